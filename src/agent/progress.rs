@@ -1,0 +1,158 @@
+//! How far an agent that is not ready yet has come.
+
+use k8s_openapi::api::core::v1::{ContainerStatus, Pod};
+
+use super::state;
+
+/// The steps of an agent's start, in their order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Step {
+    VolumeBound,
+    ImagePulled,
+    ContainerStarted,
+    Ready,
+}
+
+impl Step {
+    pub const ALL: [Self; 4] = [
+        Self::VolumeBound,
+        Self::ImagePulled,
+        Self::ContainerStarted,
+        Self::Ready,
+    ];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::VolumeBound => "volume bound",
+            Self::ImagePulled => "image pulled",
+            Self::ContainerStarted => "container started",
+            Self::Ready => "ready",
+        }
+    }
+}
+
+/// What is known of an agent at a moment.
+#[derive(Debug, Default)]
+pub struct Sight {
+    pub claim_bound: bool,
+    /// Pods of the agent by name, terminating ones included.
+    pub pods: std::collections::BTreeMap<String, Pod>,
+    /// An event said so; kubelet reports an image that was present the same way.
+    pub image_pulled: bool,
+    /// The newest event or condition worth showing to somebody who waits.
+    pub latest: Option<String>,
+}
+
+impl Sight {
+    /// The pod that will serve: the youngest that is not going away.
+    pub fn pod(&self) -> Option<&Pod> {
+        let staying = self
+            .pods
+            .values()
+            .filter(|p| p.metadata.deletion_timestamp.is_none());
+        staying.max_by_key(|p| p.metadata.creation_timestamp.clone())
+    }
+
+    fn status(&self) -> Option<&ContainerStatus> {
+        let status = self.pod()?.status.as_ref()?;
+        status.container_statuses.as_ref()?.first()
+    }
+
+    /// Whether a step is behind us. A later step implies the earlier ones: an event can be missed, and an agent
+    /// made by hand may have no volume at all.
+    pub fn done(&self, step: Step) -> bool {
+        let running = self
+            .status()
+            .is_some_and(|s| s.state.as_ref().is_some_and(|s| s.running.is_some()));
+        let ready = self.pod().is_some_and(state::is_ready);
+        match step {
+            Step::VolumeBound => self.claim_bound || running || ready,
+            Step::ImagePulled => self.image_pulled || running || ready,
+            Step::ContainerStarted => running || ready,
+            Step::Ready => ready,
+        }
+    }
+
+    /// Why waiting longer is of no use, when it is not.
+    pub fn hopeless(&self) -> Option<Hopeless> {
+        let status = self.status()?;
+        let waiting = status.state.as_ref()?.waiting.as_ref()?;
+        let message = waiting.message.clone().unwrap_or_default();
+        match waiting.reason.as_deref()? {
+            // The second state of a failing pull: kubelet tried and waits before it tries again.
+            "ImagePullBackOff" | "InvalidImageName" => Some(Hopeless::Image {
+                image: status.image.clone(),
+                message,
+            }),
+            "CrashLoopBackOff" => Some(Hopeless::Crash { message }),
+            reason @ ("CreateContainerConfigError" | "CreateContainerError") => {
+                Some(Hopeless::Container {
+                    reason: reason.into(),
+                    message,
+                })
+            }
+            _ => None,
+        }
+    }
+}
+
+#[derive(Debug, PartialEq, Eq)]
+pub enum Hopeless {
+    Image { image: String, message: String },
+    Crash { message: String },
+    Container { reason: String, message: String },
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn sight(state: Value, ready: bool) -> Sight {
+        let pod = serde_json::from_value(json!({
+            "metadata": {"name": "p"},
+            "status": {
+                "conditions": [{"type": "Ready", "status": if ready { "True" } else { "False" }}],
+                "containerStatuses": [{
+                    "name": "buildkitd", "image": "moby/buildkit:x", "imageID": "", "ready": ready,
+                    "restartCount": 0, "state": state
+                }]
+            }
+        }))
+        .expect("pod");
+        Sight {
+            pods: [("p".to_owned(), pod)].into(),
+            ..Sight::default()
+        }
+    }
+
+    fn done(sight: &Sight) -> Vec<Step> {
+        Step::ALL.into_iter().filter(|s| sight.done(*s)).collect()
+    }
+
+    #[test]
+    fn steps_follow_the_pod() {
+        let creating = sight(json!({"waiting": {"reason": "ContainerCreating"}}), false);
+        assert_eq!(done(&creating), []);
+        let running = sight(json!({"running": {}}), false);
+        assert_eq!(done(&running), Step::ALL[..3]);
+        let ready = sight(json!({"running": {}}), true);
+        assert_eq!(done(&ready), Step::ALL);
+    }
+
+    #[test]
+    fn states_that_do_not_heal() {
+        let waiting = |reason: &str| sight(json!({"waiting": {"reason": reason, "message": "m"}}), false);
+        assert_eq!(
+            waiting("ImagePullBackOff").hopeless(),
+            Some(Hopeless::Image { image: "moby/buildkit:x".into(), message: "m".into() })
+        );
+        assert_eq!(
+            waiting("CrashLoopBackOff").hopeless(),
+            Some(Hopeless::Crash { message: "m".into() })
+        );
+        assert_eq!(waiting("ErrImagePull").hopeless(), None);
+        assert_eq!(waiting("ContainerCreating").hopeless(), None);
+    }
+}

@@ -1,0 +1,77 @@
+//! Kubernetes quantities, as far as the inputs use them
+//! (<https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/quantity/>).
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Bytes(pub u64);
+
+const SUFFIXES: [(&str, f64); 12] = [
+    ("Ki", 1024.0),
+    ("Mi", 1_048_576.0),
+    ("Gi", 1_073_741_824.0),
+    ("Ti", 1_099_511_627_776.0),
+    ("Pi", 1_125_899_906_842_624.0),
+    ("Ei", 1_152_921_504_606_846_976.0),
+    ("k", 1e3),
+    ("M", 1e6),
+    ("G", 1e9),
+    ("T", 1e12),
+    ("P", 1e15),
+    ("E", 1e18),
+];
+
+/// A quantity of bytes; `None` when it is not one, or when it has more bytes than a disk can.
+pub fn bytes(text: &str) -> Option<Bytes> {
+    let (number, factor) = SUFFIXES
+        .iter()
+        .find_map(|(suffix, factor)| Some((text.strip_suffix(suffix)?, *factor)))
+        .unwrap_or((text, 1.0));
+    let value = decimal(number)? * factor;
+    (value <= 9e18).then_some(Bytes(value as u64))
+}
+
+/// A CPU quantity above zero.
+pub fn is_cpu(text: &str) -> bool {
+    let number = text.strip_suffix('m').unwrap_or(text);
+    decimal(number).is_some_and(|value| value > 0.0)
+}
+
+/// Digits with an optional fraction; no sign and no exponent, which nobody types into an input.
+fn decimal(text: &str) -> Option<f64> {
+    let digits = |t: &str| !t.is_empty() && t.chars().all(|c| c.is_ascii_digit());
+    let ok = match text.split_once('.') {
+        Some((whole, fraction)) => digits(whole) && digits(fraction),
+        None => digits(text),
+    };
+    if ok { text.parse().ok() } else { None }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_by_kubernetes_rules() {
+        for (text, expected) in [
+            ("50Gi", Some(53_687_091_200)),
+            ("1.5Gi", Some(1_610_612_736)),
+            ("500M", Some(500_000_000)),
+            ("128974848", Some(128_974_848)),
+            ("50 Gi", None),
+            ("50gi", None),
+            ("-1Gi", None),
+            ("", None),
+            ("Gi", None),
+            ("1.Gi", None),
+            ("99Ei", None),
+        ] {
+            assert_eq!(bytes(text).map(|b| b.0), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn cpus() {
+        for (text, expected) in [("4", true), ("0.5", true), ("3500m", true), ("0", false), ("fast", false), ("4Gi", false)] {
+            assert_eq!(is_cpu(text), expected, "{text}");
+        }
+    }
+}

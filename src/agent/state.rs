@@ -1,0 +1,111 @@
+//! What the cluster's objects say of an agent.
+
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod};
+
+use super::manifests::MANAGED_BY;
+use super::quantity::{self, Bytes};
+
+/// Whether buildx can use this Deployment as a node of its name; the reason when it cannot.
+pub fn usable(deployment: &Deployment) -> Result<(), String> {
+    let name = deployment.metadata.name.as_deref().unwrap_or_default();
+    let spec = deployment.spec.clone().unwrap_or_default();
+    let template_labels = spec.template.metadata.and_then(|m| m.labels);
+    if template_labels.and_then(|l| l.get("app").cloned()).as_deref() != Some(name) {
+        return Err(format!(
+            "its pods lack the label app={name}, by which buildx finds them"
+        ));
+    }
+    if spec.replicas == Some(0) {
+        return Err("it is scaled to 0 replicas".into());
+    }
+    Ok(())
+}
+
+/// Whether this program deployed it.
+pub fn is_ours(deployment: &Deployment) -> bool {
+    let labels = deployment.metadata.labels.as_ref();
+    labels.and_then(|l| l.get(MANAGED_BY.0)).map(String::as_str) == Some(MANAGED_BY.1)
+}
+
+/// The container buildx talks to.
+pub fn container(pod: &Pod) -> Option<&str> {
+    let spec = pod.spec.as_ref()?;
+    spec.containers.first().map(|c| c.name.as_str())
+}
+
+/// The first pod that buildx would take: running, ready, not terminating.
+pub fn ready_pod(pods: &[Pod]) -> Option<&Pod> {
+    pods.iter().find(|pod| is_ready(pod))
+}
+
+pub fn is_ready(pod: &Pod) -> bool {
+    let status = pod.status.as_ref();
+    let conditions = status.and_then(|s| s.conditions.as_ref());
+    let ready = conditions
+        .into_iter()
+        .flatten()
+        .any(|c| c.type_ == "Ready" && c.status == "True");
+    ready && pod.metadata.deletion_timestamp.is_none()
+}
+
+/// The size of a claim's volume, or what it asks for while it has none.
+pub fn capacity(claim: &PersistentVolumeClaim) -> Option<Bytes> {
+    let status = claim.status.as_ref().and_then(|s| s.capacity.as_ref());
+    let spec = claim.spec.as_ref();
+    let requests = spec.and_then(|s| s.resources.as_ref()?.requests.as_ref());
+    let storage = status
+        .and_then(|c| c.get("storage"))
+        .or_else(|| requests?.get("storage"))?;
+    quantity::bytes(&storage.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn deployment(app: &str, replicas: i32) -> Deployment {
+        serde_json::from_value(json!({
+            "metadata": {"name": "agent"},
+            "spec": {
+                "replicas": replicas,
+                "selector": {},
+                "template": {"metadata": {"labels": {"app": app}}}
+            }
+        }))
+        .expect("deployment")
+    }
+
+    #[test]
+    fn a_deployment_buildx_cannot_use_says_why() {
+        assert_eq!(usable(&deployment("agent", 1)), Ok(()));
+        assert!(usable(&deployment("other", 1)).expect_err("label").contains("app=agent"));
+        assert!(usable(&deployment("agent", 0)).expect_err("scale").contains("0 replicas"));
+    }
+
+    #[test]
+    fn a_terminating_pod_is_not_ready() {
+        let pod = |extra: serde_json::Value| -> Pod {
+            let mut pod = json!({
+                "metadata": {"name": "p"},
+                "status": {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]}
+            });
+            pod["metadata"]["deletionTimestamp"] = extra;
+            serde_json::from_value(pod).expect("pod")
+        };
+        assert!(is_ready(&pod(json!(null))));
+        assert!(!is_ready(&pod(json!("2026-01-01T00:00:00Z"))));
+    }
+
+    #[test]
+    fn capacity_of_the_volume_counts_more_than_the_request() {
+        let claim: PersistentVolumeClaim = serde_json::from_value(json!({
+            "spec": {"resources": {"requests": {"storage": "50Gi"}}},
+            "status": {"capacity": {"storage": "60Gi"}}
+        }))
+        .expect("claim");
+        assert_eq!(capacity(&claim), Some(Bytes(60 << 30)));
+    }
+}

@@ -1,0 +1,129 @@
+//! Who we are to AWS.
+
+use aws_credential_types::provider::ProvideCredentials;
+use serde::{Deserialize, Serialize};
+
+use super::session::Keys;
+use super::{Answer, DENIED, Place, loader, place, unreachable};
+use crate::problem::{Problem, chain};
+use crate::secret::Secret;
+
+/// A role to assume with a web identity.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct AssumeRole {
+    pub arn: String,
+    pub audience: String,
+    /// What CloudTrail and the cluster's audit log will show.
+    pub session_name: String,
+}
+
+/// Keys from the default chain: environment, profile, web identity (IRSA), Pod Identity, instance metadata; and the
+/// region, the given one or the chain's.
+pub async fn default_chain(wanted: Option<&str>) -> anyhow::Result<(Keys, Place)> {
+    let config = loader(wanted).load().await;
+    let place = place(&config)?;
+    let none = |why: String| {
+        Problem::new(
+            "No AWS credentials",
+            format!(
+                "Asked the default AWS chain (environment, profile, IRSA, Pod Identity, instance metadata) for \
+                 credentials and got: {why}."
+            ),
+            "In GitHub Actions set the input `role-to-assume` and give the job `permissions: id-token: write`; on a \
+             self-hosted runner attach an instance profile or a Pod Identity association.",
+        )
+    };
+    let provider = config
+        .credentials_provider()
+        .ok_or_else(|| none("no provider is configured".into()))?;
+    let credentials = provider
+        .provide_credentials()
+        .await
+        .map_err(|e| none(chain(&e)))?;
+    Ok((Keys::try_from(credentials)?, place))
+}
+
+/// Keys of a role, for a token of the job's OIDC issuer. `subject` is that token's, for the error alone.
+pub async fn assume_role(
+    role: &AssumeRole,
+    wanted: Option<&str>,
+    jwt: &Secret,
+    subject: &str,
+) -> anyhow::Result<(Keys, Place)> {
+    let config = loader(wanted).no_credentials().load().await;
+    let place = place(&config)?;
+    let answer = aws_sdk_sts::Client::new(&config)
+        .assume_role_with_web_identity()
+        .role_arn(&role.arn)
+        .role_session_name(&role.session_name)
+        .web_identity_token(jwt.expose())
+        .send()
+        .await;
+    let output = answer.map_err(|e| refused(role, &place.region, subject, &Answer::of(&e)))?;
+    let keys = output.credentials().ok_or_else(|| {
+        Problem::new(
+            "No credentials from STS",
+            format!("Asked STS for the role {} and got an answer without credentials.", role.arn),
+            "Check what answers at the STS endpoint of this region.",
+        )
+    })?;
+    let expires = jiff::Timestamp::from_second(keys.expiration().secs())?;
+    let keys = Keys {
+        access_key_id: keys.access_key_id().to_owned(),
+        secret_access_key: Secret::new(keys.secret_access_key()),
+        session_token: Some(Secret::new(keys.session_token())),
+        expires: Some(expires),
+    };
+    Ok((keys, place))
+}
+
+fn refused(role: &AssumeRole, region: &str, subject: &str, answer: &Answer) -> Problem {
+    if answer.code.is_none() {
+        return unreachable("STS", region, answer);
+    }
+    let account = role.arn.split(':').nth(4).unwrap_or("ACCOUNT");
+    let partition = role.arn.split(':').nth(1).unwrap_or("aws");
+    let provider =
+        format!("arn:{partition}:iam::{account}:oidc-provider/token.actions.githubusercontent.com");
+    let remedy = if answer.is(DENIED) {
+        format!(
+            "Either the role does not exist or its trust policy does not admit this job. The statement that does:\n\
+             {{\"Effect\": \"Allow\", \"Action\": \"sts:AssumeRoleWithWebIdentity\", \"Principal\": {{\"Federated\": \
+             \"{provider}\"}}, \"Condition\": {{\"StringEquals\": \
+             {{\"token.actions.githubusercontent.com:aud\": \"{}\", \
+             \"token.actions.githubusercontent.com:sub\": \"{subject}\"}}}}}}",
+            role.audience
+        )
+    } else if answer.is(&["InvalidIdentityToken"]) {
+        format!(
+            "Account {account} needs the identity provider {provider} with the audience {}: \
+             aws iam create-open-id-connect-provider --url https://token.actions.githubusercontent.com \
+             --client-id-list {}",
+            role.audience, role.audience
+        )
+    } else {
+        "The service's own message above says what it refused.".to_owned()
+    };
+    Problem::new(
+        "Role not assumed",
+        format!(
+            "Asked STS in {region} for the role {} with this job's OIDC token (subject {subject}, audience {}) and \
+             got {}.",
+            role.arn, role.audience, answer.text
+        ),
+        remedy,
+    )
+}
+
+/// The ARN of the caller, for messages; `None` when even that cannot be had.
+pub async fn caller(keys: &Keys, place: &Place) -> Option<String> {
+    let config = loader(Some(&place.region))
+        .credentials_provider(keys.credentials())
+        .load()
+        .await;
+    let answer = aws_sdk_sts::Client::new(&config)
+        .get_caller_identity()
+        .send()
+        .await;
+    answer.ok()?.arn().map(str::to_owned)
+}

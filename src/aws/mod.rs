@@ -1,0 +1,121 @@
+//! AWS: credentials, where the cluster is, the token. The only module that names an AWS type.
+
+mod eks;
+mod identity;
+mod session;
+mod token;
+
+pub use eks::describe_cluster;
+pub use identity::{AssumeRole, assume_role, caller, default_chain};
+pub use session::{Keys, Session};
+pub use token::token;
+
+use std::time::Duration;
+
+use aws_config::{BehaviorVersion, ConfigLoader, Region, SdkConfig};
+use aws_smithy_http_client::tls;
+use aws_smithy_runtime_api::client::result::SdkError;
+use aws_smithy_types::error::metadata::ProvideErrorMetadata;
+use aws_smithy_types::timeout::TimeoutConfig;
+use serde::{Deserialize, Serialize};
+
+use crate::problem::{Problem, chain};
+
+/// The SDK's loader with our HTTP client (rustls on ring, as kube uses) and bounds on each attempt.
+fn loader(region: Option<&str>) -> ConfigLoader {
+    let http = aws_smithy_http_client::Builder::new()
+        .tls_provider(tls::Provider::Rustls(
+            tls::rustls_provider::CryptoMode::Ring,
+        ))
+        .build_https();
+    let timeouts = TimeoutConfig::builder()
+        .connect_timeout(Duration::from_secs(5))
+        .operation_attempt_timeout(Duration::from_secs(15))
+        .build();
+    let loader = aws_config::defaults(BehaviorVersion::latest())
+        .http_client(http)
+        .timeout_config(timeouts);
+    match region {
+        Some(region) => loader.region(Region::new(region.to_owned())),
+        None => loader,
+    }
+}
+
+/// Where the calls go.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Place {
+    pub region: String,
+    /// AWS_USE_FIPS_ENDPOINT or the profile asked for FIPS endpoints.
+    pub fips: bool,
+}
+
+fn place(config: &SdkConfig) -> Result<Place, Problem> {
+    let region = config.region().ok_or_else(|| {
+        Problem::new(
+            "No AWS region",
+            "Looked for the region of the cluster in the input `region`, AWS_REGION, AWS_DEFAULT_REGION, the AWS \
+             profile and the instance metadata; none names one.",
+            "Set the input `region`, such as `region: us-west-2`.",
+        )
+    })?;
+    Ok(Place {
+        region: region.as_ref().to_owned(),
+        fips: config.use_fips().unwrap_or(false),
+    })
+}
+
+/// An error of a service: its code and message, or why there was no answer.
+struct Answer {
+    code: Option<String>,
+    text: String,
+}
+
+impl Answer {
+    fn of<E, R>(error: &SdkError<E, R>) -> Self
+    where
+        E: ProvideErrorMetadata + std::error::Error + 'static,
+        R: std::fmt::Debug + 'static,
+    {
+        let Some(service) = error.as_service_error() else {
+            return Self {
+                code: None,
+                text: chain(error),
+            };
+        };
+        // AccessDenied is not modelled by DescribeCluster, so the variants of the error cannot be relied on.
+        let meta = service.meta();
+        let code = meta.code().map(str::to_owned);
+        let message = meta.message().unwrap_or("no message");
+        Self {
+            text: match &code {
+                Some(code) => format!("{code}: {message}"),
+                None => message.to_owned(),
+            },
+            code,
+        }
+    }
+
+    fn is(&self, codes: &[&str]) -> bool {
+        self.code.as_deref().is_some_and(|c| codes.contains(&c))
+    }
+}
+
+const DENIED: &[&str] = &["AccessDenied", "AccessDeniedException"];
+
+/// The partition a region is in, as ARNs name it.
+fn partition(region: &str) -> &'static str {
+    match region.split('-').collect::<Vec<_>>()[..] {
+        ["cn", ..] => "aws-cn",
+        ["us", "gov", ..] => "aws-us-gov",
+        _ => "aws",
+    }
+}
+
+/// No answer at all: the network, a proxy, or a region that does not exist.
+fn unreachable(service: &str, region: &str, answer: &Answer) -> Problem {
+    Problem::new(
+        format!("{service} not reached"),
+        format!("Called {service} in {region} and got no answer: {}.", answer.text),
+        "Check that the region is spelt right and that this runner may reach AWS.",
+    )
+}

@@ -1,0 +1,108 @@
+//! The token a cluster of EKS accepts: a presigned call of GetCallerIdentity, which the cluster makes in our place
+//! to learn who we are (kubernetes-sigs/aws-iam-authenticator, pkg/token). Made locally, without a request.
+
+use std::time::{Duration, SystemTime};
+
+use anyhow::Context;
+use aws_sdk_sts::config::endpoint::{DefaultResolver, Params, ResolveEndpoint};
+use aws_sigv4::http_request::{
+    SignableBody, SignableRequest, SignatureLocation, SigningSettings, sign,
+};
+use aws_sigv4::sign::v4;
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use jiff::{SignedDuration, Timestamp};
+
+use super::Place;
+use super::session::Keys;
+use crate::secret::Secret;
+
+/// The server accepts a token for 15 minutes; the client is told to ask again a minute earlier, as aws-cli does.
+const LIFETIME: SignedDuration = SignedDuration::from_mins(14);
+
+/// The window of the signature itself. The authenticator ignores it and refuses more than 900.
+const SIGNATURE_LIFETIME: Duration = Duration::from_secs(60);
+
+#[derive(Debug)]
+pub struct Token {
+    pub value: Secret,
+    pub expires: Timestamp,
+}
+
+/// A token for the cluster.
+pub fn token(keys: &Keys, cluster: &str, place: &Place, now: Timestamp) -> anyhow::Result<Token> {
+    let host = sts_host(&place.region, place.fips)?;
+    let mut url = format!("https://{host}/?Action=GetCallerIdentity&Version=2011-06-15");
+    let headers = [("host", host.as_str()), ("x-k8s-aws-id", cluster)];
+
+    let identity = keys.credentials().into();
+    let mut settings = SigningSettings::default();
+    settings.signature_location = SignatureLocation::QueryParams;
+    settings.expires_in = Some(SIGNATURE_LIFETIME);
+    let params = v4::SigningParams::builder()
+        .identity(&identity)
+        .region(&place.region)
+        .name("sts")
+        .time(SystemTime::from(now))
+        .settings(settings)
+        .build()
+        .context("signing the token")?
+        .into();
+    let request = SignableRequest::new("GET", &url, headers.into_iter(), SignableBody::empty())
+        .context("signing the token")?;
+    let (instructions, _signature) = sign(request, &params)
+        .context("signing the token")?
+        .into_parts();
+
+    // The signature last, as botocore writes it: then the bytes are the same as those of `aws eks get-token`.
+    let (signature, others): (Vec<_>, Vec<_>) = instructions
+        .params()
+        .iter()
+        .partition(|(name, _)| *name == "X-Amz-Signature");
+    let mut query = form_urlencoded::Serializer::new(String::new());
+    for (name, value) in others.into_iter().chain(signature) {
+        query.append_pair(name, value);
+    }
+    url.push('&');
+    url.push_str(&query.finish());
+
+    let limit = now + LIFETIME;
+    Ok(Token {
+        value: Secret::new(format!("k8s-aws-v1.{}", URL_SAFE_NO_PAD.encode(url))),
+        expires: keys.expires.map_or(limit, |keys| keys.min(limit)),
+    })
+}
+
+/// The real host of STS in a region. AWS_ENDPOINT_URL does not count: the cluster, not we, calls this host.
+fn sts_host(region: &str, fips: bool) -> anyhow::Result<String> {
+    let params = Params::builder()
+        .region(region)
+        .use_fips(fips)
+        .use_dual_stack(false)
+        .use_global_endpoint(false)
+        .build()
+        .context("resolving the endpoint of STS")?;
+    let endpoint = futures::executor::block_on(DefaultResolver::new().resolve_endpoint(&params))
+        .map_err(|e| anyhow::anyhow!("resolving the endpoint of STS in {region}: {e}"))?;
+    let host = endpoint.url().trim_start_matches("https://");
+    Ok(host.trim_end_matches('/').to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hosts_of_sts() {
+        for (region, fips, host) in [
+            ("eu-west-1", false, "sts.eu-west-1.amazonaws.com"),
+            ("us-east-1", false, "sts.us-east-1.amazonaws.com"),
+            ("us-east-1", true, "sts-fips.us-east-1.amazonaws.com"),
+            ("cn-north-1", false, "sts.cn-north-1.amazonaws.com.cn"),
+            ("us-gov-west-1", false, "sts.us-gov-west-1.amazonaws.com"),
+            ("us-gov-west-1", true, "sts.us-gov-west-1.amazonaws.com"),
+        ] {
+            assert_eq!(sts_host(region, fips).expect(region), host);
+        }
+    }
+}

@@ -1,0 +1,41 @@
+//! Whether buildx is on this machine. Files are looked for, nothing is run.
+
+use std::path::{Path, PathBuf};
+
+use super::store;
+use crate::env;
+use crate::problem::Problem;
+
+/// Where the docker CLI looks for plugins (docker/cli, cli-plugins/manager).
+const SYSTEM_PLUGINS: [&str; 4] = [
+    "/usr/local/lib/docker/cli-plugins",
+    "/usr/local/libexec/docker/cli-plugins",
+    "/usr/lib/docker/cli-plugins",
+    "/usr/libexec/docker/cli-plugins",
+];
+
+pub fn check_installed() -> Result<(), Problem> {
+    let user = store::docker_folder().map(|f| f.join("cli-plugins"));
+    let plugins = user.into_iter().chain(SYSTEM_PLUGINS.map(PathBuf::from));
+    let path = env::get(env::PATH).unwrap_or_default();
+    let on_path = || std::env::split_paths(&path);
+    let standalone = on_path().any(|f| executable(&f.join("buildx")));
+    let plugin = on_path().any(|f| executable(&f.join("docker")))
+        && plugins
+            .into_iter()
+            .any(|f| executable(&f.join("docker-buildx")));
+    if standalone || plugin {
+        return Ok(());
+    }
+    Err(Problem::new(
+        "No buildx on this runner",
+        "Looked for docker with its plugin docker-buildx (in ~/.docker/cli-plugins and the system's folders) and \
+         for a standalone buildx on the PATH, and found neither.",
+        "Install buildx (https://github.com/docker/buildx#installing) into the runner's image; a Docker daemon is \
+         not needed.",
+    ))
+}
+
+fn executable(path: &Path) -> bool {
+    path.is_file() && rustix::fs::access(path, rustix::fs::Access::EXEC_OK).is_ok()
+}

@@ -1,0 +1,93 @@
+//! A builder, as buildx keeps it in `instances/NAME` (docker/buildx, store/nodegroup.go).
+
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+/// A builder of the kubernetes driver.
+#[derive(Debug, Clone)]
+pub struct Builder {
+    pub name: String,
+    pub namespace: String,
+    pub nodes: Vec<Node>,
+}
+
+/// A node is a Deployment: buildx takes its name for the workload's, whatever the endpoint says.
+#[derive(Debug, Clone)]
+pub struct Node {
+    pub name: String,
+}
+
+impl Builder {
+    /// The endpoint of every node. buildx reads `kubeconfig` out of it; the rest is what it shows.
+    pub fn endpoint(&self, kubeconfig: &Path) -> String {
+        let query = form_urlencoded::Serializer::new(String::new())
+            .append_pair("kubeconfig", &kubeconfig.to_string_lossy())
+            .finish();
+        format!("kubernetes:///{}?{query}", self.name)
+    }
+
+    pub(super) fn instance(&self, kubeconfig: &Path, previous: Option<String>) -> Instance {
+        let node = |node: &Node| InstanceNode {
+            name: node.name.clone(),
+            endpoint: self.endpoint(kubeconfig),
+            platforms: None,
+            driver_opts: DriverOpts {
+                namespace: self.namespace.clone(),
+            },
+            flags: None,
+            files: None,
+        };
+        Instance {
+            name: self.name.clone(),
+            driver: "kubernetes".into(),
+            nodes: self.nodes.iter().map(node).collect(),
+            dynamic: false,
+            ours: Some(Ours { previous }),
+        }
+    }
+}
+
+/// The file. Field names are buildx's, and it ignores those it does not know.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct Instance {
+    name: String,
+    driver: String,
+    nodes: Vec<InstanceNode>,
+    dynamic: bool,
+    /// Present in builders of ours alone.
+    #[serde(rename = "RemoteBuildkit", skip_serializing_if = "Option::is_none")]
+    ours: Option<Ours>,
+}
+
+impl Instance {
+    /// For a builder of ours: what was selected before it.
+    pub(super) fn selected_before(&self) -> Option<&Option<String>> {
+        self.ours.as_ref().map(|o| &o.previous)
+    }
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Ours {
+    /// The content of `current` that `disconnect` puts back.
+    previous: Option<String>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct InstanceNode {
+    name: String,
+    endpoint: String,
+    platforms: Option<serde_json::Value>,
+    driver_opts: DriverOpts,
+    flags: Option<serde_json::Value>,
+    files: Option<serde_json::Value>,
+}
+
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct DriverOpts {
+    #[serde(default)]
+    namespace: String,
+}

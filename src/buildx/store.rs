@@ -1,0 +1,267 @@
+//! buildx's folder, changed as buildx changes it: under its lock, by rename, mode 0600
+//! (docker/buildx, store/store.go).
+
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::io::ErrorKind;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use serde::{Deserialize, Serialize};
+
+use super::instance::{Builder, Instance};
+use crate::{env, files};
+
+/// The folder with its lock held until this is dropped.
+#[derive(Debug)]
+pub struct Store {
+    root: PathBuf,
+    _lock: File,
+}
+
+/// `current`: which builder is selected. With `Global` it holds under any DOCKER_HOST or docker context.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Current {
+    key: String,
+    name: String,
+    global: bool,
+}
+
+/// docker's folder: `$DOCKER_CONFIG` or `~/.docker`.
+pub(super) fn docker_folder() -> Option<PathBuf> {
+    let configured = env::get(env::DOCKER_CONFIG).map(PathBuf::from);
+    configured.or_else(|| Some(PathBuf::from(env::get(env::HOME)?).join(".docker")))
+}
+
+impl Store {
+    /// Opens this user's folder, making it if there is none.
+    pub fn open() -> anyhow::Result<Self> {
+        let configured = env::get(env::BUILDX_CONFIG).map(PathBuf::from);
+        let root = configured
+            .or_else(|| Some(docker_folder()?.join("buildx")))
+            .context("looking for buildx's folder: neither BUILDX_CONFIG, DOCKER_CONFIG nor HOME is set")?;
+        Self::open_at(root)
+    }
+
+    fn open_at(root: PathBuf) -> anyhow::Result<Self> {
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(root.join("instances"))
+            .with_context(|| format!("making buildx's folder {}", root.display()))?;
+        let path = root.join(".lock");
+        let locked = OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(&path)
+            .and_then(|file| {
+                rustix::fs::flock(&file, rustix::fs::FlockOperation::LockExclusive)?;
+                Ok(file)
+            });
+        let lock = locked.with_context(|| format!("taking buildx's lock {}", path.display()))?;
+        Ok(Self { root, _lock: lock })
+    }
+
+    /// Adds a builder and selects it.
+    pub fn add(&self, builder: &Builder, kubeconfig: &Path) -> anyhow::Result<()> {
+        let instance = builder.instance(kubeconfig, self.to_put_back());
+        self.write(&self.instance_path(&builder.name), &serde_json::to_vec(&instance)?)?;
+        let current = Current {
+            key: env::get(env::DOCKER_HOST).unwrap_or_else(|| "unix:///var/run/docker.sock".into()),
+            name: builder.name.clone(),
+            global: true,
+        };
+        let selected = self.write(&self.root.join("current"), &serde_json::to_vec(&current)?);
+        if selected.is_err() {
+            // Half of it would be a builder that nobody removes.
+            let _ = self.forget(&builder.name);
+        }
+        selected
+    }
+
+    /// Removes a builder of ours, and the selection if it is still this one.
+    pub fn remove(&self, name: &str) -> anyhow::Result<()> {
+        if self.current().is_some_and(|c| c.name == name) {
+            let previous = self.previous_of(name).flatten();
+            let current = self.root.join("current");
+            match previous.filter(|p| self.can_be_selected(p)) {
+                Some(previous) => self.write(&current, previous.as_bytes())?,
+                None => remove_file(&current)?,
+            }
+        }
+        self.forget(name)
+    }
+
+    /// Whether this program made the builder.
+    pub fn is_ours(&self, name: &str) -> bool {
+        self.previous_of(name).is_some()
+    }
+
+    /// What buildx itself removes with a builder, and the folders that are empty then.
+    fn forget(&self, name: &str) -> anyhow::Result<()> {
+        remove_file(&self.root.join("activity").join(name))?;
+        let refs = self.root.join("refs").join(name);
+        match std::fs::remove_dir_all(&refs) {
+            Err(e) if e.kind() != ErrorKind::NotFound => {
+                return Err(e).with_context(|| format!("removing {}", refs.display()));
+            }
+            _ => {}
+        }
+        remove_file(&self.instance_path(name))
+    }
+
+    /// The selection that `disconnect` shall put back. When a builder of ours is selected, of another job in the same
+    /// home, then what was selected before that one: the jobs may end in any order.
+    fn to_put_back(&self) -> Option<String> {
+        let text = std::fs::read_to_string(self.root.join("current")).ok()?;
+        let selected: Option<Current> = serde_json::from_str(&text).ok();
+        match selected.and_then(|c| self.previous_of(&c.name)) {
+            Some(previous) => previous,
+            None => Some(text),
+        }
+    }
+
+    /// For a builder of ours: what was selected before it.
+    fn previous_of(&self, name: &str) -> Option<Option<String>> {
+        if name.is_empty() {
+            return None;
+        }
+        let text = std::fs::read(self.instance_path(name)).ok()?;
+        let instance: Instance = serde_json::from_slice(&text).ok()?;
+        instance.selected_before().cloned()
+    }
+
+    fn can_be_selected(&self, current: &str) -> bool {
+        serde_json::from_str(current)
+            .is_ok_and(|c: Current| c.name.is_empty() || self.instance_path(&c.name).exists())
+    }
+
+    fn current(&self) -> Option<Current> {
+        let text = std::fs::read(self.root.join("current")).ok()?;
+        serde_json::from_slice(&text).ok()
+    }
+
+    fn instance_path(&self, name: &str) -> PathBuf {
+        self.root.join("instances").join(name)
+    }
+
+    /// The temporary file lies in the root: buildx takes whatever is in `instances` for a builder.
+    fn write(&self, path: &Path, content: &[u8]) -> anyhow::Result<()> {
+        files::write_private_through(&self.root, path, content)
+    }
+}
+
+fn remove_file(path: &Path) -> anyhow::Result<()> {
+    match std::fs::remove_file(path) {
+        Err(e) if e.kind() != ErrorKind::NotFound => {
+            Err(e).with_context(|| format!("removing {}", path.display()))
+        }
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Node;
+    use super::*;
+
+    struct Folder(PathBuf);
+
+    impl Folder {
+        fn new() -> Self {
+            let name = format!("rbk-store-{}", files::random_hex().expect("random"));
+            Self(files::private_folder(&std::env::temp_dir(), &name).expect("folder"))
+        }
+
+        fn store(&self) -> Store {
+            Store::open_at(self.0.join("buildx")).expect("store")
+        }
+
+        fn add(&self, name: &str) {
+            let builder = Builder {
+                name: name.into(),
+                namespace: "default".into(),
+                nodes: vec![Node { name: "agent".into() }],
+            };
+            self.store()
+                .add(&builder, Path::new("/tmp/a b/kubeconfig"))
+                .expect("add");
+        }
+
+        fn remove(&self, name: &str) {
+            self.store().remove(name).expect("remove");
+        }
+
+        fn read(&self, path: &str) -> Option<String> {
+            std::fs::read_to_string(self.0.join("buildx").join(path)).ok()
+        }
+
+        fn selected(&self) -> Option<String> {
+            let current: Current = serde_json::from_str(&self.read("current")?).expect("json");
+            Some(current.name)
+        }
+    }
+
+    impl Drop for Folder {
+        fn drop(&mut self) {
+            std::fs::remove_dir_all(&self.0).expect("clean");
+        }
+    }
+
+    #[test]
+    fn instance_file() {
+        let folder = Folder::new();
+        folder.add("agent-1");
+        insta::assert_snapshot!(folder.read("instances/agent-1").expect("file"), @r#"{"Name":"agent-1","Driver":"kubernetes","Nodes":[{"Name":"agent","Endpoint":"kubernetes:///agent-1?kubeconfig=%2Ftmp%2Fa+b%2Fkubeconfig","Platforms":null,"DriverOpts":{"namespace":"default"},"Flags":null,"Files":null}],"Dynamic":false,"RemoteBuildkit":{"Previous":null}}"#);
+    }
+
+    #[test]
+    fn removal_puts_back_what_was_selected() {
+        let folder = Folder::new();
+        let own = r#"{"Key":"k","Name":"","Global":false}"#;
+        drop(folder.store());
+        std::fs::write(folder.0.join("buildx/current"), own).expect("write");
+        folder.add("a");
+        assert_eq!(folder.selected().as_deref(), Some("a"));
+        folder.remove("a");
+        assert_eq!(folder.read("current").as_deref(), Some(own));
+        assert_eq!(folder.read("instances/a"), None);
+    }
+
+    #[test]
+    fn two_jobs_in_one_home_end_in_either_order() {
+        for (first, second) in [("a", "b"), ("b", "a")] {
+            let folder = Folder::new();
+            let own = r#"{"Key":"k","Name":"","Global":false}"#;
+            drop(folder.store());
+            std::fs::write(folder.0.join("buildx/current"), own).expect("write");
+            folder.add("a");
+            folder.add("b");
+            folder.remove(first);
+            assert!(folder.read(&format!("instances/{second}")).is_some());
+            folder.remove(second);
+            assert_eq!(folder.read("current").as_deref(), Some(own), "{first} ended first");
+        }
+    }
+
+    #[test]
+    fn a_selection_made_since_is_left_alone() {
+        let folder = Folder::new();
+        folder.add("a");
+        let other = r#"{"Key":"k","Name":"other","Global":false}"#;
+        std::fs::write(folder.0.join("buildx/current"), other).expect("write");
+        folder.remove("a");
+        assert_eq!(folder.read("current").as_deref(), Some(other));
+    }
+
+    #[test]
+    fn removing_twice_is_fine() {
+        let folder = Folder::new();
+        folder.add("a");
+        folder.remove("a");
+        folder.remove("a");
+        assert_eq!(folder.selected(), None);
+    }
+}

@@ -1,0 +1,216 @@
+//! What a user can type. Each input of the action is the flag of the same name, declared here and nowhere else;
+//! values stay text until `inputs` has checked them all.
+
+use clap::{Args, CommandFactory, Parser, Subcommand};
+
+/// Puts builds onto a BuildKit agent with a persistent cache in your own Kubernetes cluster.
+#[derive(Debug, Parser)]
+#[command(name = "remote-buildkit", version, args_override_self = true)]
+pub struct Cli {
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Connect buildx on this machine to the agent; deploy the agent if it is absent.
+    #[command(args_override_self = true)]
+    Connect(ConnectArgs),
+    /// Remove from this machine what `connect` wrote; the agent and its cache stay.
+    Disconnect(DisconnectArgs),
+    /// Print a Kubernetes credential; called by kubectl, buildx and others through the kubeconfig.
+    Token(TokenArgs),
+    /// Print the manifests that `connect` would apply.
+    Manifests(AgentArgs),
+}
+
+#[derive(Debug, Args)]
+pub struct ConnectArgs {
+    #[command(flatten)]
+    pub road: RoadArgs,
+    #[command(flatten)]
+    pub agent: AgentArgs,
+    /// What to do when there is no agent; if-absent deploys one, never fails.
+    #[arg(long, default_value = "if-absent")]
+    pub deploy: String,
+    /// How long to wait for the agent to be ready, such as 90s or 5m.
+    #[arg(long, default_value = "5m")]
+    pub timeout: String,
+}
+
+/// The road to the cluster.
+#[derive(Debug, Args)]
+pub struct RoadArgs {
+    /// Name of the EKS cluster.
+    #[arg(long)]
+    pub cluster: Option<String>,
+    /// AWS region of the cluster; by default that of the environment or profile.
+    #[arg(long)]
+    pub region: Option<String>,
+    /// ARN of an IAM role to assume with the job's OIDC token; without it the default AWS credentials are used.
+    #[arg(long)]
+    pub role_to_assume: Option<String>,
+    /// Audience of the OIDC token.
+    #[arg(long, default_value = "sts.amazonaws.com")]
+    pub audience: String,
+    /// Path of a kubeconfig, or in-cluster for the pod's service account; instead of cluster, for any Kubernetes.
+    #[arg(long)]
+    pub kubeconfig: Option<String>,
+    /// Context of that kubeconfig; by default its current one.
+    #[arg(long)]
+    pub context: Option<String>,
+}
+
+/// The agent.
+#[derive(Debug, Args)]
+pub struct AgentArgs {
+    /// Name of the agent, that is of its Deployment, ConfigMap and PersistentVolumeClaim.
+    #[arg(long, default_value = "remote-buildkit-agent")]
+    pub name: String,
+    /// Namespace of the agent; it has to exist.
+    #[arg(long, default_value = "default")]
+    pub namespace: String,
+    /// Image of BuildKit.
+    #[arg(long, default_value = crate::agent::DEFAULT_IMAGE)]
+    pub image: String,
+    /// Size of the cache volume.
+    #[arg(long, default_value = "50Gi")]
+    pub storage: String,
+    /// StorageClass of the cache volume; by default the cluster's default one.
+    #[arg(long)]
+    pub storage_class: Option<String>,
+    /// CPU request of the agent, such as 4 or 3500m; there is no limit, builds use what the node has left.
+    #[arg(long)]
+    pub cpu: Option<String>,
+    /// Memory request and limit of the agent, such as 8Gi.
+    #[arg(long)]
+    pub memory: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct DisconnectArgs {
+    /// Builder to remove; by default the one that this job's connect made.
+    #[arg(long)]
+    pub builder: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct TokenArgs {
+    /// Session file that connect wrote beside the kubeconfig.
+    #[arg(long)]
+    pub session: std::path::PathBuf,
+}
+
+/// The command line, with the inputs of the action put in as flags.
+///
+/// The runner hands an input over as `INPUT_STORAGE-CLASS`, an absent one as an empty string. A flag that was typed
+/// comes later on the line and so wins.
+pub fn arguments(
+    typed: impl IntoIterator<Item = String>,
+    input: impl Fn(&str) -> Option<String>,
+) -> Vec<String> {
+    let mut line: Vec<String> = typed.into_iter().collect();
+    if line.get(1).map(String::as_str) == Some("connect") {
+        let flags = connect_inputs().into_iter().filter_map(|name| {
+            let value = input(&input_variable(&name))?;
+            Some(format!("--{name}={value}"))
+        });
+        line.splice(2..2, flags.collect::<Vec<_>>());
+    }
+    line
+}
+
+/// The names of connect's inputs, in the order of their declaration.
+fn connect_inputs() -> Vec<String> {
+    let cli = Cli::command();
+    let connect = cli.find_subcommand("connect");
+    connect
+        .into_iter()
+        .flat_map(clap::Command::get_arguments)
+        .filter_map(|arg| arg.get_long())
+        .filter(|name| *name != "help")
+        .map(str::to_owned)
+        .collect()
+}
+
+fn input_variable(name: &str) -> String {
+    format!("INPUT_{}", name.replace(' ', "_").to_uppercase())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(typed: &[&str], inputs: &[(&str, &str)]) -> ConnectArgs {
+        let line = arguments(typed.iter().map(ToString::to_string), |name| {
+            let value = inputs.iter().find(|(n, _)| *n == name)?.1.to_string();
+            Some(value).filter(|v| !v.is_empty())
+        });
+        match Cli::parse_from(line).command {
+            Command::Connect(args) => args,
+            other => panic!("not connect: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn inputs_of_the_action_are_flags() {
+        let args = parse(
+            &["remote-buildkit", "connect"],
+            &[
+                ("INPUT_STORAGE-CLASS", "gp3"),
+                ("INPUT_CLUSTER", "shop"),
+                ("INPUT_STORAGE", ""),
+            ],
+        );
+        assert_eq!(args.agent.storage_class.as_deref(), Some("gp3"));
+        assert_eq!(args.road.cluster.as_deref(), Some("shop"));
+        assert_eq!(args.agent.storage, "50Gi");
+    }
+
+    #[test]
+    fn a_typed_flag_wins_over_an_input() {
+        let args = parse(
+            &["remote-buildkit", "connect", "--cluster", "typed"],
+            &[("INPUT_CLUSTER", "input")],
+        );
+        assert_eq!(args.road.cluster.as_deref(), Some("typed"));
+    }
+
+    #[test]
+    fn a_value_that_looks_like_a_flag_stays_a_value() {
+        let args = parse(
+            &["remote-buildkit", "connect"],
+            &[("INPUT_CONTEXT", "--deploy=never")],
+        );
+        assert_eq!(args.road.context.as_deref(), Some("--deploy=never"));
+        assert_eq!(args.deploy, "if-absent");
+    }
+
+    #[derive(Debug, PartialEq, serde::Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Input {
+        description: String,
+        default: Option<String>,
+    }
+
+    #[derive(serde::Deserialize)]
+    struct Action {
+        inputs: std::collections::BTreeMap<String, Input>,
+    }
+
+    /// action.yml and the command line say the same of every input: name, description, default.
+    #[test]
+    fn action_yml_declares_the_same_inputs() {
+        let action: Action = serde_saphyr::from_str(include_str!("../action.yml")).expect("YAML");
+        let cli = Cli::command();
+        let connect = cli.find_subcommand("connect").expect("connect");
+        let flags = connect.get_arguments().filter_map(|arg| {
+            let input = Input {
+                description: arg.get_help()?.to_string(),
+                default: arg.get_default_values().first().map(|d| d.to_string_lossy().into_owned()),
+            };
+            Some((arg.get_long()?.to_owned(), input))
+        });
+        assert_eq!(action.inputs, flags.collect());
+    }
+}

@@ -1,0 +1,100 @@
+//! Watching several kinds of objects at once.
+
+use std::time::Duration;
+
+use futures::stream::{BoxStream, StreamExt};
+use k8s_openapi::api::core::v1::{Event, PersistentVolumeClaim, Pod};
+use kube::api::{Api, WatchEvent, WatchParams};
+use serde::de::DeserializeOwned;
+
+use super::Cluster;
+use super::refusal::Request;
+
+/// A change seen by a watch.
+#[derive(Debug)]
+pub(super) enum Change {
+    Pod(Box<Pod>),
+    PodGone(String),
+    Claim(Box<PersistentVolumeClaim>),
+    Event(Box<Event>),
+}
+
+impl Cluster {
+    /// Pods of the agent, its claim, and the namespace's events, each from the state it is in now.
+    pub(super) fn changes(&self, name: &str) -> BoxStream<'static, anyhow::Result<Change>> {
+        let pods = self.follow::<Pod>(
+            WatchParams::default().labels(&format!("app={name}")),
+            Request::new("watch", "pods"),
+            |event| match event {
+                WatchEvent::Added(pod) | WatchEvent::Modified(pod) => Some(Change::Pod(Box::new(pod))),
+                WatchEvent::Deleted(pod) => pod.metadata.name.map(Change::PodGone),
+                _ => None,
+            },
+        );
+        let claims = self.follow::<PersistentVolumeClaim>(
+            WatchParams::default().fields(&format!("metadata.name={name}")),
+            Request::new("watch", "persistentvolumeclaims"),
+            |event| match event {
+                WatchEvent::Added(claim) | WatchEvent::Modified(claim) => {
+                    Some(Change::Claim(Box::new(claim)))
+                }
+                _ => None,
+            },
+        );
+        let events = self.follow::<Event>(
+            WatchParams::default(),
+            Request::new("watch", "events"),
+            |event| match event {
+                WatchEvent::Added(event) | WatchEvent::Modified(event) => {
+                    Some(Change::Event(Box::new(event)))
+                }
+                _ => None,
+            },
+        );
+        futures::stream::select_all([pods, claims, events]).boxed()
+    }
+
+    /// A watch that is begun anew when the server ends it. What may not be watched is left out: a job that only uses
+    /// an agent needs no permission for claims and events.
+    fn follow<K>(
+        &self,
+        params: WatchParams,
+        request: Request,
+        change: fn(WatchEvent<K>) -> Option<Change>,
+    ) -> BoxStream<'static, anyhow::Result<Change>>
+    where
+        K: kube::Resource<Scope = k8s_openapi::NamespaceResourceScope, DynamicType = ()>
+            + Clone
+            + DeserializeOwned
+            + std::fmt::Debug
+            + Send
+            + 'static,
+    {
+        let api: Api<K> = self.api();
+        let cluster = self.clone();
+        let begun = futures::stream::unfold(true, move |first| {
+            let (api, params, cluster) = (api.clone(), params.clone(), cluster.clone());
+            async move {
+                if !first {
+                    tokio::time::sleep(Duration::from_secs(1)).await;
+                }
+                // From version 0 the server first sends what there is.
+                let stream = match api.watch(&params, "0").await {
+                    Ok(stream) => stream
+                        .filter_map(move |event| async move { change(event.ok()?).map(Ok) })
+                        .boxed(),
+                    Err(kube::Error::Api(status)) if status.code == 403 => {
+                        tracing::debug!("not watched: {}", status.message);
+                        futures::stream::pending().boxed()
+                    }
+                    Err(error) => {
+                        let error = cluster.refused(&error, &request);
+                        futures::stream::once(async { Err(error) }).boxed()
+                    }
+                };
+                Some((stream, false))
+            }
+        });
+        begun.flatten().boxed()
+    }
+}

@@ -1,0 +1,145 @@
+//! Running a command in a container, the way buildx does.
+
+use anyhow::{Context, bail};
+use http::StatusCode;
+use hyper_util::rt::TokioIo;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Status;
+use kube::client::Body;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use super::Cluster;
+use super::refusal::Request;
+use super::spdy::{Frame, Opener, take_frame};
+
+const PROTOCOL: &str = "v4.channel.k8s.io";
+
+/// More than this is no answer to anything asked here.
+const MAX_OUTPUT: usize = 1 << 20;
+
+impl Cluster {
+    /// The standard output of a command; an error when it fails.
+    pub(super) async fn exec(&self, pod: &str, container: &str, command: &[&str]) -> anyhow::Result<Vec<u8>> {
+        let mut query = form_urlencoded::Serializer::new(String::new());
+        query.append_pair("container", container);
+        for word in command {
+            query.append_pair("command", word);
+        }
+        query.append_pair("stdout", "true");
+        query.append_pair("stderr", "true");
+        let path = format!(
+            "/api/v1/namespaces/{}/pods/{pod}/exec?{}",
+            self.namespace,
+            query.finish()
+        );
+        let request = http::Request::post(path)
+            .header(http::header::CONNECTION, "Upgrade")
+            .header(http::header::UPGRADE, "SPDY/3.1")
+            .header("X-Stream-Protocol-Version", PROTOCOL)
+            .body(Body::empty())
+            .context("building the exec request")?;
+        let refused = |e: kube::Error| self.refused(&e, &Request::new("create", "pods/exec"));
+        let response = self.client.send(request).await.map_err(refused)?;
+        if response.status() != StatusCode::SWITCHING_PROTOCOLS {
+            return Err(self.not_upgraded(response).await);
+        }
+        let upgraded = hyper::upgrade::on(response)
+            .await
+            .context("upgrading the connection to SPDY/3.1")?;
+        run(TokioIo::new(upgraded)).await
+    }
+
+    async fn not_upgraded(&self, response: http::Response<Body>) -> anyhow::Error {
+        use http_body_util::BodyExt;
+        let code = response.status();
+        let body = response.into_body().collect().await;
+        let text = body.map(http_body_util::Collected::to_bytes).unwrap_or_default();
+        match serde_json::from_slice::<kube::core::Status>(&text) {
+            Ok(status) => {
+                let error = kube::Error::Api(Box::new(status));
+                self.refused(&error, &Request::new("create", "pods/exec"))
+            }
+            Err(_) => anyhow::anyhow!(
+                "asked to upgrade a connection to SPDY/3.1 and got {code}; a proxy in between may not let it through"
+            ),
+        }
+    }
+}
+
+/// The client's side of remotecommand v4: streams error, stdout and stderr; the status comes on the error stream.
+async fn run(mut connection: impl AsyncReadExt + AsyncWriteExt + Unpin) -> anyhow::Result<Vec<u8>> {
+    let mut opener = Opener::default();
+    let mut streams = [0; 3];
+    for (stream, stream_type) in streams.iter_mut().zip(["error", "stdout", "stderr"]) {
+        let (number, frame) = opener.open(stream_type);
+        *stream = number;
+        connection.write_all(&frame).await?;
+    }
+    let [status_stream, stdout, stderr] = streams;
+    let (mut status, mut output, mut errors) = (Vec::new(), Vec::new(), Vec::new());
+    let mut open = streams.to_vec();
+    let mut arrived = Vec::new();
+    'connection: while !open.is_empty() {
+        if connection.read_buf(&mut arrived).await? == 0 {
+            break;
+        }
+        while let Some(frame) = take_frame(&mut arrived) {
+            match frame {
+                Frame::Data {
+                    stream,
+                    payload,
+                    last,
+                } => {
+                    let sink = match stream {
+                        s if s == status_stream => &mut status,
+                        s if s == stdout => &mut output,
+                        s if s == stderr => &mut errors,
+                        other => bail!("data on stream {other}, which was never opened"),
+                    };
+                    sink.extend(payload);
+                    if sink.len() > MAX_OUTPUT {
+                        bail!("the command printed more than {MAX_OUTPUT} bytes");
+                    }
+                    if last {
+                        open.retain(|s| *s != stream);
+                    }
+                }
+                Frame::Reset { stream } => open.retain(|s| *s != stream),
+                Frame::Ping(frame) => connection.write_all(&frame).await?,
+                Frame::GoAway => break 'connection,
+                Frame::Other => {}
+            }
+        }
+    }
+    finish(&status, output, &errors)
+}
+
+fn finish(status: &[u8], output: Vec<u8>, errors: &[u8]) -> anyhow::Result<Vec<u8>> {
+    let said = String::from_utf8_lossy(errors);
+    let status: Status = serde_json::from_slice(status)
+        .with_context(|| format!("the connection ended before the command did {said}"))?;
+    if status.status.as_deref() == Some("Success") {
+        return Ok(output);
+    }
+    bail!(
+        "the command failed: {} {}",
+        status.message.unwrap_or_default(),
+        said.trim()
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failed_command_is_an_error_with_what_it_said() {
+        let status = br#"{"status":"Failure","message":"command terminated with non-zero exit code: 1"}"#;
+        let error = finish(status, vec![], b"no such socket\n").expect_err("failed");
+        assert_eq!(
+            error.to_string(),
+            "the command failed: command terminated with non-zero exit code: 1 no such socket"
+        );
+        assert!(finish(b"", vec![], b"").is_err());
+        assert_eq!(finish(br#"{"status":"Success"}"#, b"x".to_vec(), b"").expect("ok"), b"x");
+    }
+}

@@ -1,0 +1,78 @@
+//! The cluster: a client from the job's own kubeconfig, and what is asked of it. The only module that names an API
+//! client's type.
+
+mod apply;
+mod events;
+mod exec;
+mod probe;
+mod refusal;
+mod spdy;
+mod wait;
+
+use std::time::Duration;
+
+use anyhow::Context;
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::core::v1::Pod;
+use kube::api::{Api, ListParams};
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::{Client, Config};
+
+pub use probe::Buildkit;
+use refusal::Request;
+pub use refusal::Unauthorized;
+
+/// A cluster and the namespace of the agent.
+#[derive(Clone)]
+pub struct Cluster {
+    client: Client,
+    namespace: String,
+    server: String,
+}
+
+impl std::fmt::Debug for Cluster {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} {}", self.server, self.namespace)
+    }
+}
+
+impl Cluster {
+    /// A client over the kubeconfig that buildx will use, plugin included.
+    pub async fn open(kubeconfig: Kubeconfig, namespace: &str) -> anyhow::Result<Self> {
+        let mut config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default())
+            .await
+            .context("reading the kubeconfig of this job")?;
+        config.connect_timeout = Some(Duration::from_secs(10));
+        let server = config.cluster_url.to_string();
+        let client = Client::try_from(config).context("making a Kubernetes client")?;
+        Ok(Self {
+            client,
+            namespace: namespace.to_owned(),
+            server: server.trim_end_matches('/').to_owned(),
+        })
+    }
+
+    pub fn server(&self) -> &str {
+        &self.server
+    }
+
+    fn api<K>(&self) -> Api<K>
+    where
+        K: kube::Resource<Scope = k8s_openapi::NamespaceResourceScope, DynamicType = ()>,
+    {
+        Api::namespaced(self.client.clone(), &self.namespace)
+    }
+
+    pub async fn deployment(&self, name: &str) -> anyhow::Result<Option<Deployment>> {
+        let got = self.api::<Deployment>().get_opt(name).await;
+        got.map_err(|e| self.refused(&e, &Request::new("get", "deployments").group("apps")))
+    }
+
+    /// The pods buildx would see for a node of this name.
+    pub async fn pods(&self, name: &str) -> anyhow::Result<Vec<Pod>> {
+        let params = ListParams::default().labels(&format!("app={name}"));
+        let list = self.api::<Pod>().list(&params).await;
+        let list = list.map_err(|e| self.refused(&e, &Request::new("list", "pods")))?;
+        Ok(list.items)
+    }
+}

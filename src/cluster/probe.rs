@@ -1,0 +1,116 @@
+//! Does BuildKit answer, through the same exec that every build will use?
+
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use serde::Deserialize;
+
+use super::Cluster;
+use crate::problem::Problem;
+
+/// What a daemon says of itself.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Buildkit {
+    pub version: String,
+    /// As docker writes them, `linux/amd64`, the native one first.
+    pub platforms: Vec<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Worker {
+    platforms: Vec<Platform>,
+    #[serde(default)]
+    buildkit_version: Version,
+}
+
+#[derive(Deserialize)]
+struct Platform {
+    os: String,
+    architecture: String,
+    #[serde(default)]
+    variant: String,
+}
+
+#[derive(Deserialize, Default)]
+struct Version {
+    #[serde(default)]
+    version: String,
+}
+
+/// For what heals by itself; a certificate takes a minute at worst.
+const PATIENCE: Duration = Duration::from_secs(60);
+const ATTEMPT_WITHIN: Duration = Duration::from_secs(15);
+
+impl Cluster {
+    /// Asks until there is an answer: the kubelet of a node that just joined answers `tls: internal error` until its
+    /// certificate is approved (docker/buildx#2668).
+    pub async fn probe(&self, pod: &str, container: &str, within: Duration) -> anyhow::Result<Buildkit> {
+        let deadline = Instant::now() + within.min(PATIENCE);
+        let command = ["buildctl", "debug", "workers", "--format", "{{json .}}"];
+        let mut attempt: u32 = 0;
+        loop {
+            attempt += 1;
+            let answer = tokio::time::timeout(ATTEMPT_WITHIN, self.exec(pod, container, &command)).await;
+            let error = match answer {
+                Ok(Ok(output)) => return read(&output),
+                Ok(Err(error)) => error,
+                Err(_) => anyhow::anyhow!("no answer within {} s", ATTEMPT_WITHIN.as_secs()),
+            };
+            if error.is::<Problem>() {
+                return Err(error);
+            }
+            let pause = Duration::from_millis(250) * attempt;
+            if Instant::now() + pause >= deadline {
+                return Err(Problem::new(
+                    "BuildKit does not answer",
+                    format!(
+                        "Ran `{}` in the pod {}/{pod} by exec, {attempt} times, and got: {error:#}.",
+                        command.join(" "),
+                        self.namespace
+                    ),
+                    format!(
+                        "See kubectl -n {} logs {pod}, and whether the API server reaches that node's kubelet.",
+                        self.namespace
+                    ),
+                )
+                .into());
+            }
+            tracing::debug!("probe {attempt}: {error:#}");
+            tokio::time::sleep(pause).await;
+        }
+    }
+}
+
+fn read(output: &[u8]) -> anyhow::Result<Buildkit> {
+    let workers: Vec<Worker> = serde_json::from_slice(output)
+        .context("reading what `buildctl debug workers` printed")?;
+    let worker = workers.first().context("buildkitd has no worker")?;
+    let platforms = worker.platforms.iter().map(|p| {
+        let variant = if p.variant.is_empty() { "" } else { "/" };
+        format!("{}/{}{variant}{}", p.os, p.architecture, p.variant)
+    });
+    Ok(Buildkit {
+        version: worker.buildkit_version.version.clone(),
+        platforms: platforms.collect(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn version_and_platforms_of_a_worker() {
+        let output = br#"[{"id":"x","labels":{},"platforms":[{"architecture":"amd64","os":"linux"},
+            {"architecture":"arm","os":"linux","variant":"v7"}],
+            "buildkitVersion":{"package":"github.com/moby/buildkit","version":"v0.34.2","revision":""}}]"#;
+        let expected = Buildkit {
+            version: "v0.34.2".into(),
+            platforms: vec!["linux/amd64".into(), "linux/arm/v7".into()],
+        };
+        assert_eq!(read(output).expect("workers"), expected);
+        assert!(read(b"[]").is_err());
+        assert!(read(b"error: no socket").is_err());
+    }
+}

@@ -1,0 +1,149 @@
+//! As much of SPDY/3.1 as an exec needs (<https://www.chromium.org/spdy/spdy-protocol/spdy-protocol-draft3-1/>).
+//!
+//! Why this old protocol: it is what buildx speaks to its pods, so that a proxy which breaks it is found here, and it
+//! is started by a POST, for which the permission to *create* pods/exec suffices. An exec over WebSocket is a GET,
+//! for which API servers before Kubernetes 1.35 want *get* pods/exec.
+
+const SYN_STREAM: u16 = 1;
+const RST_STREAM: u16 = 3;
+const PING: u16 = 6;
+const GOAWAY: u16 = 7;
+
+const CONTROL: u8 = 0x80;
+const VERSION: u8 = 3;
+const FIN: u8 = 1;
+
+/// Header blocks of a connection are one zlib stream. Ours consists of stored blocks, which any inflater reads and
+/// which need no compressor.
+const ZLIB_HEADER: [u8; 2] = [0x78, 0x01];
+
+/// A frame of the server's, as far as it matters here.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Frame {
+    Data {
+        stream: u32,
+        payload: Vec<u8>,
+        last: bool,
+    },
+    /// The whole frame goes back as it came.
+    Ping(Vec<u8>),
+    Reset {
+        stream: u32,
+    },
+    GoAway,
+    /// SYN_REPLY, SETTINGS, WINDOW_UPDATE and their like; Kubernetes uses no flow control.
+    Other,
+}
+
+/// Opens streams; each stream's type goes into its header `streamtype`.
+#[derive(Debug, Default)]
+pub(super) struct Opener {
+    streams: u32,
+}
+
+impl Opener {
+    /// The frame that opens a stream, and the stream's number.
+    pub(super) fn open(&mut self, stream_type: &str) -> (u32, Vec<u8>) {
+        // A client's streams have odd numbers.
+        let stream = 2 * self.streams + 1;
+        let mut headers = 1_u32.to_be_bytes().to_vec();
+        for text in ["streamtype", stream_type] {
+            headers.extend(length32(text.len()));
+            headers.extend(text.as_bytes());
+        }
+        let size = u16::try_from(headers.len()).unwrap_or(u16::MAX);
+        let mut block = Vec::new();
+        if self.streams == 0 {
+            block.extend(ZLIB_HEADER);
+        }
+        block.push(0);
+        block.extend(size.to_le_bytes());
+        block.extend((!size).to_le_bytes());
+        block.extend(headers);
+
+        let mut frame = vec![CONTROL, VERSION];
+        frame.extend(SYN_STREAM.to_be_bytes());
+        frame.push(0);
+        frame.extend(length24(4 + 4 + 2 + block.len()));
+        frame.extend(stream.to_be_bytes());
+        frame.extend([0; 6]);
+        frame.extend(block);
+        self.streams += 1;
+        (stream, frame)
+    }
+}
+
+fn length32(length: usize) -> [u8; 4] {
+    u32::try_from(length).unwrap_or(u32::MAX).to_be_bytes()
+}
+
+fn length24(length: usize) -> [u8; 3] {
+    let [_, a, b, c] = length32(length);
+    [a, b, c]
+}
+
+/// Takes the first whole frame out of what has arrived.
+pub(super) fn take_frame(arrived: &mut Vec<u8>) -> Option<Frame> {
+    let header: [u8; 8] = arrived.get(..8)?.try_into().ok()?;
+    let [a, b, c, d, flags, l1, l2, l3] = header;
+    let length = u32::from_be_bytes([0, l1, l2, l3]) as usize;
+    if arrived.len() < 8 + length {
+        return None;
+    }
+    let frame: Vec<u8> = arrived.drain(..8 + length).collect();
+    let payload = &frame[8..];
+    if a & CONTROL == 0 {
+        return Some(Frame::Data {
+            stream: u32::from_be_bytes([a, b, c, d]),
+            payload: payload.to_vec(),
+            last: flags & FIN != 0,
+        });
+    }
+    let stream = payload.get(..4).and_then(|id| id.try_into().ok());
+    Some(match u16::from_be_bytes([c, d]) {
+        PING => Frame::Ping(frame),
+        RST_STREAM => Frame::Reset {
+            stream: u32::from_be_bytes(stream.unwrap_or_default()),
+        },
+        GOAWAY => Frame::GoAway,
+        _ => Frame::Other,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn streams_are_odd_and_one_zlib_stream() {
+        let mut opener = Opener::default();
+        let (first, frame) = opener.open("error");
+        assert_eq!(first, 1);
+        assert_eq!(frame[..8], [0x80, 3, 0, 1, 0, 0, 0, 44]);
+        assert_eq!(frame[18..20], ZLIB_HEADER);
+        assert_eq!(frame[20..25], [0, 27, 0, !27, 0xff]);
+        assert_eq!(frame[25..29], [0, 0, 0, 1]);
+        assert!(frame.ends_with(b"\0\0\0\x05error"));
+        let (second, frame) = opener.open("stdout");
+        assert_eq!(second, 3);
+        assert_eq!(frame[18..21], [0, 28, 0]);
+    }
+
+    #[test]
+    fn frames_are_taken_whole() {
+        let mut arrived = vec![0, 0, 0, 3, 1, 0, 0, 2, b'h'];
+        assert_eq!(take_frame(&mut arrived), None);
+        arrived.extend([b'i', 0x80, 3, 0, 6, 0, 0, 0, 4, 0, 0, 0, 9]);
+        assert_eq!(
+            take_frame(&mut arrived),
+            Some(Frame::Data { stream: 3, payload: b"hi".to_vec(), last: true })
+        );
+        assert_eq!(
+            take_frame(&mut arrived),
+            Some(Frame::Ping(vec![0x80, 3, 0, 6, 0, 0, 0, 4, 0, 0, 0, 9]))
+        );
+        assert!(arrived.is_empty());
+        let mut reset = vec![0x80, 3, 0, 3, 0, 0, 0, 8, 0, 0, 0, 5, 0, 0, 0, 1];
+        assert_eq!(take_frame(&mut reset), Some(Frame::Reset { stream: 5 }));
+    }
+}

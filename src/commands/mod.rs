@@ -1,0 +1,8 @@
+//! The commands: each reads like the list of steps a user would expect.
+
+pub mod connect;
+pub mod disconnect;
+pub mod manifests;
+mod selection;
+mod sign_in;
+pub mod token;

@@ -1,0 +1,48 @@
+//! Every environment variable this program reads by itself, in one place.
+//!
+//! The AWS SDK reads its own (`AWS_REGION`, `AWS_PROFILE`, `AWS_WEB_IDENTITY_TOKEN_FILE`, `AWS_ENDPOINT_URL`, …).
+
+/// `true` inside a GitHub Actions job.
+pub const GITHUB_ACTIONS: &str = "GITHUB_ACTIONS";
+/// File that takes `name=value` outputs of the step.
+pub const GITHUB_OUTPUT: &str = "GITHUB_OUTPUT";
+/// File that takes variables for the following steps.
+pub const GITHUB_ENV: &str = "GITHUB_ENV";
+/// File that takes values for this action's post step, which reads them as `STATE_name`.
+pub const GITHUB_STATE: &str = "GITHUB_STATE";
+/// `owner/name`, part of the role session name.
+pub const GITHUB_REPOSITORY: &str = "GITHUB_REPOSITORY";
+/// Part of the role session name.
+pub const GITHUB_RUN_ID: &str = "GITHUB_RUN_ID";
+/// Where to ask for the job's OIDC token; set when the job has `id-token: write`.
+pub const ACTIONS_ID_TOKEN_REQUEST_URL: &str = "ACTIONS_ID_TOKEN_REQUEST_URL";
+/// The bearer token for that request.
+pub const ACTIONS_ID_TOKEN_REQUEST_TOKEN: &str = "ACTIONS_ID_TOKEN_REQUEST_TOKEN";
+/// A folder that is emptied after each job.
+pub const RUNNER_TEMP: &str = "RUNNER_TEMP";
+/// `1` when a user asked for a debug log.
+pub const RUNNER_DEBUG: &str = "RUNNER_DEBUG";
+
+/// The user's own temporary folder outside Actions.
+pub const XDG_RUNTIME_DIR: &str = "XDG_RUNTIME_DIR";
+
+/// Where a pod finds its cluster's API server.
+pub const KUBERNETES_SERVICE_HOST: &str = "KUBERNETES_SERVICE_HOST";
+/// The port of it.
+pub const KUBERNETES_SERVICE_PORT: &str = "KUBERNETES_SERVICE_PORT";
+
+/// buildx's folder, when not below docker's.
+pub const BUILDX_CONFIG: &str = "BUILDX_CONFIG";
+/// docker's folder, when not `~/.docker`.
+pub const DOCKER_CONFIG: &str = "DOCKER_CONFIG";
+/// The daemon's address: buildx keeps the builder chosen for each.
+pub const DOCKER_HOST: &str = "DOCKER_HOST";
+/// The builder that buildx uses, before anything in its folder.
+pub const BUILDX_BUILDER: &str = "BUILDX_BUILDER";
+pub const HOME: &str = "HOME";
+pub const PATH: &str = "PATH";
+
+/// A variable's value; empty counts as absent, as for inputs of an action.
+pub fn get(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|v| !v.is_empty())
+}

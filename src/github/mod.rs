@@ -1,0 +1,138 @@
+//! The runner of GitHub Actions: what it is told through files and lines
+//! (<https://docs.github.com/actions/reference/workflow-commands-for-github-actions>).
+//! Outside a job every call here is a no-op, so that the program is a plain command line tool there.
+
+mod oidc;
+
+pub use oidc::id_token;
+
+use std::fs::OpenOptions;
+use std::io::Write;
+
+use anyhow::Context;
+
+use crate::problem::Problem;
+use crate::secret::Secret;
+use crate::{env, files};
+
+pub fn in_job() -> bool {
+    env::get(env::GITHUB_ACTIONS).as_deref() == Some("true")
+}
+
+/// Which stream a workflow command goes to; the runner reads both.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stream {
+    Stdout,
+    /// For the plugin, whose standard output is the credential.
+    Stderr,
+}
+
+/// Hides a value in every log line from here on. A value of several lines is hidden line by line.
+pub fn mask(secret: &Secret, stream: Stream) {
+    if in_job() {
+        for line in secret.expose().lines().filter(|l| !l.is_empty()) {
+            say(&format!("::add-mask::{}", escape(line)), stream);
+        }
+    }
+}
+
+pub fn set_output(name: &str, value: &str) -> anyhow::Result<()> {
+    append(env::GITHUB_OUTPUT, name, value)
+}
+
+/// A variable for the following steps of the job.
+pub fn export(name: &str, value: &str) -> anyhow::Result<()> {
+    append(env::GITHUB_ENV, name, value)
+}
+
+/// A value for this action's post step.
+pub fn save_state(name: &str, value: &str) -> anyhow::Result<()> {
+    append(env::GITHUB_STATE, name, value)
+}
+
+pub fn state(name: &str) -> Option<String> {
+    env::get(&format!("STATE_{name}"))
+}
+
+/// An annotation on the run.
+pub fn error(problem: &Problem) {
+    annotate("error", &problem.title, &format!("{}\n{}", problem.what, problem.remedy));
+}
+
+pub fn warning(title: &str, text: &str) {
+    annotate("warning", title, text);
+}
+
+fn annotate(level: &str, title: &str, text: &str) {
+    if in_job() {
+        let title = escape(title).replace(':', "%3A").replace(',', "%2C");
+        say(&format!("::{level} title={title}::{}", escape(text)), Stream::Stdout);
+    }
+}
+
+/// The data of a workflow command ends with its line.
+fn escape(text: &str) -> String {
+    text.replace('%', "%25")
+        .replace('\r', "%0D")
+        .replace('\n', "%0A")
+}
+
+fn say(line: &str, stream: Stream) {
+    // A closed log is no reason to fail a job.
+    let _ = match stream {
+        Stream::Stdout => writeln!(std::io::stdout().lock(), "{line}"),
+        Stream::Stderr => writeln!(std::io::stderr().lock(), "{line}"),
+    };
+}
+
+/// `name<<delimiter`, value, delimiter: a value may hold anything, newlines too.
+fn append(file_variable: &str, name: &str, value: &str) -> anyhow::Result<()> {
+    let Some(path) = env::get(file_variable) else {
+        return Ok(());
+    };
+    let delimiter = format!("ghadelimiter_{}", files::random_hex()?);
+    let record = format!("{name}<<{delimiter}\n{value}\n{delimiter}\n");
+    let appended = OpenOptions::new()
+        .append(true)
+        .create(true)
+        .open(&path)
+        .and_then(|mut file| file.write_all(record.as_bytes()));
+    appended.with_context(|| format!("writing {name} to the file that {file_variable} names, {path}"))
+}
+
+/// The role session name of this job: repository and run, in the characters that STS allows, 64 at most.
+pub fn session_name() -> String {
+    let repository = env::get(env::GITHUB_REPOSITORY).unwrap_or_else(|| "remote-buildkit".into());
+    let run = env::get(env::GITHUB_RUN_ID).unwrap_or_else(|| "local".into());
+    name_of_run(&repository, &run)
+}
+
+fn name_of_run(repository: &str, run: &str) -> String {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || "_.-".contains(c);
+    let clean = |text: &str| -> String {
+        text.chars()
+            .map(|c| if allowed(c) { c } else { '-' })
+            .collect()
+    };
+    let run: String = clean(run).chars().take(20).collect();
+    let repository: String = clean(repository).chars().take(64 - 1 - run.len()).collect();
+    format!("{repository}-{run}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn data_of_a_command_stays_on_its_line() {
+        assert_eq!(escape("100%\r\nnext"), "100%25%0D%0Anext");
+    }
+
+    #[test]
+    fn session_names_hold_repository_and_run_within_64_characters() {
+        assert_eq!(name_of_run("acme/shop", "4711"), "acme-shop-4711");
+        let long = name_of_run(&"x".repeat(140), "12345678901");
+        assert_eq!(long.len(), 64);
+        assert!(long.ends_with("-12345678901"));
+    }
+}

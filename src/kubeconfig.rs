@@ -1,0 +1,209 @@
+//! The kubeconfig of this job: one cluster, one user, one context, in a file of its own.
+//! JSON, which is YAML: kubectl, buildx and kube read it alike.
+
+use std::path::Path;
+
+use anyhow::Context as _;
+use kube::config::{
+    AuthInfo, Cluster, Context, ExecConfig, ExecInteractiveMode, Kubeconfig, NamedAuthInfo,
+    NamedCluster, NamedContext,
+};
+
+use crate::problem::{Problem, chain};
+use crate::{env, files};
+
+const NAME: &str = "remote-buildkit";
+const SERVICE_ACCOUNT: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
+
+/// For a cluster whose credential is `program token --session …`, asked for whenever a client needs one.
+pub fn with_plugin(
+    server: &str,
+    certificate_authority: &str,
+    program: &Path,
+    session: &Path,
+) -> Kubeconfig {
+    let cluster = Cluster {
+        server: Some(server.to_owned()),
+        certificate_authority_data: Some(certificate_authority.to_owned()),
+        ..Cluster::default()
+    };
+    let user = AuthInfo {
+        exec: Some(ExecConfig {
+            api_version: Some("client.authentication.k8s.io/v1".into()),
+            command: Some(program.to_string_lossy().into_owned()),
+            args: Some(vec![
+                "token".into(),
+                "--session".into(),
+                session.to_string_lossy().into_owned(),
+            ]),
+            env: None,
+            drop_env: None,
+            install_hint: None,
+            // client.authentication.k8s.io/v1 requires it to be stated.
+            interactive_mode: Some(ExecInteractiveMode::Never),
+            provide_cluster_info: false,
+            cluster: None,
+            other: Default::default(),
+        }),
+        ..AuthInfo::default()
+    };
+    assemble(cluster, user, None)
+}
+
+/// For a pod: its service account, whose token kubelet renews in place.
+pub fn in_cluster() -> Result<Kubeconfig, Problem> {
+    let host = env::get(env::KUBERNETES_SERVICE_HOST);
+    let port = env::get(env::KUBERNETES_SERVICE_PORT);
+    let token = format!("{SERVICE_ACCOUNT}/token");
+    let (Some(host), Some(port), true) = (host, port, Path::new(&token).exists()) else {
+        return Err(Problem::new(
+            "Not in a pod",
+            format!(
+                "`kubeconfig: in-cluster` looks for KUBERNETES_SERVICE_HOST, KUBERNETES_SERVICE_PORT and {token}, \
+                 and not all of them are here."
+            ),
+            "Run inside a pod whose service account token is mounted, or give `kubeconfig` a path.",
+        ));
+    };
+    // An IPv6 address wants brackets in a URL.
+    let host = if host.contains(':') { format!("[{host}]") } else { host };
+    let cluster = Cluster {
+        server: Some(format!("https://{host}:{port}")),
+        certificate_authority: Some(format!("{SERVICE_ACCOUNT}/ca.crt")),
+        ..Cluster::default()
+    };
+    let user = AuthInfo {
+        token_file: Some(token),
+        ..AuthInfo::default()
+    };
+    Ok(assemble(cluster, user, None))
+}
+
+/// One context of a kubeconfig of the user's.
+pub fn excerpt(path: &Path, context: Option<&str>) -> Result<Kubeconfig, Problem> {
+    let unusable = |why: String, remedy: &str| {
+        Problem::new(
+            "Kubeconfig not usable",
+            format!("Read the kubeconfig {} and {why}.", path.display()),
+            remedy,
+        )
+    };
+    let config = Kubeconfig::read_from(path).map_err(|e| {
+        unusable(
+            format!("got: {}", chain(&e)),
+            "Check the input `kubeconfig`; a relative path is taken from the step's working directory.",
+        )
+    })?;
+    let Some(wanted) = context.map(str::to_owned).or(config.current_context.clone()) else {
+        return Err(unusable(
+            "it has no current context".into(),
+            "Set the input `context`.",
+        ));
+    };
+    let names = || {
+        let names: Vec<&str> = config.contexts.iter().map(|c| c.name.as_str()).collect();
+        names.join(", ")
+    };
+    let found = config.contexts.iter().find(|c| c.name == wanted);
+    let Some(found) = found.and_then(|c| c.context.clone()) else {
+        return Err(unusable(
+            format!("it has no context {wanted}; there are: {}", names()),
+            "Set the input `context` to one of them.",
+        ));
+    };
+    let cluster = config.clusters.iter().find(|c| c.name == found.cluster);
+    let user_name = found.user.clone().unwrap_or_default();
+    let user = config.auth_infos.iter().find(|u| u.name == user_name);
+    match (
+        cluster.and_then(|c| c.cluster.clone()),
+        user.and_then(|u| u.auth_info.clone()),
+    ) {
+        (Some(cluster), Some(user)) => Ok(assemble(cluster, user, found.namespace)),
+        _ => Err(unusable(
+            format!("its context {wanted} names a cluster or user that is not there"),
+            "Mend the kubeconfig: kubectl config get-contexts shows what each context names.",
+        )),
+    }
+}
+
+fn assemble(cluster: Cluster, user: AuthInfo, namespace: Option<String>) -> Kubeconfig {
+    Kubeconfig {
+        clusters: vec![NamedCluster {
+            name: NAME.into(),
+            cluster: Some(cluster),
+            ..NamedCluster::default()
+        }],
+        auth_infos: vec![NamedAuthInfo {
+            name: NAME.into(),
+            auth_info: Some(user),
+            ..NamedAuthInfo::default()
+        }],
+        contexts: vec![NamedContext {
+            name: NAME.into(),
+            context: Some(Context {
+                cluster: NAME.into(),
+                user: Some(NAME.into()),
+                namespace,
+                ..Context::default()
+            }),
+            ..NamedContext::default()
+        }],
+        current_context: Some(NAME.into()),
+        kind: Some("Config".into()),
+        api_version: Some("v1".into()),
+        ..Kubeconfig::default()
+    }
+}
+
+pub fn write(kubeconfig: &Kubeconfig, path: &Path) -> anyhow::Result<()> {
+    let text = serde_json::to_vec_pretty(kubeconfig).context("kubeconfig to JSON")?;
+    files::write_private(path, &text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kubeconfig_with_the_plugin() {
+        let config = with_plugin(
+            "https://ABC.gr7.eu-west-1.eks.amazonaws.com",
+            "Q0E=",
+            Path::new("/dist/remote-buildkit"),
+            Path::new("/tmp/session.json"),
+        );
+        insta::assert_json_snapshot!(config);
+    }
+
+    #[test]
+    fn an_excerpt_holds_one_context_and_names_what_is_missing() {
+        let folder = files::private_folder(
+            &std::env::temp_dir(),
+            &format!("rbk-kubeconfig-{}", files::random_hex().expect("random")),
+        )
+        .expect("folder");
+        let path = folder.join("config");
+        let text = r#"
+apiVersion: v1
+kind: Config
+current-context: one
+clusters: [{name: c, cluster: {server: "https://127.0.0.1:6443", certificate-authority: ca.crt}}]
+users: [{name: u, user: {token: t}}, {name: other, user: {token: o}}]
+contexts:
+- {name: one, context: {cluster: c, user: u, namespace: team}}
+- {name: broken, context: {cluster: gone, user: u}}
+"#;
+        std::fs::write(&path, text).expect("write");
+        let config = excerpt(&path, None).expect("one");
+        assert_eq!(config.auth_infos.len(), 1);
+        let cluster = config.clusters[0].cluster.as_ref().expect("cluster");
+        assert_eq!(
+            cluster.certificate_authority,
+            Some(folder.join("ca.crt").to_string_lossy().into_owned())
+        );
+        assert!(excerpt(&path, Some("two")).expect_err("no such").what.contains("there are: one, broken"));
+        assert!(excerpt(&path, Some("broken")).expect_err("dangling").what.contains("not there"));
+        assert!(excerpt(&folder.join("none"), None).expect_err("no file").what.contains("none"));
+        std::fs::remove_dir_all(folder).expect("clean");
+    }
+}

@@ -1,0 +1,83 @@
+//! Puts a CI job onto a BuildKit agent with a persistent cache in the user's own cluster.
+//!
+//! A library only so that tests and fuzzers reach its parts; the product is the program.
+
+pub mod agent;
+pub mod aws;
+pub mod buildx;
+pub mod cli;
+pub mod cluster;
+pub mod commands;
+pub mod env;
+pub mod files;
+pub mod github;
+pub mod inputs;
+pub mod kubeconfig;
+pub mod problem;
+pub mod report;
+pub mod secret;
+
+use std::process::ExitCode;
+
+use anyhow::Context;
+use clap::Parser;
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::prelude::*;
+
+use cli::{Cli, Command};
+use problem::Problem;
+
+/// The program.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse_from(cli::arguments(std::env::args(), env::get));
+    log();
+    match run(&cli.command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            fail(&error);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: &Command) -> anyhow::Result<()> {
+    // Before any TLS client exists: kube and the AWS SDK bring rustls each, and it wants one provider.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    match command {
+        Command::Connect(args) => runtime()?.block_on(commands::connect::run(args)),
+        Command::Disconnect(args) => commands::disconnect::run(args),
+        Command::Token(args) => commands::token::run(&args.session),
+        Command::Manifests(args) => commands::manifests::run(args),
+    }
+}
+
+fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.context("starting the asynchronous runtime")
+}
+
+/// Our own debug lines when the user asked the runner for them; never those of the HTTP clients, which hold headers.
+fn log() {
+    let wanted = env::get(env::RUNNER_DEBUG).as_deref() == Some("1");
+    let level = if wanted { LevelFilter::DEBUG } else { LevelFilter::OFF };
+    tracing_subscriber::registry()
+        .with(tracing_subscriber::fmt::layer().with_writer(std::io::stderr))
+        .with(Targets::new().with_target("remote_buildkit", level))
+        .init();
+}
+
+/// The one place where an error is printed: for people on standard error, for the run as an annotation.
+fn fail(error: &anyhow::Error) {
+    let context = error.downcast_ref::<Problem>();
+    match context {
+        Some(problem) => {
+            github::error(problem);
+            eprintln!("error: {problem}");
+        }
+        None => {
+            let problem = Problem::new("remote-buildkit failed", format!("{error:#}"), "");
+            github::error(&problem);
+            eprintln!("error: {error:#}");
+        }
+    }
+}

@@ -1,0 +1,50 @@
+//! What a user can mend: what was tried, what came back, what to do. Whoever detects it states all three;
+//! it is rendered once, in `main`.
+
+use std::fmt;
+
+/// An error with its remedy. Everything else is an `anyhow::Error` with context.
+#[derive(Debug, thiserror::Error)]
+pub struct Problem {
+    /// A few words, the annotation's title.
+    pub title: String,
+    /// One sentence: what was asked of whom, and the answer.
+    pub what: String,
+    /// What to do about it; may hold a statement or a command to copy.
+    pub remedy: String,
+}
+
+impl Problem {
+    pub fn new(
+        title: impl Into<String>,
+        what: impl Into<String>,
+        remedy: impl Into<String>,
+    ) -> Self {
+        Self {
+            title: title.into(),
+            what: what.into(),
+            remedy: remedy.into(),
+        }
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}\n{}", self.title, self.what, self.remedy)
+    }
+}
+
+/// An error and its causes in one line, without a cause that only repeats its parent.
+pub fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        if !text.contains(&cause_text) {
+            text.push_str(": ");
+            text.push_str(&cause_text);
+        }
+        source = cause.source();
+    }
+    text
+}

@@ -1,0 +1,34 @@
+//! What a user reads while it runs.
+
+use std::time::Instant;
+
+/// Prints each step with the seconds it took. Not to be confused with the debug log.
+#[derive(Debug)]
+pub struct Report {
+    since: Instant,
+}
+
+impl Report {
+    pub fn start() -> Self {
+        Self {
+            since: Instant::now(),
+        }
+    }
+
+    /// A step is done.
+    pub fn done(&mut self, what: &str) {
+        say(&format!("{what} ({:.2} s)", self.since.elapsed().as_secs_f64()));
+        self.since = Instant::now();
+    }
+
+    /// A line below the step under way.
+    pub fn detail(what: &str) {
+        say(&format!("  {what}"));
+    }
+}
+
+/// To standard output; a closed log is no reason to fail.
+pub fn say(line: &str) {
+    use std::io::Write;
+    let _ = writeln!(std::io::stdout().lock(), "{line}");
+}
