@@ -1,0 +1,160 @@
+//! How the binaries are built so that neither the machine's paths nor its own compilers get into them.
+
+use std::ffi::OsString;
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result};
+
+use super::toolchain::{COMMIT, Toolchain};
+use super::{TARGETS, execute};
+
+/// Builds all targets in an empty target folder under `work`, and puts the binaries into `out`.
+pub(super) fn build(root: &Path, toolchain: &Toolchain, work: &Path, out: &Path) -> Result<()> {
+    let cargo_home = home("CARGO_HOME", ".cargo")?;
+    let mut fetch = cargo(toolchain);
+    fetch.args(["fetch", "--locked"]).current_dir(root);
+    for target in TARGETS {
+        fetch.args(["--target", target.triple]);
+    }
+    execute(&mut fetch)?;
+
+    if work.exists() {
+        fs::remove_dir_all(work)?;
+    }
+    fs::create_dir_all(work)?;
+    let mut build = cargo(toolchain);
+    build
+        .args([
+            "build",
+            "--frozen",
+            "--release",
+            "--package=remote-buildkit",
+            "--target-dir",
+        ])
+        .arg(work)
+        .current_dir(root)
+        // Nothing a developer or a runner has set may reach a compiler.
+        .env_clear()
+        .envs(
+            ["PATH", "HOME"]
+                .into_iter()
+                .filter_map(|name| Some((name, std::env::var_os(name)?))),
+        )
+        .env("CARGO_HOME", &cargo_home)
+        .env("RUSTUP_HOME", home("RUSTUP_HOME", ".rustup")?)
+        .env(
+            "CARGO_ENCODED_RUSTFLAGS",
+            rustflags(root, toolchain, work, &cargo_home)?,
+        )
+        .env("ZIG_GLOBAL_CACHE_DIR", work.join("zig"))
+        .env("ZIG_LOCAL_CACHE_DIR", work.join("zig"))
+        .env("SOURCE_DATE_EPOCH", "0");
+    if let Some(name) = toolchain.rustup {
+        build.env("RUSTUP_TOOLCHAIN", name);
+    }
+    for target in TARGETS {
+        let suffix = target.triple.replace('-', "_");
+        build
+            .args(["--target", target.triple])
+            .env(format!("CC_{suffix}"), zig_cc(work, &toolchain.zig, target.zig)?)
+            .env(format!("AR_{suffix}"), zig_ar(work, &toolchain.zig)?);
+    }
+    execute(&mut build)?;
+
+    fs::create_dir_all(out)?;
+    for target in TARGETS {
+        let built = work.join(target.triple).join("release/remote-buildkit");
+        let binary = out.join(target.binary);
+        fs::copy(&built, &binary).with_context(|| format!("could not copy {}", built.display()))?;
+        fs::set_permissions(&binary, fs::Permissions::from_mode(0o755))?;
+    }
+    Ok(fs::remove_dir_all(work)?)
+}
+
+fn cargo(toolchain: &Toolchain) -> Command {
+    let mut cargo = Command::new("cargo");
+    if let Some(name) = toolchain.rustup {
+        cargo.env("RUSTUP_TOOLCHAIN", name);
+    }
+    cargo
+}
+
+fn rustflags(root: &Path, toolchain: &Toolchain, work: &Path, cargo_home: &Path) -> Result<OsString> {
+    let mut flags: Vec<OsString> = [
+        "-Ctarget-feature=+crt-static",
+        // The linker that comes with rustc: no other one to pin.
+        "-Clinker=rust-lld",
+        "-Clinker-flavor=ld.lld",
+        // With panic=abort these tables serve only backtraces, which a stripped binary cannot name.
+        "-Cforce-unwind-tables=no",
+        // Half a megabyte of relocations; musl's start code reads the packed form.
+        "-Clink-arg=-zpack-relative-relocs",
+    ]
+    .map(OsString::from)
+    .into();
+    let mut remap = |from: &Path, to: &str| {
+        let mut flag = OsString::from("--remap-path-prefix=");
+        flag.push(from);
+        flag.push("=");
+        flag.push(to);
+        flags.push(flag);
+    };
+    // Where several match, rustc takes the last.
+    remap(root, "/remote-buildkit");
+    remap(work, "/target");
+    // The standard library is remapped already, but the component rust-src undoes it.
+    remap(
+        &toolchain.sysroot.join("lib/rustlib/src/rust"),
+        &format!("/rustc/{COMMIT}"),
+    );
+    // One folder a registry, named after where the crates came from; a mirror has another one.
+    let registries = cargo_home.join("registry/src");
+    for registry in
+        fs::read_dir(&registries).with_context(|| format!("no crates in {}", registries.display()))?
+    {
+        remap(&registry?.path(), "/crates");
+    }
+    Ok(flags.join("\u{1f}".as_ref()))
+}
+
+/// cc passes clang's `--target`, whose triples zig does not know: hence a script that has zig's own. Without
+/// -fno-sanitize zig compiles checks into C code that is not optimized for speed.
+fn zig_cc(work: &Path, zig: &Path, target: &str) -> Result<PathBuf> {
+    let text = format!(
+        r#"#!/bin/sh
+for argument; do
+  shift
+  case $argument in
+    --target=*) ;;
+    *) set -- "$@" "$argument" ;;
+  esac
+done
+exec '{}' cc -target {target} -fno-sanitize=all "$@"
+"#,
+        zig.display()
+    );
+    script(work.join(format!("zig-cc-{target}")), &text)
+}
+
+fn zig_ar(work: &Path, zig: &Path) -> Result<PathBuf> {
+    script(
+        work.join("zig-ar"),
+        &format!("#!/bin/sh\nexec '{}' ar \"$@\"\n", zig.display()),
+    )
+}
+
+fn script(path: PathBuf, text: &str) -> Result<PathBuf> {
+    fs::write(&path, text)?;
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o755))?;
+    Ok(path)
+}
+
+fn home(variable: &str, folder: &str) -> Result<PathBuf> {
+    match std::env::var_os(variable).filter(|value| !value.is_empty()) {
+        Some(dir) => Ok(dir.into()),
+        None => Ok(Path::new(&std::env::var_os("HOME").context("HOME is not set")?).join(folder)),
+    }
+}

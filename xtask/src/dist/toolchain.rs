@@ -1,0 +1,105 @@
+//! The compilers that the binaries in dist/ are made with, to the very version: other ones make other bits.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, bail, ensure};
+
+use super::{execute, output};
+
+const RELEASE: &str = "1.95.0";
+pub(super) const COMMIT: &str = "59807616e1fa2540724bfbac14d7976d7e4a3860";
+/// Cargo hashes all of `rustc -vV` into the names of symbols, the host too.
+const HOST: &str = "x86_64-unknown-linux-gnu";
+
+/// The C compiler, for ring and psm. One compiler with musl's headers for both targets, the same on every
+/// distribution; Debian's and Ubuntu's own cross compilers are each of another version.
+const ZIG: &str = "0.15.2";
+/// Of the Python package for x86-64 Linux.
+const ZIG_SHA256: &str = "806316453d1ede7174ed3fefb8e5348154629089c3bb5fe812dfd0e172fac130";
+
+#[derive(Debug)]
+pub(super) struct Toolchain {
+    /// What to set `RUSTUP_TOOLCHAIN` to; none where the `rustc` on PATH is the one.
+    pub(super) rustup: Option<&'static str>,
+    pub(super) sysroot: PathBuf,
+    pub(super) zig: PathBuf,
+}
+
+impl Toolchain {
+    /// A line a tool.
+    pub(super) fn recorded() -> String {
+        format!("rustc {RELEASE} {COMMIT} {HOST}\nzig {ZIG}\n")
+    }
+
+    /// What is on this machine, or which part of it is not.
+    pub(super) fn find(tools: &Path, targets: &[&str]) -> Result<Self> {
+        let (rustup, sysroot) = rustc()?;
+        for target in targets {
+            ensure!(
+                sysroot.join("lib/rustlib").join(target).join("lib").is_dir(),
+                "rustc in {} has no standard library for {target}",
+                sysroot.display()
+            );
+        }
+        let zig = tools.join(format!("zig-{ZIG}/ziglang/zig"));
+        ensure!(zig.is_file(), "zig {ZIG} is not at {}", zig.display());
+        Ok(Self { rustup, sysroot, zig })
+    }
+
+    /// Gets what `find` misses, where rustup and pip can.
+    pub(super) fn fetch(tools: &Path, targets: &[&str]) -> Result<Self> {
+        if rustc().is_err() {
+            execute(Command::new("rustup").args(["toolchain", "install", "--profile=minimal", RELEASE]))?;
+        }
+        let (rustup, sysroot) = rustc()?;
+        if targets
+            .iter()
+            .any(|target| !sysroot.join("lib/rustlib").join(target).exists())
+        {
+            let mut add = Command::new("rustup");
+            add.args(["target", "add"]).args(targets);
+            if let Some(toolchain) = rustup {
+                add.env("RUSTUP_TOOLCHAIN", toolchain);
+            }
+            execute(&mut add)?;
+        }
+        let dir = tools.join(format!("zig-{ZIG}"));
+        if !dir.join("ziglang/zig").is_file() {
+            let pinned = tools.join("requirements.txt");
+            fs::create_dir_all(tools)?;
+            fs::write(&pinned, format!("ziglang=={ZIG} --hash=sha256:{ZIG_SHA256}\n"))?;
+            execute(
+                Command::new("python3")
+                    .args(["-m", "pip", "install", "--quiet", "--require-hashes", "--no-deps"])
+                    .arg("--target")
+                    .arg(&dir)
+                    .arg("--requirement")
+                    .arg(&pinned),
+            )?;
+        }
+        Self::find(tools, targets)
+    }
+}
+
+/// The toolchain in use, else the one rustup has under the version's own name.
+fn rustc() -> Result<(Option<&'static str>, PathBuf)> {
+    for rustup in [None, Some(RELEASE)] {
+        let rustc = |argument: &[&str]| {
+            let mut rustc = Command::new("rustc");
+            rustc.args(argument);
+            if let Some(toolchain) = rustup {
+                rustc.env("RUSTUP_TOOLCHAIN", toolchain);
+            }
+            output(&mut rustc)
+        };
+        let Ok(version) = rustc(&["-vV"]) else { continue };
+        let has = |line: String| version.lines().any(|found| found == line);
+        if has(format!("commit-hash: {COMMIT}")) && has(format!("host: {HOST}")) {
+            let sysroot = rustc(&["--print", "sysroot"]).context("rustc has a version and no sysroot")?;
+            return Ok((rustup, PathBuf::from(sysroot.trim())));
+        }
+    }
+    bail!("there is no rustc {RELEASE} ({COMMIT}) for {HOST}")
+}
