@@ -52,7 +52,7 @@ pub(super) fn build(root: &Path, toolchain: &Toolchain, work: &Path, out: &Path)
         .env("ZIG_GLOBAL_CACHE_DIR", work.join("zig"))
         .env("ZIG_LOCAL_CACHE_DIR", work.join("zig"))
         .env("SOURCE_DATE_EPOCH", "0");
-    if let Some(name) = toolchain.rustup {
+    if let Some(name) = &toolchain.rustup {
         build.env("RUSTUP_TOOLCHAIN", name);
     }
     for target in TARGETS {
@@ -76,7 +76,7 @@ pub(super) fn build(root: &Path, toolchain: &Toolchain, work: &Path, out: &Path)
 
 fn cargo(toolchain: &Toolchain) -> Command {
     let mut cargo = Command::new("cargo");
-    if let Some(name) = toolchain.rustup {
+    if let Some(name) = &toolchain.rustup {
         cargo.env("RUSTUP_TOOLCHAIN", name);
     }
     cargo
@@ -88,8 +88,6 @@ fn rustflags(root: &Path, toolchain: &Toolchain, work: &Path, cargo_home: &Path)
         // The linker that comes with rustc: no other one to pin.
         "-Clinker=rust-lld",
         "-Clinker-flavor=ld.lld",
-        // With panic=abort these tables serve only backtraces, which a stripped binary cannot name.
-        "-Cforce-unwind-tables=no",
         // Half a megabyte of relocations; musl's start code reads the packed form.
         "-Clink-arg=-zpack-relative-relocs",
     ]

@@ -1,5 +1,6 @@
 //! The compilers that the binaries in dist/ are made with, to the very version: other ones make other bits.
 
+use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -21,8 +22,8 @@ const ZIG_SHA256: &str = "806316453d1ede7174ed3fefb8e5348154629089c3bb5fe812dfd0
 
 #[derive(Debug)]
 pub(super) struct Toolchain {
-    /// What to set `RUSTUP_TOOLCHAIN` to; none where the `rustc` on PATH is the one.
-    pub(super) rustup: Option<&'static str>,
+    /// What `RUSTUP_TOOLCHAIN` has to be; none where the `rustc` on PATH is the one without it.
+    pub(super) rustup: Option<OsString>,
     pub(super) sysroot: PathBuf,
     pub(super) zig: PathBuf,
 }
@@ -84,12 +85,12 @@ impl Toolchain {
 }
 
 /// The toolchain in use, else the one rustup has under the version's own name.
-fn rustc() -> Result<(Option<&'static str>, PathBuf)> {
-    for rustup in [None, Some(RELEASE)] {
+fn rustc() -> Result<(Option<OsString>, PathBuf)> {
+    for rustup in [std::env::var_os("RUSTUP_TOOLCHAIN"), Some(RELEASE.into())] {
         let rustc = |argument: &[&str]| {
             let mut rustc = Command::new("rustc");
             rustc.args(argument);
-            if let Some(toolchain) = rustup {
+            if let Some(toolchain) = &rustup {
                 rustc.env("RUSTUP_TOOLCHAIN", toolchain);
             }
             output(&mut rustc)
