@@ -207,7 +207,10 @@ mod tests {
         let flags = connect.get_arguments().filter_map(|arg| {
             let input = Input {
                 description: arg.get_help()?.to_string(),
-                default: arg.get_default_values().first().map(|d| d.to_string_lossy().into_owned()),
+                default: arg
+                    .get_default_values()
+                    .first()
+                    .map(|d| d.to_string_lossy().into_owned()),
             };
             Some((arg.get_long()?.to_owned(), input))
         });

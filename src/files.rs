@@ -56,8 +56,11 @@ mod tests {
 
     #[test]
     fn a_private_file_is_whole_and_0600() {
-        let folder = private_folder(&std::env::temp_dir(), &format!("rbk-{}", random_hex().expect("random")))
-            .expect("folder");
+        let folder = private_folder(
+            &std::env::temp_dir(),
+            &format!("rbk-{}", random_hex().expect("random")),
+        )
+        .expect("folder");
         let path = folder.join("f");
         std::fs::write(&path, "old").expect("old");
         write_private(&path, b"new").expect("write");

@@ -4,8 +4,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::agent::quantity::{self, Bytes};
 use crate::agent::Spec;
+use crate::agent::quantity::{self, Bytes};
 use crate::cli::{AgentArgs, ConnectArgs, RoadArgs};
 use crate::problem::Problem;
 
@@ -66,7 +66,10 @@ impl Faults {
             Some(value) if self.0.is_empty() => Ok(value),
             _ => Err(Problem::new(
                 "Bad input",
-                format!("The inputs were read and these cannot be used:\n- {}", self.0.join("\n- ")),
+                format!(
+                    "The inputs were read and these cannot be used:\n- {}",
+                    self.0.join("\n- ")
+                ),
                 "Nothing was contacted or changed. Correct them and run again; the README lists every input.",
             )),
         }
@@ -94,7 +97,11 @@ pub fn connect(args: &ConnectArgs) -> Result<Plan, Problem> {
     let timeout = match timeout.parse::<jiff::SignedDuration>() {
         Ok(d) if d.as_secs() > 0 => Some(d.unsigned_abs()),
         _ => {
-            faults.add("timeout", timeout, "a duration above zero such as 90s, 5m or 1h30m");
+            faults.add(
+                "timeout",
+                timeout,
+                "a duration above zero such as 90s, 5m or 1h30m",
+            );
             None
         }
     };
@@ -131,7 +138,12 @@ fn check_road(args: &RoadArgs, faults: &mut Faults) -> Option<Road> {
                 "a name of an EKS cluster: up to 100 letters, digits, - and _, a letter or digit first",
             );
             if let Some(region) = region {
-                faults.check(is_region(region), "region", region, "an AWS region such as us-west-2");
+                faults.check(
+                    is_region(region),
+                    "region",
+                    region,
+                    "an AWS region such as us-west-2",
+                );
             }
             if let Some(role) = role_to_assume {
                 faults.check(
@@ -171,11 +183,19 @@ fn check_road(args: &RoadArgs, faults: &mut Faults) -> Option<Road> {
             Some(Road::InCluster)
         }
         (None, None) => {
-            faults.add("cluster", "", "give the name of an EKS cluster, or `kubeconfig` for any other");
+            faults.add(
+                "cluster",
+                "",
+                "give the name of an EKS cluster, or `kubeconfig` for any other",
+            );
             None
         }
         (Some(cluster), Some(_)) => {
-            faults.add("cluster", cluster, "give either `cluster` or `kubeconfig`, not both");
+            faults.add(
+                "cluster",
+                cluster,
+                "give either `cluster` or `kubeconfig`, not both",
+            );
             None
         }
     }
@@ -236,7 +256,11 @@ fn check_agent(args: &AgentArgs, faults: &mut Faults) -> Option<Spec> {
     }
     let bytes = quantity::bytes(storage).filter(|b| *b >= MIN_STORAGE);
     if bytes.is_none() {
-        faults.add("storage", storage, "a quantity of at least 1Gi, such as 50Gi or 1Ti");
+        faults.add(
+            "storage",
+            storage,
+            "a quantity of at least 1Gi, such as 50Gi or 1Ti",
+        );
     }
     Some(Spec {
         name: name.clone(),
@@ -347,7 +371,11 @@ mod tests {
             "timeout: soon",
             "context: x",
         ] {
-            assert!(error.what.contains(&format!("`{input}`")), "{input} not in {}", error.what);
+            assert!(
+                error.what.contains(&format!("`{input}`")),
+                "{input} not in {}",
+                error.what
+            );
         }
         assert_eq!(error.what.lines().count(), 14);
     }
@@ -362,10 +390,13 @@ mod tests {
                 .contains("not both")
         );
         assert!(
-            plan(&["--kubeconfig=b", "--role-to-assume=arn:aws:iam::123456789012:role/ci"])
-                .expect_err("a role without AWS")
-                .what
-                .contains("touches no AWS")
+            plan(&[
+                "--kubeconfig=b",
+                "--role-to-assume=arn:aws:iam::123456789012:role/ci"
+            ])
+            .expect_err("a role without AWS")
+            .what
+            .contains("touches no AWS")
         );
         assert!(matches!(
             plan(&["--kubeconfig=in-cluster"]).expect("good").road,

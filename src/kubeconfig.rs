@@ -5,8 +5,8 @@ use std::path::Path;
 
 use anyhow::Context as _;
 use kube::config::{
-    AuthInfo, Cluster, Context, ExecConfig, ExecInteractiveMode, Kubeconfig, NamedAuthInfo,
-    NamedCluster, NamedContext,
+    AuthInfo, Cluster, Context, ExecConfig, ExecInteractiveMode, Kubeconfig, NamedAuthInfo, NamedCluster,
+    NamedContext,
 };
 
 use crate::problem::{Problem, chain};
@@ -16,12 +16,7 @@ const NAME: &str = "remote-buildkit";
 const SERVICE_ACCOUNT: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
 
 /// For a cluster whose credential is `program token --session …`, asked for whenever a client needs one.
-pub fn with_plugin(
-    server: &str,
-    certificate_authority: &str,
-    program: &Path,
-    session: &Path,
-) -> Kubeconfig {
+pub fn with_plugin(server: &str, certificate_authority: &str, program: &Path, session: &Path) -> Kubeconfig {
     let cluster = Cluster {
         server: Some(server.to_owned()),
         certificate_authority_data: Some(certificate_authority.to_owned()),
@@ -66,7 +61,11 @@ pub fn in_cluster() -> Result<Kubeconfig, Problem> {
         ));
     };
     // An IPv6 address wants brackets in a URL.
-    let host = if host.contains(':') { format!("[{host}]") } else { host };
+    let host = if host.contains(':') {
+        format!("[{host}]")
+    } else {
+        host
+    };
     let cluster = Cluster {
         server: Some(format!("https://{host}:{port}")),
         certificate_authority: Some(format!("{SERVICE_ACCOUNT}/ca.crt")),
@@ -201,9 +200,24 @@ contexts:
             cluster.certificate_authority,
             Some(folder.join("ca.crt").to_string_lossy().into_owned())
         );
-        assert!(excerpt(&path, Some("two")).expect_err("no such").what.contains("there are: one, broken"));
-        assert!(excerpt(&path, Some("broken")).expect_err("dangling").what.contains("not there"));
-        assert!(excerpt(&folder.join("none"), None).expect_err("no file").what.contains("none"));
+        assert!(
+            excerpt(&path, Some("two"))
+                .expect_err("no such")
+                .what
+                .contains("there are: one, broken")
+        );
+        assert!(
+            excerpt(&path, Some("broken"))
+                .expect_err("dangling")
+                .what
+                .contains("not there")
+        );
+        assert!(
+            excerpt(&folder.join("none"), None)
+                .expect_err("no file")
+                .what
+                .contains("none")
+        );
         std::fs::remove_dir_all(folder).expect("clean");
     }
 }

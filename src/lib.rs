@@ -59,7 +59,11 @@ fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
 /// Our own debug lines when the user asked the runner for them; never those of the HTTP clients, which hold headers.
 fn log() {
     let wanted = env::get(env::RUNNER_DEBUG).as_deref() == Some("1");
-    let level = if wanted { LevelFilter::DEBUG } else { LevelFilter::OFF };
+    let level = if wanted {
+        LevelFilter::DEBUG
+    } else {
+        LevelFilter::OFF
+    };
     tracing_subscriber::registry()
         .with(tracing_subscriber::fmt::layer().with_writer(std::io::stderr))
         .with(Targets::new().with_target("remote_buildkit", level))

@@ -15,11 +15,7 @@ pub struct Problem {
 }
 
 impl Problem {
-    pub fn new(
-        title: impl Into<String>,
-        what: impl Into<String>,
-        remedy: impl Into<String>,
-    ) -> Self {
+    pub fn new(title: impl Into<String>, what: impl Into<String>, remedy: impl Into<String>) -> Self {
         Self {
             title: title.into(),
             what: what.into(),

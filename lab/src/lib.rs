@@ -1,1 +1,39 @@
-//! The lab.
+//! A real Kubernetes that looks like EKS, on one machine, without a container engine: etcd, kube-apiserver with the
+//! real aws-iam-authenticator as its webhook, controllers, nodes that are network namespaces with a containerd and a
+//! kubelet each, a registry, and EKS, STS, IAM and GitHub's OIDC issuer by an emulator that checks signatures.
+//!
+//! [`install`] makes the parts once and keeps them; [`Lab::up`] starts them in seconds; dropping the [`Lab`] stops
+//! them and leaves nothing behind.
+
+mod archive;
+mod aws;
+mod cache;
+pub mod cancel;
+mod cgroup;
+mod command;
+mod control_plane;
+mod debian;
+mod go;
+mod images;
+mod install;
+mod lifecycle;
+mod network;
+mod node;
+mod packages;
+mod pki;
+mod process;
+pub mod progress;
+mod registry;
+mod state;
+pub mod versions;
+
+pub use install::{Installed, install};
+pub use lifecycle::{Lab, down};
+pub use state::{Node, State};
+
+use std::path::{Path, PathBuf};
+
+/// A file or folder of this crate that is not Rust.
+pub(crate) fn asset(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(name)
+}

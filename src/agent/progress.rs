@@ -85,12 +85,10 @@ impl Sight {
                 message,
             }),
             "CrashLoopBackOff" => Some(Hopeless::Crash { message }),
-            reason @ ("CreateContainerConfigError" | "CreateContainerError") => {
-                Some(Hopeless::Container {
-                    reason: reason.into(),
-                    message,
-                })
-            }
+            reason @ ("CreateContainerConfigError" | "CreateContainerError") => Some(Hopeless::Container {
+                reason: reason.into(),
+                message,
+            }),
             _ => None,
         }
     }
@@ -146,7 +144,10 @@ mod tests {
         let waiting = |reason: &str| sight(json!({"waiting": {"reason": reason, "message": "m"}}), false);
         assert_eq!(
             waiting("ImagePullBackOff").hopeless(),
-            Some(Hopeless::Image { image: "moby/buildkit:x".into(), message: "m".into() })
+            Some(Hopeless::Image {
+                image: "moby/buildkit:x".into(),
+                message: "m".into()
+            })
         );
         assert_eq!(
             waiting("CrashLoopBackOff").hopeless(),

@@ -70,7 +70,14 @@ mod tests {
 
     #[test]
     fn cpus() {
-        for (text, expected) in [("4", true), ("0.5", true), ("3500m", true), ("0", false), ("fast", false), ("4Gi", false)] {
+        for (text, expected) in [
+            ("4", true),
+            ("0.5", true),
+            ("3500m", true),
+            ("0", false),
+            ("fast", false),
+            ("4Gi", false),
+        ] {
             assert_eq!(is_cpu(text), expected, "{text}");
         }
     }

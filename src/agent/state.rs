@@ -81,8 +81,16 @@ mod tests {
     #[test]
     fn a_deployment_buildx_cannot_use_says_why() {
         assert_eq!(usable(&deployment("agent", 1)), Ok(()));
-        assert!(usable(&deployment("other", 1)).expect_err("label").contains("app=agent"));
-        assert!(usable(&deployment("agent", 0)).expect_err("scale").contains("0 replicas"));
+        assert!(
+            usable(&deployment("other", 1))
+                .expect_err("label")
+                .contains("app=agent")
+        );
+        assert!(
+            usable(&deployment("agent", 0))
+                .expect_err("scale")
+                .contains("0 replicas")
+        );
     }
 
     #[test]

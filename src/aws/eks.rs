@@ -31,7 +31,9 @@ pub async fn describe_cluster(keys: &Keys, cluster: &str, place: &Place) -> anyh
         let status = found.and_then(|c| c.status()).map_or("unknown", |s| s.as_str());
         return Err(Problem::new(
             "Cluster not ready",
-            format!("Asked EKS in {region} for the cluster {cluster} and got no endpoint; its status is {status}."),
+            format!(
+                "Asked EKS in {region} for the cluster {cluster} and got no endpoint; its status is {status}."
+            ),
             "Wait until the cluster is ACTIVE.",
         )
         .into());

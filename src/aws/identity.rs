@@ -63,7 +63,10 @@ pub async fn assume_role(
     let keys = output.credentials().ok_or_else(|| {
         Problem::new(
             "No credentials from STS",
-            format!("Asked STS for the role {} and got an answer without credentials.", role.arn),
+            format!(
+                "Asked STS for the role {} and got an answer without credentials.",
+                role.arn
+            ),
             "Check what answers at the STS endpoint of this region.",
         )
     })?;

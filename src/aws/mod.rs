@@ -24,9 +24,7 @@ use crate::problem::{Problem, chain};
 /// The SDK's loader with our HTTP client (rustls on ring, as kube uses) and bounds on each attempt.
 fn loader(region: Option<&str>) -> ConfigLoader {
     let http = aws_smithy_http_client::Builder::new()
-        .tls_provider(tls::Provider::Rustls(
-            tls::rustls_provider::CryptoMode::Ring,
-        ))
+        .tls_provider(tls::Provider::Rustls(tls::rustls_provider::CryptoMode::Ring))
         .build_https();
     let timeouts = TimeoutConfig::builder()
         .connect_timeout(Duration::from_secs(5))

@@ -78,8 +78,7 @@ impl Session {
                 path.display()
             )
         })?;
-        serde_json::from_slice(&text)
-            .with_context(|| format!("reading the session file {}", path.display()))
+        serde_json::from_slice(&text).with_context(|| format!("reading the session file {}", path.display()))
     }
 
     pub fn write(&self, path: &Path) -> anyhow::Result<()> {
@@ -100,7 +99,10 @@ mod tests {
         let now: Timestamp = "2026-01-01T00:00:00Z".parse().expect("time");
         let mut session = Session {
             cluster: "shop".into(),
-            place: Place { region: "eu-west-1".into(), fips: false },
+            place: Place {
+                region: "eu-west-1".into(),
+                fips: false,
+            },
             role: None,
             keys: Keys {
                 access_key_id: "A".into(),

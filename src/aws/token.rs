@@ -5,9 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use anyhow::Context;
 use aws_sdk_sts::config::endpoint::{DefaultResolver, Params, ResolveEndpoint};
-use aws_sigv4::http_request::{
-    SignableBody, SignableRequest, SignatureLocation, SigningSettings, sign,
-};
+use aws_sigv4::http_request::{SignableBody, SignableRequest, SignatureLocation, SigningSettings, sign};
 use aws_sigv4::sign::v4;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -50,9 +48,7 @@ pub fn token(keys: &Keys, cluster: &str, place: &Place, now: Timestamp) -> anyho
         .into();
     let request = SignableRequest::new("GET", &url, headers.into_iter(), SignableBody::empty())
         .context("signing the token")?;
-    let (instructions, _signature) = sign(request, &params)
-        .context("signing the token")?
-        .into_parts();
+    let (instructions, _signature) = sign(request, &params).context("signing the token")?.into_parts();
 
     // The signature last, as botocore writes it: then the bytes are the same as those of `aws eks get-token`.
     let (signature, others): (Vec<_>, Vec<_>) = instructions

@@ -21,9 +21,7 @@ pub fn check_installed() -> Result<(), Problem> {
     let on_path = || std::env::split_paths(&path);
     let standalone = on_path().any(|f| executable(&f.join("buildx")));
     let plugin = on_path().any(|f| executable(&f.join("docker")))
-        && plugins
-            .into_iter()
-            .any(|f| executable(&f.join("docker-buildx")));
+        && plugins.into_iter().any(|f| executable(&f.join("docker-buildx")));
     if standalone || plugin {
         return Ok(());
     }

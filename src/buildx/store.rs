@@ -67,7 +67,10 @@ impl Store {
     /// Adds a builder and selects it.
     pub fn add(&self, builder: &Builder, kubeconfig: &Path) -> anyhow::Result<()> {
         let instance = builder.instance(kubeconfig, self.to_put_back());
-        self.write(&self.instance_path(&builder.name), &serde_json::to_vec(&instance)?)?;
+        self.write(
+            &self.instance_path(&builder.name),
+            &serde_json::to_vec(&instance)?,
+        )?;
         let current = Current {
             key: env::get(env::DOCKER_HOST).unwrap_or_else(|| "unix:///var/run/docker.sock".into()),
             name: builder.name.clone(),
@@ -242,7 +245,11 @@ mod tests {
             folder.remove(first);
             assert!(folder.read(&format!("instances/{second}")).is_some());
             folder.remove(second);
-            assert_eq!(folder.read("current").as_deref(), Some(own), "{first} ended first");
+            assert_eq!(
+                folder.read("current").as_deref(),
+                Some(own),
+                "{first} ended first"
+            );
         }
     }
 

@@ -41,16 +41,17 @@ impl Cluster {
                 _ => None,
             },
         );
-        let events = self.follow::<Event>(
-            WatchParams::default(),
-            Request::new("watch", "events"),
-            |event| match event {
-                WatchEvent::Added(event) | WatchEvent::Modified(event) => {
-                    Some(Change::Event(Box::new(event)))
-                }
-                _ => None,
-            },
-        );
+        let events =
+            self.follow::<Event>(
+                WatchParams::default(),
+                Request::new("watch", "events"),
+                |event| match event {
+                    WatchEvent::Added(event) | WatchEvent::Modified(event) => {
+                        Some(Change::Event(Box::new(event)))
+                    }
+                    _ => None,
+                },
+            );
         futures::stream::select_all([pods, claims, events]).boxed()
     }
 

@@ -74,6 +74,8 @@ async fn run(mut connection: impl AsyncReadExt + AsyncWriteExt + Unpin) -> anyho
         *stream = number;
         connection.write_all(&frame).await?;
     }
+    // TLS may keep what was written until it is told.
+    connection.flush().await?;
     let [status_stream, stdout, stderr] = streams;
     let (mut status, mut output, mut errors) = (Vec::new(), Vec::new(), Vec::new());
     let mut open = streams.to_vec();
@@ -104,7 +106,10 @@ async fn run(mut connection: impl AsyncReadExt + AsyncWriteExt + Unpin) -> anyho
                     }
                 }
                 Frame::Reset { stream } => open.retain(|s| *s != stream),
-                Frame::Ping(frame) => connection.write_all(&frame).await?,
+                Frame::Ping(frame) => {
+                    connection.write_all(&frame).await?;
+                    connection.flush().await?;
+                }
                 Frame::GoAway => break 'connection,
                 Frame::Other => {}
             }
@@ -140,6 +145,9 @@ mod tests {
             "the command failed: command terminated with non-zero exit code: 1 no such socket"
         );
         assert!(finish(b"", vec![], b"").is_err());
-        assert_eq!(finish(br#"{"status":"Success"}"#, b"x".to_vec(), b"").expect("ok"), b"x");
+        assert_eq!(
+            finish(br#"{"status":"Success"}"#, b"x".to_vec(), b"").expect("ok"),
+            b"x"
+        );
     }
 }

@@ -83,8 +83,8 @@ impl Cluster {
 }
 
 fn read(output: &[u8]) -> anyhow::Result<Buildkit> {
-    let workers: Vec<Worker> = serde_json::from_slice(output)
-        .context("reading what `buildctl debug workers` printed")?;
+    let workers: Vec<Worker> =
+        serde_json::from_slice(output).context("reading what `buildctl debug workers` printed")?;
     let worker = workers.first().context("buildkitd has no worker")?;
     let platforms = worker.platforms.iter().map(|p| {
         let variant = if p.variant.is_empty() { "" } else { "/" };

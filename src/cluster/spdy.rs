@@ -16,6 +16,8 @@ const FIN: u8 = 1;
 /// Header blocks of a connection are one zlib stream. Ours consists of stored blocks, which any inflater reads and
 /// which need no compressor.
 const ZLIB_HEADER: [u8; 2] = [0x78, 0x01];
+/// An empty stored block: Go's inflater hands out what it has only on this, the mark of a sync flush.
+const ZLIB_FLUSH: [u8; 5] = [0, 0, 0, 0xff, 0xff];
 
 /// A frame of the server's, as far as it matters here.
 #[derive(Debug, PartialEq, Eq)]
@@ -60,6 +62,7 @@ impl Opener {
         block.extend(size.to_le_bytes());
         block.extend((!size).to_le_bytes());
         block.extend(headers);
+        block.extend(ZLIB_FLUSH);
 
         let mut frame = vec![CONTROL, VERSION];
         frame.extend(SYN_STREAM.to_be_bytes());
@@ -119,11 +122,11 @@ mod tests {
         let mut opener = Opener::default();
         let (first, frame) = opener.open("error");
         assert_eq!(first, 1);
-        assert_eq!(frame[..8], [0x80, 3, 0, 1, 0, 0, 0, 44]);
+        assert_eq!(frame[..8], [0x80, 3, 0, 1, 0, 0, 0, 49]);
         assert_eq!(frame[18..20], ZLIB_HEADER);
         assert_eq!(frame[20..25], [0, 27, 0, !27, 0xff]);
         assert_eq!(frame[25..29], [0, 0, 0, 1]);
-        assert!(frame.ends_with(b"\0\0\0\x05error"));
+        assert!(frame.ends_with(b"\0\0\0\x05error\0\0\0\xff\xff"));
         let (second, frame) = opener.open("stdout");
         assert_eq!(second, 3);
         assert_eq!(frame[18..21], [0, 28, 0]);
@@ -136,7 +139,11 @@ mod tests {
         arrived.extend([b'i', 0x80, 3, 0, 6, 0, 0, 0, 4, 0, 0, 0, 9]);
         assert_eq!(
             take_frame(&mut arrived),
-            Some(Frame::Data { stream: 3, payload: b"hi".to_vec(), last: true })
+            Some(Frame::Data {
+                stream: 3,
+                payload: b"hi".to_vec(),
+                last: true
+            })
         );
         assert_eq!(
             take_frame(&mut arrived),

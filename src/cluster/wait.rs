@@ -29,11 +29,18 @@ impl Cluster {
         let mut next_word = Instant::now() + HEARTBEAT;
         loop {
             while let Some(step) = steps.next_if(|s| sight.done(*s)) {
-                said(&format!("{} ({:.1} s)", step.name(), since.elapsed().as_secs_f64()));
+                said(&format!(
+                    "{} ({:.1} s)",
+                    step.name(),
+                    since.elapsed().as_secs_f64()
+                ));
                 since = Instant::now();
             }
             let Some(step) = steps.peek() else {
-                return sight.pod().cloned().ok_or_else(|| anyhow::anyhow!("the pod is gone"));
+                return sight
+                    .pod()
+                    .cloned()
+                    .ok_or_else(|| anyhow::anyhow!("the pod is gone"));
             };
             if let Some(hopeless) = sight.hopeless() {
                 return Err(self.given_up(name, &hopeless).into());

@@ -72,7 +72,10 @@ async fn connect(plan: &Plan, selection: &Selection) -> anyhow::Result<()> {
     outputs(&builder, &selection.kubeconfig(), &pod_name, &buildkit)?;
     report.done(&format!("Builder {} is selected", builder.name));
     if !github::in_job() {
-        say(&format!("Undo with: remote-buildkit disconnect --builder {}", builder.name));
+        say(&format!(
+            "Undo with: remote-buildkit disconnect --builder {}",
+            builder.name
+        ));
     }
     Ok(())
 }
@@ -96,7 +99,10 @@ async fn road(
                 None => "Signed in with the default AWS credentials".to_owned(),
             });
             let endpoint = aws::describe_cluster(&session.keys, cluster, &session.place).await?;
-            report.done(&format!("Cluster {cluster} in {} is at {}", session.place.region, endpoint.url));
+            report.done(&format!(
+                "Cluster {cluster} in {} is at {}",
+                session.place.region, endpoint.url
+            ));
             let program = std::env::current_exe().context("finding this program's own path")?;
             let config = kubeconfig::with_plugin(
                 &endpoint.url,
@@ -121,13 +127,15 @@ async fn agent(
     deadline: Instant,
     report: &mut Report,
 ) -> anyhow::Result<Pod> {
-    let Spec {
-        name, namespace, ..
-    } = &plan.agent;
+    let Spec { name, namespace, .. } = &plan.agent;
     match cluster.deployment(name).await? {
         Some(deployment) => {
             state::usable(&deployment).map_err(|why| unusable(&plan.agent, &why))?;
-            let whose = if state::is_ours(&deployment) { "" } else { ", made by others and left as it is" };
+            let whose = if state::is_ours(&deployment) {
+                ""
+            } else {
+                ", made by others and left as it is"
+            };
             report.done(&format!("Agent {namespace}/{name} is there{whose}"));
         }
         None if plan.deploy == Deploy::Never => return Err(absent(cluster, &plan.agent).into()),

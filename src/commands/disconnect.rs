@@ -17,9 +17,15 @@ pub fn run(args: &DisconnectArgs) -> anyhow::Result<()> {
         return Ok(());
     };
     match selection.remove() {
-        Ok(()) => say(&format!("Builder {} is removed; the agent and its cache stay", selection.builder)),
+        Ok(()) => say(&format!(
+            "Builder {} is removed; the agent and its cache stay",
+            selection.builder
+        )),
         Err(error) => {
-            let text = format!("not everything of the builder {} is removed: {error:#}", selection.builder);
+            let text = format!(
+                "not everything of the builder {} is removed: {error:#}",
+                selection.builder
+            );
             github::warning("remote-buildkit", &text);
             say(&text);
         }

@@ -78,7 +78,7 @@ fn remove_folder(folder: &Path) -> anyhow::Result<()> {
 }
 
 fn folder_name(builder: &str) -> String {
-    format!("remote-buildkit-{builder}")
+    format!("builder-{builder}")
 }
 
 /// Emptied by the runner after each job; outside Actions the user's own runtime folder.

@@ -34,11 +34,7 @@ pub(super) async fn renew(session: &Session) -> anyhow::Result<Session> {
     })
 }
 
-async fn keys(
-    role: Option<&AssumeRole>,
-    region: Option<&str>,
-    log: Stream,
-) -> anyhow::Result<(Keys, Place)> {
+async fn keys(role: Option<&AssumeRole>, region: Option<&str>, log: Stream) -> anyhow::Result<(Keys, Place)> {
     let mask = |secret: &Secret| github::mask(secret, log);
     let (keys, place) = match role {
         Some(role) => {

@@ -56,7 +56,11 @@ pub fn state(name: &str) -> Option<String> {
 
 /// An annotation on the run.
 pub fn error(problem: &Problem) {
-    annotate("error", &problem.title, &format!("{}\n{}", problem.what, problem.remedy));
+    annotate(
+        "error",
+        &problem.title,
+        &format!("{}\n{}", problem.what, problem.remedy),
+    );
 }
 
 pub fn warning(title: &str, text: &str) {
@@ -66,15 +70,16 @@ pub fn warning(title: &str, text: &str) {
 fn annotate(level: &str, title: &str, text: &str) {
     if in_job() {
         let title = escape(title).replace(':', "%3A").replace(',', "%2C");
-        say(&format!("::{level} title={title}::{}", escape(text)), Stream::Stdout);
+        say(
+            &format!("::{level} title={title}::{}", escape(text)),
+            Stream::Stdout,
+        );
     }
 }
 
 /// The data of a workflow command ends with its line.
 fn escape(text: &str) -> String {
-    text.replace('%', "%25")
-        .replace('\r', "%0D")
-        .replace('\n', "%0A")
+    text.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A")
 }
 
 fn say(line: &str, stream: Stream) {
@@ -109,11 +114,7 @@ pub fn session_name() -> String {
 
 fn name_of_run(repository: &str, run: &str) -> String {
     let allowed = |c: char| c.is_ascii_alphanumeric() || "_.-".contains(c);
-    let clean = |text: &str| -> String {
-        text.chars()
-            .map(|c| if allowed(c) { c } else { '-' })
-            .collect()
-    };
+    let clean = |text: &str| -> String { text.chars().map(|c| if allowed(c) { c } else { '-' }).collect() };
     let run: String = clean(run).chars().take(20).collect();
     let repository: String = clean(repository).chars().take(64 - 1 - run.len()).collect();
     format!("{repository}-{run}")

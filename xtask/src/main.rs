@@ -1,1 +1,43 @@
-fn main() {}
+//! The project's tasks: `cargo xtask TASK`.
+
+mod dist;
+mod lab_task;
+mod test;
+mod tool;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::Parser;
+
+/// Tasks of remote-buildkit.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask")]
+enum Task {
+    /// Run every test, on a lab that is made for it: what CI runs
+    Test(test::Args),
+    /// Bring the lab up or down by hand
+    #[command(subcommand)]
+    Lab(lab_task::Task),
+    /// Build the binaries of the action
+    Dist(dist::Args),
+}
+
+fn main() -> ExitCode {
+    let done = match Task::parse() {
+        Task::Test(args) => test::run(&args),
+        Task::Lab(task) => lab_task::run(task),
+        Task::Dist(args) => dist::run(&args),
+    };
+    finish(done)
+}
+
+fn finish(done: Result<()>) -> ExitCode {
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

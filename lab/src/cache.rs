@@ -1,0 +1,161 @@
+//! What is built once and kept: one folder an entry, named by a key over everything that decides its content.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use ring::digest::{SHA256, digest};
+use rustix::fs::{FlockOperation, flock};
+
+use crate::{cancel, progress};
+
+/// Written last: a folder without it was interrupted, and is begun anew. (A rename at the end would do as
+/// well, but a Python environment holds its own path and cannot be moved.)
+const COMPLETE: &str = ".complete";
+
+#[derive(Debug, Clone)]
+pub struct Cache {
+    root: PathBuf,
+}
+
+impl Cache {
+    /// `$REMOTE_BUILDKIT_LAB_CACHE`, else `remote-buildkit-lab` in the user's cache folder.
+    pub fn from_env() -> Result<Self> {
+        let set = |name| std::env::var_os(name).filter(|value| !value.is_empty());
+        let root = if let Some(dir) = set("REMOTE_BUILDKIT_LAB_CACHE") {
+            PathBuf::from(dir)
+        } else if let Some(dir) = set("XDG_CACHE_HOME") {
+            Path::new(&dir).join("remote-buildkit-lab")
+        } else {
+            let home =
+                set("HOME").context("neither REMOTE_BUILDKIT_LAB_CACHE, XDG_CACHE_HOME nor HOME is set")?;
+            Path::new(&home).join(".cache/remote-buildkit-lab")
+        };
+        fs::create_dir_all(&root).with_context(|| format!("could not create {}", root.display()))?;
+        let root = root.canonicalize()?;
+        Ok(Self { root })
+    }
+
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// Held while entries are made, so that two installs at once do the work once.
+    pub fn lock(&self) -> Result<File> {
+        let path = self.root.join(".lock");
+        let file = File::create(&path).with_context(|| format!("could not open {}", path.display()))?;
+        if flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
+            eprintln!("  waiting for another install in {} …", self.root.display());
+            while flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
+                cancel::check()?;
+                std::thread::sleep(std::time::Duration::from_millis(200));
+            }
+        }
+        Ok(file)
+    }
+
+    /// The entry's folder, made by `make` if it is not there yet.
+    pub fn entry(&self, key: &Key, make: impl FnOnce(&Path) -> Result<()>) -> Result<PathBuf> {
+        let dir = self.root.join(key.folder());
+        if dir.join(COMPLETE).exists() {
+            return Ok(dir);
+        }
+        progress::step(&key.title, || {
+            if dir.exists() {
+                fs::remove_dir_all(&dir)?;
+            }
+            fs::create_dir_all(&dir)?;
+            make(&dir)?;
+            File::create(dir.join(COMPLETE))?.sync_all()?;
+            Ok(())
+        })
+        .with_context(|| format!("could not make {} in {}", key.title, dir.display()))?;
+        Ok(dir)
+    }
+}
+
+/// Names an entry: readable, and different as soon as anything that went into it is.
+#[derive(Debug, Clone)]
+pub struct Key {
+    title: String,
+    inputs: Vec<u8>,
+}
+
+impl Key {
+    /// `title` is the name and, where there is one, the version: `etcd 3.6.16`.
+    pub fn new(title: impl Into<String>) -> Self {
+        Self {
+            title: title.into(),
+            inputs: Vec::new(),
+        }
+    }
+
+    /// Adds something the entry's content depends on.
+    #[must_use]
+    pub fn with(mut self, input: impl AsRef<[u8]>) -> Self {
+        let input = input.as_ref();
+        // The length keeps ("ab", "c") apart from ("a", "bc").
+        self.inputs.extend(input.len().to_le_bytes());
+        self.inputs.extend(input);
+        self
+    }
+
+    pub fn folder(&self) -> String {
+        let hash = digest(&SHA256, &self.inputs);
+        let hash: String = hash.as_ref()[..4].iter().map(|b| format!("{b:02x}")).collect();
+        format!("{}-{hash}", self.title.replace(' ', "-"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cache(name: &str) -> Result<Cache> {
+        let root = std::env::temp_dir().join(format!("rbk-cache-{name}-{}", std::process::id()));
+        fs::create_dir_all(&root)?;
+        Ok(Cache { root })
+    }
+
+    #[test]
+    fn a_key_changes_with_each_input_and_keeps_its_name_readable() {
+        let key = |a: &str, b: &str| Key::new("etcd 3.6.16").with(a).with(b).folder();
+        assert!(key("a", "b").starts_with("etcd-3.6.16-"));
+        assert_eq!(key("a", "b"), key("a", "b"));
+        assert_ne!(key("a", "b"), key("a", "c"));
+        assert_ne!(key("ab", "c"), key("a", "bc"));
+    }
+
+    #[test]
+    fn an_entry_is_made_once() -> Result<()> {
+        let cache = cache("once")?;
+        let key = Key::new("thing 1");
+        let made = cache.entry(&key, |dir| Ok(fs::write(dir.join("file"), "x")?))?;
+        let again = cache.entry(&key, |_| anyhow::bail!("made twice"))?;
+        assert_eq!(made, again);
+        assert_eq!(fs::read_to_string(made.join("file"))?, "x");
+        fs::remove_dir_all(cache.root())?;
+        Ok(())
+    }
+
+    #[test]
+    fn an_interrupted_entry_is_begun_anew() -> Result<()> {
+        let cache = cache("interrupted")?;
+        let key = Key::new("thing 1");
+        let failed = cache.entry(&key, |dir| {
+            fs::write(dir.join("half"), "x")?;
+            anyhow::bail!("out of disk")
+        });
+        assert!(format!("{:#}", failed.expect_err("make failed")).contains("out of disk"));
+        let made = cache.entry(&key, |dir| {
+            assert!(
+                !dir.join("half").exists(),
+                "the first attempt's remains are still there"
+            );
+            Ok(())
+        })?;
+        assert!(made.join(COMPLETE).exists());
+        fs::remove_dir_all(cache.root())?;
+        Ok(())
+    }
+}

@@ -1,0 +1,137 @@
+//! What comes from the distribution's archive. The packages are unpacked into the cache, not installed:
+//! installing containerd would start a service, and would throw out the docker of a hosted runner.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+
+use crate::cache::{Cache, Key};
+use crate::command;
+use crate::versions::DEBIAN;
+
+/// Programs the lab calls on the host, each with the package it comes from.
+const TOOLS: &[(&str, &str)] = &[
+    ("ip", "iproute2"),
+    ("iptables", "iptables"),
+    ("nsenter", "util-linux"),
+    ("dpkg-deb", "dpkg"),
+    ("ldd", "libc-bin"),
+    ("mount", "mount"),
+];
+
+/// The root folder of the unpacked packages.
+pub(crate) fn install(cache: &Cache) -> Result<PathBuf> {
+    let release = std::fs::read_to_string("/etc/os-release").context("could not read /etc/os-release")?;
+    let release = release_of(&release).context("/etc/os-release has no ID and VERSION_ID")?;
+    let key = Key::new(format!("containerd {release}")).with(DEBIAN.join(" "));
+    let dir = cache.entry(&key, |dir| {
+        let log = dir.join("build.log");
+        if download(dir, &log).is_err() {
+            // The package lists are missing, or name versions that the archive no longer has.
+            command::run(Command::new("apt-get").arg("update"), &log)?;
+            download(dir, &log)?;
+        }
+        for file in std::fs::read_dir(dir)? {
+            let file = file?.path();
+            if file.extension().is_some_and(|e| e == "deb") {
+                command::run(
+                    Command::new("dpkg-deb")
+                        .arg("--extract")
+                        .arg(&file)
+                        .arg(dir.join("root")),
+                    &log,
+                )?;
+                std::fs::remove_file(file)?;
+            }
+        }
+        Ok(())
+    })?;
+    Ok(dir.join("root"))
+}
+
+fn download(dir: &Path, log: &Path) -> Result<()> {
+    command::run(
+        // apt's download user cannot write into the cache, and apt warns about it at length.
+        Command::new("apt-get")
+            .args(["-o", "APT::Sandbox::User=root", "download"])
+            .args(DEBIAN)
+            .current_dir(dir),
+        log,
+    )
+}
+
+/// Installs those of [`TOOLS`], and what `venv` needs, that the host lacks.
+pub(crate) fn install_tools(cache: &Cache) -> Result<()> {
+    let mut missing: Vec<&str> = TOOLS
+        .iter()
+        .filter(|(program, _)| find(program).is_none())
+        .map(|(_, package)| *package)
+        .collect();
+    if command::output(Command::new("python3").args(["-c", "import ensurepip"])).is_err() {
+        missing.push("python3-venv");
+    }
+    if missing.is_empty() {
+        return Ok(());
+    }
+    crate::progress::step(&format!("install {}", missing.join(", ")), || {
+        let log = cache.root().join("apt.log");
+        command::run(Command::new("apt-get").arg("update"), &log)?;
+        command::run(
+            Command::new("apt-get")
+                .args(["install", "-y", "--no-install-recommends"])
+                .args(&missing)
+                .env("DEBIAN_FRONTEND", "noninteractive"),
+            &log,
+        )
+    })
+}
+
+/// Says which of go, npm and python3 is missing before anything is begun.
+pub(crate) fn require_clients() -> Result<()> {
+    let missing: Vec<&str> = ["apt-get", "go", "npm", "python3"]
+        .into_iter()
+        .filter(|program| find(program).is_none())
+        .collect();
+    if !missing.is_empty() {
+        bail!(
+            "the lab is built with apt-get, go, npm and python3; not on PATH: {}",
+            missing.join(", ")
+        );
+    }
+    Ok(())
+}
+
+/// The program's path, as a shell would find it, the sbin folders included.
+pub(crate) fn find(program: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path)
+        .chain(["/usr/sbin".into(), "/sbin".into()])
+        .map(|dir| dir.join(program))
+        .find(|file| file.is_file())
+}
+
+/// `debian-12` out of os-release.
+fn release_of(os_release: &str) -> Option<String> {
+    let value = |name| {
+        let line = os_release
+            .lines()
+            .find_map(|line| line.strip_prefix(name)?.strip_prefix('='))?;
+        Some(line.trim_matches('"'))
+    };
+    Some(format!("{}-{}", value("ID")?, value("VERSION_ID")?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_release_is_read_from_os_release() {
+        let debian = "NAME=\"Debian GNU/Linux\"\nVERSION_ID=\"12\"\nID=debian\n";
+        assert_eq!(release_of(debian).as_deref(), Some("debian-12"));
+        let ubuntu = "ID=ubuntu\nID_LIKE=debian\nVERSION_ID=\"24.04\"\n";
+        assert_eq!(release_of(ubuntu).as_deref(), Some("ubuntu-24.04"));
+        assert_eq!(release_of("ID=arch\n"), None);
+    }
+}

@@ -1,0 +1,229 @@
+//! Programs built with the Go client, from published modules and from our own source.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result};
+
+use crate::cache::{Cache, Key};
+use crate::command;
+use crate::versions::{ACT, BUILDKIT, BUILDX, DOCKER_CLI, ETCD, KUBERNETES};
+
+/// Main packages of one published module, at one version.
+struct Published<'a> {
+    name: &'a str,
+    module: &'a str,
+    version: &'a str,
+    /// Import paths, relative to the module.
+    packages: &'a [&'a str],
+    /// The variable that holds the version: unset, tools gate on `v0.0.0+unknown`.
+    version_variable: Option<&'a str>,
+}
+
+/// Folders of binaries, one an entry.
+pub(crate) fn install(cache: &Cache) -> Result<Vec<PathBuf>> {
+    Ok(vec![
+        docker_cli(cache)?,
+        published(
+            cache,
+            &Published {
+                name: "etcd",
+                module: "go.etcd.io/etcd/server/v3",
+                version: ETCD,
+                packages: &[""],
+                version_variable: None,
+            },
+        )?,
+        published(
+            cache,
+            &Published {
+                name: "act",
+                module: "github.com/nektos/act",
+                version: ACT,
+                packages: &[""],
+                version_variable: None,
+            },
+        )?,
+        published(
+            cache,
+            &Published {
+                name: "buildx",
+                module: "github.com/docker/buildx",
+                version: BUILDX,
+                packages: &["/cmd/buildx"],
+                version_variable: Some("github.com/docker/buildx/version.Version"),
+            },
+        )?,
+        published(
+            cache,
+            &Published {
+                name: "buildkit",
+                module: "github.com/moby/buildkit",
+                version: BUILDKIT,
+                packages: &["/cmd/buildkitd", "/cmd/buildctl"],
+                version_variable: Some("github.com/moby/buildkit/version.Version"),
+            },
+        )?,
+        authenticator(cache)?,
+        published(
+            cache,
+            &Published {
+                name: "kubernetes",
+                module: "k8s.io/kubernetes",
+                version: KUBERNETES,
+                packages: &[
+                    "/cmd/kube-apiserver",
+                    "/cmd/kube-controller-manager",
+                    "/cmd/kube-scheduler",
+                    "/cmd/kubelet",
+                    "/cmd/kubectl",
+                ],
+                version_variable: Some("k8s.io/component-base/version.gitVersion"),
+            },
+        )?,
+    ])
+}
+
+fn published(cache: &Cache, what: &Published<'_>) -> Result<PathBuf> {
+    let Published {
+        name,
+        module,
+        version,
+        packages,
+        version_variable,
+    } = what;
+    let key = Key::new(format!("{name} {version}"))
+        .with(module)
+        .with(packages.join(" "))
+        .with(version_variable.unwrap_or_default());
+    let dir = cache.entry(&key, |dir| {
+        let log = dir.join("build.log");
+        fs::write(dir.join("go.mod"), go_mod(dir, module, version, &log)?)?;
+        let packages: Vec<String> = packages.iter().map(|p| format!("{module}{p}")).collect();
+        let mut get = go(dir);
+        get.args(["get", "-tool"]);
+        get.args(packages.iter().map(|p| format!("{p}@v{version}")));
+        command::run(&mut get, &log)?;
+        let flags = version_variable.map_or_else(
+            || "-s -w".to_owned(),
+            |variable| format!("-s -w -X {variable}=v{version}"),
+        );
+        let mut build = go(dir);
+        build
+            .args(["build", "-ldflags", &flags, "-o", "bin/"])
+            .args(&packages);
+        command::run(&mut build, &log)?;
+        if *name == "etcd" {
+            fs::rename(dir.join("bin/server"), dir.join("bin/etcd"))?;
+        }
+        Ok(())
+    })?;
+    Ok(dir.join("bin"))
+}
+
+/// Kubernetes requires its staging modules as v0.0.0 and replaces them by folders of its own repository:
+/// replace each by what was published of it instead.
+fn go_mod(dir: &Path, module: &str, version: &str, log: &Path) -> Result<String> {
+    let mut text = "module lab\n\ngo 1.26.0\n".to_owned();
+    if module == "k8s.io/kubernetes" {
+        let (_, minor) = version.split_once('.').context("a Kubernetes version is 1.x.y")?;
+        let source = download(dir, module, &format!("v{version}"), log)?;
+        let theirs = fs::read_to_string(source.join("go.mod"))?;
+        for staging in staging(&theirs) {
+            writeln!(text, "replace {staging} => {staging} v0.{minor}")?;
+        }
+    }
+    Ok(text)
+}
+
+/// The modules that a go.mod requires as v0.0.0.
+fn staging(go_mod: &str) -> impl Iterator<Item = &str> {
+    go_mod
+        .lines()
+        .filter_map(|line| line.trim().strip_suffix(" v0.0.0"))
+        .filter(|module| module.starts_with("k8s.io/"))
+}
+
+/// Downloads a module and returns its (read-only) folder.
+fn download(dir: &Path, module: &str, version: &str, log: &Path) -> Result<PathBuf> {
+    // -modcacherw is not set: the folder is shared with all else that is built on this machine.
+    let json = command::output(go(dir).args(["mod", "download", "-json", &format!("{module}@{version}")]))
+        .with_context(|| format!("could not download {module} (log: {})", log.display()))?;
+    let info: serde_json::Value = serde_json::from_str(&json)?;
+    let dir = info["Dir"]
+        .as_str()
+        .context("`go mod download -json` names no Dir")?;
+    Ok(PathBuf::from(dir))
+}
+
+/// The docker CLI has no go.mod (it is versioned by date) but a vendor.mod: build it where that is the go.mod.
+fn docker_cli(cache: &Cache) -> Result<PathBuf> {
+    let key = Key::new(format!("docker-cli {DOCKER_CLI}"));
+    let dir = cache.entry(&key, |dir| {
+        let log = dir.join("build.log");
+        fs::write(dir.join("go.mod"), "module lab\n")?;
+        let version = format!("v{DOCKER_CLI}+incompatible");
+        let module = download(dir, "github.com/docker/cli", &version, &log)?;
+        let source = dir.join("source");
+        command::run(
+            Command::new("cp")
+                .args(["-r", "--no-preserve=mode"])
+                .args([&module, &source]),
+            &log,
+        )?;
+        fs::copy(source.join("vendor.mod"), source.join("go.mod"))?;
+        fs::copy(source.join("vendor.sum"), source.join("go.sum"))?;
+        let flags = format!("-s -w -X github.com/docker/cli/cli/version.Version={DOCKER_CLI}");
+        let mut build = go(&source);
+        build.args(["build", "-ldflags", &flags, "-o", "../bin/docker", "./cmd/docker"]);
+        command::run(&mut build, &log)?;
+        fs::remove_dir_all(source)?;
+        Ok(())
+    })?;
+    Ok(dir.join("bin"))
+}
+
+/// The real aws-iam-authenticator behind a main of ours that keeps it on loopback.
+fn authenticator(cache: &Cache) -> Result<PathBuf> {
+    let source = crate::asset("authenticator");
+    let files = ["main.go", "go.mod", "go.sum"];
+    let mut key = Key::new("authenticator");
+    for file in files {
+        key = key.with(fs::read(source.join(file))?);
+    }
+    let dir = cache.entry(&key, |dir| {
+        for file in files {
+            fs::copy(source.join(file), dir.join(file))?;
+        }
+        let mut build = go(dir);
+        build.args(["build", "-ldflags", "-s -w", "-o", "bin/authenticator", "."]);
+        command::run(&mut build, &dir.join("build.log"))
+    })?;
+    Ok(dir.join("bin"))
+}
+
+fn go(dir: &Path) -> Command {
+    let mut go = Command::new("go");
+    go.current_dir(dir)
+        .env("CGO_ENABLED", "0")
+        .env("GOFLAGS", "-mod=mod -buildvcs=false")
+        .env("GOWORK", "off");
+    go
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn staging_modules_are_those_required_as_v0_0_0() {
+        let go_mod =
+            "require (\n\tk8s.io/api v0.0.0\n\tk8s.io/klog/v2 v2.130.1\n\tk8s.io/kubelet v0.0.0\n)\n";
+        assert_eq!(
+            staging(go_mod).collect::<Vec<_>>(),
+            ["k8s.io/api", "k8s.io/kubelet"]
+        );
+    }
+}

@@ -1,0 +1,231 @@
+//! Up and down.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+
+use crate::aws::{self, Emulator};
+use crate::control_plane::{self, ControlPlane, Pki};
+use crate::install::Installed;
+use crate::process::{self, Daemons};
+use crate::state::{State, link_programs};
+use crate::{asset, cgroup, command, images, network, node, progress, registry};
+
+/// A running lab; dropping it takes it down.
+#[derive(Debug)]
+pub struct Lab {
+    state: Option<State>,
+}
+
+impl Lab {
+    pub fn up(installed: &Installed, nodes: usize) -> Result<Self> {
+        ensure!(
+            rustix::process::geteuid().is_root(),
+            "the lab makes namespaces, mounts and cgroups: run it as root"
+        );
+        ensure!(
+            !network::exists(),
+            "a lab is up already; `cargo xtask lab down` stops it"
+        );
+        let dir = State::folder();
+        ensure!(
+            !dir.exists(),
+            "{} is there from an earlier lab; `cargo xtask lab down` removes it",
+            dir.display()
+        );
+        fs::create_dir_all(&dir).with_context(|| format!("could not create {}", dir.display()))?;
+        // From here on whatever fails takes the half that is up down again.
+        let mut lab = Self { state: None };
+        let state = progress::step("lab up", || start(&dir.canonicalize()?, installed, nodes))?;
+        state.save()?;
+        lab.state = Some(state);
+        Ok(lab)
+    }
+
+    /// What a user of the lab needs to know.
+    pub fn state(&self) -> Result<&State> {
+        self.state.as_ref().context("the lab is not up")
+    }
+
+    /// Leaves it running, for `cargo xtask lab down` to stop.
+    pub fn keep(mut self) -> Result<State> {
+        let state = self.state.take().context("the lab is not up")?;
+        std::mem::forget(self);
+        Ok(state)
+    }
+}
+
+impl Drop for Lab {
+    fn drop(&mut self) {
+        if let Err(error) = down() {
+            eprintln!("the lab did not go down cleanly: {error:#}");
+        }
+    }
+}
+
+fn start(dir: &Path, installed: &Installed, nodes: usize) -> Result<State> {
+    let bin = dir.join("bin");
+    link_programs(&bin, &installed.programs()?)?;
+    link_programs(&bin, &[("docker-buildx".into(), bin.join("buildx"))])?;
+    let pki = Pki::make(&dir.join("pki"), nodes)?;
+    let daemons = Daemons::new(dir)?;
+    let plane = ControlPlane {
+        daemons: &daemons,
+        bin: &bin,
+        dir,
+        pki: &pki,
+    };
+
+    network::up()?;
+    plane.start_etcd()?;
+    registry::start(
+        &daemons,
+        &bin,
+        &dir.join("registry"),
+        &installed.registry_authority,
+    )?;
+    let python = installed.python.join("bin/python");
+    let request_token = random_token()?;
+    let (ca, admin) = (pki.path("ca.crt"), pki.kubeconfig("admin"));
+    let emulator = Emulator::start(&daemons, &dir.join("aws"), &python, &ca, &admin, &request_token)?;
+    let webhook = plane.start_authenticator(&emulator)?;
+    let audit_log = dir.join("log/audit.log");
+    plane.start_api_server(&webhook, &audit_log)?;
+    plane.start_controllers()?;
+
+    let cni_plugins = installed.cni_plugins();
+    let parts = node::Parts {
+        daemons: &daemons,
+        bin: &bin,
+        dir,
+        pki: &pki,
+        images: &installed.images,
+        cni_plugins: &cni_plugins,
+    };
+    let mut manifests = fs::read_to_string(asset("cluster.yaml"))?;
+    let mut started = Vec::new();
+    for number in 1..=nodes {
+        let node = parts.start(number, nodes)?;
+        manifests.push_str(&node::volumes(dir, &node.name)?);
+        started.push(node);
+    }
+    let first = started.first().context("a lab has a node")?;
+    let mut push = parts.ctr(first);
+    push.args(["images", "push", "--tlscacert"])
+        .arg(&installed.registry_ca)
+        .arg(images::BASE);
+    command::output(&mut push)?;
+    command::feed(plane.kubectl().args(["apply", "-f", "-"]), &manifests)?;
+    for node in &started {
+        let mut ready = plane.kubectl();
+        ready.args([
+            "get",
+            "node",
+            &node.name,
+            "-o",
+            "jsonpath={.status.conditions[?(@.type=='Ready')].status}",
+        ]);
+        // A Command can be run again and again.
+        let ready = std::cell::RefCell::new(ready);
+        daemons.wait_for(&format!("kubelet-{}", node.name), "the node to be ready", || {
+            command::output(&mut ready.borrow_mut()).is_ok_and(|status| status == "True")
+        })?;
+    }
+    wait_for_service_account(&daemons, &plane)?;
+    Ok(State {
+        dir: dir.to_owned(),
+        bin,
+        admin_kubeconfig: admin,
+        api_server: format!("https://{}:{}", network::GATEWAY, control_plane::PORT),
+        registry: registry::address(),
+        registry_ca: installed.registry_ca.clone(),
+        aws_endpoint: Emulator::endpoint(),
+        https_proxy: emulator.proxy(),
+        proxy_ca: emulator.proxy_ca(),
+        region: aws::REGION.into(),
+        account: aws::ACCOUNT.into(),
+        cluster: aws::CLUSTER.into(),
+        oidc_url: format!("{}/gha/idtoken?api-version=2.0", Emulator::endpoint()),
+        oidc_request_token: request_token,
+        audit_log,
+        authenticator_log: daemons.log("authenticator"),
+        node_modules: installed.npm.join("node_modules"),
+        node24_bin: installed
+            .npm
+            .join("node_modules")
+            .join(crate::packages::node_package()?)
+            .join("bin"),
+        python,
+        aws_cli: installed.python.join("bin/aws"),
+        nodes: started,
+    })
+}
+
+/// No pod can be made in a namespace before it.
+fn wait_for_service_account(daemons: &Daemons, plane: &ControlPlane<'_>) -> Result<()> {
+    daemons.wait_for("controller-manager", "the default service account", || {
+        command::output(plane.kubectl().args(["get", "serviceaccount", "default"])).is_ok()
+    })
+}
+
+fn random_token() -> Result<String> {
+    let mut bytes = [0_u8; 24];
+    std::io::Read::read_exact(&mut fs::File::open("/dev/urandom")?, &mut bytes)?;
+    use base64::Engine as _;
+    Ok(base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(bytes))
+}
+
+/// Stops a lab, whole or half, of this process or an earlier one; nothing of it is left.
+pub fn down() -> Result<()> {
+    let dir = State::folder();
+    let found = dir.exists();
+    if found {
+        Daemons::new(&dir)?.stop_all()?;
+    }
+    let dir = dir.canonicalize().unwrap_or(dir);
+    // Shims outlive their containerd, and what they run outlives them.
+    for pid in process::with_children(&format!("-address {}/", dir.display())) {
+        process::kill(pid);
+    }
+    let deadline = Instant::now() + Duration::from_secs(20);
+    loop {
+        unmount(&dir);
+        cgroup::remove_all();
+        let mounts = mounts(&dir);
+        if mounts.is_empty() && !cgroup::any_left() {
+            break;
+        }
+        if Instant::now() > deadline {
+            bail!("still there: {mounts:?}, cgroups: {}", cgroup::any_left());
+        }
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    let failed = network::down();
+    ensure!(failed.is_empty(), "{}", failed.join("; "));
+    if found {
+        fs::remove_dir_all(&dir).with_context(|| format!("could not remove {}", dir.display()))?;
+    }
+    Ok(())
+}
+
+fn unmount(dir: &Path) {
+    for mount in mounts(dir) {
+        let _ = command::output(Command::new("umount").arg("-l").arg(mount));
+    }
+}
+
+/// Mounts below a folder, the innermost first.
+fn mounts(dir: &Path) -> Vec<PathBuf> {
+    let table = fs::read_to_string("/proc/self/mounts").unwrap_or_default();
+    let points = table
+        .lines()
+        .filter_map(|line| line.split(' ').nth(1))
+        .map(PathBuf::from);
+    let mut below: Vec<PathBuf> = points.filter(|p| p.starts_with(dir)).collect();
+    below.sort();
+    below.reverse();
+    below
+}

@@ -1,0 +1,169 @@
+//! A node: a containerd and a kubelet in a network namespace.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::Result;
+use serde_json::json;
+
+use crate::control_plane::Pki;
+use crate::images::{self, Images};
+use crate::process::Daemons;
+use crate::state::Node;
+use crate::{cgroup, command, network};
+
+/// Volumes each node offers; a claim takes one for as long as the lab lives.
+const VOLUMES: usize = 40;
+
+/// What a node is started from.
+#[derive(Debug)]
+pub(crate) struct Parts<'a> {
+    pub(crate) daemons: &'a Daemons,
+    pub(crate) bin: &'a Path,
+    pub(crate) dir: &'a Path,
+    pub(crate) pki: &'a Pki,
+    pub(crate) images: &'a Images,
+    pub(crate) cni_plugins: &'a Path,
+}
+
+impl Parts<'_> {
+    pub(crate) fn start(&self, number: usize, nodes: usize) -> Result<Node> {
+        let name = format!("node{number}");
+        let dir = self.dir.join(&name);
+        fs::create_dir_all(dir.join("cni"))?;
+        network::add_node(number, nodes)?;
+        cgroup::make(number)?;
+        let node = Node {
+            name,
+            netns: network::namespace(number),
+            ip: network::node_ip(number),
+            containerd_socket: dir.join("containerd.sock"),
+        };
+        self.start_containerd(&node, number, &dir)?;
+        for image in [&self.images.pause, &self.images.buildkit, &self.images.base] {
+            command::output(self.ctr(&node).args(["images", "import"]).arg(image))?;
+        }
+        self.start_kubelet(&node, number, &dir)?;
+        Ok(node)
+    }
+
+    pub(crate) fn ctr(&self, node: &Node) -> Command {
+        let mut ctr = Command::new(self.bin.join("ctr"));
+        ctr.arg("-a").arg(&node.containerd_socket).args(["-n", "k8s.io"]);
+        ctr
+    }
+
+    /// A program in the node's network, with the lab's programs first on its path: containerd looks for its shim.
+    fn inside(&self, node: &Node, program: &str) -> Command {
+        let mut command = Command::new("nsenter");
+        let path = std::env::var("PATH").unwrap_or_default();
+        command
+            .env("PATH", format!("{}:{path}:/usr/sbin:/sbin", self.bin.display()))
+            .arg(format!("--net=/run/netns/{}", node.netns))
+            .arg(self.bin.join(program));
+        command
+    }
+
+    fn start_containerd(&self, node: &Node, number: usize, dir: &Path) -> Result<()> {
+        let network = json!({
+            "cniVersion": "0.4.0", "name": "pods",
+            "plugins": [{
+                "type": "bridge", "bridge": "cni0", "isGateway": true, "hairpinMode": true,
+                "ipam": {"type": "host-local", "ranges": [[{"subnet": network::pods_of(number)}]],
+                         "routes": [{"dst": "0.0.0.0/0"}], "dataDir": dir.join("ipam")},
+            }],
+        });
+        fs::write(dir.join("cni/10-bridge.conflist"), network.to_string())?;
+        let config = dir.join("containerd.toml");
+        fs::write(&config, self.containerd_config(node, dir))?;
+        let name = format!("containerd-{}", node.name);
+        self.daemons
+            .start(&name, self.inside(node, "containerd").arg("-c").arg(config))?;
+        self.daemons.wait_for(&name, "containerd to answer", || {
+            command::output(self.ctr(node).arg("version")).is_ok()
+        })
+    }
+
+    /// restrict_oom_score_adj: where the lab lacks CAP_SYS_RESOURCE, as in a sandbox, a pod's score cannot be lowered.
+    fn containerd_config(&self, node: &Node, dir: &Path) -> String {
+        format!(
+            r#"version = 2
+root = "{dir}/containerd"
+state = "{dir}/state"
+[grpc]
+  address = "{socket}"
+[plugins."io.containerd.grpc.v1.cri"]
+  sandbox_image = "{pause}"
+  restrict_oom_score_adj = true
+  [plugins."io.containerd.grpc.v1.cri".cni]
+    bin_dir = "{cni}"
+    conf_dir = "{dir}/cni"
+  [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc]
+    runtime_type = "io.containerd.runc.v2"
+    [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc.options]
+      BinaryName = "{runc}"
+"#,
+            dir = dir.display(),
+            socket = node.containerd_socket.display(),
+            pause = images::PAUSE,
+            cni = self.cni_plugins.display(),
+            runc = self.bin.join("runc").display(),
+        )
+    }
+
+    fn start_kubelet(&self, node: &Node, number: usize, dir: &Path) -> Result<()> {
+        let pki = |file: &str| self.pki.path(file);
+        let config = json!({
+            "apiVersion": "kubelet.config.k8s.io/v1beta1", "kind": "KubeletConfiguration",
+            "authentication": {"anonymous": {"enabled": false}, "webhook": {"enabled": true},
+                               "x509": {"clientCAFile": pki("ca.crt")}},
+            "authorization": {"mode": "Webhook"},
+            "tlsCertFile": pki(&format!("{}.crt", node.name)),
+            "tlsPrivateKeyFile": pki(&format!("{}.key", node.name)),
+            "cgroupDriver": "cgroupfs", "cgroupRoot": cgroup::of_node(number),
+            // A kubelet removes the logs of every pod that it does not know.
+            "podLogsDir": dir.join("logs"),
+            "failSwapOn": false, "failCgroupV1": false,
+            "containerRuntimeEndpoint": format!("unix://{}", node.containerd_socket.display()),
+            "resolvConf": "/etc/resolv.conf",
+            "evictionHard": {"nodefs.available": "1%", "imagefs.available": "1%", "memory.available": "100Mi"},
+            "imageGCHighThresholdPercent": 100,
+        });
+        let file = dir.join("kubelet.json");
+        fs::write(&file, config.to_string())?;
+        let mut kubelet = self.inside(node, "kubelet");
+        kubelet
+            .arg(format!("--config={}", file.display()))
+            .arg(format!(
+                "--kubeconfig={}",
+                self.pki.kubeconfig(&node.name).display()
+            ))
+            .arg(format!("--hostname-override={}", node.name))
+            .arg(format!("--node-ip={}", node.ip))
+            .arg(format!("--root-dir={}", dir.join("kubelet").display()));
+        self.daemons
+            .start(&format!("kubelet-{}", node.name), &mut kubelet)
+    }
+}
+
+/// Local volumes of a node, as manifests: folders that outlive pods and containers.
+pub(crate) fn volumes(dir: &Path, node: &str) -> Result<String> {
+    let mut manifests = String::new();
+    for number in 1..=VOLUMES {
+        let path: PathBuf = dir.join("volumes").join(node).join(number.to_string());
+        fs::create_dir_all(&path)?;
+        let volume = json!({
+            "apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": format!("{node}-{number}")},
+            "spec": {
+                "capacity": {"storage": "60Gi"}, "accessModes": ["ReadWriteOnce"], "storageClassName": "gp3",
+                "persistentVolumeReclaimPolicy": "Retain", "local": {"path": path},
+                "nodeAffinity": {"required": {"nodeSelectorTerms": [{"matchExpressions": [
+                    {"key": "kubernetes.io/hostname", "operator": "In", "values": [node]}]}]}},
+            },
+        });
+        writeln!(manifests, "---\n{volume}")?;
+    }
+    Ok(manifests)
+}

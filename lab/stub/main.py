@@ -1,0 +1,148 @@
+"""EKS, STS, IAM and GitHub's OIDC issuer on loopback: ministack, and around it what it lacks for our tests:
+ - checks of the JWT before AssumeRoleWithWebIdentity, with STS's error codes (tokens.py)
+ - the JSON answer of GetCallerIdentity that aws-iam-authenticator asks for
+ - faults (POST /_stub/faults), a log of the requests (GET /_stub/log), JWTs to order (POST /_stub/jwt)
+ - AWS's own host names over TLS (proxy.py), and access entries for the authenticator (access.py)
+"""
+import asyncio, base64, json, os, re, secrets, time, urllib.parse, uuid
+
+from hypercorn.asyncio import serve
+from hypercorn.config import Config
+
+import access, tokens
+from proxy import Proxy
+
+FOLDER = os.environ["STUB_DIR"]
+PORT = int(os.environ["GATEWAY_PORT"])
+PROXY_PORT = int(os.environ["STUB_PROXY_PORT"])
+CLUSTER = os.environ["STUB_CLUSTER"]
+REQUEST_TOKEN = os.environ["STUB_REQUEST_TOKEN"]
+FAULTS, LOG = [], []
+
+
+async def read_body(receive):
+    body, more = b"", True
+    while more:
+        message = await receive()
+        body += message.get("body", b"")
+        more = message.get("more_body", False)
+    return body
+
+
+async def respond(send, status, headers, body):
+    await send({"type": "http.response.start", "status": status, "headers": headers + [(b"content-length", str(len(body)).encode())]})
+    await send({"type": "http.response.body", "body": body})
+
+
+def in_json(content, status=200):
+    return status, [(b"content-type", b"application/json")], json.dumps(content).encode()
+
+
+def control(path, method, headers, query, body):
+    """The stub's own paths and GitHub's; None for AWS's."""
+    if path == "/_stub/faults" and method == "POST":
+        FAULTS[:] = json.loads(body)
+        return in_json({"ok": True})
+    if path == "/_stub/log":
+        return in_json(LOG)
+    if path == "/_stub/jwt" and method == "POST":
+        wanted = json.loads(body or b"{}")
+        key = tokens.ROGUE if wanted.get("key") == "rogue" else tokens.KEY
+        return in_json({"value": tokens.mint(key, **wanted.get("claims", {}))})
+    if path == "/gha/idtoken":
+        if headers.get("authorization", "") != "Bearer " + REQUEST_TOKEN:
+            return in_json({"message": "Unauthorized"}, 401)
+        token = tokens.mint(aud=query.get("audience", ["https://github.com/acme"])[0])
+        return in_json({"count": len(token), "value": token})
+    return None
+
+
+async def fault(op):
+    """The answer of a fault that is due for an operation, or None."""
+    for f in FAULTS:
+        if f["op"] == op and f.get("count", 1) > 0:
+            f["count"] = f.get("count", 1) - 1
+            if f.get("delay"):
+                await asyncio.sleep(f["delay"])
+            if f.get("status"):
+                if op != "DescribeCluster":
+                    return tokens.sts_error(f["status"], f["code"], f.get("message", ""))
+                status, headers, body = in_json({"message": f.get("message", "")}, f["status"])
+                return status, headers + [(b"x-amzn-errortype", f["code"].encode())], body
+    return None
+
+
+async def caller_in_json(inner, scope, receive):
+    """ministack's XML answer to GetCallerIdentity, as the JSON that STS gives to Accept: application/json."""
+    got = {"body": b""}
+
+    async def keep(message):
+        if message["type"] == "http.response.start":
+            got["status"] = message["status"]
+        elif message["type"] == "http.response.body":
+            got["body"] += message.get("body", b"")
+    await inner(scope, receive, keep)
+    text = lambda tag: (re.search(rf"<{tag}>(.*?)</{tag}>", got["body"].decode(), re.S) or [None, None])[1]
+    if got["status"] == 200:
+        result = {k: text(k) for k in ("Account", "Arn", "UserId")}
+        return in_json({"GetCallerIdentityResponse": {"GetCallerIdentityResult": result, "ResponseMetadata": {"RequestId": str(uuid.uuid4())}}})
+    return in_json({"Error": {"Code": text("Code"), "Message": text("Message"), "Type": "Sender"}}, got["status"])
+
+
+def wrap(inner):
+    async def app(scope, receive, send):
+        if scope["type"] != "http":
+            return await inner(scope, receive, send)
+        path, method = scope["path"], scope["method"]
+        query = urllib.parse.parse_qs(scope["query_string"].decode())
+        headers = {k.decode().lower(): v.decode("latin-1") for k, v in scope["headers"]}
+        body = await read_body(receive)
+        if answer := control(path, method, headers, query, body):
+            return await respond(send, *answer)
+        form = urllib.parse.parse_qs(body.decode("utf-8", "replace")) if method == "POST" and path == "/" else query
+        describe = re.fullmatch(r"/clusters/[^/]+", path) and method == "GET"
+        op = (form.get("Action") or [""])[0] or ("DescribeCluster" if describe else "")
+        LOG.append({"op": op, "method": method, "path": path, "host": headers.get("host"), "ua": headers.get("user-agent"), "at": time.time()})
+        answer = await fault(op)
+        if not answer and op == "AssumeRoleWithWebIdentity":
+            answer = tokens.refusal(form)
+        if not answer and op == "GetCallerIdentity" and "X-Amz-Credential" in query:
+            if why := tokens.presigned_refusal(query, headers.get("host", "")):
+                answer = in_json({"Error": {"Code": "SignatureDoesNotMatch", "Message": why, "Type": "Sender"}}, 403)
+        if answer:
+            return await respond(send, *answer)
+        sent = False
+
+        async def again():
+            nonlocal sent
+            if sent:
+                return {"type": "http.disconnect"}
+            sent = True
+            return {"type": "http.request", "body": body, "more_body": False}
+        if op == "GetCallerIdentity" and "json" in headers.get("accept", ""):
+            return await respond(send, *await caller_in_json(inner, scope, again))
+        await inner(scope, again, send)
+        if "/access-entries" in path and method in ("POST", "DELETE"):
+            access.write(FOLDER, CLUSTER)
+    return app
+
+
+def aws_shaped_credentials():
+    """ministack's are plain hex; those of STS hold + / =, and the session token is long."""
+    import ministack.services.sts as sts
+    sts._gen_secret = lambda: base64.b64encode(secrets.token_bytes(28) + b"\xfb\xff").decode()
+    sts._gen_session_token = lambda: "IQoJb3JpZ2luX2VjE" + base64.b64encode(secrets.token_bytes(400) + b"\xfb\xff\xfe\xfb").decode()
+    sts._gen_session_access_key = lambda: "ASIA" + "".join(secrets.choice("ABCDEFGHIJKLMNOPQRSTUVWXYZ234567") for _ in range(16))
+
+
+async def main():
+    from ministack.app import app
+    aws_shaped_credentials()
+    proxy = Proxy(FOLDER, ("127.0.0.1", PORT))
+    server = await asyncio.start_server(proxy.serve, "127.0.0.1", PROXY_PORT)
+    config = Config()
+    config.bind, config.keep_alive_timeout, config.loglevel = [f"127.0.0.1:{PORT}"], 75, "WARNING"
+    async with server:
+        await serve(wrap(app), config)
+
+asyncio.run(main())

@@ -1,0 +1,106 @@
+//! An agent made by hand is used as it is.
+
+use anyhow::{Result, ensure};
+
+use crate::support::{LAB, Namespace, Runner, kubectl_json};
+
+/// As people write it by hand: no label of ours, an old key of the GC, the default rollout.
+const BY_HAND: &str = r#"
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: remote-buildkit-agent, namespace: NAMESPACE, labels: {app: remote-buildkit-agent}}
+spec:
+  replicas: 1
+  selector: {matchLabels: {app: remote-buildkit-agent}}
+  template:
+    metadata: {labels: {app: remote-buildkit-agent}}
+    spec:
+      containers:
+      - name: buildkitd
+        image: moby/buildkit:buildx-stable-1
+        volumeMounts:
+        - {name: config, mountPath: /etc/buildkit}
+        - {name: var-lib-buildkit, mountPath: /var/lib/buildkit}
+        readinessProbe: {exec: {command: [buildctl, debug, workers]}}
+        securityContext: {privileged: true}
+      volumes:
+      - {name: config, configMap: {name: remote-buildkit-agent}}
+      - {name: var-lib-buildkit, persistentVolumeClaim: {claimName: remote-buildkit-agent}}
+---
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: remote-buildkit-agent, namespace: NAMESPACE}
+data:
+  buildkitd.toml: |
+    root = "/var/lib/buildkit"
+    [worker.oci]
+      gc = true
+      gckeepstorage = 30000000000
+    [[worker.oci.gcpolicy]]
+      all = true
+      keepBytes = 30000000000
+---
+apiVersion: v1
+kind: PersistentVolumeClaim
+metadata: {name: remote-buildkit-agent, namespace: NAMESPACE}
+spec:
+  resources: {requests: {storage: 50Gi}}
+  accessModes: [ReadWriteOnce]
+"#;
+
+/// What an owner would notice: everything but the status and the server's own bookkeeping of it.
+fn objects(namespace: &str) -> Result<Vec<serde_json::Value>> {
+    let list = kubectl_json(&["-n", namespace, "get", "deployment,configmap,pvc"])?;
+    let items = list["items"].as_array().cloned().unwrap_or_default();
+    let mut kept = Vec::new();
+    for mut item in items {
+        if item["metadata"]["name"] == "remote-buildkit-agent" {
+            kept.push(serde_json::json!({
+                "kind": item["kind"].take(),
+                "generation": item["metadata"]["generation"].take(),
+                "uid": item["metadata"]["uid"].take(),
+                "labels": item["metadata"]["labels"].take(),
+                "spec": item["spec"].take(),
+                "data": item["data"].take(),
+            }));
+        }
+    }
+    Ok(kept)
+}
+
+#[test]
+fn an_agent_made_by_hand_is_adopted_and_not_changed() -> Result<()> {
+    let namespace = Namespace::new("adopt")?;
+    namespace.apply(BY_HAND)?;
+    namespace.kubectl(&[
+        "rollout",
+        "status",
+        "deployment/remote-buildkit-agent",
+        "--timeout=120s",
+    ])?;
+    let before = objects("adopt")?;
+    ensure!(before.len() == 3, "{before:?}");
+
+    let mut runner = Runner::new()?;
+    let instances = runner.home.join(".docker/buildx/instances");
+    std::fs::create_dir_all(&instances)?;
+    let by_hand = r#"{"Name":"remote-buildkit-agent","Driver":"kubernetes","Nodes":[{"Name":"remote-buildkit-agent","Endpoint":"kubernetes:///remote-buildkit-agent?deployment=&kubeconfig=","DriverOpts":{"namespace":"adopt"}}]}"#;
+    std::fs::write(instances.join("remote-buildkit-agent"), by_hand)?;
+
+    let connected = runner
+        .connect(&[("namespace", "adopt"), ("storage", "7Gi")])?
+        .ok()?;
+    ensure!(connected.log.contains("left as it is"), "{}", connected.log);
+    let context = tempfile::tempdir()?;
+    let dockerfile = format!("FROM {}/busybox\nRUN echo built\n", LAB.registry);
+    std::fs::write(context.path().join("Dockerfile"), dockerfile)?;
+    runner.buildx(&["build", &context.path().to_string_lossy()])?;
+    runner.disconnect()?.ok()?;
+
+    assert_eq!(objects("adopt")?, before);
+    assert_eq!(
+        std::fs::read_to_string(instances.join("remote-buildkit-agent"))?,
+        by_hand
+    );
+    Ok(())
+}

@@ -1,0 +1,82 @@
+//! Several runners under one user, and a runner as it was found.
+
+use std::thread;
+
+use anyhow::{Result, ensure};
+
+use crate::support::{LAB, Namespace, Runner};
+
+fn dockerfile(folder: &std::path::Path, run: &str) -> Result<()> {
+    let text = format!("FROM {}/busybox\nRUN {run}\n", LAB.registry);
+    Ok(std::fs::write(folder.join("Dockerfile"), text)?)
+}
+
+#[test]
+fn two_jobs_in_one_home_do_not_disturb_each_other() -> Result<()> {
+    let _namespace = Namespace::new("home")?;
+    let home = tempfile::tempdir()?;
+    let mut first = Runner::sharing(home.path())?;
+    let mut second = Runner::sharing(home.path())?;
+    first.connect(&[("namespace", "home")])?.ok()?;
+    second.connect(&[("namespace", "home")])?.ok()?;
+
+    let context = tempfile::tempdir()?;
+    dockerfile(context.path(), "sleep 4; echo survived")?;
+    let path = context.path().to_string_lossy().into_owned();
+    let building = thread::spawn(move || -> Result<(Runner, String)> {
+        let log = second.buildx(&["build", "--progress", "plain", &path])?;
+        Ok((second, log))
+    });
+    thread::sleep(std::time::Duration::from_secs(2));
+    first.disconnect()?.ok()?;
+    let (mut second, log) = building.join().expect("no panic")?;
+    ensure!(log.contains("survived"), "{log}");
+    dockerfile(context.path(), "echo again")?;
+    second.buildx(&["build", &context.path().to_string_lossy()])?;
+    second.disconnect()?.ok()?;
+    let left: Vec<_> = std::fs::read_dir(home.path().join(".docker/buildx/instances"))?.collect();
+    ensure!(left.is_empty(), "{left:?}");
+    Ok(())
+}
+
+#[test]
+fn post_leaves_the_runner_as_it_found_it() -> Result<()> {
+    let namespace = Namespace::new("post")?;
+    let mut runner = Runner::new()?;
+    // A user's own builder, selected.
+    runner.buildx(&[
+        "create",
+        "--name",
+        "own",
+        "--driver",
+        "remote",
+        "--use",
+        "tcp://127.0.0.1:1",
+    ])?;
+    let before = runner.tree()?;
+    let connected = runner.connect(&[("namespace", "post")])?.ok()?;
+    ensure!(runner.tree()? != before, "connect wrote nothing");
+    for file in ["kubeconfig", "session.json"] {
+        use std::os::unix::fs::PermissionsExt;
+        let kubeconfig = std::path::Path::new(&connected.outputs["kubeconfig"]);
+        ensure!(
+            kubeconfig.starts_with(runner.temp()),
+            "{kubeconfig:?} is not in RUNNER_TEMP"
+        );
+        let mode = std::fs::metadata(kubeconfig.with_file_name(file))?
+            .permissions()
+            .mode();
+        assert_eq!(mode & 0o777, 0o600, "{file}");
+    }
+    runner.disconnect()?.ok()?;
+    let after = runner.tree()?;
+    for path in before.keys().chain(after.keys()) {
+        ensure!(before.get(path) == after.get(path), "{} differs", path.display());
+    }
+    // A post step that runs again, or without a connect before it, is no failure.
+    runner.disconnect()?.ok()?;
+    Runner::new()?.disconnect()?.ok()?;
+    assert_eq!(namespace.names("deployment")?, ["remote-buildkit-agent"]);
+    assert_eq!(namespace.names("pvc")?, ["remote-buildkit-agent"]);
+    Ok(())
+}

@@ -1,0 +1,198 @@
+//! A whole job under act: from nothing to a pushed image, and again from another home.
+
+use std::process::Command;
+
+use anyhow::{Context, Result, ensure};
+use serde_json::Value;
+
+use crate::support::{LAB, Namespace, Workflow, Workspace, role, run};
+
+const WORKFLOW: &str = r#"
+on: push
+permissions: { id-token: write, contents: read }
+jobs:
+  build:
+    runs-on: ubuntu-latest
+    steps:
+      - uses: actions/checkout@v4
+      - id: builder
+        uses: ./
+        with: { cluster: CLUSTER, region: REGION, role-to-assume: "ROLE", namespace: NAMESPACE }
+      - uses: docker/build-push-action@v7
+        with: { push: true, tags: "REGISTRY/NAMESPACE:latest" }
+      - run: |
+          echo "name=${{ steps.builder.outputs.name }} driver=${{ steps.builder.outputs.driver }}"
+          test "$BUILDX_BUILDER" = "${{ steps.builder.outputs.name }}"
+          docker-buildx build --progress plain --output type=local,dest=out --target probe .
+          echo "mount: $(cat out/log | tr '\n' ' ')"
+"#;
+
+/// The cache mount gets a line each time its step runs; `run` makes that step run again in each checkout.
+fn dockerfile(run: &str) -> String {
+    format!(
+        "FROM {}/busybox AS base\nRUN echo layer > /layer\n\
+         FROM base AS probe-run\nRUN --mount=type=cache,target=/cache echo {run} >> /cache/log && cp /cache/log /log\n\
+         FROM scratch AS probe\nCOPY --from=probe-run /log /log\n\
+         FROM base\nCOPY greeting /greeting\n",
+        LAB.registry
+    )
+}
+
+fn workspace(namespace: &str, run: &str) -> Result<Workspace> {
+    let workflow = WORKFLOW
+        .replace("CLUSTER", &LAB.cluster)
+        .replace("REGION", &LAB.region)
+        .replace("ROLE", &role("ci"))
+        .replace("REGISTRY", &LAB.registry)
+        .replace("NAMESPACE", namespace);
+    Workspace::new(&[
+        (".github/workflows/build.yml", &workflow),
+        ("Dockerfile", &dockerfile(run)),
+        ("greeting", "hello\n"),
+    ])
+}
+
+/// A file of an image, read from the registry: the layers from the last on.
+fn file_in_image(repository: &str, path: &str) -> Result<String> {
+    let registry = format!("https://{}/v2/{repository}", LAB.registry);
+    let curl = |url: &str| {
+        let mut command = Command::new("curl");
+        command
+            .arg("--cacert")
+            .arg(&LAB.registry_ca)
+            .args(["-sfL", "--noproxy", "*"]);
+        for kind in [
+            "application/vnd.oci.image.index.v1+json",
+            "application/vnd.oci.image.manifest.v1+json",
+        ] {
+            command.args(["-H", &format!("Accept: {kind}")]);
+        }
+        command.arg(url);
+        command
+    };
+    let json = |url: String| -> Result<Value> { Ok(serde_json::from_str(&run(&mut curl(&url))?)?) };
+    let index = json(format!("{registry}/manifests/latest"))?;
+    let digest = index["manifests"][0]["digest"].as_str().context("an index")?;
+    let manifest = json(format!("{registry}/manifests/{digest}"))?;
+    let layers = manifest["layers"].as_array().context("a manifest")?;
+    for layer in layers.iter().rev() {
+        let digest = layer["digest"].as_str().context("a digest")?;
+        let blob = tempfile::NamedTempFile::new()?;
+        run(curl(&format!("{registry}/blobs/{digest}"))
+            .arg("-o")
+            .arg(blob.path()))?;
+        let mut tar = Command::new("tar");
+        if let Ok(text) = run(tar.arg("-xzOf").arg(blob.path()).arg(path)) {
+            return Ok(text);
+        }
+    }
+    anyhow::bail!("no {path} in any layer of {repository}")
+}
+
+#[test]
+fn a_job_builds_pushes_and_finds_its_cache_again() -> Result<()> {
+    let namespace = Namespace::new("job")?;
+    let file = ".github/workflows/build.yml";
+
+    let first = Workflow::run(&workspace("job", "first")?, file)?.ok()?;
+    ensure!(first.log.contains("is deployed"), "{}", first.log);
+    ensure!(first.log.contains("driver=kubernetes"), "{}", first.log);
+    ensure!(
+        !first.log.contains("CACHED"),
+        "a fresh agent had a cache: {}",
+        first.log
+    );
+    assert_eq!(file_in_image("job", "greeting")?, "hello\n");
+
+    let second = Workflow::run(&workspace("job", "second")?, file)?.ok()?;
+    ensure!(
+        second.log.contains("Agent job/remote-buildkit-agent is there"),
+        "{}",
+        second.log
+    );
+    for step in ["RUN echo layer > /layer", "COPY greeting /greeting"] {
+        ensure!(cached(&second.log, step), "{step} was not cached: {}", second.log);
+    }
+    ensure!(
+        second.log.contains("mount: first second"),
+        "the cache mount lost what the first run wrote: {}",
+        second.log
+    );
+
+    for job in [&first, &second] {
+        let buildx = job.home().join(".docker/buildx");
+        let left: Vec<_> = std::fs::read_dir(buildx.join("instances"))?.collect();
+        ensure!(left.is_empty(), "post left {left:?}");
+    }
+    assert_eq!(namespace.names("deployment")?, ["remote-buildkit-agent"]);
+    assert_eq!(namespace.names("pvc")?, ["remote-buildkit-agent"]);
+    Ok(())
+}
+
+/// Whether the step with this instruction is reported as CACHED: `#6 [base 2/2] RUN …`, then `#6 CACHED`.
+fn cached(log: &str, instruction: &str) -> bool {
+    let line = log.lines().find(|l| l.contains(instruction) && l.contains('#'));
+    let number = line.and_then(|l| l[l.find('#')?..].split(' ').next().map(str::to_owned));
+    number.is_some_and(|n| log.contains(&format!("{n} CACHED")))
+}
+
+/// Nothing that could be used by somebody else is in any log of the run, and the run is known in the cluster by name.
+#[test]
+fn a_job_shows_its_name_and_no_secret() -> Result<()> {
+    let _namespace = Namespace::new("secrets")?;
+    let workflow = r#"
+on: push
+jobs:
+  build:
+    runs-on: ubuntu-latest
+    steps:
+      - uses: actions/checkout@v4
+      - uses: ./
+        id: builder
+        with: { cluster: CLUSTER, region: REGION, role-to-assume: "ROLE", namespace: secrets }
+      - run: |
+          cp "$(dirname "${{ steps.builder.outputs.kubeconfig }}")/session.json" "$HOME/kept.json"
+          docker-buildx build --progress plain .
+          # What a careless step would print.
+          cat "$HOME/kept.json"
+"#;
+    let workflow = workflow
+        .replace("CLUSTER", &LAB.cluster)
+        .replace("REGION", &LAB.region)
+        .replace("ROLE", &role("ci"));
+    let workspace = Workspace::new(&[
+        (".github/workflows/build.yml", &workflow),
+        ("Dockerfile", &dockerfile("once")),
+        ("greeting", "hello\n"),
+    ])?;
+    let job = Workflow::run(&workspace, ".github/workflows/build.yml")?.ok()?;
+    let session: Value = serde_json::from_slice(&std::fs::read(job.home().join("kept.json"))?)?;
+    let keys = &session["keys"];
+    for secret in ["secret_access_key", "session_token"] {
+        let secret = keys[secret].as_str().with_context(|| format!("no {secret}"))?;
+        ensure!(!job.log.contains(secret), "a secret is in the log: {}", job.log);
+    }
+    ensure!(
+        !job.log.contains(&LAB.oidc_request_token),
+        "the request token is in the log"
+    );
+    for start in ["k8s-aws-v1.", "eyJhbGciOi"] {
+        ensure!(!job.log.contains(start), "a token is in the log: {}", job.log);
+    }
+    ensure!(
+        job.log.contains("***"),
+        "nothing was masked, so nothing was tested: {}",
+        job.log
+    );
+
+    let audit = std::fs::read_to_string(&LAB.audit_log)?;
+    let user = format!("arn:aws:sts::{}:assumed-role/ci/acme-shop-1", LAB.account);
+    let exec = audit
+        .lines()
+        .find(|l| l.contains("/namespaces/secrets/pods/") && l.contains("/exec"));
+    ensure!(
+        exec.context("no exec in the audit log")?.contains(&user),
+        "{exec:?}"
+    );
+    Ok(())
+}

@@ -1,0 +1,108 @@
+//! `manifests`, for GitOps.
+
+use std::io::Write;
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, ensure};
+
+use crate::support::{LAB, Namespace, Runner, program, run};
+
+fn kubectl_with_input(arguments: &[&str], input: &str) -> Result<()> {
+    let mut child = Command::new(LAB.bin.join("kubectl"))
+        .arg("--kubeconfig")
+        .arg(&LAB.admin_kubeconfig)
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()?;
+    child.stdin.take().context("stdin")?.write_all(input.as_bytes())?;
+    let output = child.wait_with_output()?;
+    ensure!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    Ok(())
+}
+
+#[test]
+fn the_printed_manifests_are_what_connect_applies() -> Result<()> {
+    let namespace = Namespace::new("gitops")?;
+    let flags = [
+        "--namespace",
+        "gitops",
+        "--storage",
+        "20Gi",
+        "--cpu",
+        "100m",
+        "--memory",
+        "1Gi",
+    ];
+    let yaml = run(Command::new(program()).arg("manifests").args(flags))?;
+    kubectl_with_input(&["apply", "--server-side", "--dry-run=server", "-f", "-"], &yaml)?;
+
+    let inputs = [
+        ("namespace", "gitops"),
+        ("storage", "20Gi"),
+        ("cpu", "100m"),
+        ("memory", "1Gi"),
+    ];
+    Runner::new()?.connect(&inputs)?.ok()?;
+    // Applied by the same field manager, nothing is different from what connect made.
+    let before = namespace.json(&[
+        "get",
+        "deployment,configmap,pvc",
+        "-l",
+        "app=remote-buildkit-agent",
+    ])?;
+    let apply = [
+        "apply",
+        "--server-side",
+        "--field-manager=remote-buildkit",
+        "-f",
+        "-",
+    ];
+    kubectl_with_input(&apply, &yaml)?;
+    let after = namespace.json(&[
+        "get",
+        "deployment,configmap,pvc",
+        "-l",
+        "app=remote-buildkit-agent",
+    ])?;
+    let kept = |list: &serde_json::Value| -> Vec<_> {
+        let items = list["items"].as_array().cloned().unwrap_or_default();
+        items
+            .into_iter()
+            .map(|i| {
+                (
+                    i["kind"].clone(),
+                    i["metadata"]["generation"].clone(),
+                    i["spec"].clone(),
+                    i["data"].clone(),
+                )
+            })
+            .collect()
+    };
+    assert_eq!(kept(&after).len(), 3);
+    assert_eq!(kept(&after), kept(&before));
+
+    // The daemon has read the configuration: its first rule is ours.
+    let pod = namespace.names("pod")?.first().cloned().context("no pod")?;
+    let workers = namespace.kubectl(&[
+        "exec",
+        &pod,
+        "--",
+        "buildctl",
+        "debug",
+        "workers",
+        "--format",
+        "{{json .}}",
+    ])?;
+    let workers: serde_json::Value = serde_json::from_str(&workers)?;
+    let policy = workers[0]["gcPolicy"].as_array().context("no policy")?;
+    assert_eq!(policy.len(), 4);
+    // 20Gi are asked for and the lab's volumes have 60Gi; the claim had no volume yet when the configuration was made.
+    assert_eq!(policy[0]["maxUsedSpace"], (20_u64 << 30) / 100 * 60);
+    Ok(())
+}

@@ -1,0 +1,74 @@
+//! The cache outlives the pod and the node's containers.
+
+use std::process::Command;
+
+use anyhow::{Result, ensure};
+
+use crate::support::{LAB, Namespace, Runner, run};
+
+/// A build with a layer and a cache mount; the log says whether the layer was cached and what the mount holds.
+fn build(runner: &Runner, round: &str) -> Result<String> {
+    let context = tempfile::tempdir()?;
+    let dockerfile = format!(
+        "FROM {}/busybox\nRUN echo layer > /layer\n\
+         RUN --mount=type=cache,target=/cache echo {round} >> /cache/log; echo mount: $(cat /cache/log)\n",
+        LAB.registry
+    );
+    std::fs::write(context.path().join("Dockerfile"), dockerfile)?;
+    runner.buildx(&["build", "--progress", "plain", &context.path().to_string_lossy()])
+}
+
+#[test]
+fn the_cache_outlives_the_pod_and_the_nodes_containers() -> Result<()> {
+    let namespace = Namespace::new("restart")?;
+    let mut runner = Runner::new()?;
+    let first = runner.connect(&[("namespace", "restart")])?.ok()?;
+    build(&runner, "one")?;
+
+    // With the grace of a second: an agent drains for as long as builds run.
+    let pod = &first.outputs["agent"];
+    namespace.kubectl(&["delete", "pod", pod, "--grace-period=1"])?;
+    let mut runner = Runner::new()?;
+    let second = runner.connect(&[("namespace", "restart")])?.ok()?;
+    ensure!(second.outputs["agent"] != *pod, "the same pod serves");
+    let log = build(&runner, "two")?;
+    ensure!(log.contains("mount: one two"), "{log}");
+    ensure!(log.contains("CACHED"), "{log}");
+
+    kill_containers(&namespace, &second.outputs["agent"])?;
+    let mut runner = Runner::new()?;
+    runner.connect(&[("namespace", "restart")])?.ok()?;
+    let log = build(&runner, "three")?;
+    ensure!(log.contains("mount: one two three"), "{log}");
+    ensure!(log.contains("CACHED"), "{log}");
+    Ok(())
+}
+
+/// Kills the processes of a pod's containers on its node, without asking Kubernetes.
+fn kill_containers(namespace: &Namespace, pod: &str) -> Result<()> {
+    let pod = namespace.json(&["get", "pod", pod])?;
+    let node = pod["spec"]["nodeName"].as_str().unwrap_or_default();
+    let node = LAB.nodes.iter().find(|n| n.name == node);
+    let node = node.ok_or_else(|| anyhow::anyhow!("the lab has no such node"))?;
+    let statuses = pod["status"]["containerStatuses"]
+        .as_array()
+        .cloned()
+        .unwrap_or_default();
+    ensure!(!statuses.is_empty(), "no containers");
+    for status in statuses {
+        let id = status["containerID"].as_str().unwrap_or_default();
+        let id = id.trim_start_matches("containerd://");
+        let mut ctr = Command::new(LAB.bin.join("ctr"));
+        ctr.arg("-a").arg(&node.containerd_socket);
+        run(ctr.args(["-n", "k8s.io", "tasks", "kill", "-s", "SIGKILL", id]))?;
+    }
+    // Until the kubelet has seen it, the pod still counts as ready.
+    namespace.kubectl(&[
+        "wait",
+        "pod",
+        "--all",
+        "--for=condition=Ready=false",
+        "--timeout=60s",
+    ])?;
+    Ok(())
+}

@@ -1,0 +1,180 @@
+//! The other roads to a cluster: a kubeconfig, a pod's service account, the default chain of AWS.
+
+use std::process::Command;
+
+use anyhow::{Context, Result, ensure};
+
+use crate::support::{LAB, Namespace, Runner, kubectl, output, program, role, run};
+
+fn build(runner: &Runner) -> Result<()> {
+    let context = tempfile::tempdir()?;
+    let dockerfile = format!("FROM {}/busybox\nRUN echo built\n", LAB.registry);
+    std::fs::write(context.path().join("Dockerfile"), dockerfile)?;
+    runner.buildx(&["build", &context.path().to_string_lossy()])?;
+    Ok(())
+}
+
+#[test]
+fn a_kubeconfig_of_the_users_touches_no_aws() -> Result<()> {
+    let _namespace = Namespace::new("kubeconfig")?;
+    let mut runner = Runner::new()?;
+    runner
+        .env
+        .insert("AWS_ENDPOINT_URL".into(), "http://127.0.0.1:9".into());
+    let path = LAB.admin_kubeconfig.to_string_lossy();
+    let before = std::fs::read(&LAB.admin_kubeconfig)?;
+    let inputs = [
+        ("kubeconfig", path.as_ref()),
+        ("context", "lab"),
+        ("namespace", "kubeconfig"),
+    ];
+    let connected = runner.connect_with(&inputs)?.ok()?;
+    ensure!(
+        connected.outputs["kubeconfig"] != path,
+        "the user's own file is handed on"
+    );
+    build(&runner)?;
+    runner.disconnect()?.ok()?;
+    assert_eq!(std::fs::read(&LAB.admin_kubeconfig)?, before);
+    Ok(())
+}
+
+/// With the files and variables a pod has, in a mount namespace of its own.
+#[test]
+fn a_pods_service_account() -> Result<()> {
+    let namespace = Namespace::new("in-cluster")?;
+    namespace.kubectl(&["create", "serviceaccount", "runner"])?;
+    let account = "--serviceaccount=in-cluster:runner";
+    namespace.kubectl(&["create", "rolebinding", "runner", "--clusterrole=admin", account])?;
+    let token = namespace.kubectl(&["create", "token", "runner"])?;
+    let config = kubectl(&[
+        "config",
+        "view",
+        "--raw",
+        "--flatten",
+        "-o",
+        "jsonpath={.clusters[0].cluster.certificate-authority-data}",
+    ])?;
+    let ca = run(Command::new("sh").args(["-c", &format!("echo {config} | base64 -d")]))?;
+    let secrets = tempfile::tempdir()?;
+    std::fs::write(secrets.path().join("token"), token.trim())?;
+    std::fs::write(secrets.path().join("ca.crt"), ca)?;
+
+    let mut runner = Runner::new()?;
+    let address = LAB.api_server.trim_start_matches("https://");
+    let (host, port) = address.rsplit_once(':').context("no port")?;
+    // /run is hidden from the others, so the folder can be made without leaving it on this machine.
+    let script = r#"mount -t tmpfs tmpfs /run && at=/var/run/secrets/kubernetes.io/serviceaccount && mkdir -p $at &&
+        cp "$1"/* $at && "$2" connect && exec "$3" build --progress plain "$4""#;
+    let context = tempfile::tempdir()?;
+    let dockerfile = format!("FROM {}/busybox\nRUN echo built in a pod\n", LAB.registry);
+    std::fs::write(context.path().join("Dockerfile"), dockerfile)?;
+    let mut command = runner.command("unshare");
+    command
+        .args(["--mount", "sh", "-c", script, "sh"])
+        .arg(secrets.path())
+        .arg(program())
+        .arg(LAB.bin.join("docker-buildx"))
+        .arg(context.path())
+        .envs([
+            ("KUBERNETES_SERVICE_HOST", host),
+            ("KUBERNETES_SERVICE_PORT", port),
+        ])
+        .envs([
+            ("INPUT_KUBECONFIG", "in-cluster"),
+            ("INPUT_NAMESPACE", "in-cluster"),
+        ]);
+    let outcome = runner.step(command)?.ok()?;
+    ensure!(outcome.log.contains("built in a pod"), "{}", outcome.log);
+    runner.disconnect()?.ok()?;
+    Ok(())
+}
+
+#[test]
+fn outside_a_pod_in_cluster_is_an_error() -> Result<()> {
+    let outcome = Runner::new()?.connect_with(&[("kubeconfig", "in-cluster")])?;
+    ensure!(
+        outcome.code == Some(1) && outcome.log.contains("Not in a pod"),
+        "{}",
+        outcome.log
+    );
+    Ok(())
+}
+
+/// The keys a step such as configure-aws-credentials exports.
+#[test]
+fn the_default_chain_of_aws() -> Result<()> {
+    let _namespace = Namespace::new("chain")?;
+    let mut runner = Runner::new()?;
+    let mut curl = Command::new("curl");
+    curl.args([
+        "-sf",
+        "-H",
+        &format!("Authorization: Bearer {}", LAB.oidc_request_token),
+    ]);
+    let answer = run(curl.arg(format!("{}&audience=sts.amazonaws.com", LAB.oidc_url)))?;
+    let answer: serde_json::Value = serde_json::from_str(&answer)?;
+    let mut cli = runner.command(&LAB.aws_cli);
+    cli.args([
+        "sts",
+        "assume-role-with-web-identity",
+        "--role-session-name",
+        "exported",
+        "--role-arn",
+    ])
+    .arg(role("ci"))
+    .args(["--web-identity-token", answer["value"].as_str().context("a JWT")?]);
+    let keys: serde_json::Value = serde_json::from_str(&run(&mut cli)?)?;
+    for (variable, key) in [
+        ("AWS_ACCESS_KEY_ID", "AccessKeyId"),
+        ("AWS_SECRET_ACCESS_KEY", "SecretAccessKey"),
+        ("AWS_SESSION_TOKEN", "SessionToken"),
+    ] {
+        let value = keys["Credentials"][key].as_str().context("a key")?;
+        runner.env.insert(variable.into(), value.into());
+    }
+    let inputs = [("cluster", LAB.cluster.as_str()), ("namespace", "chain")];
+    let connected = runner.connect_with(&inputs)?.ok()?;
+    ensure!(
+        connected.log.contains("default AWS credentials"),
+        "{}",
+        connected.log
+    );
+    build(&runner)
+}
+
+/// Outside Actions the same binary is a command line tool, and prints no command of a workflow.
+#[test]
+fn a_command_line_tool_outside_actions() -> Result<()> {
+    let _namespace = Namespace::new("laptop")?;
+    let mut runner = Runner::new()?;
+    runner
+        .env
+        .retain(|name, _| !name.starts_with("GITHUB_") && name != "RUNNER_TEMP");
+    let runtime = runner.temp().to_string_lossy().into_owned();
+    runner.env.insert("XDG_RUNTIME_DIR".into(), runtime);
+    let mut command = runner.command(program());
+    command
+        .args(["connect", "--namespace", "laptop", "--kubeconfig"])
+        .arg(&LAB.admin_kubeconfig);
+    let log = run(&mut command)?;
+    ensure!(!log.contains("::"), "a workflow command: {log}");
+    // No BUILDX_BUILDER: the selection alone has to do.
+    build(&runner)?;
+    let undo = log
+        .lines()
+        .find_map(|l| l.strip_prefix("Undo with: remote-buildkit "));
+    let mut command = runner.command(program());
+    command.args(undo.context("no way back is shown")?.split(' '));
+    run(&mut command)?;
+    let left: Vec<_> = std::fs::read_dir(runner.home.join(".docker/buildx/instances"))?.collect();
+    ensure!(left.is_empty(), "{left:?}");
+
+    let mut command = runner.command(program());
+    let again = output(command.args(["disconnect", "--builder", "own"]))?;
+    ensure!(
+        String::from_utf8_lossy(&again.stderr).contains("No such builder"),
+        "{again:?}"
+    );
+    Ok(())
+}

@@ -1,0 +1,76 @@
+//! The cluster, as its administrator sees it.
+
+use std::process::Command;
+
+use anyhow::{Context, Result};
+use serde_json::Value;
+
+use super::{LAB, run};
+
+pub(crate) fn kubectl(arguments: &[&str]) -> Result<String> {
+    let mut command = Command::new(LAB.bin.join("kubectl"));
+    command.arg("--kubeconfig").arg(&LAB.admin_kubeconfig);
+    run(command.args(arguments))
+}
+
+pub(crate) fn kubectl_json(arguments: &[&str]) -> Result<Value> {
+    let text = kubectl(&[arguments, &["-o", "json"]].concat())?;
+    serde_json::from_str(&text).context("reading kubectl's JSON")
+}
+
+fn apply(text: &str) -> Result<()> {
+    use std::io::Write;
+    use std::process::Stdio;
+    let mut command = Command::new(LAB.bin.join("kubectl"));
+    command.arg("--kubeconfig").arg(&LAB.admin_kubeconfig);
+    let mut child = command
+        .args(["apply", "-f", "-"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .spawn()?;
+    child.stdin.take().context("stdin")?.write_all(text.as_bytes())?;
+    anyhow::ensure!(child.wait()?.success(), "kubectl apply failed for {text}");
+    Ok(())
+}
+
+/// A namespace for one test, gone after it with all that is in it.
+#[derive(Debug)]
+pub(crate) struct Namespace(pub(crate) String);
+
+impl Namespace {
+    pub(crate) fn new(name: &str) -> Result<Self> {
+        kubectl(&["create", "namespace", name])?;
+        Ok(Self(name.to_owned()))
+    }
+
+    pub(crate) fn apply(&self, text: &str) -> Result<()> {
+        apply(&text.replace("NAMESPACE", &self.0))
+    }
+
+    pub(crate) fn kubectl(&self, arguments: &[&str]) -> Result<String> {
+        kubectl(&[&["-n", &self.0], arguments].concat())
+    }
+
+    pub(crate) fn json(&self, arguments: &[&str]) -> Result<Value> {
+        kubectl_json(&[&["-n", &self.0], arguments].concat())
+    }
+
+    /// Names of the objects of a kind.
+    pub(crate) fn names(&self, kind: &str) -> Result<Vec<String>> {
+        let list = self.json(&["get", kind])?;
+        let items = list["items"].as_array().cloned().unwrap_or_default();
+        let name = |item: &Value| item["metadata"]["name"].as_str().map(str::to_owned);
+        Ok(items.iter().filter_map(name).collect())
+    }
+}
+
+impl Drop for Namespace {
+    fn drop(&mut self) {
+        // Agents drain for an hour when asked gently.
+        let force = ["--grace-period=0", "--force"];
+        let pods = [&["delete", "pod", "--all"], &force[..]].concat();
+        let _ = self.kubectl(&["delete", "deployment", "--all"]);
+        let _ = self.kubectl(&pods);
+        let _ = kubectl(&["delete", "namespace", &self.0, "--wait=false"]);
+    }
+}

@@ -1,0 +1,48 @@
+//! What the tests stand on: the lab, a runner to be, a namespace of their own.
+
+mod cluster;
+mod runner;
+mod workflow;
+
+pub(crate) use cluster::{Namespace, kubectl, kubectl_json};
+pub(crate) use runner::{Outcome, Runner};
+pub(crate) use workflow::{Workflow, Workspace};
+
+use std::path::PathBuf;
+use std::process::{Command, Output};
+use std::sync::LazyLock;
+
+use anyhow::{Context, Result, ensure};
+
+/// The lab that `cargo xtask test` brought up.
+pub(crate) static LAB: LazyLock<lab::State> = LazyLock::new(|| {
+    lab::State::load()
+        .expect("these tests want the lab: run `cargo xtask test`, or `cargo xtask lab up` before")
+});
+
+/// The role that may do all that a job needs.
+pub(crate) fn role(name: &str) -> String {
+    format!("arn:aws:iam::{}:role/{name}", LAB.account)
+}
+
+/// The program under test.
+pub(crate) fn program() -> PathBuf {
+    PathBuf::from(env!("CARGO_BIN_EXE_remote-buildkit"))
+}
+
+/// Runs a command to its end; an error when it fails, with what it said.
+pub(crate) fn run(command: &mut Command) -> Result<String> {
+    let output = output(command)?;
+    ensure!(
+        output.status.success(),
+        "{command:?} failed: {}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
+    Ok(String::from_utf8(output.stdout)?)
+}
+
+pub(crate) fn output(command: &mut Command) -> Result<Output> {
+    let started = command.stdin(std::process::Stdio::null()).output();
+    started.with_context(|| format!("starting {command:?}"))
+}

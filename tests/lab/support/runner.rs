@@ -1,0 +1,198 @@
+//! A runner of GitHub Actions as far as a step sees it: a home, a temporary folder, files for outputs, state and
+//! variables, inputs in the environment.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, ensure};
+
+use super::{LAB, output, program, role, run};
+
+/// Everything a step left behind.
+#[derive(Debug)]
+pub(crate) struct Outcome {
+    pub(crate) code: Option<i32>,
+    /// Standard output and error, as the runner merges them.
+    pub(crate) log: String,
+    pub(crate) outputs: BTreeMap<String, String>,
+}
+
+impl Outcome {
+    pub(crate) fn ok(self) -> Result<Self> {
+        ensure!(self.code == Some(0), "exit code {:?}:\n{}", self.code, self.log);
+        Ok(self)
+    }
+}
+
+/// A runner with a home of its own.
+#[derive(Debug)]
+pub(crate) struct Runner {
+    folder: tempfile::TempDir,
+    pub(crate) home: PathBuf,
+    /// Variables of the job: what earlier steps exported, and what a test sets.
+    pub(crate) env: BTreeMap<String, String>,
+    state: BTreeMap<String, String>,
+}
+
+impl Runner {
+    pub(crate) fn new() -> Result<Self> {
+        let folder = tempfile::tempdir()?;
+        let home = folder.path().join("home");
+        std::fs::create_dir(&home)?;
+        Self::assemble(folder, home)
+    }
+
+    /// A second runner of the same user: its own temporary folder, the same home.
+    pub(crate) fn sharing(home: &Path) -> Result<Self> {
+        Self::assemble(tempfile::tempdir()?, home.to_owned())
+    }
+
+    fn assemble(folder: tempfile::TempDir, home: PathBuf) -> Result<Self> {
+        std::fs::create_dir(folder.path().join("temp"))?;
+        let plugins = home.join(".docker/cli-plugins");
+        if !plugins.exists() {
+            std::fs::create_dir_all(&plugins)?;
+            std::os::unix::fs::symlink(LAB.bin.join("docker-buildx"), plugins.join("docker-buildx"))?;
+        }
+        let mut runner = Self {
+            env: LAB.client_env().into_iter().collect(),
+            folder,
+            home,
+            state: BTreeMap::new(),
+        };
+        let file = |name: &str| runner.folder.path().join(name).to_string_lossy().into_owned();
+        let variables = [
+            ("HOME", runner.home.to_string_lossy().into_owned()),
+            ("RUNNER_TEMP", file("temp")),
+            ("GITHUB_ACTIONS", "true".into()),
+            ("GITHUB_OUTPUT", file("output")),
+            ("GITHUB_ENV", file("env")),
+            ("GITHUB_STATE", file("state")),
+            ("GITHUB_REPOSITORY", "acme/shop".into()),
+            ("GITHUB_RUN_ID", "4711".into()),
+        ];
+        let variables = variables.map(|(name, value)| (name.to_owned(), value));
+        runner.env.extend(variables);
+        Ok(runner)
+    }
+
+    pub(crate) fn temp(&self) -> PathBuf {
+        self.folder.path().join("temp")
+    }
+
+    /// A command with the job's environment and nothing else.
+    pub(crate) fn command(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
+        let mut command = Command::new(program);
+        command
+            .env_clear()
+            .envs(&self.env)
+            .current_dir(self.folder.path());
+        command
+    }
+
+    /// The command of `connect` with these inputs; absent inputs are empty, as the runner has them.
+    pub(crate) fn connect_command(&self, inputs: &[(&str, &str)]) -> Command {
+        let mut command = self.command(program());
+        command.arg("connect").env("INPUT_CONTEXT", "");
+        for (name, value) in inputs {
+            command.env(format!("INPUT_{}", name.to_uppercase()), value);
+        }
+        command
+    }
+
+    /// `connect`, with what a job on the lab's cluster gives it; `inputs` come on top.
+    pub(crate) fn connect(&mut self, inputs: &[(&str, &str)]) -> Result<Outcome> {
+        let role = role("ci");
+        let usual = [
+            ("cluster", LAB.cluster.as_str()),
+            ("region", LAB.region.as_str()),
+            ("role-to-assume", role.as_str()),
+        ];
+        self.connect_with(&[&usual, inputs].concat())
+    }
+
+    /// `connect` with these inputs alone.
+    pub(crate) fn connect_with(&mut self, inputs: &[(&str, &str)]) -> Result<Outcome> {
+        let command = self.connect_command(inputs);
+        self.step(command)
+    }
+
+    /// Runs a step and takes over what it exported.
+    pub(crate) fn step(&mut self, mut command: Command) -> Result<Outcome> {
+        for file in ["output", "env", "state"] {
+            std::fs::write(self.folder.path().join(file), "")?;
+        }
+        let output = output(&mut command)?;
+        self.env.extend(self.file_commands("env")?);
+        self.state.extend(self.file_commands("state")?);
+        Ok(Outcome {
+            code: output.status.code(),
+            log: String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned(),
+            outputs: self.file_commands("output")?,
+        })
+    }
+
+    /// The post step.
+    pub(crate) fn disconnect(&mut self) -> Result<Outcome> {
+        let mut command = self.command(program());
+        command.arg("disconnect");
+        for (name, value) in &self.state {
+            command.env(format!("STATE_{name}"), value);
+        }
+        self.step(command)
+    }
+
+    /// `docker buildx …`, of which plain progress and errors come back.
+    pub(crate) fn buildx(&self, arguments: &[&str]) -> Result<String> {
+        let mut command = self.command(LAB.bin.join("docker-buildx"));
+        let output = output(command.args(arguments))?;
+        let log = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+        ensure!(output.status.success(), "buildx {arguments:?} failed: {log}");
+        Ok(log)
+    }
+
+    /// Calls the plugin as the kubeconfig says, and returns the token.
+    pub(crate) fn plugin(&self, kubeconfig: &Path) -> Result<String> {
+        let config: serde_json::Value = serde_json::from_slice(&std::fs::read(kubeconfig)?)?;
+        let exec = &config["users"][0]["user"]["exec"];
+        let mut command = self.command(exec["command"].as_str().context("command")?);
+        for argument in exec["args"].as_array().into_iter().flatten() {
+            command.arg(argument.as_str().context("argument")?);
+        }
+        let credential: serde_json::Value = serde_json::from_str(&run(&mut command)?)?;
+        let token = credential["status"]["token"].as_str();
+        Ok(token.context("no token")?.to_owned())
+    }
+
+    /// Reads a file of `name<<delimiter` records.
+    fn file_commands(&self, file: &str) -> Result<BTreeMap<String, String>> {
+        let text = std::fs::read_to_string(self.folder.path().join(file))?;
+        let mut found = BTreeMap::new();
+        let mut lines = text.lines();
+        while let Some(line) = lines.next() {
+            let (name, delimiter) = line.split_once("<<").context("no delimiter")?;
+            let value: Vec<&str> = lines.by_ref().take_while(|l| *l != delimiter).collect();
+            found.insert(name.to_owned(), value.join("\n"));
+        }
+        Ok(found)
+    }
+
+    /// Every file below the home and the temporary folder with its content; buildx's lock file, which is never
+    /// removed because another process may hold it, left out.
+    pub(crate) fn tree(&self) -> Result<BTreeMap<PathBuf, Vec<u8>>> {
+        let mut files = BTreeMap::new();
+        let mut folders = vec![self.home.clone(), self.temp()];
+        while let Some(folder) = folders.pop() {
+            for entry in std::fs::read_dir(folder)? {
+                let path = entry?.path();
+                if path.is_dir() {
+                    folders.push(path);
+                } else if !path.ends_with(".lock") {
+                    files.insert(path.clone(), std::fs::read(&path)?);
+                }
+            }
+        }
+        Ok(files)
+    }
+}

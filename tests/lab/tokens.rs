@@ -1,0 +1,86 @@
+//! Tokens, byte for byte those of `aws eks get-token`: botocore signs the same request at the same time.
+
+use std::process::Command;
+
+use anyhow::Result;
+use remote_buildkit::aws::{Keys, Place, token};
+use remote_buildkit::secret::Secret;
+use serde_json::json;
+
+use crate::support::{LAB, run};
+
+/// As awscli makes a token (awscli/customizations/eks/get_token.py), at a time that is given.
+const BOTOCORE: &str = r#"
+import base64, datetime, json, sys
+import botocore.auth, botocore.session
+case = json.loads(sys.argv[1])
+class Fixed(datetime.datetime):
+    @classmethod
+    def utcnow(cls): return cls.fromtimestamp(case["now"], datetime.timezone.utc).replace(tzinfo=None)
+    @classmethod
+    def now(cls, tz=None): return cls.fromtimestamp(case["now"], tz)
+fixed = type("m", (), {"datetime": Fixed, "timezone": datetime.timezone, "timedelta": datetime.timedelta})
+botocore.auth.datetime = fixed if hasattr(botocore.auth.datetime, "datetime") else Fixed
+if hasattr(botocore.auth, "get_current_datetime"):
+    botocore.auth.get_current_datetime = lambda remove_tzinfo=True: Fixed.utcnow() if remove_tzinfo else Fixed.now(datetime.timezone.utc)
+session = botocore.session.get_session()
+from botocore.config import Config
+client = session.create_client("sts", region_name=case["region"], aws_access_key_id=case["key"],
+    aws_secret_access_key=case["secret"], aws_session_token=case["session"],
+    config=Config(use_fips_endpoint=case["fips"]))
+client.meta.events.register("provide-client-params.sts.GetCallerIdentity",
+    lambda params, context, **kw: context.update({"cluster": params.pop("Cluster")}))
+client.meta.events.register("before-sign.sts.GetCallerIdentity",
+    lambda request, **kw: request.headers.__setitem__("x-k8s-aws-id", request.context["cluster"]))
+url = client.generate_presigned_url("get_caller_identity", Params={"Cluster": case["cluster"]}, ExpiresIn=60, HttpMethod="GET")
+print("k8s-aws-v1." + base64.urlsafe_b64encode(url.encode()).decode().rstrip("="))
+"#;
+
+#[test]
+fn tokens_are_botocores() -> Result<()> {
+    let sessions = [
+        None,
+        Some("IQoJb3JpZ2luX2VjE+a/b=="),
+        Some("FwoGZXIvYXdzE//////////wEaD+++===%20 ~*'()"),
+    ];
+    let places = [
+        ("eu-west-1", false),
+        ("us-east-1", false),
+        ("us-east-1", true),
+        ("us-west-2", true),
+        ("cn-north-1", false),
+        ("cn-northwest-1", false),
+        ("us-gov-west-1", false),
+        ("us-gov-east-1", true),
+    ];
+    let now = jiff::Timestamp::from_second(1_790_000_000)?;
+    let mut compared = 0;
+    for session in sessions {
+        for (region, fips) in places {
+            let keys = Keys {
+                access_key_id: "ASIAEXAMPLEEXAMPLE12".into(),
+                secret_access_key: Secret::new("a/b+c=d/EXAMPLEKEYEXAMPLEKEY"),
+                session_token: session.map(Secret::new),
+                expires: None,
+            };
+            let place = Place {
+                region: region.into(),
+                fips,
+            };
+            let ours = token(&keys, "shop_1", &place, now)?;
+            let case = json!({
+                "now": now.as_second(), "region": region, "fips": fips, "cluster": "shop_1",
+                "key": keys.access_key_id, "secret": keys.secret_access_key.expose(), "session": session,
+            });
+            let mut python = Command::new(&LAB.python);
+            python.args(["-c", BOTOCORE, &case.to_string()]);
+            python.env_remove("AWS_ENDPOINT_URL");
+            let theirs = run(&mut python)?;
+            assert_eq!(ours.value.expose(), theirs.trim(), "{case}");
+            assert!(ours.value.expose().len() <= 4096);
+            compared += 1;
+        }
+    }
+    assert_eq!(compared, 24);
+    Ok(())
+}

@@ -1,0 +1,46 @@
+//! `cargo xtask test`: everything that can fail, in the order of what fails fastest.
+
+use anyhow::Result;
+use lab::Lab;
+
+use crate::tool::{cargo, stage};
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Run only the tests of the lab whose names hold this
+    #[arg(long)]
+    only: Option<String>,
+}
+
+pub(crate) fn run(args: &Args) -> Result<()> {
+    lab::cancel::watch()?;
+    if args.only.is_none() {
+        stage("format", &mut cargo(&["fmt", "--all", "--check"]))?;
+        let lints = [
+            "clippy",
+            "--workspace",
+            "--all-targets",
+            "--locked",
+            "--quiet",
+            "--",
+            "-D",
+            "warnings",
+        ];
+        stage("lints", &mut cargo(&lints))?;
+        stage(
+            "tests without the lab",
+            &mut cargo(&["test", "--workspace", "--locked"]),
+        )?;
+    }
+    // Built before the lab is up, so that it is not up for longer than it is used.
+    let build = ["test", "--locked", "--test", "lab", "--no-run"];
+    stage("tests on the lab, built", &mut cargo(&build))?;
+    let installed = lab::install()?;
+    let lab = Lab::up(&installed, 1)?;
+    let mut tests = cargo(&["test", "--locked", "--test", "lab", "--"]);
+    // Two processors: more tests at once only wait for each other.
+    tests.args(["--test-threads", "3"]).args(&args.only);
+    let result = stage("tests on the lab", &mut tests);
+    drop(lab);
+    result
+}

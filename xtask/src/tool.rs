@@ -1,0 +1,32 @@
+//! Running cargo and others from the repository's root.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Instant;
+
+use anyhow::{Context, Result, ensure};
+use lab::progress::seconds;
+
+pub(crate) fn root() -> PathBuf {
+    let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
+    manifest.parent().unwrap_or(manifest).to_owned()
+}
+
+pub(crate) fn cargo(arguments: &[&str]) -> Command {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut command = Command::new(cargo);
+    command.args(arguments).current_dir(root());
+    command
+}
+
+/// Runs a stage with its output shown, and says how long it took.
+pub(crate) fn stage(name: &str, command: &mut Command) -> Result<()> {
+    eprintln!("== {name}");
+    let start = Instant::now();
+    let status = command
+        .status()
+        .with_context(|| format!("could not start {command:?}"))?;
+    ensure!(status.success(), "{name} failed: {status}");
+    eprintln!("== {name}: {}", seconds(start.elapsed()));
+    Ok(())
+}
