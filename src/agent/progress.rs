@@ -39,8 +39,8 @@ pub struct Sight {
     pub pods: std::collections::BTreeMap<String, Pod>,
     /// An event said so; kubelet reports an image that was present the same way.
     pub image_pulled: bool,
-    /// The newest event or condition worth showing to somebody who waits.
-    pub latest: Option<String>,
+    /// The newest event about each kind of object, for somebody who waits.
+    pub heard: std::collections::BTreeMap<String, String>,
 }
 
 impl Sight {
@@ -73,6 +73,16 @@ impl Sight {
         }
     }
 
+    /// The newest events in a line.
+    pub fn latest(&self) -> String {
+        let heard: Vec<&str> = self.heard.values().map(String::as_str).collect();
+        if heard.is_empty() {
+            "no event yet".into()
+        } else {
+            heard.join("; ")
+        }
+    }
+
     /// Why waiting longer is of no use, when it is not.
     pub fn hopeless(&self) -> Option<Hopeless> {
         let status = self.status()?;
@@ -84,7 +94,7 @@ impl Sight {
                 image: status.image.clone(),
                 message,
             }),
-            "CrashLoopBackOff" => Some(Hopeless::Crash { message }),
+            "CrashLoopBackOff" if crashes_at_start(status) => Some(Hopeless::Crash { message }),
             reason @ ("CreateContainerConfigError" | "CreateContainerError") => Some(Hopeless::Container {
                 reason: reason.into(),
                 message,
@@ -93,6 +103,17 @@ impl Sight {
         }
     }
 }
+
+/// Whether a container ended soon after its start, more than once. One that served for a while and was killed is also
+/// made to wait by the kubelet, and comes back.
+fn crashes_at_start(status: &ContainerStatus) -> bool {
+    let last = status.last_state.as_ref().and_then(|s| s.terminated.as_ref());
+    let lived = last.and_then(|t| Some(t.finished_at.as_ref()?.0.duration_since(t.started_at.as_ref()?.0)));
+    status.restart_count >= 2 && lived.is_some_and(|l| l < SERVED)
+}
+
+/// A daemon that lived this long had started.
+const SERVED: jiff::SignedDuration = jiff::SignedDuration::from_secs(10);
 
 #[derive(Debug, PartialEq, Eq)]
 pub enum Hopeless {
@@ -149,11 +170,31 @@ mod tests {
                 message: "m".into()
             })
         );
-        assert_eq!(
-            waiting("CrashLoopBackOff").hopeless(),
-            Some(Hopeless::Crash { message: "m".into() })
-        );
         assert_eq!(waiting("ErrImagePull").hopeless(), None);
         assert_eq!(waiting("ContainerCreating").hopeless(), None);
+    }
+
+    #[test]
+    fn a_crash_at_start_is_not_a_restart() {
+        let crash = |restarts: i32, seconds: u32| {
+            let mut sight = sight(
+                json!({"waiting": {"reason": "CrashLoopBackOff", "message": "m"}}),
+                false,
+            );
+            let pod = sight.pods.get_mut("p").expect("pod");
+            let statuses = pod.status.as_mut().expect("status").container_statuses.as_mut();
+            let status = &mut statuses.expect("statuses")[0];
+            status.restart_count = restarts;
+            status.last_state = serde_json::from_value(json!({"terminated": {
+                "exitCode": 1,
+                "startedAt": "2026-01-01T00:00:00Z",
+                "finishedAt": format!("2026-01-01T00:00:{seconds:02}Z")
+            }}))
+            .expect("state");
+            sight.hopeless()
+        };
+        assert_eq!(crash(2, 1), Some(Hopeless::Crash { message: "m".into() }));
+        assert_eq!(crash(1, 1), None);
+        assert_eq!(crash(5, 30), None);
     }
 }

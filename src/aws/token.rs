@@ -10,6 +10,7 @@ use aws_sigv4::sign::v4;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jiff::{SignedDuration, Timestamp};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::Place;
 use super::session::Keys;
@@ -20,6 +21,13 @@ const LIFETIME: SignedDuration = SignedDuration::from_mins(14);
 
 /// The window of the signature itself. The authenticator ignores it and refuses more than 900.
 const SIGNATURE_LIFETIME: Duration = Duration::from_secs(60);
+
+/// What SigV4 wants encoded: all but RFC 3986's unreserved characters, a space as %20.
+const RESERVED: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'_')
+    .remove(b'.')
+    .remove(b'~');
 
 #[derive(Debug)]
 pub struct Token {
@@ -55,12 +63,9 @@ pub fn token(keys: &Keys, cluster: &str, place: &Place, now: Timestamp) -> anyho
         .params()
         .iter()
         .partition(|(name, _)| *name == "X-Amz-Signature");
-    let mut query = form_urlencoded::Serializer::new(String::new());
     for (name, value) in others.into_iter().chain(signature) {
-        query.append_pair(name, value);
+        url.push_str(&format!("&{name}={}", utf8_percent_encode(value, RESERVED)));
     }
-    url.push('&');
-    url.push_str(&query.finish());
 
     let limit = now + LIFETIME;
     Ok(Token {

@@ -55,7 +55,7 @@ impl Cluster {
                     if Instant::now() >= deadline {
                         return Err(self.too_late(name, *step, &sight).into());
                     }
-                    let latest = sight.latest.as_deref().unwrap_or("no event yet");
+                    let latest = sight.latest();
                     said(&format!("waiting for: {} ({:.0} s): {latest}", step.name(), since.elapsed().as_secs_f64()));
                     next_word += HEARTBEAT;
                 }
@@ -86,7 +86,7 @@ impl Cluster {
     }
 
     fn too_late(&self, name: &str, step: Step, sight: &Sight) -> Problem {
-        let latest = sight.latest.as_deref().unwrap_or("no event was seen");
+        let latest = sight.latest();
         Problem::new(
             "Agent not ready in time",
             format!(
@@ -139,6 +139,7 @@ impl Sight {
             self.image_pulled = true;
         }
         let message = event.message.as_deref().unwrap_or_default();
-        self.latest = Some(format!("{reason}: {}", message.trim()));
+        let kind = object.kind.clone().unwrap_or_default();
+        self.heard.insert(kind, format!("{reason}: {}", message.trim()));
     }
 }

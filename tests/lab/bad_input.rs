@@ -197,7 +197,10 @@ fn agent_that_must_not_be_deployed() -> Result<()> {
         Runner::new()?,
         &inputs,
         "No agent",
-        &["never/remote-buildkit-agent", "deploy: if-absent"],
+        &[
+            "remote-buildkit-agent in the namespace never",
+            "deploy: if-absent",
+        ],
     )?;
     ensure!(
         namespace.names("deployment")?.is_empty(),

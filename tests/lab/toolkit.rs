@@ -49,9 +49,8 @@ fn the_toolkit_of_dockers_actions_and_buildx_see_a_running_builder() -> Result<(
         "target \"default\" { dockerfile = \"Dockerfile\" }\n",
     )?;
     runner.buildx(&["build", &path])?;
-    let bake = format!("{path}/docker-bake.hcl");
-    let set = format!("*.context={path}");
-    runner.buildx(&["bake", "-f", &bake, "--set", &set])?;
+    let mut bake = runner.command(LAB.bin.join("docker-buildx"));
+    run(bake.arg("bake").current_dir(context.path()))?;
     let listed = runner.buildx(&["ls"])?;
     ensure!(
         listed.contains(&format!("{}*", connected.outputs["name"])),
