@@ -5,6 +5,7 @@
 //! [`install`] makes the parts once and keeps them; [`Lab::up`] starts them in seconds; dropping the [`Lab`] stops
 //! them and leaves nothing behind.
 
+mod act;
 mod archive;
 mod aws;
 mod cache;
@@ -27,6 +28,7 @@ mod registry;
 mod state;
 pub mod versions;
 
+pub use act::{Checkout, Job};
 pub use install::{Installed, install};
 pub use lifecycle::{Lab, down};
 pub use state::{Node, State};

@@ -14,10 +14,11 @@ use crate::process::{self, Daemons};
 use crate::state::{State, link_programs};
 use crate::{asset, cgroup, command, images, network, node, progress, registry};
 
-/// A running lab; dropping it takes it down.
+/// A running lab; dropping it takes it down if it was started here.
 #[derive(Debug)]
 pub struct Lab {
     state: Option<State>,
+    ours: bool,
 }
 
 impl Lab {
@@ -38,11 +39,25 @@ impl Lab {
         );
         fs::create_dir_all(&dir).with_context(|| format!("could not create {}", dir.display()))?;
         // From here on whatever fails takes the half that is up down again.
-        let mut lab = Self { state: None };
+        let mut lab = Self {
+            state: None,
+            ours: true,
+        };
         let state = progress::step("lab up", || start(&dir.canonicalize()?, installed, nodes))?;
         state.save()?;
         lab.state = Some(state);
         Ok(lab)
+    }
+
+    /// The lab that `cargo xtask lab up` left running, or one of our own.
+    pub fn running_or_up(installed: &Installed) -> Result<Self> {
+        match State::load() {
+            Ok(state) => Ok(Self {
+                state: Some(state),
+                ours: false,
+            }),
+            Err(_) => Self::up(installed, 1),
+        }
     }
 
     /// What a user of the lab needs to know.
@@ -60,6 +75,9 @@ impl Lab {
 
 impl Drop for Lab {
     fn drop(&mut self) {
+        if !self.ours {
+            return;
+        }
         if let Err(error) = down() {
             eprintln!("the lab did not go down cleanly: {error:#}");
         }

@@ -132,9 +132,7 @@ fn container(spec: &Spec) -> Container {
 /// A build may use the CPU that others leave; memory has a limit, so that a build is killed rather than the node.
 fn resources(spec: &Spec) -> Option<ResourceRequirements> {
     let (cpu, memory) = (spec.cpu.as_deref(), spec.memory.as_deref());
-    if cpu.or(memory).is_none() {
-        return None;
-    }
+    cpu.or(memory)?;
     Some(ResourceRequirements {
         requests: Some(quantities(&[("cpu", cpu), ("memory", memory)])),
         limits: memory.map(|memory| quantities(&[("memory", Some(memory))])),

@@ -57,20 +57,18 @@ impl Cluster {
         };
         let what = format!("{asked} and got {}: {}.", status.code, status.message);
         let kind = status.details.as_ref().map(|d| d.kind.as_str());
-        let problem = match (status.code, kind) {
+        match (status.code, kind) {
             (401, _) => Unauthorized { what }.into(),
-            (403, _) => {
-                return Problem::new(
-                    "No permission in the cluster",
-                    what,
-                    format!(
-                        "Bind a Role to this identity in the namespace {} with the rule {{apiGroups: [\"{group}\"], \
-                         resources: [\"{resource}\"], verbs: [\"{verb}\"]}}; the README has the whole Role.",
-                        self.namespace
-                    ),
-                )
-                .into();
-            }
+            (403, _) => Problem::new(
+                "No permission in the cluster",
+                what,
+                format!(
+                    "Bind a Role to this identity in the namespace {} with the rule {{apiGroups: [\"{group}\"], \
+                     resources: [\"{resource}\"], verbs: [\"{verb}\"]}}; the README has the whole Role.",
+                    self.namespace
+                ),
+            )
+            .into(),
             (404, Some("namespaces")) => Problem::new(
                 "No such namespace",
                 what,
@@ -87,8 +85,7 @@ impl Cluster {
             )
             .into(),
             _ => anyhow::anyhow!(what),
-        };
-        problem
+        }
     }
 }
 

@@ -3,9 +3,10 @@
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
+use lab::{Checkout, Job};
 use serde_json::Value;
 
-use crate::support::{LAB, Namespace, Workflow, Workspace, role, run};
+use crate::support::{LAB, Namespace, checkout, role, run};
 
 const WORKFLOW: &str = r#"
 on: push
@@ -39,14 +40,14 @@ fn dockerfile(run: &str) -> String {
     )
 }
 
-fn workspace(namespace: &str, run: &str) -> Result<Workspace> {
+fn workspace(namespace: &str, run: &str) -> Result<Checkout> {
     let workflow = WORKFLOW
         .replace("CLUSTER", &LAB.cluster)
         .replace("REGION", &LAB.region)
         .replace("ROLE", &role("ci"))
         .replace("REGISTRY", &LAB.registry)
         .replace("NAMESPACE", namespace);
-    Workspace::new(&[
+    checkout(&[
         (".github/workflows/build.yml", &workflow),
         ("Dockerfile", &dockerfile(run)),
         ("greeting", "hello\n"),
@@ -95,7 +96,7 @@ fn a_job_builds_pushes_and_finds_its_cache_again() -> Result<()> {
     let namespace = Namespace::new("job")?;
     let file = ".github/workflows/build.yml";
 
-    let first = Workflow::run(&workspace("job", "first")?, file)?.ok()?;
+    let first = Job::run(&LAB, &workspace("job", "first")?, file, |_| {})?.ok()?;
     ensure!(first.log.contains("is deployed"), "{}", first.log);
     ensure!(first.log.contains("driver=kubernetes"), "{}", first.log);
     let (pushed, _) = first.log.split_once("a build by hand").context("one step")?;
@@ -106,7 +107,7 @@ fn a_job_builds_pushes_and_finds_its_cache_again() -> Result<()> {
     );
     assert_eq!(file_in_image("job", "greeting")?, "hello\n");
 
-    let second = Workflow::run(&workspace("job", "second")?, file)?.ok()?;
+    let second = Job::run(&LAB, &workspace("job", "second")?, file, |_| {})?.ok()?;
     ensure!(
         second.log.contains("Agent job/remote-buildkit-agent is there"),
         "{}",
@@ -163,12 +164,12 @@ jobs:
         .replace("CLUSTER", &LAB.cluster)
         .replace("REGION", &LAB.region)
         .replace("ROLE", &role("ci"));
-    let workspace = Workspace::new(&[
+    let workspace = checkout(&[
         (".github/workflows/build.yml", &workflow),
         ("Dockerfile", &dockerfile("once")),
         ("greeting", "hello\n"),
     ])?;
-    let job = Workflow::run(&workspace, ".github/workflows/build.yml")?.ok()?;
+    let job = Job::run(&LAB, &workspace, ".github/workflows/build.yml", |_| {})?.ok()?;
     let session: Value = serde_json::from_slice(&std::fs::read(job.home().join("kept.json"))?)?;
     let keys = &session["keys"];
     for secret in ["secret_access_key", "session_token"] {

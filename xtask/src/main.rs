@@ -1,5 +1,7 @@
 //! The project's tasks: `cargo xtask TASK`.
 
+mod bench;
+mod demo;
 mod dist;
 mod lab_task;
 mod test;
@@ -14,17 +16,23 @@ use clap::Parser;
 #[derive(Debug, Parser)]
 #[command(name = "cargo xtask")]
 enum Task {
+    /// Show the action at work: two runs of a workflow on the lab
+    Demo,
     /// Run every test, on a lab that is made for it: what CI runs
     Test(test::Args),
     /// Bring the lab up or down by hand
     #[command(subcommand)]
     Lab(lab_task::Task),
+    /// Measure connect and builds against the alternatives, on the lab
+    Bench(bench::Args),
     /// Build the binaries of the action
     Dist(dist::Args),
 }
 
 fn main() -> ExitCode {
     let done = match Task::parse() {
+        Task::Demo => demo::run(),
+        Task::Bench(args) => bench::run(&args),
         Task::Test(args) => test::run(&args),
         Task::Lab(task) => lab_task::run(task),
         Task::Dist(args) => dist::run(&args),

@@ -36,7 +36,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let build = ["test", "--locked", "--test", "lab", "--no-run"];
     stage("tests on the lab, built", &mut cargo(&build))?;
     let installed = lab::install()?;
-    let lab = Lab::up(&installed, 1)?;
+    let lab = Lab::running_or_up(&installed)?;
     let mut tests = cargo(&["test", "--locked", "--test", "lab", "--"]);
     // Two processors: more tests at once only wait for each other.
     tests.args(["--test-threads", "3"]).args(&args.only);

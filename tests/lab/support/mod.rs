@@ -2,11 +2,9 @@
 
 mod cluster;
 mod runner;
-mod workflow;
 
 pub(crate) use cluster::{Namespace, kubectl, kubectl_json};
 pub(crate) use runner::{Outcome, Runner};
-pub(crate) use workflow::{Workflow, Workspace};
 
 use std::path::PathBuf;
 use std::process::{Command, Output};
@@ -28,6 +26,15 @@ pub(crate) fn role(name: &str) -> String {
 /// The program under test.
 pub(crate) fn program() -> PathBuf {
     PathBuf::from(env!("CARGO_BIN_EXE_remote-buildkit"))
+}
+
+/// A repository with the action under test in it.
+pub(crate) fn checkout(files: &[(&str, &str)]) -> Result<lab::Checkout> {
+    lab::Checkout::new(
+        std::path::Path::new(env!("CARGO_MANIFEST_DIR")),
+        &program(),
+        files,
+    )
 }
 
 /// Runs a command to its end; an error when it fails, with what it said.

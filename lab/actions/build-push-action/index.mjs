@@ -17,6 +17,7 @@ console.log(`builder ${builder.name} ${builder.driver} ${builder.nodes.map(n => 
 const build = new Build({buildx: new Buildx()});
 const args = ['build', '--metadata-file', build.getMetadataFilePath(), '--builder', builder.name];
 for (const tag of (process.env.INPUT_TAGS ?? '').split('\n').filter(Boolean)) args.push('--tag', tag);
+for (const arg of (process.env['INPUT_BUILD-ARGS'] ?? '').split('\n').filter(Boolean)) args.push('--build-arg', arg);
 if (process.env.INPUT_PUSH === 'true') args.push('--push');
 args.push(process.env.INPUT_CONTEXT || '.');
 const command = await toolkit.buildx.getCommand(args);

@@ -1,0 +1,127 @@
+//! `cargo xtask bench`: the figures of the README, side by side in one run. Ratios matter; seconds are this machine's.
+
+mod measure;
+mod rivals;
+
+use anyhow::Result;
+use lab::{Lab, State};
+
+use crate::tool::{cargo, root, stage};
+use measure::{Sample, median, repeat};
+use rivals::{Article, BuildxDriver, Runner};
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Runs of each case; the median is shown
+    #[arg(long, default_value_t = 9)]
+    runs: usize,
+    /// The binary to measure; by default a release build of this source
+    #[arg(long)]
+    binary: Option<std::path::PathBuf>,
+}
+
+pub(crate) fn run(args: &Args) -> Result<()> {
+    lab::cancel::watch()?;
+    let binary = match &args.binary {
+        Some(binary) => binary.canonicalize()?,
+        None => {
+            stage("release build", &mut cargo(&["build", "--release", "--locked"]))?;
+            root().join("target/release/remote-buildkit")
+        }
+    };
+    let lab = Lab::up(&lab::install()?, 1)?;
+    bench(lab.state()?, &binary, args.runs)
+}
+
+fn bench(state: &State, binary: &std::path::Path, runs: usize) -> Result<()> {
+    let runner = Runner::new(state, binary)?;
+    let absent = repeat(3, |n| runner.connect_absent(n))?;
+    let driver = BuildxDriver::new(&runner);
+    let theirs = repeat(3, |n| driver.create(n))?;
+
+    runner.connect()?;
+    let article = Article::new(&runner)?;
+    // In turns, so that a drift of the machine's speed meets all of them alike.
+    let (mut connect, mut step) = (Vec::new(), Vec::new());
+    for _ in 0..runs {
+        connect.push(runner.connect()?);
+        step.push(article.step()?);
+    }
+    let fixed = runner.with_static_credential()?;
+    let (mut ours, mut with_aws, mut with_fixed) = (Vec::new(), Vec::new(), Vec::new());
+    for _ in 0..runs {
+        ours.push(runner.rebuild()?);
+        with_aws.push(article.rebuild()?);
+        with_fixed.push(fixed.rebuild()?);
+    }
+    let start = repeat(runs, |_| runner.version())?;
+    let token = repeat(runs, |_| runner.token())?;
+
+    let wall = |samples: &[Sample]| median(samples.iter().map(|s| s.wall));
+    let cpu = |samples: &[Sample]| median(samples.iter().map(|s| s.cpu));
+    let ratio = |a: &[Sample], b: &[Sample]| format!("{:.2}", wall(a) / wall(b));
+    println!("\nmedians of {runs} runs (of 3 where an agent is made), seconds");
+    let row = |what: &str, value: String, goal: &str| println!("{what:66} {value:>9}   {goal}");
+    row(
+        "connect, agent running, exec probe included",
+        format!("{:.3}", wall(&connect)),
+        "",
+    );
+    row(
+        "  the article's step: aws eks update-kubeconfig, JSON, buildx use",
+        format!("{:.3}", wall(&step)),
+        "",
+    );
+    row("  ratio", ratio(&connect, &step), "at most 0.25");
+    row(
+        "  connect's own share: its processor time and its plugin's",
+        format!("{:.3}", cpu(&connect)),
+        "at most 0.030",
+    );
+    row("warm rebuild, nothing changed", format!("{:.3}", wall(&ours)), "");
+    row(
+        "  with a static credential",
+        format!("{:.3}", wall(&with_fixed)),
+        "",
+    );
+    row("  ratio", ratio(&ours, &with_fixed), "at most 1.2");
+    row(
+        "  with the article's kubeconfig (aws eks get-token)",
+        format!("{:.3}", wall(&with_aws)),
+        "",
+    );
+    row("  ratio", ratio(&ours, &with_aws), "at most 0.4");
+    row(
+        "connect, agent absent, image present",
+        format!("{:.2}", wall(&absent)),
+        "under 6",
+    );
+    row(
+        "  buildx's kubernetes driver: create, bootstrap",
+        format!("{:.2}", wall(&theirs)),
+        "",
+    );
+    row(
+        "start-up (--version)",
+        format!("{:.4}", wall(&start)),
+        "at most 0.003",
+    );
+    row("a call of the plugin", format!("{:.4}", wall(&token)), "");
+    let peak = connect
+        .iter()
+        .chain(&absent)
+        .filter_map(|s| s.peak_mib)
+        .fold(0.0, f64::max);
+    row(
+        "peak memory of connect, MiB (sampled)",
+        format!("{peak:.1}"),
+        "at most 30",
+    );
+    let size = std::fs::metadata(binary)?.len();
+    row(
+        "size of the measured binary, MB",
+        format!("{:.1}", size as f64 / 1e6),
+        "at most 9",
+    );
+    Ok(())
+}

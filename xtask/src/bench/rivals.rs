@@ -1,0 +1,256 @@
+//! What is compared: this program, the article's own step, buildx's driver.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, ensure};
+use lab::State;
+use serde_json::{Value, json};
+
+use super::measure::{Sample, measure};
+
+/// A job on the lab with this program.
+pub(crate) struct Runner<'a> {
+    pub(crate) state: &'a State,
+    binary: PathBuf,
+    folder: tempfile::TempDir,
+}
+
+impl<'a> Runner<'a> {
+    pub(crate) fn new(state: &'a State, binary: &Path) -> Result<Self> {
+        let folder = tempfile::tempdir()?;
+        for name in ["home", "temp", "context"] {
+            std::fs::create_dir(folder.path().join(name))?;
+        }
+        write_context(&folder.path().join("context"), state)?;
+        Ok(Self {
+            state,
+            binary: binary.to_owned(),
+            folder,
+        })
+    }
+
+    fn at(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// A command in this job's environment, in a home of the given name.
+    fn command(&self, program: impl AsRef<std::ffi::OsStr>, home: &str) -> Command {
+        let mut command = Command::new(program);
+        command
+            .env_clear()
+            .envs(self.state.client_env())
+            .env("HOME", self.at(home))
+            .env("RUNNER_TEMP", self.at("temp"))
+            .current_dir(self.folder.path());
+        command
+    }
+
+    fn connect_to(&self, name: &str) -> Command {
+        let mut command = self.command(&self.binary, "home");
+        command
+            .args([
+                "connect",
+                "--cluster",
+                &self.state.cluster,
+                "--name",
+                name,
+                "--role-to-assume",
+            ])
+            .arg(format!("arn:aws:iam::{}:role/ci", self.state.account));
+        command
+    }
+
+    pub(crate) fn connect(&self) -> Result<Sample> {
+        measure(&mut self.connect_to("remote-buildkit-agent"))
+    }
+
+    pub(crate) fn connect_absent(&self, number: usize) -> Result<Sample> {
+        measure(&mut self.connect_to(&format!("absent-{number}")))
+    }
+
+    pub(crate) fn version(&self) -> Result<Sample> {
+        measure(self.command(&self.binary, "home").arg("--version"))
+    }
+
+    pub(crate) fn token(&self) -> Result<Sample> {
+        let session = self.kubeconfig()?.with_file_name("session.json");
+        measure(
+            self.command(&self.binary, "home")
+                .args(["token", "--session"])
+                .arg(session),
+        )
+    }
+
+    pub(crate) fn rebuild(&self) -> Result<Sample> {
+        self.buildx("home", &["build", "context"])
+    }
+
+    fn buildx(&self, home: &str, arguments: &[&str]) -> Result<Sample> {
+        measure(
+            self.command(self.state.bin.join("docker-buildx"), home)
+                .args(arguments),
+        )
+    }
+
+    /// The kubeconfig of the newest connect.
+    fn kubeconfig(&self) -> Result<PathBuf> {
+        let current = self.at("home/.docker/buildx/current");
+        let current: Value = serde_json::from_slice(&std::fs::read(current)?)?;
+        let name = current["Name"].as_str().context("no builder is selected")?;
+        Ok(self.at("temp").join(format!("builder-{name}/kubeconfig")))
+    }
+
+    /// The same agent by a kubeconfig that holds a client certificate: no plugin is called.
+    pub(crate) fn with_static_credential(&'a self) -> Result<Selected<'a>> {
+        let admin = self.state.admin_kubeconfig.to_string_lossy().into_owned();
+        Selected::new(self, "static", &admin)
+    }
+}
+
+fn write_context(folder: &Path, state: &State) -> Result<()> {
+    let dockerfile = format!(
+        "FROM {}/busybox\nRUN echo layer > /layer\nCOPY file /file\n",
+        state.registry
+    );
+    std::fs::write(folder.join("Dockerfile"), dockerfile)?;
+    Ok(std::fs::write(folder.join("file"), "content\n")?)
+}
+
+/// A home whose builder is an instance file as the article writes it.
+pub(crate) struct Selected<'a> {
+    runner: &'a Runner<'a>,
+    home: &'static str,
+}
+
+impl<'a> Selected<'a> {
+    fn new(runner: &'a Runner<'a>, home: &'static str, kubeconfig: &str) -> Result<Self> {
+        let this = Self { runner, home };
+        this.write_instance(kubeconfig)?;
+        this.select()?;
+        Ok(this)
+    }
+
+    fn write_instance(&self, kubeconfig: &str) -> Result<()> {
+        let instances = self.runner.at(self.home).join(".docker/buildx/instances");
+        std::fs::create_dir_all(&instances)?;
+        let instance = json!({
+            "Name": "remote-buildkit-agent", "Driver": "kubernetes",
+            "Nodes": [{
+                "Name": "remote-buildkit-agent",
+                "Endpoint": format!("kubernetes:///remote-buildkit-agent?deployment=&kubeconfig={kubeconfig}"),
+                "DriverOpts": {"namespace": "default"},
+            }],
+        });
+        Ok(std::fs::write(
+            instances.join("remote-buildkit-agent"),
+            instance.to_string(),
+        )?)
+    }
+
+    fn select(&self) -> Result<Sample> {
+        self.runner.buildx(self.home, &["use", "remote-buildkit-agent"])
+    }
+
+    pub(crate) fn rebuild(&self) -> Result<Sample> {
+        self.runner.buildx(self.home, &["build", "context"])
+    }
+}
+
+/// The step people write by hand: `aws eks update-kubeconfig`, the instance file, `docker buildx use`.
+pub(crate) struct Article<'a> {
+    runner: &'a Runner<'a>,
+    keys: Vec<(&'static str, String)>,
+}
+
+impl<'a> Article<'a> {
+    pub(crate) fn new(runner: &'a Runner<'a>) -> Result<Self> {
+        let session = runner.kubeconfig()?.with_file_name("session.json");
+        let session: Value = serde_json::from_slice(&std::fs::read(session)?)?;
+        let key = |name: &str| {
+            session["keys"][name]
+                .as_str()
+                .map(str::to_owned)
+                .context("no key")
+        };
+        // As configure-aws-credentials exports them.
+        let keys = vec![
+            ("AWS_ACCESS_KEY_ID", key("access_key_id")?),
+            ("AWS_SECRET_ACCESS_KEY", key("secret_access_key")?),
+            ("AWS_SESSION_TOKEN", key("session_token")?),
+        ];
+        std::fs::create_dir_all(runner.at("article"))?;
+        Ok(Self { runner, keys })
+    }
+
+    fn with_keys(&self, mut command: Command) -> Command {
+        // The kubeconfig's plugin is `aws` on the PATH.
+        let aws = self.runner.state.aws_cli.parent().unwrap_or(Path::new("/"));
+        let path = format!(
+            "{}:{}:/usr/bin:/bin",
+            self.runner.state.bin.display(),
+            aws.display()
+        );
+        command.envs(self.keys.iter().cloned()).env("PATH", path);
+        command
+    }
+
+    pub(crate) fn step(&self) -> Result<Sample> {
+        let aws = self.runner.command(&self.runner.state.aws_cli, "article");
+        let mut aws = self.with_keys(aws);
+        let updated = measure(aws.args(["eks", "update-kubeconfig", "--name", &self.runner.state.cluster]))?;
+        let selected = Selected {
+            runner: self.runner,
+            home: "article",
+        };
+        selected.write_instance("")?;
+        let used = selected.select()?;
+        Ok(Sample {
+            wall: updated.wall + used.wall,
+            cpu: updated.cpu + used.cpu,
+            peak_mib: None,
+        })
+    }
+
+    pub(crate) fn rebuild(&self) -> Result<Sample> {
+        let buildx = self
+            .runner
+            .command(self.runner.state.bin.join("docker-buildx"), "article");
+        measure(self.with_keys(buildx).args(["build", "context"]))
+    }
+}
+
+/// buildx's own kubernetes driver, which makes its own Deployment.
+pub(crate) struct BuildxDriver<'a> {
+    runner: &'a Runner<'a>,
+}
+
+impl<'a> BuildxDriver<'a> {
+    pub(crate) fn new(runner: &'a Runner<'a>) -> Self {
+        Self { runner }
+    }
+
+    pub(crate) fn create(&self, number: usize) -> Result<Sample> {
+        let name = format!("driver-{number}");
+        let create = |arguments: &[&str]| {
+            let mut buildx = self
+                .runner
+                .command(self.runner.state.bin.join("docker-buildx"), "driver");
+            buildx
+                .env("KUBECONFIG", &self.runner.state.admin_kubeconfig)
+                .args(arguments);
+            buildx
+        };
+        let sample = measure(&mut create(&[
+            "create",
+            "--driver",
+            "kubernetes",
+            "--name",
+            &name,
+            "--bootstrap",
+        ]))?;
+        let removed = create(&["rm", &name]).output()?;
+        ensure!(removed.status.success(), "buildx rm failed");
+        Ok(sample)
+    }
+}

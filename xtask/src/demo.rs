@@ -1,0 +1,102 @@
+//! `cargo xtask demo`: a first build on a fresh agent, then a second from a new checkout on a new runner's home.
+
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+use anyhow::{Context, Result};
+use lab::progress::seconds;
+use lab::{Checkout, Job, Lab, State};
+
+use crate::tool::{cargo, root, stage};
+
+const WORKFLOW: &str = ".github/workflows/build.yml";
+
+pub(crate) fn run() -> Result<()> {
+    lab::cancel::watch()?;
+    stage("the action's binary", &mut cargo(&["build", "--locked"]))?;
+    let lab = Lab::up(&lab::install()?, 1)?;
+    let state = lab.state()?;
+    let first = build(state, "the first build, on a fresh agent")?;
+    let second = build(state, "the second, from a new checkout on a new runner")?;
+    table(&first, &second);
+    Ok(())
+}
+
+fn build(state: &State, title: &str) -> Result<BTreeMap<String, String>> {
+    println!("\n── {title}\n");
+    let folder = root().join("examples/demo");
+    let read = |file: &str| std::fs::read_to_string(folder.join(file)).with_context(|| format!("no {file}"));
+    let workflow = read("workflow.yml")?
+        .replace("CLUSTER", &state.cluster)
+        .replace("REGION", &state.region)
+        .replace("ROLE", &format!("arn:aws:iam::{}:role/ci", state.account))
+        .replace("REGISTRY=REGISTRY", &format!("REGISTRY={}", state.registry))
+        .replace("REGISTRY/", &format!("{}/", state.registry));
+    let files = [
+        (WORKFLOW, workflow),
+        ("Dockerfile", read("Dockerfile")?),
+        ("dependencies", read("dependencies")?),
+        ("main.sh", read("main.sh")?),
+    ];
+    let files: Vec<(&str, &str)> = files.iter().map(|(path, text)| (*path, text.as_str())).collect();
+    let checkout = Checkout::new(&root(), &root().join("target/debug/remote-buildkit"), &files)?;
+    let start = Instant::now();
+    // The steps' own lines; act marks them with a bar.
+    let job = Job::run(state, &checkout, WORKFLOW, |line| {
+        if let Some((_, text)) = line.split_once("  | ") {
+            println!("{text}");
+        }
+    })?;
+    let mut steps = steps(&job.ok()?.log);
+    steps.insert("the whole job".into(), seconds(start.elapsed()));
+    Ok(steps)
+}
+
+/// Each build step and how it ended, from BuildKit's plain progress: `#6 [build 2/4] COPY …`, `#6 DONE 0.1s`.
+fn steps(log: &str) -> BTreeMap<String, String> {
+    let mut names = BTreeMap::new();
+    let mut ends = BTreeMap::new();
+    for line in log.lines().filter_map(|l| Some(l.split_once("| #")?.1)) {
+        let Some((number, text)) = line.split_once(' ') else {
+            continue;
+        };
+        if text.starts_with('[') && !text.starts_with("[internal]") {
+            names.entry(number).or_insert(text);
+        } else if text == "CACHED" {
+            ends.insert(number, text);
+        } else if let Some(time) = text.strip_prefix("DONE ") {
+            ends.entry(number).or_insert(time);
+        }
+    }
+    let end = |number: &str| {
+        ends.get(number)
+            .map_or_else(|| "-".to_owned(), |end| (*end).to_owned())
+    };
+    names
+        .iter()
+        .map(|(number, name)| ((*name).to_owned(), end(number)))
+        .collect()
+}
+
+fn table(first: &BTreeMap<String, String>, second: &BTreeMap<String, String>) {
+    println!("\n{:70} {:>12} {:>12}", "step", "first run", "second run");
+    for (name, end) in first {
+        let short: String = name.chars().take(70).collect();
+        let again = second.get(name).map_or("-", String::as_str);
+        println!("{short:70} {end:>12} {again:>12}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn steps_are_read_from_plain_progress() {
+        let log = "[x] | #4 [internal] load\n[x] | #5 [build 1/2] FROM a\n[x] | #6 [build 2/2] RUN b\n\
+                   [x] | #5 CACHED\n[x] | #6 0.1 text\n[x] | #6 DONE 0.4s\n";
+        let expected = [("[build 1/2] FROM a", "CACHED"), ("[build 2/2] RUN b", "0.4s")];
+        let expected: BTreeMap<String, String> = expected.map(|(a, b)| (a.to_owned(), b.to_owned())).into();
+        assert_eq!(steps(log), expected);
+    }
+}
