@@ -34,7 +34,7 @@ pub fn main() -> ExitCode {
     match run(&cli.command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            fail(&error);
+            fail(error);
             ExitCode::FAILURE
         }
     }
@@ -70,18 +70,15 @@ fn log() {
         .init();
 }
 
-/// The one place where an error is printed: for people on standard error, for the run as an annotation.
-fn fail(error: &anyhow::Error) {
-    let context = error.downcast_ref::<Problem>();
-    match context {
-        Some(problem) => {
-            github::error(problem);
-            eprintln!("error: {problem}");
-        }
-        None => {
-            let problem = Problem::new("remote-buildkit failed", format!("{error:#}"), "");
-            github::error(&problem);
-            eprintln!("error: {error:#}");
-        }
+/// The one place where an error is printed: in a job as an annotation, which its log shows too, elsewhere for people.
+fn fail(error: anyhow::Error) {
+    let problem = match error.downcast::<Problem>() {
+        Ok(problem) => problem,
+        Err(other) => Problem::new("remote-buildkit failed", format!("{other:#}"), ""),
+    };
+    if github::in_job() {
+        github::error(&problem);
+    } else {
+        eprintln!("error: {problem}");
     }
 }

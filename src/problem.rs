@@ -26,7 +26,12 @@ impl Problem {
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}\n{}", self.title, self.what, self.remedy)
+        write!(f, "{}: {}", self.title, self.what)?;
+        if self.remedy.is_empty() {
+            Ok(())
+        } else {
+            write!(f, "\n{}", self.remedy)
+        }
     }
 }
 

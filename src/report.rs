@@ -6,17 +6,25 @@ use std::time::Instant;
 #[derive(Debug)]
 pub struct Report {
     since: Instant,
+    last: String,
 }
 
 impl Report {
     pub fn start() -> Self {
         Self {
             since: Instant::now(),
+            last: "nothing was done yet".into(),
         }
+    }
+
+    /// How far it has come.
+    pub fn last(&self) -> &str {
+        &self.last
     }
 
     /// A step is done.
     pub fn done(&mut self, what: &str) {
+        what.clone_into(&mut self.last);
         say(&format!("{what} ({:.2} s)", self.since.elapsed().as_secs_f64()));
         self.since = Instant::now();
     }

@@ -131,7 +131,10 @@ impl Sight {
         let object = &event.involved_object;
         let name = object.name.as_deref().unwrap_or_default();
         let about_pod = object.kind.as_deref() == Some("Pod") && self.pods.contains_key(name);
-        if !about_pod && name != agent {
+        // A quota or a pod security level that forbids the pod is told of its ReplicaSet.
+        let about_set =
+            object.kind.as_deref() == Some("ReplicaSet") && name.starts_with(&format!("{agent}-"));
+        if !about_pod && !about_set && name != agent {
             return;
         }
         let reason = event.reason.as_deref().unwrap_or_default();

@@ -1,7 +1,7 @@
 //! `connect`: from the inputs to a selected builder that answers.
 
 use std::path::PathBuf;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use k8s_openapi::api::core::v1::Pod;
@@ -24,8 +24,11 @@ pub async fn run(args: &ConnectArgs) -> anyhow::Result<()> {
     let plan = inputs::connect(args)?;
     buildx::check_installed()?;
     let selection = Selection::create(&plan.agent.name)?;
+    let mut report = Report::start();
+    let deadline = Instant::now() + plan.timeout;
     let connected = tokio::select! {
-        result = connect(&plan, &selection) => result,
+        result = connect(&plan, &selection, deadline, &mut report) => result,
+        () = tokio::time::sleep_until((deadline + GRACE).into()) => Err(too_late(&plan, &report).into()),
         signal = interrupted() => signal.and_then(|name| anyhow::bail!("stopped by {name}")),
     };
     if connected.is_err() {
@@ -37,15 +40,32 @@ pub async fn run(args: &ConnectArgs) -> anyhow::Result<()> {
     connected
 }
 
-async fn connect(plan: &Plan, selection: &Selection) -> anyhow::Result<()> {
-    let mut report = Report::start();
-    let deadline = Instant::now() + plan.timeout;
+/// For the wait on the agent to end first, which can say more.
+const GRACE: Duration = Duration::from_secs(1);
 
-    let (kubeconfig, session) = road(&plan.road, selection, &mut report).await?;
+fn too_late(plan: &Plan, report: &Report) -> Problem {
+    Problem::new(
+        "Timed out",
+        format!(
+            "Connecting took longer than the timeout of {} s; the last step that was done: {}.",
+            plan.timeout.as_secs(),
+            report.last()
+        ),
+        "Whatever comes after that step does not answer; see what this runner may reach, or give it more `timeout`.",
+    )
+}
+
+async fn connect(
+    plan: &Plan,
+    selection: &Selection,
+    deadline: Instant,
+    report: &mut Report,
+) -> anyhow::Result<()> {
+    let (kubeconfig, session) = road(&plan.road, selection, report).await?;
     kubeconfig::write(&kubeconfig, &selection.kubeconfig())?;
 
     let cluster = Cluster::open(kubeconfig, &plan.agent.namespace).await?;
-    let agent = agent(&cluster, plan, deadline, &mut report).await;
+    let agent = agent(&cluster, plan, deadline, report).await;
     let pod = match agent {
         Err(error) => return Err(known(error, session.as_ref()).await),
         Ok(pod) => pod,
@@ -68,8 +88,8 @@ async fn connect(plan: &Plan, selection: &Selection) -> anyhow::Result<()> {
             name: plan.agent.name.clone(),
         }],
     };
-    selection.select(&builder)?;
     outputs(&builder, &selection.kubeconfig(), &pod_name, &buildkit)?;
+    selection.select(&builder)?;
     report.done(&format!("Builder {} is selected", builder.name));
     if !github::in_job() {
         say(&format!(

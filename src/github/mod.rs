@@ -12,6 +12,7 @@ use std::io::Write;
 use anyhow::Context;
 
 use crate::problem::Problem;
+use crate::report::say;
 use crate::secret::Secret;
 use crate::{env, files};
 
@@ -19,19 +20,14 @@ pub fn in_job() -> bool {
     env::get(env::GITHUB_ACTIONS).as_deref() == Some("true")
 }
 
-/// Which stream a workflow command goes to; the runner reads both.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Stream {
-    Stdout,
-    /// For the plugin, whose standard output is the credential.
-    Stderr,
-}
-
 /// Hides a value in every log line from here on. A value of several lines is hidden line by line.
-pub fn mask(secret: &Secret, stream: Stream) {
+///
+/// For steps alone, whose standard output the runner reads. The plugin's output goes wherever its caller sends it, into
+/// a file perhaps, so the plugin masks nothing and prints nothing.
+pub fn mask(secret: &Secret) {
     if in_job() {
         for line in secret.expose().lines().filter(|l| !l.is_empty()) {
-            say(&format!("::add-mask::{}", escape(line)), stream);
+            say(&format!("::add-mask::{}", escape(line)));
         }
     }
 }
@@ -70,24 +66,13 @@ pub fn warning(title: &str, text: &str) {
 fn annotate(level: &str, title: &str, text: &str) {
     if in_job() {
         let title = escape(title).replace(':', "%3A").replace(',', "%2C");
-        say(
-            &format!("::{level} title={title}::{}", escape(text)),
-            Stream::Stdout,
-        );
+        say(&format!("::{level} title={title}::{}", escape(text)));
     }
 }
 
 /// The data of a workflow command ends with its line.
 fn escape(text: &str) -> String {
     text.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A")
-}
-
-fn say(line: &str, stream: Stream) {
-    // A closed log is no reason to fail a job.
-    let _ = match stream {
-        Stream::Stdout => writeln!(std::io::stdout().lock(), "{line}"),
-        Stream::Stderr => writeln!(std::io::stderr().lock(), "{line}"),
-    };
 }
 
 /// `name<<delimiter`, value, delimiter: a value may hold anything, newlines too.
