@@ -8,6 +8,7 @@ mod home;
 mod job;
 mod manifests;
 mod race;
+mod rbac;
 mod restart;
 mod roads;
 mod support;

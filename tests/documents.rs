@@ -1,0 +1,315 @@
+//! The documents say what is so: parts of the README are made from what they describe, links lead somewhere, and the
+//! errors and the limits between modules that they name are those of the source.
+//!
+//! `cargo xtask generate` runs the first test with [`WRITE`] set: then it writes the README instead of comparing.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, ensure};
+use serde_json::Value;
+
+const WRITE: &str = "REMOTE_BUILDKIT_WRITE_DOCUMENTS";
+
+/// What lies between such a line and [`END`] is generated.
+const BEGIN: &str = "<!-- generated from ";
+const END: &str = "<!-- end -->";
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn read(path: impl AsRef<Path>) -> Result<String> {
+    let path = root().join(path);
+    fs::read_to_string(&path).with_context(|| format!("could not read {}", path.display()))
+}
+
+#[test]
+fn generated_parts_are_up_to_date() -> Result<()> {
+    let readme = read("README.md")?;
+    let generated = generate(&readme)?;
+    if std::env::var_os(WRITE).is_some() {
+        fs::write(root().join("README.md"), generated)?;
+        return Ok(());
+    }
+    ensure!(
+        readme == generated,
+        "README.md is not what it is made from; run `cargo xtask generate`"
+    );
+    Ok(())
+}
+
+/// The document with each generated part made anew. A source is a file, which is quoted, or a part of action.yml,
+/// which becomes a table.
+fn generate(document: &str) -> Result<String> {
+    let mut out = String::new();
+    let mut lines = document.lines();
+    while let Some(line) = lines.next() {
+        out += &format!("{line}\n");
+        let Some(source) = line
+            .strip_prefix(BEGIN)
+            .and_then(|rest| rest.strip_suffix(" -->"))
+        else {
+            continue;
+        };
+        ensure!(lines.any(|l| l == END), "{line} has no end");
+        out += &match source {
+            "action.yml: inputs" => inputs()?,
+            "action.yml: outputs" => outputs()?,
+            file => quoted(file)?,
+        };
+        out += &format!("{END}\n");
+    }
+    Ok(out)
+}
+
+fn quoted(file: &str) -> Result<String> {
+    let language = match Path::new(file).extension().and_then(|e| e.to_str()) {
+        Some("yml" | "yaml") => "yaml",
+        Some("json") => "json",
+        _ => "",
+    };
+    Ok(format!("```{language}\n{}\n```\n", read(file)?.trim_end()))
+}
+
+fn inputs() -> Result<String> {
+    let mut table = "| Input | Default | Meaning |\n|---|---|---|\n".to_owned();
+    for (name, input) in section("inputs")? {
+        let default = input["default"].as_str();
+        let default = default.map_or_else(String::new, |d| format!("`{d}`"));
+        table += &format!("| `{name}` | {default} | {} |\n", description(&name, &input)?);
+    }
+    Ok(table)
+}
+
+fn outputs() -> Result<String> {
+    let mut table = "| Output | Meaning |\n|---|---|\n".to_owned();
+    for (name, output) in section("outputs")? {
+        table += &format!("| `{name}` | {} |\n", description(&name, &output)?);
+    }
+    Ok(table)
+}
+
+fn section(name: &str) -> Result<Vec<(String, Value)>> {
+    let action: Value = serde_saphyr::from_str(&read("action.yml")?)?;
+    let section = action[name].as_object().cloned();
+    Ok(section
+        .with_context(|| format!("action.yml has no {name}"))?
+        .into_iter()
+        .collect())
+}
+
+fn description(name: &str, of: &Value) -> Result<String> {
+    let text = of["description"].as_str();
+    Ok(text
+        .with_context(|| format!("{name} has no description"))?
+        .replace('|', "\\|"))
+}
+
+#[test]
+fn links_lead_somewhere() -> Result<()> {
+    let mut followed = 0;
+    for document in documents()? {
+        let text = fs::read_to_string(&document)?;
+        let folder = document.parent().unwrap_or(root());
+        for link in links(&text) {
+            let (path, heading) = link.split_once('#').unwrap_or((link, ""));
+            let target = if path.is_empty() {
+                document.clone()
+            } else {
+                folder.join(path)
+            };
+            ensure!(
+                target.exists(),
+                "{}: {link} leads nowhere",
+                document.display()
+            );
+            if !heading.is_empty() {
+                let headings = headings(&fs::read_to_string(&target)?);
+                ensure!(
+                    headings.contains(heading),
+                    "{}: {link}: no such heading, there are {headings:?}",
+                    document.display()
+                );
+            }
+            followed += 1;
+        }
+    }
+    ensure!(followed > 5, "only {followed} links were found");
+    Ok(())
+}
+
+/// The Markdown files of the top level and of docs/.
+fn documents() -> Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    for folder in [root().to_owned(), root().join("docs")] {
+        let Ok(entries) = fs::read_dir(&folder) else {
+            continue;
+        };
+        for entry in entries {
+            let path = entry?.path();
+            if path.extension().is_some_and(|e| e == "md") {
+                found.push(path);
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// Targets of `[text](target)` within the repository.
+fn links(text: &str) -> impl Iterator<Item = &str> {
+    text.split("](")
+        .skip(1)
+        .filter_map(|rest| rest.split_once(')'))
+        .map(|(target, _)| target)
+        .filter(|target| !target.contains("://"))
+}
+
+/// The anchors GitHub gives to the headings.
+fn headings(text: &str) -> BTreeSet<String> {
+    let titles = text.lines().filter(|line| line.starts_with('#'));
+    let titles = titles.map(|line| line.trim_start_matches('#').trim().to_lowercase());
+    titles
+        .map(|title| {
+            let kept = title.chars().filter(|c| c.is_alphanumeric() || " -_".contains(*c));
+            kept.map(|c| if c == ' ' { '-' } else { c }).collect()
+        })
+        .collect()
+}
+
+#[test]
+fn troubleshooting_names_every_error() -> Result<()> {
+    let readme = read("README.md")?;
+    let (_, part) = readme
+        .split_once("\n## Troubleshooting\n")
+        .context("the README has no troubleshooting")?;
+    let part = part.split("\n## ").next().unwrap_or_default();
+    let rows = part.lines().filter_map(|line| line.strip_prefix("| **"));
+    let described: BTreeSet<&str> = rows.filter_map(|row| Some(row.split_once("**")?.0)).collect();
+    let raised = titles()?;
+    let raised: BTreeSet<&str> = raised.iter().map(String::as_str).collect();
+    ensure!(
+        raised == described,
+        "not in the README: {:?}; not in the source: {:?}",
+        raised.difference(&described),
+        described.difference(&raised)
+    );
+    Ok(())
+}
+
+/// The titles of all problems of the source: the first argument of `Problem::new`, or the `title` it names.
+fn titles() -> Result<BTreeSet<String>> {
+    let mut found = BTreeSet::new();
+    for (path, text) in sources()? {
+        for call in text.split("Problem::new(").skip(1) {
+            let argument = call.trim_start();
+            let literal = if let Some(rest) = argument.strip_prefix("title,") {
+                let (before, _) = text.split_once(rest).unwrap_or_default();
+                before.rsplit("let title = ").next().unwrap_or_default()
+            } else {
+                argument.trim_start_matches("format!(")
+            };
+            let title = literal
+                .strip_prefix('"')
+                .and_then(|rest| rest.split_once('"'));
+            let (title, _) =
+                title.with_context(|| format!("{path}: a problem without a literal title: {argument:.60}"))?;
+            // The one title that is put together.
+            if title.contains("{service}") {
+                for service in ["EKS", "STS"] {
+                    let call = format!("unreachable(\"{service}\"");
+                    ensure!(
+                        sources()?.iter().any(|(_, text)| text.contains(&call)),
+                        "nothing calls {call}"
+                    );
+                    found.insert(title.replace("{service}", service));
+                }
+            } else {
+                ensure!(!title.contains('{'), "{path}: unknown parts in {title}");
+                found.insert(title.to_owned());
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// What ARCHITECTURE.md says a module alone knows: a word, and the files it may be in.
+const KNOWN_TO: &[(&str, &[&str])] = &[
+    ("aws_", &["aws/"]),
+    (
+        "kube::",
+        &["cluster/", "kubeconfig.rs", "commands/connect.rs"],
+    ),
+    ("k8s_openapi::", &["agent/", "cluster/", "commands/connect.rs"]),
+    ("Client::try_from", &["cluster/"]),
+    ("hyper::", &["cluster/"]),
+    ("hyper_util::", &["cluster/", "github/oidc.rs"]),
+    ("DriverOpts", &["buildx/"]),
+    ("\"instances\"", &["buildx/"]),
+    ("::add-mask", &["github/"]),
+    ("GITHUB_OUTPUT", &["github/", "env.rs"]),
+    ("std::env::var(", &["env.rs"]),
+];
+
+/// What a module does not know.
+const UNKNOWN_TO: &[(&str, &[&str])] = &[
+    (
+        "agent/",
+        &["crate::", "kube::", "tokio::", "std::fs", "std::env", "::now()"],
+    ),
+    (
+        "inputs.rs",
+        &["std::fs", "std::env", "env::get", "::now()", "async ", "kube::"],
+    ),
+    ("aws/", &["crate::github", "crate::cluster", "crate::buildx", "crate::commands"]),
+    ("cluster/", &["crate::github", "crate::aws", "crate::buildx", "crate::commands"]),
+    ("buildx/", &["crate::github", "crate::aws", "crate::cluster", "crate::commands"]),
+    ("github/", &["crate::aws", "crate::cluster", "crate::buildx", "crate::commands"]),
+];
+
+#[test]
+fn modules_know_no_more_than_architecture_says() -> Result<()> {
+    let sources = sources()?;
+    for (word, allowed) in KNOWN_TO {
+        let knows = |path: &str| allowed.iter().any(|a| path.starts_with(a));
+        let mut known = false;
+        for (path, _) in sources.iter().filter(|(_, text)| text.contains(word)) {
+            ensure!(knows(path), "{path} names {word}, which belongs to {allowed:?}");
+            known = true;
+        }
+        ensure!(known, "nothing names {word}: is this line out of date?");
+    }
+    for (module, words) in UNKNOWN_TO {
+        let mut files = sources.iter().filter(|(path, _)| path.starts_with(module)).peekable();
+        ensure!(files.peek().is_some(), "there is no {module}");
+        for (path, text) in files {
+            for word in *words {
+                ensure!(!text.contains(word), "{path} names {word}");
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The product's files by their path in src/, without their tests and comments.
+fn sources() -> Result<Vec<(String, String)>> {
+    let src = root().join("src");
+    let mut found = Vec::new();
+    let mut folders = vec![src.clone()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder)? {
+            let path = entry?.path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|e| e == "rs") {
+                let text = fs::read_to_string(&path)?;
+                let text = text.split("#[cfg(test)]").next().unwrap_or_default();
+                let code = text.lines().filter(|line| !line.trim_start().starts_with("//"));
+                let name = path.strip_prefix(&src)?.to_string_lossy().into_owned();
+                found.push((name, code.collect::<Vec<_>>().join("\n")));
+            }
+        }
+    }
+    Ok(found)
+}
