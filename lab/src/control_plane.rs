@@ -8,11 +8,13 @@ use anyhow::Result;
 use serde_json::json;
 
 use crate::command;
-use crate::network::{GATEWAY, node_ip};
+use crate::network::{GATEWAY, SERVICE, SERVICES, node_ip};
 use crate::pki::{Authority, signing_key, write_secret};
 use crate::process::Daemons;
 
 pub(crate) const PORT: u16 = 6443;
+/// They would serve their metrics on every interface.
+const LOOPBACK: &str = "--bind-address=127.0.0.1";
 
 /// Certificates and kubeconfigs of one lab.
 #[derive(Debug)]
@@ -31,7 +33,7 @@ impl Pki {
             "kubernetes.default.svc",
             "127.0.0.1",
             GATEWAY,
-            "10.96.0.1",
+            SERVICE,
         ];
         ca.issue("kube-apiserver", None, &server)?
             .write(dir, "apiserver")?;
@@ -108,7 +110,8 @@ impl ControlPlane<'_> {
         etcd.arg("--data-dir")
             .arg(self.dir.join("etcd"))
             .arg("--unsafe-no-fsync");
-        self.daemons.start("etcd", &mut etcd)
+        self.daemons.start("etcd", &mut etcd)?;
+        Ok(())
     }
 
     /// The real authenticator. It calls STS by its own name: `proxy` answers there.
@@ -151,7 +154,7 @@ impl ControlPlane<'_> {
             server.arg(format!("--{name}={value}"));
         };
         flag("etcd-servers", &"http://127.0.0.1:2379");
-        flag("service-cluster-ip-range", &"10.96.0.0/16");
+        flag("service-cluster-ip-range", &SERVICES);
         flag("bind-address", &GATEWAY);
         flag("advertise-address", &GATEWAY);
         flag("secure-port", &PORT);
@@ -192,7 +195,11 @@ impl ControlPlane<'_> {
                 self.pki.path("sa.key").display()
             ))
             .arg(format!("--root-ca-file={}", self.pki.path("ca.crt").display()))
-            .args(["--use-service-account-credentials", "--leader-elect=false"]);
+            .args([
+                "--use-service-account-credentials",
+                "--leader-elect=false",
+                LOOPBACK,
+            ]);
         self.daemons.start("controller-manager", &mut manager)?;
         let mut scheduler = self.program("kube-scheduler");
         scheduler
@@ -200,7 +207,8 @@ impl ControlPlane<'_> {
                 "--kubeconfig={}",
                 self.pki.kubeconfig("scheduler").display()
             ))
-            .arg("--leader-elect=false");
-        self.daemons.start("scheduler", &mut scheduler)
+            .args(["--leader-elect=false", LOOPBACK]);
+        self.daemons.start("scheduler", &mut scheduler)?;
+        Ok(())
     }
 }

@@ -25,6 +25,7 @@ mod pki;
 mod process;
 pub mod progress;
 mod registry;
+mod sandbox;
 mod state;
 pub mod versions;
 

@@ -1,6 +1,7 @@
 //! Up and down.
 
 use std::fs;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -11,8 +12,8 @@ use crate::aws::{self, Emulator};
 use crate::control_plane::{self, ControlPlane, Pki};
 use crate::install::Installed;
 use crate::process::{self, Daemons};
-use crate::state::{State, link_programs};
-use crate::{asset, cgroup, command, images, network, node, progress, registry};
+use crate::state::{self, State, link_programs};
+use crate::{asset, cgroup, command, images, network, node, progress, registry, sandbox};
 
 /// A running lab; dropping it takes it down if it was started here.
 #[derive(Debug)]
@@ -27,17 +28,19 @@ impl Lab {
             rustix::process::geteuid().is_root(),
             "the lab makes namespaces, mounts and cgroups: run it as root"
         );
-        ensure!(
-            !network::exists(),
-            "a lab is up already; `cargo xtask lab down` stops it"
-        );
+        if let Some(owner) = network::owner() {
+            bail!(
+                "a lab is up already, in {}; `cargo xtask lab down` stops it",
+                owner.display()
+            );
+        }
         let dir = State::folder();
         ensure!(
             !dir.exists(),
             "{} is there from an earlier lab; `cargo xtask lab down` removes it",
             dir.display()
         );
-        fs::create_dir_all(&dir).with_context(|| format!("could not create {}", dir.display()))?;
+        make_folder(&dir)?;
         // From here on whatever fails takes the half that is up down again.
         let mut lab = Self {
             state: None,
@@ -97,7 +100,8 @@ fn start(dir: &Path, installed: &Installed, nodes: usize) -> Result<State> {
         pki: &pki,
     };
 
-    network::up()?;
+    sandbox::make_mount_points(dir)?;
+    network::up(dir)?;
     plane.start_etcd()?;
     registry::start(
         &daemons,
@@ -196,34 +200,65 @@ fn random_token() -> Result<String> {
     Ok(base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(bytes))
 }
 
+/// Makes the lab's folder, for root alone: it holds keys.
+fn make_folder(dir: &Path) -> Result<()> {
+    if let Some(parent) = dir.parent() {
+        fs::create_dir_all(parent)?;
+    }
+    let made = fs::DirBuilder::new().mode(0o700).create(dir);
+    made.with_context(|| format!("could not create {}", dir.display()))?;
+    let folder = dir.canonicalize()?;
+    let unfit = |why: &str| format!("{} {why}; set {} to another", folder.display(), state::VARIABLE);
+    // `<folder>/node1/kubelet/device-plugins/kubelet.sock` and its like must fit into a socket's address.
+    ensure!(folder.as_os_str().len() <= 60, unfit("is too long a path"));
+    let kind = rustix::fs::statfs(&folder)?.f_type;
+    ensure!(
+        kind != OVERLAYFS,
+        unfit("is on an overlayfs, which cannot lie on another")
+    );
+    Ok(())
+}
+
+/// OVERLAYFS_SUPER_MAGIC of linux/magic.h.
+const OVERLAYFS: rustix::fs::FsWord = 0x794c_7630;
+
 /// Stops a lab, whole or half, of this process or an earlier one; nothing of it is left.
 pub fn down() -> Result<()> {
     let dir = State::folder();
     let found = dir.exists();
+    let dir = dir.canonicalize().unwrap_or(dir);
+    let another = |owner: &PathBuf| *owner != dir && !owner.as_os_str().is_empty();
+    if let Some(owner) = network::owner().filter(another) {
+        bail!(
+            "the lab that is up is in {}: set {} to it to stop it",
+            owner.display(),
+            state::VARIABLE
+        );
+    }
     if found {
         Daemons::new(&dir)?.stop_all()?;
     }
-    let dir = dir.canonicalize().unwrap_or(dir);
-    // Shims outlive their containerd, and what they run outlives them.
-    for pid in process::with_children(&format!("-address {}/", dir.display())) {
-        process::kill(pid);
-    }
     let deadline = Instant::now() + Duration::from_secs(20);
     loop {
+        // Shims outlive their containerd, and what they run outlives them.
+        let shims = process::with_argument(&format!("-address {}/", dir.display()));
+        let left = [shims, cgroup::processes()].concat();
+        left.iter().for_each(|pid| process::kill(*pid));
         unmount(&dir);
-        cgroup::remove_all();
         let mounts = mounts(&dir);
-        if mounts.is_empty() && !cgroup::any_left() {
+        if left.is_empty() && mounts.is_empty() && cgroup::remove_all() {
             break;
         }
-        if Instant::now() > deadline {
-            bail!("still there: {mounts:?}, cgroups: {}", cgroup::any_left());
-        }
-        std::thread::sleep(Duration::from_millis(100));
+        ensure!(
+            Instant::now() < deadline,
+            "still there: processes {left:?}, mounts {mounts:?}, or their cgroups"
+        );
+        std::thread::sleep(Duration::from_millis(50));
     }
-    let failed = network::down();
+    let failed = network::down(&dir);
     ensure!(failed.is_empty(), "{}", failed.join("; "));
     if found {
+        sandbox::remove_mount_points(&dir);
         fs::remove_dir_all(&dir).with_context(|| format!("could not remove {}", dir.display()))?;
     }
     Ok(())
@@ -231,7 +266,7 @@ pub fn down() -> Result<()> {
 
 fn unmount(dir: &Path) {
     for mount in mounts(dir) {
-        let _ = command::output(Command::new("umount").arg("-l").arg(mount));
+        let _gone = command::output(Command::new("umount").arg("-l").arg(mount));
     }
 }
 

@@ -1,8 +1,10 @@
 //! One bridge on the host, one network namespace a node, a subnet of pods on each.
 
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 
 use crate::command;
 
@@ -10,6 +12,10 @@ use crate::command;
 pub(crate) const GATEWAY: &str = "10.200.0.254";
 const BRIDGE: &str = "rbk";
 const SUBNETS: [&str; 2] = ["10.200.0.0/24", "10.244.0.0/16"];
+/// `kubernetes.default.svc`, the first address of the services.
+pub(crate) const SERVICE: &str = "10.96.0.1";
+pub(crate) const SERVICES: &str = "10.96.0.0/16";
+const IP_FORWARD: &str = "/proc/sys/net/ipv4/ip_forward";
 
 pub(crate) fn node_ip(node: usize) -> String {
     format!("10.200.0.{node}")
@@ -28,19 +34,37 @@ fn run(line: &str) -> Result<String> {
     command::output(Command::new(words.next().unwrap_or_default()).args(words))
 }
 
-pub(crate) fn up() -> Result<()> {
+/// Rules on the host: builds reach the package registries, and a hosted runner's firewall forwards nothing by itself.
+fn rules() -> Vec<(&'static str, String)> {
+    let of = |subnet: &str| {
+        [
+            (
+                "nat",
+                format!("POSTROUTING -s {subnet} ! -o {BRIDGE} -j MASQUERADE"),
+            ),
+            ("filter", format!("FORWARD -s {subnet} -j ACCEPT")),
+            ("filter", format!("FORWARD -d {subnet} -j ACCEPT")),
+        ]
+    };
+    SUBNETS.into_iter().flat_map(of).collect()
+}
+
+fn iptables(table: &str, action: &str, rule: &str) -> Result<String> {
+    // -w: wait for whoever else is at it.
+    run(&format!("iptables -w -t {table} {action} {rule}"))
+}
+
+/// The bridge, which names the lab's folder in its alias, and the way out.
+pub(crate) fn up(dir: &Path) -> Result<()> {
     run(&format!("ip link add {BRIDGE} type bridge"))?;
+    let mut alias = Command::new("ip");
+    command::output(alias.args(["link", "set", BRIDGE, "alias"]).arg(dir))?;
     run(&format!("ip addr add {GATEWAY}/24 dev {BRIDGE}"))?;
     run(&format!("ip link set {BRIDGE} up"))?;
-    std::fs::write("/proc/sys/net/ipv4/ip_forward", "1")?;
-    for subnet in SUBNETS {
-        // Builds reach the package registries.
-        run(&format!(
-            "iptables -t nat -A POSTROUTING -s {subnet} ! -o {BRIDGE} -j MASQUERADE"
-        ))?;
-        // A hosted runner's firewall forwards nothing by itself.
-        run(&format!("iptables -I FORWARD -s {subnet} -j ACCEPT"))?;
-        run(&format!("iptables -I FORWARD -d {subnet} -j ACCEPT"))?;
+    fs::write(dir.join("ip_forward"), fs::read(IP_FORWARD)?)?;
+    fs::write(IP_FORWARD, "1").context("could not turn IP forwarding on")?;
+    for (table, rule) in rules() {
+        iptables(table, "-I", &rule)?;
     }
     Ok(())
 }
@@ -59,6 +83,11 @@ pub(crate) fn add_node(node: usize, nodes: usize) -> Result<()> {
     inside("ip link set eth0 up")?;
     inside(&format!("ip route add default via {GATEWAY}"))?;
     inside("sysctl -qw net.ipv4.ip_forward=1")?;
+    // In kube-proxy's place: pods that use their service account look for the API server here.
+    inside(&format!(
+        "iptables -w -t nat -A PREROUTING -d {SERVICE} -p tcp --dport 443 -j DNAT --to-destination {GATEWAY}:{}",
+        crate::control_plane::PORT
+    ))?;
     for other in (1..=nodes).filter(|other| *other != node) {
         inside(&format!("ip route add {} via {}", pods_of(other), node_ip(other)))?;
     }
@@ -69,45 +98,72 @@ pub(crate) fn add_node(node: usize, nodes: usize) -> Result<()> {
     Ok(())
 }
 
-/// Removes all of it, and what the CNI plugins made: namespaces of pods.
-pub(crate) fn down() -> Vec<String> {
-    let mut lines = Vec::new();
-    for name in run("ip netns list").unwrap_or_default().lines() {
-        let name = name.split(' ').next().unwrap_or_default();
-        if is_ours(name) {
-            lines.push(format!("ip netns del {name}"));
-        }
-    }
-    if run(&format!("ip link show {BRIDGE}")).is_ok() {
+/// Removes all of it, and returns what could not be.
+pub(crate) fn down(dir: &Path) -> Vec<String> {
+    let mut lines: Vec<String> = namespaces()
+        .iter()
+        .map(|name| format!("ip netns del {name}"))
+        .collect();
+    if owner().is_some() {
         lines.push(format!("ip link del {BRIDGE}"));
     }
-    for subnet in SUBNETS {
-        for rule in [
-            format!("-t nat -D POSTROUTING -s {subnet} ! -o {BRIDGE} -j MASQUERADE"),
-            format!("-D FORWARD -s {subnet} -j ACCEPT"),
-            format!("-D FORWARD -d {subnet} -j ACCEPT"),
-        ] {
-            let check = rule.replace("-D ", "-C ");
-            if run(&format!("iptables {check}")).is_ok() {
-                lines.push(format!("iptables {rule}"));
-            }
+    for (table, rule) in rules() {
+        if iptables(table, "-C", &rule).is_ok() {
+            lines.push(format!("iptables -w -t {table} -D {rule}"));
         }
     }
-    lines
+    let mut failed: Vec<String> = lines
         .iter()
         .filter_map(|line| run(line).err().map(|e| format!("{e:#}")))
-        .collect()
+        .collect();
+    if let Ok(before) = fs::read(dir.join("ip_forward")) {
+        failed.extend(
+            fs::write(IP_FORWARD, before)
+                .err()
+                .map(|e| format!("{IP_FORWARD}: {e}")),
+        );
+    }
+    failed
 }
 
-/// `rbk1`, or a pod's `cni-…` with a UUID.
+/// The network namespaces of nodes.
+fn namespaces() -> Vec<String> {
+    let entries = fs::read_dir("/run/netns").into_iter().flatten().flatten();
+    let names = entries.map(|entry| entry.file_name().to_string_lossy().into_owned());
+    names.filter(|name| is_ours(name)).collect()
+}
+
+/// `rbk1`: the name of a node's.
 fn is_ours(namespace: &str) -> bool {
-    let number = namespace
-        .strip_prefix("rbk")
-        .is_some_and(|n| n.parse::<u8>().is_ok());
-    number || namespace.starts_with("cni-")
+    namespace
+        .strip_prefix(BRIDGE)
+        .is_some_and(|number| number.parse::<u8>().is_ok())
 }
 
-/// Whether a lab is up on this machine.
-pub(crate) fn exists() -> bool {
-    run(&format!("ip link show {BRIDGE}")).is_ok()
+/// The folder of the lab that is up on this machine; there can be one, for its addresses are fixed.
+pub(crate) fn owner() -> Option<PathBuf> {
+    let links = run(&format!("ip -json link show dev {BRIDGE}")).ok()?;
+    let links: serde_json::Value = serde_json::from_str(&links).ok()?;
+    Some(PathBuf::from(links[0]["ifalias"].as_str().unwrap_or_default()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_namespaces_of_nodes_are_ours() {
+        assert!(is_ours("rbk1") && is_ours("rbk12"));
+        assert!(!is_ours("rbk") && !is_ours("rbk-other") && !is_ours("cni-1") && !is_ours("1"));
+    }
+
+    #[test]
+    fn a_rule_is_taken_back_as_it_was_made() {
+        let rules = rules();
+        assert_eq!(rules.len(), 6);
+        assert!(rules.contains(&(
+            "nat",
+            "POSTROUTING -s 10.244.0.0/16 ! -o rbk -j MASQUERADE".into()
+        )));
+    }
 }

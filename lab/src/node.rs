@@ -12,7 +12,7 @@ use crate::control_plane::Pki;
 use crate::images::{self, Images};
 use crate::process::Daemons;
 use crate::state::Node;
-use crate::{cgroup, command, network};
+use crate::{cgroup, command, network, sandbox};
 
 /// Volumes each node offers; a claim takes one for as long as the lab lives.
 const VOLUMES: usize = 40;
@@ -41,11 +41,11 @@ impl Parts<'_> {
             ip: network::node_ip(number),
             containerd_socket: dir.join("containerd.sock"),
         };
-        self.start_containerd(&node, number, &dir)?;
+        let containerd = self.start_containerd(&node, number, &dir)?;
         for image in [&self.images.pause, &self.images.buildkit, &self.images.base] {
             command::output(self.ctr(&node).args(["images", "import"]).arg(image))?;
         }
-        self.start_kubelet(&node, number, &dir)?;
+        self.start_kubelet(&node, number, &dir, containerd)?;
         Ok(node)
     }
 
@@ -55,18 +55,13 @@ impl Parts<'_> {
         ctr
     }
 
-    /// A program in the node's network, with the lab's programs first on its path: containerd looks for its shim.
-    fn inside(&self, node: &Node, program: &str) -> Command {
-        let mut command = Command::new("nsenter");
+    /// The lab's programs come first: containerd looks for its shim.
+    fn path(&self) -> String {
         let path = std::env::var("PATH").unwrap_or_default();
-        command
-            .env("PATH", format!("{}:{path}:/usr/sbin:/sbin", self.bin.display()))
-            .arg(format!("--net=/run/netns/{}", node.netns))
-            .arg(self.bin.join(program));
-        command
+        format!("{}:{path}:/usr/sbin:/sbin", self.bin.display())
     }
 
-    fn start_containerd(&self, node: &Node, number: usize, dir: &Path) -> Result<()> {
+    fn start_containerd(&self, node: &Node, number: usize, dir: &Path) -> Result<u32> {
         let network = json!({
             "cniVersion": "0.4.0", "name": "pods",
             "plugins": [{
@@ -79,11 +74,13 @@ impl Parts<'_> {
         let config = dir.join("containerd.toml");
         fs::write(&config, self.containerd_config(node, dir))?;
         let name = format!("containerd-{}", node.name);
-        self.daemons
-            .start(&name, self.inside(node, "containerd").arg("-c").arg(config))?;
+        let mut containerd = sandbox::new(number, &dir.join("own"), &self.bin.join("containerd"));
+        containerd.env("PATH", self.path()).arg("-c").arg(config);
+        let pid = self.daemons.start(&name, &mut containerd)?;
         self.daemons.wait_for(&name, "containerd to answer", || {
             command::output(self.ctr(node).arg("version")).is_ok()
-        })
+        })?;
+        Ok(pid)
     }
 
     /// restrict_oom_score_adj: where the lab lacks CAP_SYS_RESOURCE, as in a sandbox, a pod's score cannot be lowered.
@@ -97,6 +94,7 @@ state = "{dir}/state"
 [plugins."io.containerd.grpc.v1.cri"]
   sandbox_image = "{pause}"
   restrict_oom_score_adj = true
+  netns_mounts_under_state_dir = true
   [plugins."io.containerd.grpc.v1.cri".cni]
     bin_dir = "{cni}"
     conf_dir = "{dir}/cni"
@@ -113,7 +111,7 @@ state = "{dir}/state"
         )
     }
 
-    fn start_kubelet(&self, node: &Node, number: usize, dir: &Path) -> Result<()> {
+    fn start_kubelet(&self, node: &Node, number: usize, dir: &Path, containerd: u32) -> Result<()> {
         let pki = |file: &str| self.pki.path(file);
         let config = json!({
             "apiVersion": "kubelet.config.k8s.io/v1beta1", "kind": "KubeletConfiguration",
@@ -127,14 +125,15 @@ state = "{dir}/state"
             "podLogsDir": dir.join("logs"),
             "failSwapOn": false, "failCgroupV1": false,
             "containerRuntimeEndpoint": format!("unix://{}", node.containerd_socket.display()),
-            "resolvConf": "/etc/resolv.conf",
+            "resolvConf": resolv_conf(),
             "evictionHard": {"nodefs.available": "1%", "imagefs.available": "1%", "memory.available": "100Mi"},
             "imageGCHighThresholdPercent": 100,
         });
         let file = dir.join("kubelet.json");
         fs::write(&file, config.to_string())?;
-        let mut kubelet = self.inside(node, "kubelet");
+        let mut kubelet = sandbox::join(containerd, &self.bin.join("kubelet"));
         kubelet
+            .env("PATH", self.path())
             .arg(format!("--config={}", file.display()))
             .arg(format!(
                 "--kubeconfig={}",
@@ -144,7 +143,19 @@ state = "{dir}/state"
             .arg(format!("--node-ip={}", node.ip))
             .arg(format!("--root-dir={}", dir.join("kubelet").display()));
         self.daemons
-            .start(&format!("kubelet-{}", node.name), &mut kubelet)
+            .start(&format!("kubelet-{}", node.name), &mut kubelet)?;
+        Ok(())
+    }
+}
+
+/// systemd-resolved's own file where it is in use: the stub on loopback that /etc/resolv.conf names cannot be reached
+/// from a pod.
+fn resolv_conf() -> &'static str {
+    const RESOLVED: &str = "/run/systemd/resolve/resolv.conf";
+    if Path::new(RESOLVED).exists() {
+        RESOLVED
+    } else {
+        "/etc/resolv.conf"
     }
 }
 

@@ -31,8 +31,9 @@ impl Daemons {
         self.logs.join(format!("{name}.log"))
     }
 
-    /// Starts a daemon in a session of its own, so that a Ctrl-C reaches us alone.
-    pub(crate) fn start(&self, name: &str, command: &mut Command) -> Result<()> {
+    /// Starts a daemon in a process group of its own, so that a Ctrl-C reaches us alone.
+    pub(crate) fn start(&self, name: &str, command: &mut Command) -> Result<u32> {
+        cancel::check()?;
         let log = File::create(self.log(name))?;
         let mut child = command
             .stdin(Stdio::null())
@@ -42,10 +43,11 @@ impl Daemons {
             .spawn()
             .with_context(|| format!("could not start {name}"))?;
         let started = start_time(child.id()).with_context(|| format!("{name} ended at once"))?;
-        fs::write(self.records.join(name), format!("{} {started}", child.id()))?;
+        let pid = child.id();
+        fs::write(self.records.join(name), format!("{pid} {started}"))?;
         // Reaped here while we live; afterwards by init.
         std::thread::spawn(move || child.wait());
-        Ok(())
+        Ok(pid)
     }
 
     /// Waits until `ready`; a failure names the daemon's log.
@@ -149,34 +151,17 @@ fn start_time_in(stat: &str) -> Option<u64> {
     fields.get(19)?.parse().ok()
 }
 
-/// Processes whose command line holds a text, with the numbers of their children.
-pub(crate) fn with_children(text: &str) -> Vec<u32> {
-    let numbers = || {
-        fs::read_dir("/proc")
-            .into_iter()
-            .flatten()
-            .filter_map(|entry| entry.ok()?.file_name().to_string_lossy().parse::<u32>().ok())
-    };
-    let mut found: Vec<u32> = numbers()
+/// Processes whose command line holds a text.
+pub(crate) fn with_argument(text: &str) -> Vec<u32> {
+    fs::read_dir("/proc")
+        .into_iter()
+        .flatten()
+        .filter_map(|entry| entry.ok()?.file_name().to_string_lossy().parse::<u32>().ok())
         .filter(|pid| {
             let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
             String::from_utf8_lossy(&line).replace('\0', " ").contains(text)
         })
-        .collect();
-    let parent = |pid: &u32| {
-        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-        stat.rsplit_once(')')?
-            .1
-            .split_whitespace()
-            .nth(1)?
-            .parse::<u32>()
-            .ok()
-    };
-    let children: Vec<u32> = numbers()
-        .filter(|pid| parent(pid).is_some_and(|p| found.contains(&p)))
-        .collect();
-    found.extend(children);
-    found
+        .collect()
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ pub const PYTHON: &[&str] = &[
     "boto3==1.43.106",
     "pyjwt==2.15.1",
     "cryptography==50.0.2",
-    "awscli",
+    "awscli==1.46.3",
 ];
 
 /// Packages of the lab's `node_modules`, beside a node 24 for this architecture.
