@@ -30,8 +30,9 @@ mod state;
 pub mod versions;
 
 pub use act::{Checkout, Job};
+pub use command::wait;
 pub use install::{Installed, install};
-pub use lifecycle::{Lab, down};
+pub use lifecycle::{Lab, daemons, down};
 pub use state::{Node, State};
 
 use std::path::{Path, PathBuf};

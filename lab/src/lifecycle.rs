@@ -222,6 +222,11 @@ fn make_folder(dir: &Path) -> Result<()> {
 /// OVERLAYFS_SUPER_MAGIC of linux/magic.h.
 const OVERLAYFS: rustix::fs::FsWord = 0x794c_7630;
 
+/// The lab's daemons by name, and whether each still runs.
+pub fn daemons() -> Result<Vec<(String, bool)>> {
+    Daemons::new(&State::load()?.dir)?.list()
+}
+
 /// Stops a lab, whole or half, of this process or an earlier one; nothing of it is left.
 pub fn down() -> Result<()> {
     let dir = State::folder();

@@ -78,9 +78,7 @@ impl Daemons {
     /// Kills every daemon that is recorded and still the one that was started; kubelets first, so that nobody
     /// restarts what the others were running.
     pub(crate) fn stop_all(&self) -> Result<()> {
-        let mut names: Vec<String> = fs::read_dir(&self.records)?
-            .filter_map(|entry| Some(entry.ok()?.file_name().to_string_lossy().into_owned()))
-            .collect();
+        let mut names: Vec<String> = self.list()?.into_iter().map(|(name, _)| name).collect();
         names.sort_by_key(|name| !name.starts_with("kubelet"));
         let records: Vec<Record> = names.iter().filter_map(|name| self.record(name)).collect();
         for record in &records {
@@ -94,6 +92,20 @@ impl Daemons {
             sleep(Duration::from_millis(20));
         }
         Ok(())
+    }
+
+    /// The daemons that were started, and whether each still runs.
+    pub(crate) fn list(&self) -> Result<Vec<(String, bool)>> {
+        let names = fs::read_dir(&self.records)?
+            .filter_map(|entry| Some(entry.ok()?.file_name().to_string_lossy().into_owned()));
+        let mut list: Vec<(String, bool)> = names
+            .map(|name| {
+                let alive = self.record(&name).is_some_and(|record| record.alive());
+                (name, alive)
+            })
+            .collect();
+        list.sort();
+        Ok(list)
     }
 
     fn record(&self, name: &str) -> Option<Record> {

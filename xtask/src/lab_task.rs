@@ -1,6 +1,6 @@
 //! `cargo xtask lab`: the lab by hand, for trying things.
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use lab::{Lab, State};
 
 #[derive(Debug, clap::Subcommand)]
@@ -15,6 +15,8 @@ pub(crate) enum Task {
     },
     /// Stop it; nothing is left
     Down,
+    /// Say where it is and what of it runs
+    Status,
     /// Print the environment of a job on it, for a shell to evaluate
     Env,
 }
@@ -36,6 +38,20 @@ pub(crate) fn run(task: Task) -> Result<()> {
             Ok(())
         }
         Task::Down => lab::down(),
+        Task::Status => {
+            let state = State::load()?;
+            println!("lab     {}", state.dir.display());
+            println!("cluster {}", state.api_server);
+            println!("AWS     {}", state.aws_endpoint);
+            println!("images  {}", state.registry);
+            let mut all = true;
+            for (name, alive) in lab::daemons()? {
+                all &= alive;
+                println!("{name:24} {}", if alive { "runs" } else { "has ended" });
+            }
+            ensure!(all, "the lab is broken; `cargo xtask lab down`, and up again");
+            Ok(())
+        }
         Task::Env => {
             for (name, value) in State::load()?.client_env() {
                 println!("export {name}='{value}'");

@@ -1,8 +1,11 @@
 //! `cargo xtask test`: everything that can fail, in the order of what fails fastest.
 
+mod counts;
+
 use anyhow::Result;
 use lab::Lab;
 
+use self::counts::Counts;
 use crate::tool::{cargo, stage};
 
 #[derive(Debug, clap::Args)]
@@ -14,6 +17,13 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args) -> Result<()> {
     lab::cancel::watch()?;
+    let mut counts = Counts::default();
+    let result = stages(args, &mut counts);
+    counts.print();
+    result
+}
+
+fn stages(args: &Args, counts: &mut Counts) -> Result<()> {
     if args.only.is_none() {
         stage("format", &mut cargo(&["fmt", "--all", "--check"]))?;
         let lints = [
@@ -27,7 +37,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
             "warnings",
         ];
         stage("lints", &mut cargo(&lints))?;
-        stage(
+        counts.stage(
             "tests without the lab",
             &mut cargo(&["test", "--workspace", "--locked"]),
         )?;
@@ -40,7 +50,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let mut tests = cargo(&["test", "--locked", "--test", "lab", "--"]);
     // Two processors: more tests at once only wait for each other.
     tests.args(["--test-threads", "3"]).args(&args.only);
-    let result = stage("tests on the lab", &mut tests);
+    let result = counts.stage("tests on the lab", &mut tests);
     drop(lab);
     result
 }

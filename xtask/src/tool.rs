@@ -1,7 +1,8 @@
 //! Running cargo and others from the repository's root.
 
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Child, Command};
 use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
@@ -19,14 +20,21 @@ pub(crate) fn cargo(arguments: &[&str]) -> Command {
     command
 }
 
-/// Runs a stage with its output shown, and says how long it took.
+/// Runs a stage with its output shown, and says how long it took. A signal to us ends it.
 pub(crate) fn stage(name: &str, command: &mut Command) -> Result<()> {
     eprintln!("== {name}");
     let start = Instant::now();
-    let status = command
-        .status()
-        .with_context(|| format!("could not start {command:?}"))?;
+    let mut child = spawn(command)?;
+    let status = lab::wait(&mut child)?;
     ensure!(status.success(), "{name} failed: {status}");
     eprintln!("== {name}: {}", seconds(start.elapsed()));
     Ok(())
+}
+
+/// A group of its own: what a signal has to end is the whole of it, and Ctrl-C is for us to pass on.
+pub(crate) fn spawn(command: &mut Command) -> Result<Child> {
+    command
+        .process_group(0)
+        .spawn()
+        .with_context(|| format!("could not start {command:?}"))
 }
