@@ -120,11 +120,7 @@ fn links_lead_somewhere() -> Result<()> {
             } else {
                 folder.join(path)
             };
-            ensure!(
-                target.exists(),
-                "{}: {link} leads nowhere",
-                document.display()
-            );
+            ensure!(target.exists(), "{}: {link} leads nowhere", document.display());
             if !heading.is_empty() {
                 let headings = headings(&fs::read_to_string(&target)?);
                 ensure!(
@@ -172,7 +168,9 @@ fn headings(text: &str) -> BTreeSet<String> {
     let titles = titles.map(|line| line.trim_start_matches('#').trim().to_lowercase());
     titles
         .map(|title| {
-            let kept = title.chars().filter(|c| c.is_alphanumeric() || " -_".contains(*c));
+            let kept = title
+                .chars()
+                .filter(|c| c.is_alphanumeric() || " -_".contains(*c));
             kept.map(|c| if c == ' ' { '-' } else { c }).collect()
         })
         .collect()
@@ -210,11 +208,9 @@ fn titles() -> Result<BTreeSet<String>> {
             } else {
                 argument.trim_start_matches("format!(")
             };
-            let title = literal
-                .strip_prefix('"')
-                .and_then(|rest| rest.split_once('"'));
-            let (title, _) =
-                title.with_context(|| format!("{path}: a problem without a literal title: {argument:.60}"))?;
+            let title = literal.strip_prefix('"').and_then(|rest| rest.split_once('"'));
+            let (title, _) = title
+                .with_context(|| format!("{path}: a problem without a literal title: {argument:.60}"))?;
             // The one title that is put together.
             if title.contains("{service}") {
                 for service in ["EKS", "STS"] {
@@ -237,10 +233,7 @@ fn titles() -> Result<BTreeSet<String>> {
 /// What ARCHITECTURE.md says a module alone knows: a word, and the files it may be in.
 const KNOWN_TO: &[(&str, &[&str])] = &[
     ("aws_", &["aws/"]),
-    (
-        "kube::",
-        &["cluster/", "kubeconfig.rs", "commands/connect.rs"],
-    ),
+    ("kube::", &["cluster/", "kubeconfig.rs", "commands/connect.rs"]),
     ("k8s_openapi::", &["agent/", "cluster/", "commands/connect.rs"]),
     ("Client::try_from", &["cluster/"]),
     ("hyper::", &["cluster/"]),
@@ -262,10 +255,27 @@ const UNKNOWN_TO: &[(&str, &[&str])] = &[
         "inputs.rs",
         &["std::fs", "std::env", "env::get", "::now()", "async ", "kube::"],
     ),
-    ("aws/", &["crate::github", "crate::cluster", "crate::buildx", "crate::commands"]),
-    ("cluster/", &["crate::github", "crate::aws", "crate::buildx", "crate::commands"]),
-    ("buildx/", &["crate::github", "crate::aws", "crate::cluster", "crate::commands"]),
-    ("github/", &["crate::aws", "crate::cluster", "crate::buildx", "crate::commands"]),
+    (
+        "aws/",
+        &[
+            "crate::github",
+            "crate::cluster",
+            "crate::buildx",
+            "crate::commands",
+        ],
+    ),
+    (
+        "cluster/",
+        &["crate::github", "crate::aws", "crate::buildx", "crate::commands"],
+    ),
+    (
+        "buildx/",
+        &["crate::github", "crate::aws", "crate::cluster", "crate::commands"],
+    ),
+    (
+        "github/",
+        &["crate::aws", "crate::cluster", "crate::buildx", "crate::commands"],
+    ),
 ];
 
 #[test]
@@ -281,7 +291,10 @@ fn modules_know_no_more_than_architecture_says() -> Result<()> {
         ensure!(known, "nothing names {word}: is this line out of date?");
     }
     for (module, words) in UNKNOWN_TO {
-        let mut files = sources.iter().filter(|(path, _)| path.starts_with(module)).peekable();
+        let mut files = sources
+            .iter()
+            .filter(|(path, _)| path.starts_with(module))
+            .peekable();
         ensure!(files.peek().is_some(), "there is no {module}");
         for (path, text) in files {
             for word in *words {

@@ -3,6 +3,7 @@
 mod bench;
 mod demo;
 mod dist;
+mod generate;
 mod lab_task;
 mod test;
 mod tool;
@@ -27,6 +28,8 @@ enum Task {
     Bench(bench::Args),
     /// Build the binaries of the action
     Dist(dist::Args),
+    /// Bring the generated parts of the README up to date
+    Generate(generate::Args),
 }
 
 fn main() -> ExitCode {
@@ -36,6 +39,7 @@ fn main() -> ExitCode {
         Task::Test(args) => test::run(&args),
         Task::Lab(task) => lab_task::run(task),
         Task::Dist(args) => dist::run(&args),
+        Task::Generate(args) => generate::run(&args),
     };
     finish(done)
 }
