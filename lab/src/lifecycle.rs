@@ -127,11 +127,12 @@ fn start(dir: &Path, installed: &Installed, nodes: usize) -> Result<State> {
         images: &installed.images,
         cni_plugins: &cni_plugins,
     };
-    let mut manifests = fs::read_to_string(asset("cluster.yaml"))?;
+    let manifests = fs::read_to_string(asset("cluster.yaml"))?;
+    let mut volumes = String::new();
     let mut started = Vec::new();
     for number in 1..=nodes {
         let node = parts.start(number, nodes)?;
-        manifests.push_str(&node::volumes(dir, &node.name)?);
+        volumes.push_str(&node::volumes(dir, &node.name)?);
         started.push(node);
     }
     let first = started.first().context("a lab has a node")?;
@@ -140,7 +141,10 @@ fn start(dir: &Path, installed: &Installed, nodes: usize) -> Result<State> {
         .arg(&installed.registry_ca)
         .arg(images::BASE);
     command::output(&mut push)?;
-    command::feed(plane.kubectl().args(["apply", "-f", "-"]), &manifests)?;
+    // `create`, because `apply` would first ask for each of them.
+    for objects in [&manifests, &volumes] {
+        command::feed(plane.kubectl().args(["create", "-f", "-"]), objects)?;
+    }
     for node in &started {
         let mut ready = plane.kubectl();
         ready.args([

@@ -15,7 +15,7 @@ use crate::state::Node;
 use crate::{cgroup, command, network, sandbox};
 
 /// Volumes each node offers; a claim takes one for as long as the lab lives.
-const VOLUMES: usize = 40;
+const VOLUMES: usize = 100;
 
 /// What a node is started from.
 #[derive(Debug)]
