@@ -19,7 +19,6 @@ pub mod secret;
 
 use std::process::ExitCode;
 
-use anyhow::Context;
 use clap::Parser;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::prelude::*;
@@ -44,16 +43,11 @@ fn run(command: &Command) -> anyhow::Result<()> {
     // Before any TLS client exists: kube and the AWS SDK bring rustls each, and it wants one provider.
     let _ = rustls::crypto::ring::default_provider().install_default();
     match command {
-        Command::Connect(args) => runtime()?.block_on(commands::connect::run(args)),
+        Command::Connect(args) => commands::runtime()?.block_on(commands::connect::run(args)),
         Command::Disconnect(args) => commands::disconnect::run(args),
         Command::Token(args) => commands::token::run(&args.session),
         Command::Manifests(args) => commands::manifests::run(args),
     }
-}
-
-fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    runtime.context("starting the asynchronous runtime")
 }
 
 /// Our own debug lines when the user asked the runner for them; never those of the HTTP clients, which hold headers.

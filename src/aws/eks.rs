@@ -1,6 +1,6 @@
 //! Where the cluster is.
 
-use super::session::Keys;
+use super::keys::Keys;
 use super::{Answer, DENIED, Place, loader, partition, unreachable};
 use crate::problem::Problem;
 

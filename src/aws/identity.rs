@@ -3,7 +3,7 @@
 use aws_credential_types::provider::ProvideCredentials;
 use serde::{Deserialize, Serialize};
 
-use super::session::Keys;
+use super::keys::Keys;
 use super::{Answer, DENIED, Place, loader, place, unreachable};
 use crate::problem::{Problem, chain};
 use crate::secret::Secret;

@@ -2,12 +2,14 @@
 
 mod eks;
 mod identity;
+mod keys;
 mod session;
 mod token;
 
 pub use eks::describe_cluster;
 pub use identity::{AssumeRole, assume_role, caller, default_chain};
-pub use session::{Keys, Session};
+pub use keys::Keys;
+pub use session::Session;
 pub use token::token;
 
 use std::time::Duration;

@@ -13,7 +13,7 @@ use jiff::{SignedDuration, Timestamp};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::Place;
-use super::session::Keys;
+use super::keys::Keys;
 use crate::secret::Secret;
 
 /// The server accepts a token for 15 minutes; the client is told to ask again a minute earlier, as aws-cli does.

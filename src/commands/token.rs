@@ -33,7 +33,7 @@ pub fn run(path: &Path) -> anyhow::Result<()> {
 
 /// A new session, or the old one when it cannot be had and the old one still works.
 fn renewed(session: Session, path: &Path, now: Timestamp) -> anyhow::Result<Session> {
-    let runtime = crate::runtime()?;
+    let runtime = super::runtime()?;
     match runtime.block_on(sign_in::renew(&session)) {
         Ok(new) => {
             new.write(path)?;

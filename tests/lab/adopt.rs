@@ -2,7 +2,7 @@
 
 use anyhow::{Result, ensure};
 
-use crate::support::{LAB, Namespace, Runner, kubectl_json};
+use crate::support::{Namespace, Runner, kubectl_json};
 
 /// As people write it by hand: no label of ours, an old key of the GC, the default rollout.
 const BY_HAND: &str = r#"
@@ -91,10 +91,7 @@ fn an_agent_made_by_hand_is_adopted_and_not_changed() -> Result<()> {
         .connect(&[("namespace", "adopt"), ("storage", "7Gi")])?
         .ok()?;
     ensure!(connected.log.contains("left as it is"), "{}", connected.log);
-    let context = tempfile::tempdir()?;
-    let dockerfile = format!("FROM {}/busybox\nRUN echo built\n", LAB.registry);
-    std::fs::write(context.path().join("Dockerfile"), dockerfile)?;
-    runner.buildx(&["build", &context.path().to_string_lossy()])?;
+    runner.build("RUN echo built")?;
     runner.disconnect()?.ok()?;
 
     assert_eq!(objects("adopt")?, before);

@@ -28,14 +28,6 @@ fn whoami(bearer: &str) -> Result<String> {
     Ok(String::from_utf8(output(&mut command)?.stdout)?)
 }
 
-fn build(runner: &Runner, round: &str) -> Result<()> {
-    let context = tempfile::tempdir()?;
-    let dockerfile = format!("FROM {}/busybox\nRUN echo {round}\n", LAB.registry);
-    std::fs::write(context.path().join("Dockerfile"), dockerfile)?;
-    runner.buildx(&["build", &context.path().to_string_lossy()])?;
-    Ok(())
-}
-
 /// Makes the session's keys look `left` from their end.
 fn expire(session: &Path, left: SignedDuration) -> Result<Session> {
     let mut session_now = Session::read(session)?;
@@ -58,12 +50,12 @@ fn builds_go_on_when_tokens_sessions_and_the_jwt_have_expired() -> Result<()> {
     let old = token(&session.keys, &session.cluster, &session.place, old)?;
     assert_eq!(whoami(old.value.expose())?, "401");
     assert_eq!(whoami(&runner.plugin(&kubeconfig)?)?, "200");
-    build(&runner, "one")?;
+    runner.build("RUN echo one")?;
 
     // The keys are at their end: the plugin assumes the role anew, with a JWT minted now. The one of connect is
     // long gone: nothing keeps it.
     let expired = expire(&session_file, SignedDuration::from_mins(-1))?;
-    build(&runner, "two")?;
+    runner.build("RUN echo two")?;
     let renewed = Session::read(&session_file)?;
     ensure!(
         renewed.keys.access_key_id != expired.keys.access_key_id,
@@ -80,7 +72,7 @@ fn builds_go_on_when_tokens_sessions_and_the_jwt_have_expired() -> Result<()> {
         .env
         .remove("ACTIONS_ID_TOKEN_REQUEST_TOKEN")
         .context("a token")?;
-    build(&runner, "three")?;
+    runner.build("RUN echo three")?;
     runner
         .env
         .insert("ACTIONS_ID_TOKEN_REQUEST_TOKEN".into(), request_token);

@@ -4,12 +4,7 @@ use std::thread;
 
 use anyhow::{Result, ensure};
 
-use crate::support::{LAB, Namespace, Runner};
-
-fn dockerfile(folder: &std::path::Path, run: &str) -> Result<()> {
-    let text = format!("FROM {}/busybox\nRUN {run}\n", LAB.registry);
-    Ok(std::fs::write(folder.join("Dockerfile"), text)?)
-}
+use crate::support::{Namespace, Runner};
 
 #[test]
 fn two_jobs_in_one_home_do_not_disturb_each_other() -> Result<()> {
@@ -20,19 +15,15 @@ fn two_jobs_in_one_home_do_not_disturb_each_other() -> Result<()> {
     first.connect(&[("namespace", "home")])?.ok()?;
     second.connect(&[("namespace", "home")])?.ok()?;
 
-    let context = tempfile::tempdir()?;
-    dockerfile(context.path(), "sleep 4; echo survived")?;
-    let path = context.path().to_string_lossy().into_owned();
     let building = thread::spawn(move || -> Result<(Runner, String)> {
-        let log = second.buildx(&["build", "--progress", "plain", &path])?;
+        let log = second.build("RUN sleep 4; echo survived")?;
         Ok((second, log))
     });
     thread::sleep(std::time::Duration::from_secs(2));
     first.disconnect()?.ok()?;
     let (mut second, log) = building.join().expect("no panic")?;
     ensure!(log.contains("survived"), "{log}");
-    dockerfile(context.path(), "echo again")?;
-    second.buildx(&["build", &context.path().to_string_lossy()])?;
+    second.build("RUN echo again")?;
     second.disconnect()?.ok()?;
     let left: Vec<_> = std::fs::read_dir(home.path().join(".docker/buildx/instances"))?.collect();
     ensure!(left.is_empty(), "{left:?}");

@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result, ensure};
 
-use crate::support::{LAB, Namespace, Runner, kubectl, role};
+use crate::support::{Namespace, Runner, kubectl, role};
 
 /// A document of examples/rbac.yaml, for this test's namespace and for the group that the role `ci-no-rbac` is in.
 fn document(kind: &str, name: &str, namespace: &Namespace) -> Result<String> {
@@ -25,14 +25,6 @@ fn document(kind: &str, name: &str, namespace: &Namespace) -> Result<String> {
 fn grant(namespace: &Namespace, name: &str) -> Result<()> {
     namespace.apply(&document("Role", name, namespace)?)?;
     namespace.apply(&document("RoleBinding", name, namespace)?)
-}
-
-fn build(runner: &Runner) -> Result<()> {
-    let context = tempfile::tempdir()?;
-    let dockerfile = format!("FROM {}/busybox\nRUN echo built\n", LAB.registry);
-    std::fs::write(context.path().join("Dockerfile"), dockerfile)?;
-    runner.buildx(&["build", &context.path().to_string_lossy()])?;
-    Ok(())
 }
 
 #[test]
@@ -66,12 +58,13 @@ fn the_examples_roles_are_enough() -> Result<()> {
             deployed.log
         );
     }
-    build(&runner)?;
+    runner.build("RUN echo built")?;
 
     // The agent is there: to use it, the first Role alone.
     kubectl(&["-n", "roles", "delete", "rolebinding", "remote-buildkit-deploy"])?;
     let mut runner = Runner::new()?;
     let used = runner.connect(&inputs)?.ok()?;
     ensure!(used.log.contains("is there"), "{}", used.log);
-    build(&runner)
+    runner.build("RUN echo built")?;
+    Ok(())
 }

@@ -8,14 +8,10 @@ use crate::support::{LAB, Namespace, Runner, run};
 
 /// A build with a layer and a cache mount; the log says whether the layer was cached and what the mount holds.
 fn build(runner: &Runner, round: &str) -> Result<String> {
-    let context = tempfile::tempdir()?;
-    let dockerfile = format!(
-        "FROM {}/busybox\nRUN echo layer > /layer\n\
-         RUN --mount=type=cache,target=/cache echo {round} >> /cache/log; echo mount: $(cat /cache/log)\n",
-        LAB.registry
-    );
-    std::fs::write(context.path().join("Dockerfile"), dockerfile)?;
-    runner.buildx(&["build", "--progress", "plain", &context.path().to_string_lossy()])
+    runner.build(&format!(
+        "RUN echo layer > /layer\n\
+         RUN --mount=type=cache,target=/cache echo {round} >> /cache/log; echo mount: $(cat /cache/log)"
+    ))
 }
 
 #[test]

@@ -6,14 +6,6 @@ use anyhow::{Context, Result, ensure};
 
 use crate::support::{LAB, Namespace, Runner, kubectl, output, program, role, run};
 
-fn build(runner: &Runner) -> Result<()> {
-    let context = tempfile::tempdir()?;
-    let dockerfile = format!("FROM {}/busybox\nRUN echo built\n", LAB.registry);
-    std::fs::write(context.path().join("Dockerfile"), dockerfile)?;
-    runner.buildx(&["build", &context.path().to_string_lossy()])?;
-    Ok(())
-}
-
 #[test]
 fn a_kubeconfig_of_the_users_touches_no_aws() -> Result<()> {
     let _namespace = Namespace::new("kubeconfig")?;
@@ -33,7 +25,7 @@ fn a_kubeconfig_of_the_users_touches_no_aws() -> Result<()> {
         connected.outputs["kubeconfig"] != path,
         "the user's own file is handed on"
     );
-    build(&runner)?;
+    runner.build("RUN echo built")?;
     runner.disconnect()?.ok()?;
     assert_eq!(std::fs::read(&LAB.admin_kubeconfig)?, before);
     Ok(())
@@ -140,7 +132,8 @@ fn the_default_chain_of_aws() -> Result<()> {
         "{}",
         connected.log
     );
-    build(&runner)
+    runner.build("RUN echo built")?;
+    Ok(())
 }
 
 /// Outside Actions the same binary is a command line tool, and prints no command of a workflow.
@@ -160,7 +153,7 @@ fn a_command_line_tool_outside_actions() -> Result<()> {
     let log = run(&mut command)?;
     ensure!(!log.contains("::"), "a workflow command: {log}");
     // No BUILDX_BUILDER: the selection alone has to do.
-    build(&runner)?;
+    runner.build("RUN echo built")?;
     let undo = log
         .lines()
         .find_map(|l| l.strip_prefix("Undo with: remote-buildkit "));

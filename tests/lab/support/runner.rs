@@ -152,6 +152,14 @@ impl Runner {
         Ok(log)
     }
 
+    /// Builds these instructions on top of the lab's base image; plain progress comes back.
+    pub(crate) fn build(&self, instructions: &str) -> Result<String> {
+        let context = tempfile::tempdir()?;
+        let dockerfile = format!("FROM {}/busybox\n{instructions}\n", LAB.registry);
+        std::fs::write(context.path().join("Dockerfile"), dockerfile)?;
+        self.buildx(&["build", "--progress", "plain", &context.path().to_string_lossy()])
+    }
+
     /// Calls the plugin as the kubeconfig says, and returns the token.
     pub(crate) fn plugin(&self, kubeconfig: &Path) -> Result<String> {
         let config: serde_json::Value = serde_json::from_slice(&std::fs::read(kubeconfig)?)?;

@@ -1,6 +1,8 @@
 //! From what a user typed to what it means. Nothing is asked of AWS or the cluster here, and every bad value is
 //! reported at once.
 
+mod names;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -8,6 +10,7 @@ use crate::agent::Spec;
 use crate::agent::quantity::{self, Bytes};
 use crate::cli::{AgentArgs, ConnectArgs, RoadArgs};
 use crate::problem::Problem;
+use names::{is_cluster_name, is_dns_label, is_region, is_role_arn};
 
 /// Everything `connect` is asked to do.
 #[derive(Debug)]
@@ -276,52 +279,6 @@ fn check_agent(args: &AgentArgs, faults: &mut Faults) -> Option<Spec> {
 
 /// Below this BuildKit's own metadata and one base image leave no room for a cache.
 const MIN_STORAGE: Bytes = Bytes(1 << 30);
-
-fn is_dns_label(text: &str) -> bool {
-    let inner = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
-    (1..=63).contains(&text.len())
-        && text.chars().all(inner)
-        && !text.starts_with('-')
-        && !text.ends_with('-')
-}
-
-/// As EKS's CreateCluster states it.
-fn is_cluster_name(text: &str) -> bool {
-    (1..=100).contains(&text.len())
-        && text.starts_with(|c: char| c.is_ascii_alphanumeric())
-        && text
-            .chars()
-            .all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_')
-}
-
-fn is_region(text: &str) -> bool {
-    let parts: Vec<&str> = text.split('-').collect();
-    parts.len() >= 3
-        && parts[..parts.len() - 1]
-            .iter()
-            .all(|p| p.len() >= 2 && p.chars().all(|c| c.is_ascii_lowercase()))
-        && parts[parts.len() - 1].chars().all(|c| c.is_ascii_digit())
-        && !parts[parts.len() - 1].is_empty()
-}
-
-fn is_role_arn(text: &str) -> bool {
-    let parts: Vec<&str> = text.splitn(6, ':').collect();
-    let [arn, partition, iam, region, account, resource] = parts[..] else {
-        return false;
-    };
-    arn == "arn"
-        && partition.starts_with("aws")
-        && iam == "iam"
-        && region.is_empty()
-        && account.len() == 12
-        && account.chars().all(|c| c.is_ascii_digit())
-        && resource.strip_prefix("role/").is_some_and(|name| {
-            !name.is_empty()
-                && name
-                    .chars()
-                    .all(|c| c.is_ascii_alphanumeric() || "+=,.@-_/".contains(c))
-        })
-}
 
 #[cfg(test)]
 mod tests {
