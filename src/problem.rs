@@ -24,14 +24,21 @@ impl Problem {
     }
 }
 
+impl Problem {
+    /// All but the title.
+    pub fn text(&self) -> String {
+        let Self { what, remedy, .. } = self;
+        if remedy.is_empty() {
+            what.clone()
+        } else {
+            format!("{what}\n{remedy}")
+        }
+    }
+}
+
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.title, self.what)?;
-        if self.remedy.is_empty() {
-            Ok(())
-        } else {
-            write!(f, "\n{}", self.remedy)
-        }
+        write!(f, "{}: {}", self.title, self.text())
     }
 }
 

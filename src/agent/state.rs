@@ -28,6 +28,15 @@ pub fn is_ours(deployment: &Deployment) -> bool {
     labels.and_then(|l| l.get(MANAGED_BY.0)).map(String::as_str) == Some(MANAGED_BY.1)
 }
 
+/// Whether its cache is on a volume that outlives a pod.
+pub fn has_volume(deployment: &Deployment) -> bool {
+    let spec = deployment.spec.as_ref().and_then(|s| s.template.spec.as_ref());
+    let volumes = spec.and_then(|s| s.volumes.as_ref()).into_iter().flatten();
+    volumes
+        .into_iter()
+        .any(|v| v.persistent_volume_claim.is_some() || v.host_path.is_some())
+}
+
 /// The container buildx talks to.
 pub fn container(pod: &Pod) -> Option<&str> {
     let spec = pod.spec.as_ref()?;

@@ -15,7 +15,9 @@ pub use token::token;
 use std::time::Duration;
 
 use aws_config::{BehaviorVersion, ConfigLoader, Region, SdkConfig};
-use aws_smithy_http_client::tls;
+use aws_smithy_async::rt::sleep::TokioSleep;
+use aws_smithy_http_client::proxy::ProxyConfig;
+use aws_smithy_http_client::{Connector, tls};
 use aws_smithy_runtime_api::client::result::SdkError;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use aws_smithy_types::timeout::TimeoutConfig;
@@ -23,11 +25,18 @@ use serde::{Deserialize, Serialize};
 
 use crate::problem::{Problem, chain};
 
-/// The SDK's loader with our HTTP client (rustls on ring, as kube uses) and bounds on each attempt.
+/// The SDK's loader with our HTTP client and bounds on each attempt.
 fn loader(region: Option<&str>) -> ConfigLoader {
-    let http = aws_smithy_http_client::Builder::new()
-        .tls_provider(tls::Provider::Rustls(tls::rustls_provider::CryptoMode::Ring))
-        .build_https();
+    // rustls on ring as kube uses it, and the proxy of the environment, which the SDK ignores unless told.
+    let http = aws_smithy_http_client::Builder::new().build_with_connector_fn(|settings, _| {
+        let connector = Connector::builder().proxy_config(ProxyConfig::from_env());
+        let connector = match settings {
+            Some(settings) => connector.connector_settings(settings.clone()),
+            None => connector,
+        };
+        let ring = tls::Provider::Rustls(tls::rustls_provider::CryptoMode::Ring);
+        connector.sleep_impl(TokioSleep::new()).tls_provider(ring).build()
+    });
     let timeouts = TimeoutConfig::builder()
         .connect_timeout(Duration::from_secs(5))
         .operation_attempt_timeout(Duration::from_secs(15))

@@ -1,9 +1,9 @@
 //! Deploying the agent, by server-side apply.
 
-use k8s_openapi::api::apps::v1::Deployment;
-use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim};
+use k8s_openapi::NamespaceResourceScope;
+use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 use kube::Error;
-use kube::api::{Api, Patch, PatchParams};
+use kube::api::{Patch, PatchParams};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -13,38 +13,58 @@ use crate::agent::{self, Spec, manifests, state};
 use crate::problem::Problem;
 
 impl Cluster {
-    /// Applies ConfigMap, claim and Deployment. A claim that exists keeps its size and its cache, and the
-    /// configuration is made for it.
+    /// Applies ConfigMap, claim and Deployment, after the server has said that it would take all of them: what is
+    /// refused leaves nothing half-made. A claim that exists keeps its size and its cache, and the configuration is
+    /// made for it.
     pub async fn deploy(&self, spec: &Spec) -> anyhow::Result<()> {
-        let claims = self.api::<PersistentVolumeClaim>();
         let request = Request::new("get", "persistentvolumeclaims");
-        let existing = claims.get_opt(&spec.name).await;
-        let existing = existing.map_err(|e| self.refused(&e, &request))?;
-        let volume = existing.as_ref().and_then(state::capacity);
-        let config = manifests::config_map(spec, volume.unwrap_or(spec.storage_bytes))?;
-        let configs = self.api::<ConfigMap>();
-        self.apply(&configs, spec, &config, Request::new("patch", "configmaps"))
+        let claim = self.api::<PersistentVolumeClaim>().get_opt(&spec.name).await;
+        let claim = claim.map_err(|e| self.refused(&e, &request))?;
+        // Not forced: a field that somebody else owns is theirs.
+        let params = PatchParams::apply(agent::FIELD_MANAGER);
+        self.apply_all(spec, claim.as_ref(), &params.clone().dry_run())
             .await?;
-        if existing.is_none() {
-            let request = Request::new("patch", "persistentvolumeclaims");
-            self.apply(&claims, spec, &manifests::volume_claim(spec), request)
+        self.apply_all(spec, claim.as_ref(), &params).await
+    }
+
+    async fn apply_all(
+        &self,
+        spec: &Spec,
+        claim: Option<&PersistentVolumeClaim>,
+        params: &PatchParams,
+    ) -> anyhow::Result<()> {
+        let volume = claim.and_then(state::capacity).unwrap_or(spec.storage_bytes);
+        let config = manifests::config_map(spec, volume)?;
+        self.apply(&spec.name, &config, params, Request::apply("configmaps"))
+            .await?;
+        if claim.is_none() {
+            let request = Request::apply("persistentvolumeclaims");
+            self.apply(&spec.name, &manifests::volume_claim(spec), params, request)
                 .await?;
         }
-        let request = Request::new("patch", "deployments").group("apps");
-        let deployments = self.api::<Deployment>();
-        self.apply(&deployments, spec, &manifests::deployment(spec), request)
+        let request = Request::apply("deployments").group("apps");
+        self.apply(&spec.name, &manifests::deployment(spec), params, request)
             .await
     }
 
-    async fn apply<K>(&self, api: &Api<K>, spec: &Spec, object: &K, request: Request) -> anyhow::Result<()>
+    async fn apply<K>(
+        &self,
+        name: &str,
+        object: &K,
+        params: &PatchParams,
+        request: Request,
+    ) -> anyhow::Result<()>
     where
-        K: Serialize + DeserializeOwned + Clone + std::fmt::Debug,
+        K: kube::Resource<Scope = NamespaceResourceScope, DynamicType = ()>
+            + Serialize
+            + DeserializeOwned
+            + Clone
+            + std::fmt::Debug,
     {
-        // Not forced: a field that somebody else owns is theirs.
-        let params = PatchParams::apply(agent::FIELD_MANAGER);
+        let api = self.api::<K>();
         let mut attempts = 0;
         loop {
-            let patched = api.patch(&spec.name, &params, &Patch::Apply(object)).await;
+            let patched = api.patch(name, params, &Patch::Apply(object)).await;
             let error = match patched {
                 Ok(_) => return Ok(()),
                 Err(error) => error,
@@ -60,7 +80,7 @@ impl Cluster {
                     "Object of somebody else",
                     format!(
                         "Applied the agent {}/{} to the cluster and got: {error}.",
-                        self.namespace, spec.name
+                        self.namespace, name
                     ),
                     "An object of that name exists and is managed by another tool; choose another `name`.",
                 )

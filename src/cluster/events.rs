@@ -25,6 +25,7 @@ impl Cluster {
         let pods = self.follow::<Pod>(
             WatchParams::default().labels(&format!("app={name}")),
             Request::new("watch", "pods"),
+            true,
             |event| match event {
                 WatchEvent::Added(pod) | WatchEvent::Modified(pod) => Some(Change::Pod(Box::new(pod))),
                 WatchEvent::Deleted(pod) => pod.metadata.name.map(Change::PodGone),
@@ -34,6 +35,7 @@ impl Cluster {
         let claims = self.follow::<PersistentVolumeClaim>(
             WatchParams::default().fields(&format!("metadata.name={name}")),
             Request::new("watch", "persistentvolumeclaims"),
+            false,
             |event| match event {
                 WatchEvent::Added(claim) | WatchEvent::Modified(claim) => {
                     Some(Change::Claim(Box::new(claim)))
@@ -41,26 +43,27 @@ impl Cluster {
                 _ => None,
             },
         );
-        let events =
-            self.follow::<Event>(
-                WatchParams::default(),
-                Request::new("watch", "events"),
-                |event| match event {
-                    WatchEvent::Added(event) | WatchEvent::Modified(event) => {
-                        Some(Change::Event(Box::new(event)))
-                    }
-                    _ => None,
-                },
-            );
+        let events = self.follow::<Event>(
+            WatchParams::default(),
+            Request::new("watch", "events"),
+            false,
+            |event| match event {
+                WatchEvent::Added(event) | WatchEvent::Modified(event) => {
+                    Some(Change::Event(Box::new(event)))
+                }
+                _ => None,
+            },
+        );
         futures::stream::select_all([pods, claims, events]).boxed()
     }
 
-    /// A watch that is begun anew when the server ends it. What may not be watched is left out: a job that only uses
-    /// an agent needs no permission for claims and events.
+    /// A watch that is begun anew when the server ends it. Claims and events that may not be watched are left out: a
+    /// job that only uses an agent needs no permission for them. Pods are what is waited for.
     fn follow<K>(
         &self,
         params: WatchParams,
         request: Request,
+        essential: bool,
         change: fn(WatchEvent<K>) -> Option<Change>,
     ) -> BoxStream<'static, anyhow::Result<Change>>
     where
@@ -84,7 +87,7 @@ impl Cluster {
                     Ok(stream) => stream
                         .filter_map(move |event| async move { change(event.ok()?).map(Ok) })
                         .boxed(),
-                    Err(kube::Error::Api(status)) if status.code == 403 => {
+                    Err(kube::Error::Api(status)) if status.code == 403 && !essential => {
                         tracing::debug!("not watched: {}", status.message);
                         futures::stream::pending().boxed()
                     }

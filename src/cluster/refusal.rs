@@ -10,6 +10,8 @@ use crate::problem::{Problem, chain};
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Request {
     verb: &'static str,
+    /// What RBAC has to allow for it, as YAML's list holds it.
+    verbs: &'static str,
     resource: &'static str,
     group: &'static str,
 }
@@ -18,8 +20,17 @@ impl Request {
     pub(super) const fn new(verb: &'static str, resource: &'static str) -> Self {
         Self {
             verb,
+            verbs: verb,
             resource,
             group: "",
+        }
+    }
+
+    /// Server-side apply is a patch, and a create as well where there is nothing yet.
+    pub(super) const fn apply(resource: &'static str) -> Self {
+        Self {
+            verbs: "create, patch",
+            ..Self::new("apply", resource)
         }
     }
 
@@ -32,6 +43,7 @@ impl Cluster {
     pub(super) fn refused(&self, error: &Error, request: &Request) -> anyhow::Error {
         let Request {
             verb,
+            verbs,
             resource,
             group,
         } = request;
@@ -64,7 +76,7 @@ impl Cluster {
                 what,
                 format!(
                     "Bind a Role to this identity in the namespace {} with the rule {{apiGroups: [\"{group}\"], \
-                     resources: [\"{resource}\"], verbs: [\"{verb}\"]}}; the README has the whole Role.",
+                     resources: [{resource}], verbs: [{verbs}]}}; the README has the whole Role.",
                     self.namespace
                 ),
             )

@@ -157,6 +157,9 @@ async fn agent(
                 ", made by others and left as it is"
             };
             report.done(&format!("Agent {namespace}/{name} is there{whose}"));
+            if !state::has_volume(&deployment) {
+                Report::detail("it has no persistent volume: its cache ends with its pod");
+            }
         }
         None if plan.deploy == Deploy::Never => return Err(absent(cluster, &plan.agent).into()),
         None => {

@@ -52,11 +52,7 @@ pub fn state(name: &str) -> Option<String> {
 
 /// An annotation on the run.
 pub fn error(problem: &Problem) {
-    annotate(
-        "error",
-        &problem.title,
-        &format!("{}\n{}", problem.what, problem.remedy),
-    );
+    annotate("error", &problem.title, &problem.text());
 }
 
 pub fn warning(title: &str, text: &str) {

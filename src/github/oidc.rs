@@ -10,6 +10,9 @@ use bytes::Bytes;
 use http::{Request, StatusCode};
 use http_body_util::{BodyExt, Empty};
 use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::client::legacy::connect::proxy::Tunnel;
+use hyper_util::client::proxy::matcher::Matcher;
 use hyper_util::rt::TokioExecutor;
 use serde::Deserialize;
 
@@ -72,22 +75,25 @@ pub async fn id_token(audience: &str) -> anyhow::Result<IdToken> {
 }
 
 async fn ask(url: &str, bearer: &Secret) -> anyhow::Result<Secret> {
-    let connector = hyper_rustls::HttpsConnectorBuilder::new()
-        .with_native_roots()
-        .context("reading the CA certificates of this machine")?
-        .https_or_http()
-        .enable_http1()
-        .build();
     let request = Request::get(url)
         .header(http::header::AUTHORIZATION, format!("Bearer {}", bearer.expose()))
         .header(http::header::ACCEPT, "application/json")
         .header(http::header::USER_AGENT, "remote-buildkit")
         .body(Empty::<Bytes>::new())?;
-    let response = Client::builder(TokioExecutor::new())
-        .build(connector)
-        .request(request)
-        .await
-        .map_err(|e| anyhow::anyhow!(chain(&e)))?;
+    let mut direct = HttpConnector::new();
+    direct.enforce_http(false);
+    let client = Client::builder(TokioExecutor::new());
+    let response = match Matcher::from_env().intercept(request.uri()) {
+        Some(proxy) => {
+            let mut tunnel = Tunnel::new(proxy.uri().clone(), direct);
+            if let Some(auth) = proxy.basic_auth() {
+                tunnel = tunnel.with_auth(auth.clone());
+            }
+            client.build(over_tls(tunnel)?).request(request).await
+        }
+        None => client.build(over_tls(direct)?).request(request).await,
+    };
+    let response = response.map_err(|e| anyhow::anyhow!(chain(&e)))?;
     let status = response.status();
     let body = response.into_body().collect().await?.to_bytes();
     if status != StatusCode::OK {
@@ -95,6 +101,12 @@ async fn ask(url: &str, bearer: &Secret) -> anyhow::Result<Secret> {
     }
     let answer: Answer = serde_json::from_slice(&body).context("an answer that is not a token")?;
     Ok(answer.value)
+}
+
+fn over_tls<C>(connector: C) -> anyhow::Result<hyper_rustls::HttpsConnector<C>> {
+    let builder = hyper_rustls::HttpsConnectorBuilder::new().with_native_roots();
+    let builder = builder.context("reading the CA certificates of this machine")?;
+    Ok(builder.https_or_http().enable_http1().wrap_connector(connector))
 }
 
 /// The subject in a JWT, unverified: it is shown in an error and decides nothing.

@@ -170,8 +170,8 @@ fn no_rbac() -> Result<()> {
             "get deployments",
             "403",
             "apiGroups: [\"apps\"]",
-            "resources: [\"deployments\"]",
-            "verbs: [\"get\"]",
+            "resources: [deployments]",
+            "verbs: [get]",
         ],
     )
 }

@@ -68,3 +68,37 @@ fn the_examples_roles_are_enough() -> Result<()> {
     runner.build("RUN echo built")?;
     Ok(())
 }
+
+/// What may not be applied whole is not begun: the server is asked first.
+#[test]
+fn half_a_permission_makes_no_half_an_agent() -> Result<()> {
+    let namespace = Namespace::new("half")?;
+    grant(&namespace, "remote-buildkit-use")?;
+    grant(&namespace, "remote-buildkit-deploy")?;
+    let role_json = r#"[{"op": "remove", "path": "/rules/0"}]"#;
+    namespace.kubectl(&[
+        "patch",
+        "role",
+        "remote-buildkit-deploy",
+        "--type=json",
+        "-p",
+        role_json,
+    ])?;
+    let role = role("ci-no-rbac");
+    let refused = Runner::new()?.connect(&[("namespace", "half"), ("role-to-assume", &role)])?;
+    ensure!(refused.code == Some(1), "{}", refused.log);
+    ensure!(
+        refused
+            .log
+            .contains("resources: [deployments], verbs: [create, patch]"),
+        "{}",
+        refused.log
+    );
+    let configs = namespace.names("configmap")?;
+    ensure!(
+        !configs.contains(&"remote-buildkit-agent".to_owned()),
+        "{configs:?}"
+    );
+    ensure!(namespace.names("pvc")?.is_empty(), "a claim was made");
+    Ok(())
+}

@@ -31,6 +31,25 @@ fn a_kubeconfig_of_the_users_touches_no_aws() -> Result<()> {
     Ok(())
 }
 
+/// AWS by its own host names over TLS, through the proxy that the environment names and with its CA.
+#[test]
+fn aws_through_a_proxy_with_a_ca_of_its_own() -> Result<()> {
+    let _namespace = Namespace::new("proxied")?;
+    let mut runner = Runner::new()?;
+    runner.env.remove("AWS_ENDPOINT_URL");
+    let ca = LAB.proxy_ca.to_string_lossy().into_owned();
+    for (name, value) in [
+        ("HTTPS_PROXY", LAB.https_proxy.as_str()),
+        ("NO_PROXY", "127.0.0.1,10.200.0.0/16"),
+        ("SSL_CERT_FILE", &ca),
+    ] {
+        runner.env.insert(name.into(), value.into());
+    }
+    runner.connect(&[("namespace", "proxied")])?.ok()?;
+    runner.build("RUN echo built")?;
+    Ok(())
+}
+
 /// With the files and variables a pod has, in a mount namespace of its own.
 #[test]
 fn a_pods_service_account() -> Result<()> {
