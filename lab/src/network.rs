@@ -16,6 +16,7 @@ const SUBNETS: [&str; 2] = ["10.200.0.0/24", "10.244.0.0/16"];
 pub(crate) const SERVICE: &str = "10.96.0.1";
 pub(crate) const SERVICES: &str = "10.96.0.0/16";
 const IP_FORWARD: &str = "/proc/sys/net/ipv4/ip_forward";
+const NAMESPACES: &str = "/run/netns";
 
 pub(crate) fn node_ip(node: usize) -> String {
     format!("10.200.0.{node}")
@@ -62,6 +63,9 @@ pub(crate) fn up(dir: &Path) -> Result<()> {
     run(&format!("ip addr add {GATEWAY}/24 dev {BRIDGE}"))?;
     run(&format!("ip link set {BRIDGE} up"))?;
     fs::write(dir.join("ip_forward"), fs::read(IP_FORWARD)?)?;
+    if !is_mounted(&fs::read_to_string("/proc/self/mounts")?, NAMESPACES) {
+        fs::write(dir.join("netns_unmounted"), "")?;
+    }
     fs::write(IP_FORWARD, "1").context("could not turn IP forwarding on")?;
     for (table, rule) in rules() {
         iptables(table, "-I", &rule)?;
@@ -123,12 +127,26 @@ pub(crate) fn down(dir: &Path) -> Vec<String> {
                 .map(|e| format!("{IP_FORWARD}: {e}")),
         );
     }
+    // The first `ip netns add` on a machine mounts the folder of namespaces onto itself.
+    let empty = fs::read_dir(NAMESPACES).is_ok_and(|mut entries| entries.next().is_none());
+    if dir.join("netns_unmounted").exists() && empty {
+        failed.extend(
+            run(&format!("umount {NAMESPACES}"))
+                .err()
+                .map(|e| format!("{e:#}")),
+        );
+    }
     failed
+}
+
+/// Whether a table like /proc/self/mounts has a mount there.
+fn is_mounted(table: &str, path: &str) -> bool {
+    table.lines().any(|line| line.split(' ').nth(1) == Some(path))
 }
 
 /// The network namespaces of nodes.
 fn namespaces() -> Vec<String> {
-    let entries = fs::read_dir("/run/netns").into_iter().flatten().flatten();
+    let entries = fs::read_dir(NAMESPACES).into_iter().flatten().flatten();
     let names = entries.map(|entry| entry.file_name().to_string_lossy().into_owned());
     names.filter(|name| is_ours(name)).collect()
 }
@@ -155,6 +173,14 @@ mod tests {
     fn only_the_namespaces_of_nodes_are_ours() {
         assert!(is_ours("rbk1") && is_ours("rbk12"));
         assert!(!is_ours("rbk") && !is_ours("rbk-other") && !is_ours("cni-1") && !is_ours("1"));
+    }
+
+    #[test]
+    fn a_mount_is_found_by_its_whole_path() {
+        let table =
+            "tmpfs /run tmpfs rw 0 0\ntmpfs /run/netns tmpfs rw 0 0\nnsfs /run/netns/rbk1 nsfs rw 0 0\n";
+        assert!(is_mounted(table, "/run/netns"));
+        assert!(!is_mounted(table, "/run/net") && !is_mounted(table, "/run/netns/rbk2"));
     }
 
     #[test]
