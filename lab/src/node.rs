@@ -83,6 +83,7 @@ impl Parts<'_> {
         Ok(pid)
     }
 
+    /// disable_apparmor: containerd would load its profile into the host's kernel, where it stays.
     /// restrict_oom_score_adj: where the lab lacks CAP_SYS_RESOURCE, as in a sandbox, a pod's score cannot be lowered.
     fn containerd_config(&self, node: &Node, dir: &Path) -> String {
         format!(
@@ -94,6 +95,7 @@ state = "{dir}/state"
 [plugins."io.containerd.grpc.v1.cri"]
   sandbox_image = "{pause}"
   restrict_oom_score_adj = true
+  disable_apparmor = true
   netns_mounts_under_state_dir = true
   [plugins."io.containerd.grpc.v1.cri".cni]
     bin_dir = "{cni}"
