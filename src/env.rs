@@ -26,6 +26,9 @@ pub const RUNNER_DEBUG: &str = "RUNNER_DEBUG";
 /// The user's own temporary folder outside Actions.
 pub const XDG_RUNTIME_DIR: &str = "XDG_RUNTIME_DIR";
 
+/// Of temporary keys: tells whether a later step has exported newer ones.
+pub const AWS_SESSION_TOKEN: &str = "AWS_SESSION_TOKEN";
+
 /// Where a pod finds its cluster's API server.
 pub const KUBERNETES_SERVICE_HOST: &str = "KUBERNETES_SERVICE_HOST";
 /// The port of it.

@@ -43,7 +43,7 @@ fn run(command: &Command) -> anyhow::Result<()> {
     // Before any TLS client exists: kube and the AWS SDK bring rustls each, and it wants one provider.
     let _ = rustls::crypto::ring::default_provider().install_default();
     match command {
-        Command::Connect(args) => commands::runtime()?.block_on(commands::connect::run(args)),
+        Command::Connect(args) => commands::connect::run(args),
         Command::Disconnect(args) => commands::disconnect::run(args),
         Command::Token(args) => commands::token::run(&args.session),
         Command::Manifests(args) => commands::manifests::run(args),

@@ -44,13 +44,14 @@ pub struct Sight {
 }
 
 impl Sight {
-    /// The pod that will serve: the youngest that is not going away.
+    /// The pod that serves or will: a ready one, else the youngest that is not going away or has ended.
     pub fn pod(&self) -> Option<&Pod> {
-        let staying = self
-            .pods
-            .values()
-            .filter(|p| p.metadata.deletion_timestamp.is_none());
-        staying.max_by_key(|p| p.metadata.creation_timestamp.clone())
+        let phase = |pod: &Pod| pod.status.as_ref().and_then(|s| s.phase.clone());
+        let staying = self.pods.values().filter(|pod| {
+            let ended = matches!(phase(pod).as_deref(), Some("Failed" | "Succeeded"));
+            pod.metadata.deletion_timestamp.is_none() && !ended
+        });
+        staying.max_by_key(|pod| (state::is_ready(pod), pod.metadata.creation_timestamp.clone()))
     }
 
     fn status(&self) -> Option<&ContainerStatus> {
@@ -196,5 +197,32 @@ mod tests {
         assert_eq!(crash(2, 1), Some(Hopeless::Crash { message: "m".into() }));
         assert_eq!(crash(1, 1), None);
         assert_eq!(crash(5, 30), None);
+    }
+
+    #[test]
+    fn a_ready_pod_is_not_hidden_by_a_younger_one() {
+        let pod = |name: &str, created: &str, phase: &str, ready: &str| -> (String, Pod) {
+            let pod = json!({
+                "metadata": {"name": name, "creationTimestamp": created},
+                "status": {"phase": phase, "conditions": [{"type": "Ready", "status": ready}]}
+            });
+            (name.to_owned(), serde_json::from_value(pod).expect("pod"))
+        };
+        let chosen = |pods: Vec<(String, Pod)>| {
+            let sight = Sight {
+                pods: pods.into_iter().collect(),
+                ..Sight::default()
+            };
+            sight.pod().and_then(|p| p.metadata.name.clone())
+        };
+        let ready = pod("ready", "2026-01-01T00:00:00Z", "Running", "True");
+        let pending = pod("pending", "2026-01-01T00:00:09Z", "Pending", "False");
+        let failed = pod("failed", "2026-01-01T00:00:10Z", "Failed", "False");
+        assert_eq!(
+            chosen(vec![ready, pending.clone(), failed.clone()]).as_deref(),
+            Some("ready")
+        );
+        assert_eq!(chosen(vec![pending, failed.clone()]).as_deref(), Some("pending"));
+        assert_eq!(chosen(vec![failed]), None);
     }
 }

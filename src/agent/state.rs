@@ -16,7 +16,7 @@ pub fn usable(deployment: &Deployment) -> Result<(), String> {
             "its pods lack the label app={name}, by which buildx finds them"
         ));
     }
-    if spec.replicas == Some(0) {
+    if replicas(deployment) == 0 {
         return Err("it is scaled to 0 replicas".into());
     }
     Ok(())
@@ -26,6 +26,12 @@ pub fn usable(deployment: &Deployment) -> Result<(), String> {
 pub fn is_ours(deployment: &Deployment) -> bool {
     let labels = deployment.metadata.labels.as_ref();
     labels.and_then(|l| l.get(MANAGED_BY.0)).map(String::as_str) == Some(MANAGED_BY.1)
+}
+
+/// How many pods it is to have.
+pub fn replicas(deployment: &Deployment) -> i32 {
+    let spec = deployment.spec.as_ref();
+    spec.and_then(|s| s.replicas).unwrap_or(1)
 }
 
 /// Whether its cache is on a volume that outlives a pod.
@@ -43,7 +49,8 @@ pub fn container(pod: &Pod) -> Option<&str> {
     spec.containers.first().map(|c| c.name.as_str())
 }
 
-/// The first pod that buildx would take: running, ready, not terminating.
+/// A pod that serves: running, ready, not terminating. With more than one replica buildx takes any that runs, by a
+/// hash of the build's context (docker/buildx, driver/kubernetes/podchooser).
 pub fn ready_pod(pods: &[Pod]) -> Option<&Pod> {
     pods.iter().find(|pod| is_ready(pod))
 }

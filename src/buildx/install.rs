@@ -16,7 +16,10 @@ const SYSTEM_PLUGINS: [&str; 4] = [
 
 pub fn check_installed() -> Result<(), Problem> {
     let user = store::docker_folder().map(|f| f.join("cli-plugins"));
-    let plugins = user.into_iter().chain(SYSTEM_PLUGINS.map(PathBuf::from));
+    let plugins = user
+        .into_iter()
+        .chain(extra_folders())
+        .chain(SYSTEM_PLUGINS.map(PathBuf::from));
     let path = env::get(env::PATH).unwrap_or_default();
     let on_path = || std::env::split_paths(&path);
     let standalone = on_path().any(|f| executable(&f.join("buildx")));
@@ -32,6 +35,18 @@ pub fn check_installed() -> Result<(), Problem> {
         "Install buildx (https://github.com/docker/buildx#installing) into the runner's image; a Docker daemon is \
          not needed.",
     ))
+}
+
+/// `cliPluginsExtraDirs` of docker's config.json.
+fn extra_folders() -> Vec<PathBuf> {
+    #[derive(Default, serde::Deserialize)]
+    #[serde(rename_all = "camelCase", default)]
+    struct Config {
+        cli_plugins_extra_dirs: Vec<PathBuf>,
+    }
+    let config = store::docker_folder().and_then(|f| std::fs::read(f.join("config.json")).ok());
+    let config: Option<Config> = config.and_then(|text| serde_json::from_slice(&text).ok());
+    config.unwrap_or_default().cli_plugins_extra_dirs
 }
 
 fn executable(path: &Path) -> bool {

@@ -43,7 +43,10 @@ impl Builder {
             driver: "kubernetes".into(),
             nodes: self.nodes.iter().map(node).collect(),
             dynamic: false,
-            ours: Some(Ours { previous }),
+            ours: Some(Ours {
+                kubeconfig: kubeconfig.to_string_lossy().into_owned(),
+                previous,
+            }),
         }
     }
 }
@@ -62,6 +65,11 @@ pub(super) struct Instance {
 }
 
 impl Instance {
+    /// For a builder of ours: its kubeconfig.
+    pub(super) fn kubeconfig(&self) -> Option<&str> {
+        self.ours.as_ref().map(|o| o.kubeconfig.as_str())
+    }
+
     /// For a builder of ours: what was selected before it.
     pub(super) fn selected_before(&self) -> Option<&Option<String>> {
         self.ours.as_ref().map(|o| &o.previous)
@@ -71,6 +79,8 @@ impl Instance {
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct Ours {
+    /// The same path as in the endpoints.
+    kubeconfig: String,
     /// The content of `current` that `disconnect` puts back.
     previous: Option<String>,
 }

@@ -5,8 +5,11 @@ use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::ErrorKind;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
+use rustix::fs::FlockOperation;
+use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
 use super::instance::{Builder, Instance};
@@ -37,11 +40,24 @@ pub(super) fn docker_folder() -> Option<PathBuf> {
 impl Store {
     /// Opens this user's folder, making it if there is none.
     pub fn open() -> anyhow::Result<Self> {
+        Self::open_at(Self::root()?)
+    }
+
+    /// Opens this user's folder if there is one.
+    pub fn existing() -> anyhow::Result<Option<Self>> {
+        let root = Self::root()?;
+        if root.exists() {
+            Self::open_at(root).map(Some)
+        } else {
+            Ok(None)
+        }
+    }
+
+    fn root() -> anyhow::Result<PathBuf> {
         let configured = env::get(env::BUILDX_CONFIG).map(PathBuf::from);
-        let root = configured
+        configured
             .or_else(|| Some(docker_folder()?.join("buildx")))
-            .context("looking for buildx's folder: neither BUILDX_CONFIG, DOCKER_CONFIG nor HOME is set")?;
-        Self::open_at(root)
+            .context("looking for buildx's folder: neither BUILDX_CONFIG, DOCKER_CONFIG nor HOME is set")
     }
 
     fn open_at(root: PathBuf) -> anyhow::Result<Self> {
@@ -50,17 +66,7 @@ impl Store {
             .mode(0o700)
             .create(root.join("instances"))
             .with_context(|| format!("making buildx's folder {}", root.display()))?;
-        let path = root.join(".lock");
-        let locked = OpenOptions::new()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .open(&path)
-            .and_then(|file| {
-                rustix::fs::flock(&file, rustix::fs::FlockOperation::LockExclusive)?;
-                Ok(file)
-            });
-        let lock = locked.with_context(|| format!("taking buildx's lock {}", path.display()))?;
+        let lock = lock(&root.join(".lock"), LOCK_WITHIN)?;
         Ok(Self { root, _lock: lock })
     }
 
@@ -97,9 +103,11 @@ impl Store {
         self.forget(name)
     }
 
-    /// Whether this program made the builder.
-    pub fn is_ours(&self, name: &str) -> bool {
-        self.previous_of(name).is_some()
+    /// The kubeconfig of a builder that this program made; `None` for any other.
+    pub fn kubeconfig_of(&self, name: &str) -> Option<PathBuf> {
+        let text = std::fs::read(self.instance_path(name)).ok()?;
+        let instance: Instance = serde_json::from_slice(&text).ok()?;
+        instance.kubeconfig().map(PathBuf::from)
     }
 
     /// What buildx itself removes with a builder, and the folders that are empty then.
@@ -153,6 +161,36 @@ impl Store {
     /// The temporary file lies in the root: buildx takes whatever is in `instances` for a builder.
     fn write(&self, path: &Path, content: &[u8]) -> anyhow::Result<()> {
         files::write_private_through(&self.root, path, content)
+    }
+}
+
+/// buildx holds its lock for moments. One that is never let go shall fail a step rather than hang it.
+const LOCK_WITHIN: Duration = Duration::from_secs(10);
+
+fn lock(path: &Path, within: Duration) -> anyhow::Result<File> {
+    let trouble = || format!("taking buildx's lock {}", path.display());
+    let file = OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(path);
+    let file = file.with_context(trouble)?;
+    let deadline = Instant::now() + within;
+    loop {
+        match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => return Ok(file),
+            Err(Errno::WOULDBLOCK) if Instant::now() < deadline => {
+                std::thread::sleep(Duration::from_millis(50));
+            }
+            Err(Errno::WOULDBLOCK) => {
+                anyhow::bail!(
+                    "{}: another process has held it for {} s",
+                    trouble(),
+                    within.as_secs()
+                );
+            }
+            Err(error) => return Err(error).with_context(trouble),
+        }
     }
 }
 
@@ -217,7 +255,7 @@ mod tests {
     fn instance_file() {
         let folder = Folder::new();
         folder.add("agent-1");
-        insta::assert_snapshot!(folder.read("instances/agent-1").expect("file"), @r#"{"Name":"agent-1","Driver":"kubernetes","Nodes":[{"Name":"agent","Endpoint":"kubernetes:///agent-1?kubeconfig=%2Ftmp%2Fa+b%2Fkubeconfig","Platforms":null,"DriverOpts":{"namespace":"default"},"Flags":null,"Files":null}],"Dynamic":false,"RemoteBuildkit":{"Previous":null}}"#);
+        insta::assert_snapshot!(folder.read("instances/agent-1").expect("file"), @r#"{"Name":"agent-1","Driver":"kubernetes","Nodes":[{"Name":"agent","Endpoint":"kubernetes:///agent-1?kubeconfig=%2Ftmp%2Fa+b%2Fkubeconfig","Platforms":null,"DriverOpts":{"namespace":"default"},"Flags":null,"Files":null}],"Dynamic":false,"RemoteBuildkit":{"Kubeconfig":"/tmp/a b/kubeconfig","Previous":null}}"#);
     }
 
     #[test]
@@ -270,5 +308,19 @@ mod tests {
         folder.remove("a");
         folder.remove("a");
         assert_eq!(folder.selected(), None);
+    }
+
+    #[test]
+    fn a_lock_that_is_never_let_go_is_an_error() {
+        let folder = Folder::new();
+        let path = folder.0.join(".lock");
+        let held = lock(&path, Duration::ZERO).expect("free");
+        let error = lock(&path, Duration::from_millis(60)).expect_err("held");
+        assert!(
+            error.to_string().contains("another process has held it"),
+            "{error}"
+        );
+        drop(held);
+        lock(&path, Duration::ZERO).expect("free again");
     }
 }

@@ -1,5 +1,7 @@
 //! Deploying the agent, by server-side apply.
 
+use std::time::Duration;
+
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 use kube::Error;
@@ -62,29 +64,33 @@ impl Cluster {
             + std::fmt::Debug,
     {
         let api = self.api::<K>();
-        let mut attempts = 0;
+        let mut attempts: u32 = 0;
         loop {
             let patched = api.patch(name, params, &Patch::Apply(object)).await;
             let error = match patched {
                 Ok(_) => return Ok(()),
                 Err(error) => error,
             };
-            // Two jobs that create the same object at once: one of them is told that it exists.
-            let raced = matches!(&error, Error::Api(s) if s.code == 409 && s.reason == "AlreadyExists");
-            attempts += 1;
-            if raced && attempts < 5 {
-                continue;
-            }
-            if matches!(&error, Error::Api(s) if s.code == 409) {
+            let Error::Api(status) = &error else {
+                return Err(self.refused(&error, &request));
+            };
+            let causes = status.details.iter().flat_map(|d| &d.causes);
+            if causes.into_iter().any(|c| c.reason == "FieldManagerConflict") {
                 return Err(Problem::new(
                     "Object of somebody else",
                     format!(
-                        "Applied the agent {}/{} to the cluster and got: {error}.",
-                        self.namespace, name
+                        "Applied the agent {}/{name} to the cluster and got: {}.",
+                        self.namespace, status.message
                     ),
                     "An object of that name exists and is managed by another tool; choose another `name`.",
                 )
                 .into());
+            }
+            // Two jobs that create or change the same object at once: one of them is told to come again.
+            attempts += 1;
+            if status.code == 409 && attempts < 10 {
+                tokio::time::sleep(Duration::from_millis(50) * attempts).await;
+                continue;
             }
             return Err(self.refused(&error, &request));
         }

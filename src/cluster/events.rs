@@ -8,15 +8,27 @@ use kube::api::{Api, WatchEvent, WatchParams};
 use serde::de::DeserializeOwned;
 
 use super::Cluster;
-use super::refusal::Request;
+use super::refusal::{self, Request};
+use crate::problem::chain;
 
 /// A change seen by a watch.
 #[derive(Debug)]
 pub(super) enum Change {
+    /// A watch on pods begins: what there is comes next, and nothing else exists.
+    PodsAnew,
     Pod(Box<Pod>),
     PodGone(String),
     Claim(Box<PersistentVolumeClaim>),
     Event(Box<Event>),
+    /// The server did not answer a watch; it is asked again.
+    Trouble(String),
+}
+
+/// Pods are what is waited for; the others only explain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Watched {
+    Pods,
+    Other,
 }
 
 impl Cluster {
@@ -25,7 +37,7 @@ impl Cluster {
         let pods = self.follow::<Pod>(
             WatchParams::default().labels(&format!("app={name}")),
             Request::new("watch", "pods"),
-            true,
+            Watched::Pods,
             |event| match event {
                 WatchEvent::Added(pod) | WatchEvent::Modified(pod) => Some(Change::Pod(Box::new(pod))),
                 WatchEvent::Deleted(pod) => pod.metadata.name.map(Change::PodGone),
@@ -35,7 +47,7 @@ impl Cluster {
         let claims = self.follow::<PersistentVolumeClaim>(
             WatchParams::default().fields(&format!("metadata.name={name}")),
             Request::new("watch", "persistentvolumeclaims"),
-            false,
+            Watched::Other,
             |event| match event {
                 WatchEvent::Added(claim) | WatchEvent::Modified(claim) => {
                     Some(Change::Claim(Box::new(claim)))
@@ -46,7 +58,7 @@ impl Cluster {
         let events = self.follow::<Event>(
             WatchParams::default(),
             Request::new("watch", "events"),
-            false,
+            Watched::Other,
             |event| match event {
                 WatchEvent::Added(event) | WatchEvent::Modified(event) => {
                     Some(Change::Event(Box::new(event)))
@@ -57,13 +69,13 @@ impl Cluster {
         futures::stream::select_all([pods, claims, events]).boxed()
     }
 
-    /// A watch that is begun anew when the server ends it. Claims and events that may not be watched are left out: a
-    /// job that only uses an agent needs no permission for them. Pods are what is waited for.
+    /// A watch that is begun anew when the server ends it or does not answer. Claims and events that may not be
+    /// watched are left out: a job that only uses an agent needs no permission for them.
     fn follow<K>(
         &self,
         params: WatchParams,
         request: Request,
-        essential: bool,
+        watched: Watched,
         change: fn(WatchEvent<K>) -> Option<Change>,
     ) -> BoxStream<'static, anyhow::Result<Change>>
     where
@@ -84,12 +96,21 @@ impl Cluster {
                 }
                 // From version 0 the server first sends what there is.
                 let stream = match api.watch(&params, "0").await {
-                    Ok(stream) => stream
-                        .filter_map(move |event| async move { change(event.ok()?).map(Ok) })
-                        .boxed(),
-                    Err(kube::Error::Api(status)) if status.code == 403 && !essential => {
+                    Ok(stream) => {
+                        let changes = stream.filter_map(move |event| async move {
+                            let event = event.inspect_err(|error| tracing::debug!("watch: {error}"));
+                            change(event.ok()?).map(Ok)
+                        });
+                        let anew = (watched == Watched::Pods).then_some(Ok(Change::PodsAnew));
+                        futures::stream::iter(anew).chain(changes).boxed()
+                    }
+                    Err(kube::Error::Api(status)) if status.code == 403 && watched == Watched::Other => {
                         tracing::debug!("not watched: {}", status.message);
                         futures::stream::pending().boxed()
+                    }
+                    Err(error) if refusal::heals(&error) => {
+                        let change = Change::Trouble(chain(&error));
+                        futures::stream::once(async { Ok(change) }).boxed()
                     }
                     Err(error) => {
                         let error = cluster.refused(&error, &request);

@@ -10,6 +10,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use super::Cluster;
 use super::refusal::Request;
 use super::spdy::{Frame, Opener, take_frame};
+use crate::problem::chain;
 
 const PROTOCOL: &str = "v4.channel.k8s.io";
 
@@ -19,26 +20,18 @@ const MAX_OUTPUT: usize = 1 << 20;
 impl Cluster {
     /// The standard output of a command; an error when it fails.
     pub(super) async fn exec(&self, pod: &str, container: &str, command: &[&str]) -> anyhow::Result<Vec<u8>> {
-        let mut query = form_urlencoded::Serializer::new(String::new());
-        query.append_pair("container", container);
-        for word in command {
-            query.append_pair("command", word);
-        }
-        query.append_pair("stdout", "true");
-        query.append_pair("stderr", "true");
-        let path = format!(
-            "/api/v1/namespaces/{}/pods/{pod}/exec?{}",
-            self.namespace,
-            query.finish()
-        );
-        let request = http::Request::post(path)
+        let request = http::Request::post(self.exec_path(pod, container, command))
             .header(http::header::CONNECTION, "Upgrade")
             .header(http::header::UPGRADE, "SPDY/3.1")
             .header("X-Stream-Protocol-Version", PROTOCOL)
             .body(Body::empty())
             .context("building the exec request")?;
-        let refused = |e: kube::Error| self.refused(&e, &Request::new("create", "pods/exec"));
-        let response = self.client.send(request).await.map_err(refused)?;
+        // No answer is no `Problem` yet: the probe tries again.
+        let response = self
+            .client
+            .send(request)
+            .await
+            .map_err(|e| anyhow::anyhow!(chain(&e)))?;
         if response.status() != StatusCode::SWITCHING_PROTOCOLS {
             return Err(self.not_upgraded(response).await);
         }
@@ -46,6 +39,21 @@ impl Cluster {
             .await
             .context("upgrading the connection to SPDY/3.1")?;
         run(TokioIo::new(upgraded)).await
+    }
+
+    fn exec_path(&self, pod: &str, container: &str, command: &[&str]) -> String {
+        let mut query = form_urlencoded::Serializer::new(String::new());
+        query.append_pair("container", container);
+        for word in command {
+            query.append_pair("command", word);
+        }
+        query.append_pair("stdout", "true");
+        query.append_pair("stderr", "true");
+        let namespace = &self.namespace;
+        format!(
+            "/api/v1/namespaces/{namespace}/pods/{pod}/exec?{}",
+            query.finish()
+        )
     }
 
     async fn not_upgraded(&self, response: http::Response<Body>) -> anyhow::Error {

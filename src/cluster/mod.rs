@@ -44,7 +44,12 @@ impl Cluster {
             .context("reading the kubeconfig of this job")?;
         config.connect_timeout = Some(Duration::from_secs(10));
         let server = config.cluster_url.to_string();
-        let client = Client::try_from(config).context("making a Kubernetes client")?;
+        // This calls the plugin, and blocks until it has answered.
+        let client = Client::try_from(config);
+        let client = client.map_err(|error| match refusal::no_credential(&error) {
+            Some(problem) => problem.into(),
+            None => anyhow::Error::new(error).context("making a Kubernetes client"),
+        })?;
         Ok(Self {
             client,
             namespace: namespace.to_owned(),

@@ -6,6 +6,8 @@ use anyhow::Context;
 use serde::Deserialize;
 
 use super::Cluster;
+use super::refusal::Unauthorized;
+use crate::agent::state;
 use crate::problem::Problem;
 
 /// What a daemon says of itself.
@@ -40,38 +42,40 @@ struct Version {
 
 /// For what heals by itself; a certificate takes a minute at worst.
 const PATIENCE: Duration = Duration::from_secs(60);
+const COMMAND: [&str; 5] = ["buildctl", "debug", "workers", "--format", "{{json .}}"];
+
 const ATTEMPT_WITHIN: Duration = Duration::from_secs(15);
 
 impl Cluster {
-    /// Asks until there is an answer: the kubelet of a node that just joined answers `tls: internal error` until its
-    /// certificate is approved (docker/buildx#2668).
-    pub async fn probe(&self, pod: &str, container: &str, within: Duration) -> anyhow::Result<Buildkit> {
+    /// Asks until there is an answer, and returns the name of the pod that gave it. Tried again is what heals: the
+    /// kubelet of a node that just joined answers `tls: internal error` until its certificate is approved
+    /// (docker/buildx#2668), and a pod may go while we look, for another one to come.
+    pub async fn probe(&self, agent: &str, within: Duration) -> anyhow::Result<(String, Buildkit)> {
         let deadline = Instant::now() + within.min(PATIENCE);
-        let command = ["buildctl", "debug", "workers", "--format", "{{json .}}"];
         let mut attempt: u32 = 0;
         loop {
             attempt += 1;
-            let answer = tokio::time::timeout(ATTEMPT_WITHIN, self.exec(pod, container, &command)).await;
+            let answer = tokio::time::timeout(ATTEMPT_WITHIN, self.ask(agent)).await;
             let error = match answer {
-                Ok(Ok(output)) => return read(&output),
+                Ok(Ok(found)) => return Ok(found),
                 Ok(Err(error)) => error,
                 Err(_) => anyhow::anyhow!("no answer within {} s", ATTEMPT_WITHIN.as_secs()),
             };
-            if error.is::<Problem>() {
+            if error.is::<Problem>() || error.is::<Unauthorized>() {
                 return Err(error);
             }
             let pause = Duration::from_millis(250) * attempt;
             if Instant::now() + pause >= deadline {
+                let namespace = &self.namespace;
                 return Err(Problem::new(
                     "BuildKit does not answer",
                     format!(
-                        "Ran `{}` in the pod {}/{pod} by exec, {attempt} times, and got: {error:#}.",
-                        command.join(" "),
-                        self.namespace
+                        "Ran `{}` in the agent {namespace}/{agent} by exec, {attempt} times, and got: {error:#}.",
+                        COMMAND.join(" ")
                     ),
                     format!(
-                        "See kubectl -n {} logs {pod}, and whether the API server reaches that node's kubelet.",
-                        self.namespace
+                        "See kubectl -n {namespace} logs deployment/{agent}, and whether the API server reaches that \
+                         node's kubelet."
                     ),
                 )
                 .into());
@@ -79,6 +83,15 @@ impl Cluster {
             tracing::debug!("probe {attempt}: {error:#}");
             tokio::time::sleep(pause).await;
         }
+    }
+
+    async fn ask(&self, agent: &str) -> anyhow::Result<(String, Buildkit)> {
+        let pods = self.pods(agent).await?;
+        let pod = state::ready_pod(&pods).context("its pod is not ready any more")?;
+        let name = pod.metadata.name.clone().context("a pod without a name")?;
+        let container = state::container(pod).context("its pod has no container")?;
+        let output = self.exec(&name, container, &COMMAND).await?;
+        Ok((name, read(&output)?))
     }
 }
 

@@ -39,6 +39,34 @@ impl Request {
     }
 }
 
+/// Whether the same request may succeed a moment later: no answer, or the server is busy.
+pub(super) fn heals(error: &Error) -> bool {
+    match error {
+        Error::Api(status) => status.code == 429 || status.code >= 500,
+        Error::HyperError(_) | Error::Service(_) | Error::ReadEvents(_) => true,
+        _ => false,
+    }
+}
+
+/// A plugin of the user's kubeconfig that gave no credential. Its standard output may hold one and is not shown.
+pub(super) fn no_credential(error: &Error) -> Option<Problem> {
+    let Error::Auth(auth) = error else {
+        return None;
+    };
+    let why = match auth {
+        AuthError::AuthExecRun { cmd, out } => {
+            let said = String::from_utf8_lossy(&out.stderr);
+            format!("{cmd} ended with {} and said: {}", out.status, said.trim())
+        }
+        other => chain(other),
+    };
+    Some(Problem::new(
+        "No credential for the cluster",
+        format!("Asked for a credential as the kubeconfig says and got none: {why}."),
+        "Run the command that the kubeconfig names under users, exec; it and what it needs have to be on this runner.",
+    ))
+}
+
 impl Cluster {
     pub(super) fn refused(&self, error: &Error, request: &Request) -> anyhow::Error {
         let Request {
@@ -51,12 +79,11 @@ impl Cluster {
             "Asked the API server {} to {verb} {resource} in the namespace {}",
             self.server, self.namespace
         );
+        if let Some(problem) = no_credential(error) {
+            return problem.into();
+        }
         let status = match error {
             Error::Api(status) => status,
-            Error::Auth(AuthError::AuthExecRun { cmd, out }) => {
-                let text = String::from_utf8_lossy(&out.stderr);
-                return anyhow::anyhow!("the credential plugin {cmd} failed: {}", text.trim());
-            }
             other => {
                 return Problem::new(
                     "Cluster not reached",
@@ -71,7 +98,8 @@ impl Cluster {
         let kind = status.details.as_ref().map(|d| d.kind.as_str());
         match (status.code, kind) {
             (401, _) => Unauthorized { what }.into(),
-            (403, _) => Problem::new(
+            // A quota and a namespace that is being deleted also answer 403.
+            (403, _) if status.message.contains(" cannot ") => Problem::new(
                 "No permission in the cluster",
                 what,
                 format!(
@@ -90,10 +118,11 @@ impl Cluster {
                 ),
             )
             .into(),
-            (422, _) => Problem::new(
+            (403 | 422, _) => Problem::new(
                 "Refused by the cluster",
                 what,
-                "The server's own message above names the field; correct the input it came from.",
+                "The server's own message above says what it does not take; correct the input it came from, or the \
+                 namespace's quota.",
             )
             .into(),
             _ => anyhow::anyhow!(what),

@@ -95,6 +95,10 @@ impl Cluster {
                 step.name()
             ),
             match step {
+                _ if sight.heard.contains_key("ReplicaSet") => {
+                    "No pod could be made: see the namespace's quota, and its label pod-security.kubernetes.io/enforce, \
+                     which has to be privileged."
+                }
                 Step::VolumeBound => {
                     "Check that the StorageClass exists and its CSI driver runs (on EKS the add-on \
                      aws-ebs-csi-driver), and that a node has room for the pod."
@@ -110,6 +114,11 @@ impl Cluster {
 impl Sight {
     fn take(&mut self, change: Change, agent: &str) {
         match change {
+            Change::PodsAnew => self.pods.clear(),
+            Change::Trouble(error) => {
+                self.heard
+                    .insert("API server".into(), format!("API server: {error}"));
+            }
             Change::Pod(pod) => {
                 if let Some(name) = pod.metadata.name.clone() {
                     self.pods.insert(name, *pod);
@@ -140,6 +149,10 @@ impl Sight {
         let reason = event.reason.as_deref().unwrap_or_default();
         if about_pod && reason == "Pulled" {
             self.image_pulled = true;
+        }
+        // What goes well is of interest for the pod alone.
+        if !about_pod && event.type_.as_deref() != Some("Warning") {
+            return;
         }
         let message = event.message.as_deref().unwrap_or_default();
         let kind = object.kind.clone().unwrap_or_default();

@@ -1,7 +1,6 @@
 //! `disconnect`: the machine as it was. Touches nothing in the cluster, and never fails a job.
 
 use super::selection::Selection;
-use crate::buildx::Store;
 use crate::cli::DisconnectArgs;
 use crate::github;
 use crate::problem::Problem;
@@ -9,11 +8,11 @@ use crate::report::say;
 
 pub fn run(args: &DisconnectArgs) -> anyhow::Result<()> {
     let selection = match &args.builder {
-        Some(name) => Some(of_builder(name)?),
+        Some(name) => Some(Selection::of_builder(name)?.ok_or_else(|| unknown(name))?),
         None => Selection::of_job(),
     };
     let Some(selection) = selection else {
-        say("Nothing to disconnect: no connect ran in this job, and no --builder is given");
+        say("Nothing to disconnect: this job is connected to no agent");
         return Ok(());
     };
     match selection.remove() {
@@ -34,14 +33,10 @@ pub fn run(args: &DisconnectArgs) -> anyhow::Result<()> {
 }
 
 /// A name that a user typed: only a builder of ours is removed.
-fn of_builder(name: &str) -> anyhow::Result<Selection> {
-    if Store::open()?.is_ours(name) {
-        return Ok(Selection::of_builder(name));
-    }
-    Err(Problem::new(
+fn unknown(name: &str) -> Problem {
+    Problem::new(
         "No such builder",
         format!("Looked for a builder {name} made by remote-buildkit and found none."),
         "docker buildx ls lists the builders; docker buildx rm removes those of others.",
     )
-    .into())
 }

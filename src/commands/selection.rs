@@ -38,12 +38,14 @@ impl Selection {
         })
     }
 
-    /// The one of a builder's name, made by a connect outside Actions.
-    pub(super) fn of_builder(name: &str) -> Self {
-        Self {
-            folder: temporary_folder().join(folder_name(name)),
+    /// The one of a builder's name, if this program made it.
+    pub(super) fn of_builder(name: &str) -> anyhow::Result<Option<Self>> {
+        let kubeconfig = Store::existing()?.and_then(|store| store.kubeconfig_of(name));
+        let folder = kubeconfig.and_then(|path| path.parent().map(Path::to_owned));
+        Ok(folder.map(|folder| Self {
+            folder,
             builder: name.to_owned(),
-        }
+        }))
     }
 
     pub(super) fn kubeconfig(&self) -> PathBuf {
@@ -60,9 +62,17 @@ impl Selection {
         github::export(env::BUILDX_BUILDER, &self.builder)
     }
 
+    /// Removes all of it after a failure, and tells the post step that there is nothing left to do.
+    pub(super) fn discard(&self) -> anyhow::Result<()> {
+        self.remove()?;
+        github::save_state(STATE_FOLDER, "")?;
+        github::save_state(STATE_BUILDER, "")
+    }
+
     /// Removes all of it. Both halves are tried, whatever becomes of the first.
     pub(super) fn remove(&self) -> anyhow::Result<()> {
-        let builder = Store::open().and_then(|store| store.remove(&self.builder));
+        let store = Store::existing();
+        let builder = store.and_then(|store| store.map_or(Ok(()), |store| store.remove(&self.builder)));
         let folder = remove_folder(&self.folder);
         builder.and(folder)
     }

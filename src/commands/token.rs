@@ -10,12 +10,13 @@ use serde_json::json;
 
 use super::sign_in;
 use crate::aws::{self, Session};
+use crate::env;
 use crate::report::say;
 
 pub fn run(path: &Path) -> anyhow::Result<()> {
     let mut session = Session::read(path)?;
     let now = Timestamp::now();
-    if session.needs_renewal(now) {
+    if session.needs_renewal(now) || other_keys_in_environment(&session) {
         session = renewed(session, path, now)?;
     }
     let token = aws::token(&session.keys, &session.cluster, &session.place, now)?;
@@ -31,12 +32,27 @@ pub fn run(path: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// A step such as configure-aws-credentials exports temporary keys without their end, so ours look eternal; when it runs
+/// again, the environment has the newer ones.
+fn other_keys_in_environment(session: &Session) -> bool {
+    let kept = session.keys.session_token.as_ref();
+    let exported = env::get(env::AWS_SESSION_TOKEN);
+    let endless = session.role.is_none() && session.keys.expires.is_none();
+    endless && exported.is_some_and(|new| kept.is_some_and(|kept| kept.expose() != new))
+}
+
 /// A new session, or the old one when it cannot be had and the old one still works.
 fn renewed(session: Session, path: &Path, now: Timestamp) -> anyhow::Result<Session> {
-    let runtime = super::runtime()?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("starting the asynchronous runtime")?;
     match runtime.block_on(sign_in::renew(&session)) {
         Ok(new) => {
-            new.write(path)?;
+            // The keys are good whether or not they can be kept.
+            if let Err(error) = new.write(path) {
+                eprintln!("remote-buildkit: the session was renewed and not kept: {error:#}");
+            }
             Ok(new)
         }
         Err(error) if session.keys.live_for(now, SignedDuration::from_mins(1)) => {

@@ -48,24 +48,12 @@ spec:
   accessModes: [ReadWriteOnce]
 "#;
 
-/// What an owner would notice: everything but the status and the server's own bookkeeping of it.
+/// The objects, whole: nobody has written to them in between, not even a status.
 fn objects(namespace: &str) -> Result<Vec<serde_json::Value>> {
     let list = kubectl_json(&["-n", namespace, "get", "deployment,configmap,pvc"])?;
     let items = list["items"].as_array().cloned().unwrap_or_default();
-    let mut kept = Vec::new();
-    for mut item in items {
-        if item["metadata"]["name"] == "remote-buildkit-agent" {
-            kept.push(serde_json::json!({
-                "kind": item["kind"].take(),
-                "generation": item["metadata"]["generation"].take(),
-                "uid": item["metadata"]["uid"].take(),
-                "labels": item["metadata"]["labels"].take(),
-                "spec": item["spec"].take(),
-                "data": item["data"].take(),
-            }));
-        }
-    }
-    Ok(kept)
+    let is_agents = |item: &serde_json::Value| item["metadata"]["name"] == "remote-buildkit-agent";
+    Ok(items.into_iter().filter(is_agents).collect())
 }
 
 #[test]

@@ -4,11 +4,22 @@ use anyhow::{Result, ensure};
 
 use crate::support::{LAB, Namespace, Outcome, Runner, role};
 
-/// `connect` has to fail with this title and these words, and leave nothing behind.
-fn refused(mut runner: Runner, inputs: &[(&str, &str)], title: &str, words: &[&str]) -> Result<()> {
+/// `connect` on the lab's cluster has to fail with this title and these words, and leave nothing behind.
+fn refused(runner: Runner, inputs: &[(&str, &str)], title: &str, words: &[&str]) -> Result<()> {
+    let role = role("ci");
+    let usual = [
+        ("cluster", LAB.cluster.as_str()),
+        ("region", LAB.region.as_str()),
+        ("role-to-assume", role.as_str()),
+    ];
+    refused_with(runner, &[&usual, inputs].concat(), title, words)
+}
+
+/// The same with these inputs alone.
+fn refused_with(mut runner: Runner, inputs: &[(&str, &str)], title: &str, words: &[&str]) -> Result<()> {
     let before = runner.tree()?;
     let env = runner.env.clone();
-    let outcome = runner.connect(inputs)?;
+    let outcome = runner.connect_with(inputs)?;
     check(&mut runner, &outcome, title, words)?;
     ensure!(
         runner.env == env,
@@ -121,14 +132,9 @@ fn no_id_token_permission() -> Result<()> {
 
 #[test]
 fn no_credentials_at_all() -> Result<()> {
-    let mut runner = Runner::new()?;
-    let outcome = runner.connect_with(&[("cluster", &LAB.cluster), ("region", &LAB.region)])?;
-    check(
-        &mut runner,
-        &outcome,
-        "No AWS credentials",
-        &["role-to-assume", "id-token: write"],
-    )
+    let inputs = [("cluster", LAB.cluster.as_str()), ("region", LAB.region.as_str())];
+    let words = ["role-to-assume", "id-token: write"];
+    refused_with(Runner::new()?, &inputs, "No AWS credentials", &words)
 }
 
 #[test]
@@ -265,13 +271,103 @@ fn storage_class_that_does_not_exist() -> Result<()> {
 
 #[test]
 fn kubeconfig_that_does_not_exist() -> Result<()> {
-    let mut runner = Runner::new()?;
-    let outcome = runner.connect_with(&[("kubeconfig", "nowhere/config")])?;
-    check(
-        &mut runner,
-        &outcome,
+    let words = ["nowhere/config", "the input `kubeconfig`"];
+    refused_with(
+        Runner::new()?,
+        &[("kubeconfig", "nowhere/config")],
         "Kubeconfig not usable",
-        &["nowhere/config", "the input `kubeconfig`"],
+        &words,
+    )
+}
+
+/// A kubeconfig whose plugin is this shell command.
+fn kubeconfig_with_plugin(command: &str) -> Result<tempfile::NamedTempFile> {
+    let file = tempfile::NamedTempFile::new()?;
+    let config = serde_json::json!({
+        "apiVersion": "v1", "kind": "Config", "current-context": "c",
+        "clusters": [{"name": "c", "cluster": {"server": LAB.api_server, "insecure-skip-tls-verify": true}}],
+        "users": [{"name": "u", "user": {"exec": {
+            "apiVersion": "client.authentication.k8s.io/v1", "interactiveMode": "Never",
+            "command": "/bin/sh", "args": ["-c", command]}}}],
+        "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u"}}],
+    });
+    std::fs::write(file.path(), config.to_string())?;
+    Ok(file)
+}
+
+#[test]
+fn plugin_of_a_kubeconfig_that_fails() -> Result<()> {
+    let file = kubeconfig_with_plugin("echo printed-credential; echo not signed in >&2; exit 3")?;
+    let path = file.path().to_string_lossy();
+    let mut runner = Runner::new()?;
+    let outcome = runner.connect_with(&[("kubeconfig", &path)])?;
+    ensure!(!outcome.log.contains("printed-credential\n"), "{}", outcome.log);
+    let words = ["exit status: 3", "not signed in", "on this runner"];
+    check(&mut runner, &outcome, "No credential for the cluster", &words)
+}
+
+/// The client waits for its plugin without an end; the timeout holds all the same.
+#[test]
+fn plugin_of_a_kubeconfig_that_hangs() -> Result<()> {
+    let file = kubeconfig_with_plugin("exec sleep 20")?;
+    let path = file.path().to_string_lossy();
+    let inputs = [("kubeconfig", path.as_ref()), ("timeout", "2s")];
+    let start = std::time::Instant::now();
+    refused_with(
+        Runner::new()?,
+        &inputs,
+        "Timed out",
+        &["timeout of 2 s", "`timeout`"],
+    )?;
+    ensure!(start.elapsed().as_secs() < 15, "waited for the plugin");
+    Ok(())
+}
+
+/// An agent of an earlier connect that never became ready, and better inputs.
+#[test]
+fn inputs_that_do_not_reach_an_agent_that_is_there() -> Result<()> {
+    let _namespace = Namespace::new("stale")?;
+    let image = format!("{}/no/such/image:1", LAB.registry);
+    let bad = [("namespace", "stale"), ("image", image.as_str())];
+    refused(Runner::new()?, &bad, "Image not pulled", &[&image])?;
+    let words = [
+        "not applied to it",
+        "kubectl -n stale delete deployment remote-buildkit-agent",
+    ];
+    refused(
+        Runner::new()?,
+        &[("namespace", "stale")],
+        "Image not pulled",
+        &words,
+    )
+}
+
+/// A refusal of the server's that no Role would mend.
+#[test]
+fn quota_of_the_namespace() -> Result<()> {
+    let namespace = Namespace::new("quota")?;
+    namespace.kubectl(&["create", "quota", "none", "--hard=persistentvolumeclaims=0"])?;
+    let inputs = [("namespace", "quota")];
+    refused(
+        Runner::new()?,
+        &inputs,
+        "Refused by the cluster",
+        &["exceeded quota", "quota"],
+    )?;
+    ensure!(namespace.names("deployment")?.is_empty(), "half an agent");
+    Ok(())
+}
+
+#[test]
+fn pods_that_may_not_be_made() -> Result<()> {
+    let namespace = Namespace::new("podless")?;
+    namespace.kubectl(&["create", "quota", "none", "--hard=pods=0"])?;
+    let inputs = [("namespace", "podless"), ("timeout", "5s")];
+    refused(
+        Runner::new()?,
+        &inputs,
+        "Agent not ready in time",
+        &["exceeded quota", "No pod could be made"],
     )
 }
 

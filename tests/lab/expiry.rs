@@ -55,8 +55,16 @@ fn builds_go_on_when_tokens_sessions_and_the_jwt_have_expired() -> Result<()> {
     // The keys are at their end: the plugin assumes the role anew, with a JWT minted now. The one of connect is
     // long gone: nothing keeps it.
     let expired = expire(&session_file, SignedDuration::from_mins(-1))?;
-    runner.build("RUN echo two")?;
+    let log = runner.build("RUN echo two")?;
     let renewed = Session::read(&session_file)?;
+    // The log may go into a file: what the plugin got is not in it, not even to be masked.
+    for secret in renewed.keys.secrets() {
+        ensure!(!log.contains(secret.expose()), "a secret in {log}");
+    }
+    ensure!(
+        !log.contains("eyJhbGciOi") && !log.contains("k8s-aws-v1."),
+        "a token in {log}"
+    );
     ensure!(
         renewed.keys.access_key_id != expired.keys.access_key_id,
         "not renewed"

@@ -9,24 +9,43 @@ use crate::support::{Namespace, Runner};
 #[test]
 fn two_jobs_in_one_home_do_not_disturb_each_other() -> Result<()> {
     let _namespace = Namespace::new("home")?;
-    let home = tempfile::tempdir()?;
-    let mut first = Runner::sharing(home.path())?;
-    let mut second = Runner::sharing(home.path())?;
-    first.connect(&[("namespace", "home")])?.ok()?;
-    second.connect(&[("namespace", "home")])?.ok()?;
+    for second_ends_first in [false, true] {
+        let home = tempfile::tempdir()?;
+        let mut first = Runner::sharing(home.path())?;
+        let mut second = Runner::sharing(home.path())?;
+        first.connect(&[("namespace", "home")])?.ok()?;
+        second.connect(&[("namespace", "home")])?.ok()?;
+        let (mut ends, goes_on) = if second_ends_first {
+            (second, first)
+        } else {
+            (first, second)
+        };
 
-    let building = thread::spawn(move || -> Result<(Runner, String)> {
-        let log = second.build("RUN sleep 4; echo survived")?;
-        Ok((second, log))
-    });
-    thread::sleep(std::time::Duration::from_secs(2));
-    first.disconnect()?.ok()?;
-    let (mut second, log) = building.join().expect("no panic")?;
-    ensure!(log.contains("survived"), "{log}");
-    second.build("RUN echo again")?;
-    second.disconnect()?.ok()?;
-    let left: Vec<_> = std::fs::read_dir(home.path().join(".docker/buildx/instances"))?.collect();
-    ensure!(left.is_empty(), "{left:?}");
+        let building = thread::spawn(move || -> Result<(Runner, String)> {
+            let log = goes_on.build(&format!("RUN sleep 4; echo survived {second_ends_first}"))?;
+            Ok((goes_on, log))
+        });
+        thread::sleep(std::time::Duration::from_secs(2));
+        ends.disconnect()?.ok()?;
+        let (mut goes_on, log) = building.join().expect("no panic")?;
+        ensure!(log.contains("survived"), "{log}");
+        goes_on.build("RUN echo again")?;
+        goes_on.disconnect()?.ok()?;
+        let left: Vec<_> = std::fs::read_dir(home.path().join(".docker/buildx/instances"))?.collect();
+        ensure!(left.is_empty(), "{left:?}");
+    }
+    Ok(())
+}
+
+/// Nothing was there before: a new home is as new after the job.
+#[test]
+fn post_leaves_a_new_home_as_it_was() -> Result<()> {
+    let _namespace = Namespace::new("new-home")?;
+    let mut runner = Runner::new()?;
+    let before = runner.tree()?;
+    runner.connect(&[("namespace", "new-home")])?.ok()?;
+    runner.disconnect()?.ok()?;
+    assert_eq!(runner.tree()?, before);
     Ok(())
 }
 

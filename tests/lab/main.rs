@@ -11,6 +11,7 @@ mod race;
 mod rbac;
 mod restart;
 mod roads;
+mod signals;
 mod support;
 mod tokens;
 mod toolkit;
