@@ -3,34 +3,44 @@
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
-/// Prints each step with the seconds it took. Not to be confused with the debug log.
+/// Prints each step with the seconds it took. Clones are one report: one may be asked while another works. Not to be
+/// confused with the debug log.
 #[derive(Debug, Clone)]
-pub struct Report {
+pub struct Report(Arc<Mutex<Progress>>);
+
+#[derive(Debug)]
+struct Progress {
     since: Instant,
-    /// Shared by clones: one may be asked while another works.
-    last: Arc<Mutex<String>>,
+    last: String,
 }
 
 impl Report {
     pub fn start() -> Self {
-        Self {
+        Self(Arc::new(Mutex::new(Progress {
             since: Instant::now(),
-            last: Arc::new(Mutex::new("nothing was done yet".into())),
-        }
+            last: "nothing was done yet".into(),
+        })))
     }
 
     /// How far it has come.
     pub fn last(&self) -> String {
-        self.last.lock().map(|last| last.clone()).unwrap_or_default()
+        self.0
+            .lock()
+            .map(|progress| progress.last.clone())
+            .unwrap_or_default()
     }
 
     /// A step is done.
-    pub fn done(&mut self, what: &str) {
-        if let Ok(mut last) = self.last.lock() {
-            what.clone_into(&mut last);
+    pub fn done(&self, what: &str) {
+        // A lock is lost only by a panic elsewhere, and that is what will be reported.
+        if let Ok(mut progress) = self.0.lock() {
+            say(&format!(
+                "{what} ({:.2} s)",
+                progress.since.elapsed().as_secs_f64()
+            ));
+            what.clone_into(&mut progress.last);
+            progress.since = Instant::now();
         }
-        say(&format!("{what} ({:.2} s)", self.since.elapsed().as_secs_f64()));
-        self.since = Instant::now();
     }
 
     /// A line below the step under way.

@@ -104,10 +104,14 @@ pub(crate) fn add_node(node: usize, nodes: usize) -> Result<()> {
 
 /// Removes all of it, and returns what could not be.
 pub(crate) fn down(dir: &Path) -> Vec<String> {
-    let mut lines: Vec<String> = namespaces()
-        .iter()
-        .map(|name| format!("ip netns del {name}"))
-        .collect();
+    let mut lines = Vec::new();
+    for name in namespaces() {
+        // A connection that is cut off keeps its namespace for minutes after its name is gone, and the link with it.
+        if run(&format!("ip link show {name}")).is_ok() {
+            lines.push(format!("ip link del {name}"));
+        }
+        lines.push(format!("ip netns del {name}"));
+    }
     if owner().is_some() {
         lines.push(format!("ip link del {BRIDGE}"));
     }

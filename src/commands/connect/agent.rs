@@ -14,7 +14,7 @@ pub(super) async fn ready(
     cluster: &Cluster,
     plan: &Plan,
     deadline: Instant,
-    report: &mut Report,
+    report: &Report,
 ) -> anyhow::Result<()> {
     let Spec { name, namespace, .. } = &plan.agent;
     let deployment = cluster.deployment(name).await?;

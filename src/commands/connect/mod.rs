@@ -42,7 +42,7 @@ pub fn run(args: &ConnectArgs) -> anyhow::Result<()> {
 async fn guarded(plan: Arc<Plan>) -> anyhow::Result<()> {
     let mut signals = Signals::listen()?;
     let selection = Arc::new(Selection::create(&plan.agent.name)?);
-    let mut report = Report::start();
+    let report = Report::start();
     let deadline = Instant::now() + plan.timeout;
     let work = tokio::spawn(reach(plan.clone(), selection.clone(), deadline, report.clone()));
     let reached = tokio::select! {
@@ -50,7 +50,7 @@ async fn guarded(plan: Arc<Plan>) -> anyhow::Result<()> {
         () = tokio::time::sleep_until((deadline + GRACE).into()) => Err(too_late(&plan, &report).into()),
         name = signals.next() => Err(anyhow::anyhow!("stopped by {name}")),
     };
-    let connected = reached.and_then(|reached| select(&plan, &selection, &reached, &mut report));
+    let connected = reached.and_then(|reached| select(&plan, &selection, &reached, &report));
     if connected.is_err() {
         // What the failure was matters more than what becomes of this.
         if let Err(error) = selection.discard() {
@@ -85,12 +85,12 @@ async fn reach(
     plan: Arc<Plan>,
     selection: Arc<Selection>,
     deadline: Instant,
-    mut report: Report,
+    report: Report,
 ) -> anyhow::Result<Reached> {
-    let (kubeconfig, session) = road(&plan.road, &selection, &mut report).await?;
+    let (kubeconfig, session) = road(&plan.road, &selection, &report).await?;
     kubeconfig::write(&kubeconfig, &selection.kubeconfig())?;
     let cluster = Cluster::open(kubeconfig, &plan.agent.namespace).await?;
-    let ready = agent::ready(&cluster, &plan, deadline, &mut report).await;
+    let ready = agent::ready(&cluster, &plan, deadline, &report).await;
     let within = deadline.saturating_duration_since(Instant::now());
     let found = match ready {
         Ok(()) => cluster.probe(&plan.agent.name, within).await,
@@ -109,7 +109,7 @@ async fn reach(
 }
 
 /// Tells the job of the builder, and buildx, last: where this fails, nothing is selected.
-fn select(plan: &Plan, selection: &Selection, reached: &Reached, report: &mut Report) -> anyhow::Result<()> {
+fn select(plan: &Plan, selection: &Selection, reached: &Reached, report: &Report) -> anyhow::Result<()> {
     let builder = Builder {
         name: selection.builder.clone(),
         namespace: plan.agent.namespace.clone(),
@@ -133,7 +133,7 @@ fn select(plan: &Plan, selection: &Selection, reached: &Reached, report: &mut Re
 async fn road(
     road: &Road,
     selection: &Selection,
-    report: &mut Report,
+    report: &Report,
 ) -> anyhow::Result<(Kubeconfig, Option<Session>)> {
     match road {
         Road::Eks {
