@@ -118,7 +118,7 @@ fn refused(role: &AssumeRole, region: &str, subject: &str, answer: &Answer) -> P
     )
 }
 
-/// The ARN of the caller, for messages; `None` when even that cannot be had.
+/// The ARN of the caller as an access entry wants it, for messages; `None` when even that cannot be had.
 pub async fn caller(keys: &Keys, place: &Place) -> Option<String> {
     let config = loader(Some(&place.region))
         .credentials_provider(keys.credentials())
@@ -128,5 +128,47 @@ pub async fn caller(keys: &Keys, place: &Place) -> Option<String> {
         .get_caller_identity()
         .send()
         .await;
-    answer.ok()?.arn().map(str::to_owned)
+    answer.ok()?.arn().map(principal)
+}
+
+/// STS names the session of a role, an access entry the role. A path of the role's is not in the session's ARN.
+fn principal(caller: &str) -> String {
+    let parts: Vec<&str> = caller.split(':').collect();
+    match parts[..] {
+        [arn, partition, "sts", _, account, resource] => {
+            let role = resource
+                .strip_prefix("assumed-role/")
+                .and_then(|r| r.split('/').next());
+            role.map_or_else(
+                || caller.to_owned(),
+                |role| format!("{arn}:{partition}:iam::{account}:role/{role}"),
+            )
+        }
+        _ => caller.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn principals_of_callers() {
+        for (caller, expected) in [
+            (
+                "arn:aws:sts::123456789012:assumed-role/ci/run",
+                "arn:aws:iam::123456789012:role/ci",
+            ),
+            (
+                "arn:aws-cn:sts::123456789012:assumed-role/ci/i-0",
+                "arn:aws-cn:iam::123456789012:role/ci",
+            ),
+            (
+                "arn:aws:iam::123456789012:user/octocat",
+                "arn:aws:iam::123456789012:user/octocat",
+            ),
+        ] {
+            assert_eq!(principal(caller), expected);
+        }
+    }
 }

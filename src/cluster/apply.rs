@@ -26,6 +26,10 @@ impl Cluster {
         let params = PatchParams::apply(agent::FIELD_MANAGER);
         self.apply_all(spec, claim.as_ref(), &params.clone().dry_run())
             .await?;
+        // Another job may have been faster, with other inputs: its agent is left alone.
+        if self.deployment(&spec.name).await?.is_some() {
+            return Ok(());
+        }
         self.apply_all(spec, claim.as_ref(), &params).await
     }
 
