@@ -110,7 +110,7 @@ impl Store {
         instance.kubeconfig().map(PathBuf::from)
     }
 
-    /// What buildx itself removes with a builder, and the folders that are empty then.
+    /// What buildx itself removes with a builder.
     fn forget(&self, name: &str) -> anyhow::Result<()> {
         remove_file(&self.root.join("activity").join(name))?;
         let refs = self.root.join("refs").join(name);
