@@ -160,7 +160,7 @@ fn start(dir: &Path, installed: &Installed, nodes: usize) -> Result<State> {
             command::output(&mut ready.borrow_mut()).is_ok_and(|status| status == "True")
         })?;
     }
-    wait_for_service_account(&daemons, &plane)?;
+    wait_for_controllers(&daemons, &plane)?;
     Ok(State {
         dir: dir.to_owned(),
         bin,
@@ -190,11 +190,30 @@ fn start(dir: &Path, installed: &Installed, nodes: usize) -> Result<State> {
     })
 }
 
-/// No pod can be made in a namespace before it.
-fn wait_for_service_account(daemons: &Daemons, plane: &ControlPlane<'_>) -> Result<()> {
-    daemons.wait_for("controller-manager", "the default service account", || {
-        command::output(plane.kubectl().args(["get", "serviceaccount", "default"])).is_ok()
-    })
+/// What the controllers make, and a job needs: the service account of its namespace's pods, and the rules of the
+/// ClusterRole `admin`, which are gathered from other roles.
+fn wait_for_controllers(daemons: &Daemons, plane: &ControlPlane<'_>) -> Result<()> {
+    let may = [
+        "auth",
+        "can-i",
+        "get",
+        "deployments.apps",
+        "--as=job",
+        "--as-group=ci",
+        "--quiet",
+    ];
+    for (what, question) in [
+        (
+            "the default service account",
+            &["get", "serviceaccount", "default"][..],
+        ),
+        ("the rules of the ClusterRole admin", &may),
+    ] {
+        daemons.wait_for("controller-manager", what, || {
+            command::output(plane.kubectl().args(question)).is_ok()
+        })?;
+    }
+    Ok(())
 }
 
 fn random_token() -> Result<String> {

@@ -30,7 +30,6 @@ fn build(state: &State, title: &str) -> Result<BTreeMap<String, String>> {
         .replace("CLUSTER", &state.cluster)
         .replace("REGION", &state.region)
         .replace("ROLE", &format!("arn:aws:iam::{}:role/ci", state.account))
-        .replace("REGISTRY=REGISTRY", &format!("REGISTRY={}", state.registry))
         .replace("REGISTRY/", &format!("{}/", state.registry));
     let files = [
         (WORKFLOW, workflow),

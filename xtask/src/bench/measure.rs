@@ -27,7 +27,7 @@ pub(crate) fn measure(command: &mut Command) -> Result<Sample> {
         .stdout(log.try_clone()?)
         .stderr(log.try_clone()?)
         .spawn()
-        .with_context(|| format!("could not start {command:?}"))?;
+        .with_context(|| format!("could not start {}", name(command)))?;
     let mut peak_mib = None;
     let status = loop {
         if let Some(status) = child.try_wait()? {
@@ -37,12 +37,21 @@ pub(crate) fn measure(command: &mut Command) -> Result<Sample> {
         std::thread::sleep(Duration::from_micros(200));
     };
     let wall = start.elapsed().as_secs_f64();
-    ensure!(status.success(), "{command:?} failed: {}", said(log)?);
+    ensure!(status.success(), "{} failed: {}", name(command), said(log)?);
     Ok(Sample {
         wall,
         cpu: children()? - before,
         peak_mib,
     })
+}
+
+/// Without the environment, which holds keys.
+fn name(command: &Command) -> String {
+    format!(
+        "{:?} {:?}",
+        command.get_program(),
+        command.get_args().collect::<Vec<_>>()
+    )
 }
 
 fn said(mut log: std::fs::File) -> Result<String> {

@@ -196,9 +196,17 @@ impl<'a> Article<'a> {
     }
 
     pub(crate) fn step(&self) -> Result<Sample> {
-        let aws = self.runner.command(&self.runner.state.aws_cli, "article");
+        let state = self.runner.state;
+        let aws = self.runner.command(&state.aws_cli, "article");
         let mut aws = self.with_keys(aws);
-        let updated = measure(aws.args(["eks", "update-kubeconfig", "--name", &self.runner.state.cluster]))?;
+        let updated = measure(aws.args([
+            "eks",
+            "update-kubeconfig",
+            "--region",
+            &state.region,
+            "--name",
+            &state.cluster,
+        ]))?;
         let selected = Selected {
             runner: self.runner,
             home: "article",
@@ -216,7 +224,12 @@ impl<'a> Article<'a> {
         let buildx = self
             .runner
             .command(self.runner.state.bin.join("docker-buildx"), "article");
-        measure(self.with_keys(buildx).args(["build", "context"]))
+        // `aws eks get-token` asks nobody, but would write the emulator's address into the token.
+        measure(
+            self.with_keys(buildx)
+                .env_remove("AWS_ENDPOINT_URL")
+                .args(["build", "context"]),
+        )
     }
 }
 
