@@ -6,9 +6,9 @@ use std::process::Command;
 
 use anyhow::Result;
 
-use crate::network::GATEWAY;
+use crate::network::{API_SERVER_PORT, GATEWAY};
 use crate::process::Daemons;
-use crate::{asset, command, control_plane};
+use crate::{asset, command};
 
 pub(crate) const REGION: &str = "eu-west-1";
 pub(crate) const ACCOUNT: &str = "123456789012";
@@ -62,7 +62,7 @@ impl Emulator {
             .env("PYTHONDONTWRITEBYTECODE", "1")
             .env("GATEWAY_PORT", PORT.to_string())
             .env("MINISTACK_HOST", GATEWAY)
-            .env("EKS_BASE_PORT", control_plane::PORT.to_string())
+            .env("EKS_BASE_PORT", API_SERVER_PORT.to_string())
             .env("MINISTACK_ACCOUNT_ID", ACCOUNT)
             .env("MINISTACK_REGION", REGION)
             .envs([

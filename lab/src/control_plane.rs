@@ -8,11 +8,10 @@ use anyhow::Result;
 use serde_json::json;
 
 use crate::command;
-use crate::network::{GATEWAY, SERVICE, SERVICES, node_ip};
+use crate::network::{API_SERVER_PORT, GATEWAY, SERVICE, SERVICES, node_ip};
 use crate::pki::{Authority, signing_key, write_secret};
 use crate::process::Daemons;
 
-pub(crate) const PORT: u16 = 6443;
 /// They would serve their metrics on every interface.
 const LOOPBACK: &str = "--bind-address=127.0.0.1";
 
@@ -76,7 +75,7 @@ impl Pki {
         let config = json!({
             "apiVersion": "v1", "kind": "Config", "current-context": "lab",
             "clusters": [{"name": "lab", "cluster": {
-                "server": format!("https://{GATEWAY}:{PORT}"), "certificate-authority": self.path("ca.crt")}}],
+                "server": format!("https://{GATEWAY}:{API_SERVER_PORT}"), "certificate-authority": self.path("ca.crt")}}],
             "users": [{"name": name, "user": {
                 "client-certificate": self.path(&format!("{name}.crt")), "client-key": self.path(&format!("{name}.key"))}}],
             "contexts": [{"name": "lab", "context": {"cluster": "lab", "user": name}}],
@@ -157,7 +156,7 @@ impl ControlPlane<'_> {
         flag("service-cluster-ip-range", &SERVICES);
         flag("bind-address", &GATEWAY);
         flag("advertise-address", &GATEWAY);
-        flag("secure-port", &PORT);
+        flag("secure-port", &API_SERVER_PORT);
         for (name, file) in [
             ("tls-cert-file", "apiserver.crt"),
             ("tls-private-key-file", "apiserver.key"),

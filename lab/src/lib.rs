@@ -27,6 +27,7 @@ pub mod progress;
 mod registry;
 mod sandbox;
 mod state;
+mod traces;
 pub mod versions;
 
 pub use act::{Checkout, Job};
@@ -34,6 +35,7 @@ pub use command::wait;
 pub use install::{Installed, install};
 pub use lifecycle::{Lab, daemons, down};
 pub use state::{Node, State};
+pub use traces::Traces;
 
 use std::path::{Path, PathBuf};
 

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 
 use crate::aws::{self, Emulator};
-use crate::control_plane::{self, ControlPlane, Pki};
+use crate::control_plane::{ControlPlane, Pki};
 use crate::install::Installed;
 use crate::process::{self, Daemons};
 use crate::state::{self, State, link_programs};
@@ -73,6 +73,17 @@ impl Lab {
         let state = self.state.take().context("the lab is not up")?;
         std::mem::forget(self);
         Ok(state)
+    }
+}
+
+impl Lab {
+    /// Takes it down if it was started here; an error where dropping would only print one.
+    pub fn end(mut self) -> Result<()> {
+        if std::mem::take(&mut self.ours) {
+            down()
+        } else {
+            Ok(())
+        }
     }
 }
 
@@ -165,7 +176,7 @@ fn start(dir: &Path, installed: &Installed, nodes: usize) -> Result<State> {
         dir: dir.to_owned(),
         bin,
         admin_kubeconfig: admin,
-        api_server: format!("https://{}:{}", network::GATEWAY, control_plane::PORT),
+        api_server: format!("https://{}:{}", network::GATEWAY, network::API_SERVER_PORT),
         registry: registry::address(),
         registry_ca: installed.registry_ca.clone(),
         aws_endpoint: Emulator::endpoint(),

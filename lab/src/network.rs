@@ -10,6 +10,7 @@ use crate::command;
 
 /// The host on the bridge: API server, registry, and every node's gateway.
 pub(crate) const GATEWAY: &str = "10.200.0.254";
+pub(crate) const API_SERVER_PORT: u16 = 6443;
 const BRIDGE: &str = "rbk";
 const SUBNETS: [&str; 2] = ["10.200.0.0/24", "10.244.0.0/16"];
 /// `kubernetes.default.svc`, the first address of the services.
@@ -89,8 +90,7 @@ pub(crate) fn add_node(node: usize, nodes: usize) -> Result<()> {
     inside("sysctl -qw net.ipv4.ip_forward=1")?;
     // In kube-proxy's place: pods that use their service account look for the API server here.
     inside(&format!(
-        "iptables -w -t nat -A PREROUTING -d {SERVICE} -p tcp --dport 443 -j DNAT --to-destination {GATEWAY}:{}",
-        crate::control_plane::PORT
+        "iptables -w -t nat -A PREROUTING -d {SERVICE} -p tcp --dport 443 -j DNAT --to-destination {GATEWAY}:{API_SERVER_PORT}"
     ))?;
     for other in (1..=nodes).filter(|other| *other != node) {
         inside(&format!("ip route add {} via {}", pods_of(other), node_ip(other)))?;

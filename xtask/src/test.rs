@@ -3,7 +3,7 @@
 mod counts;
 
 use anyhow::Result;
-use lab::Lab;
+use lab::{Lab, Traces};
 
 use self::counts::Counts;
 use crate::tool::{cargo, stage};
@@ -46,11 +46,13 @@ fn stages(args: &Args, counts: &mut Counts) -> Result<()> {
     let build = ["test", "--locked", "--test", "lab", "--no-run"];
     stage("tests on the lab, built", &mut cargo(&build))?;
     let installed = lab::install()?;
+    let before = Traces::now()?;
     let lab = Lab::running_or_up(&installed)?;
     let mut tests = cargo(&["test", "--locked", "--test", "lab", "--"]);
     // Two processors: more tests at once only wait for each other.
     tests.args(["--test-threads", "3"]).args(&args.only);
     let result = counts.stage("tests on the lab", &mut tests);
-    drop(lab);
+    lab.end()?;
+    Traces::now()?.same_as(&before)?;
     result
 }
