@@ -184,9 +184,13 @@ jobs:
     let job = Job::run(&LAB, &workspace, ".github/workflows/build.yml", |_| {})?.ok()?;
     let session: Value = serde_json::from_slice(&std::fs::read(job.home().join("kept.json"))?)?;
     let keys = &session["keys"];
+    let audit = std::fs::read_to_string(&LAB.audit_log)?;
+    let authenticator = std::fs::read_to_string(&LAB.authenticator_log)?;
     for secret in ["secret_access_key", "session_token"] {
         let secret = keys[secret].as_str().with_context(|| format!("no {secret}"))?;
-        ensure!(!job.log.contains(secret), "a secret is in the log: {}", job.log);
+        for log in [&job.log, &audit, &authenticator] {
+            ensure!(!log.contains(secret), "a secret is in a log: {log}");
+        }
     }
     ensure!(
         !job.log.contains(&LAB.oidc_request_token),
@@ -201,7 +205,6 @@ jobs:
         job.log
     );
 
-    let audit = std::fs::read_to_string(&LAB.audit_log)?;
     let user = format!("arn:aws:sts::{}:assumed-role/ci/acme-shop-1", LAB.account);
     let exec = audit
         .lines()
