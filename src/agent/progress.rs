@@ -74,6 +74,12 @@ impl Sight {
         }
     }
 
+    /// Whether a pod is on its way out. Until it has gone it holds buildkitd's lock, and its successor cannot start.
+    fn draining(&self) -> bool {
+        let mut pods = self.pods.values();
+        pods.any(|pod| pod.metadata.deletion_timestamp.is_some())
+    }
+
     /// The newest events in a line.
     pub fn latest(&self) -> String {
         let heard: Vec<&str> = self.heard.values().map(String::as_str).collect();
@@ -95,7 +101,9 @@ impl Sight {
                 image: status.image.clone(),
                 message,
             }),
-            "CrashLoopBackOff" if crashes_at_start(status) => Some(Hopeless::Crash { message }),
+            "CrashLoopBackOff" if crashes_at_start(status) && !self.draining() => {
+                Some(Hopeless::Crash { message })
+            }
             reason @ ("CreateContainerConfigError" | "CreateContainerError") => Some(Hopeless::Container {
                 reason: reason.into(),
                 message,
@@ -105,12 +113,12 @@ impl Sight {
     }
 }
 
-/// Whether a container ended soon after its start, more than once. One that served for a while and was killed is also
-/// made to wait by the kubelet, and comes back.
+/// Whether a container ends soon after its start, again and again. One that served for a while and was killed is also
+/// made to wait by the kubelet, and comes back; so does one that found buildkitd's lock held by its predecessor.
 fn crashes_at_start(status: &ContainerStatus) -> bool {
     let last = status.last_state.as_ref().and_then(|s| s.terminated.as_ref());
     let lived = last.and_then(|t| Some(t.finished_at.as_ref()?.0.duration_since(t.started_at.as_ref()?.0)));
-    status.restart_count >= 2 && lived.is_some_and(|l| l < SERVED)
+    status.restart_count >= 4 && lived.is_some_and(|l| l < SERVED)
 }
 
 /// A daemon that lived this long had started.
@@ -194,9 +202,29 @@ mod tests {
             .expect("state");
             sight.hopeless()
         };
-        assert_eq!(crash(2, 1), Some(Hopeless::Crash { message: "m".into() }));
-        assert_eq!(crash(1, 1), None);
+        assert_eq!(crash(4, 1), Some(Hopeless::Crash { message: "m".into() }));
+        assert_eq!(crash(3, 1), None);
         assert_eq!(crash(5, 30), None);
+    }
+
+    #[test]
+    fn a_predecessor_that_drains_is_waited_for() {
+        let crash = json!({"waiting": {"reason": "CrashLoopBackOff"}});
+        let mut sight = sight(crash, false);
+        let pod = sight.pods.get_mut("p").expect("pod");
+        let statuses = pod.status.as_mut().expect("status").container_statuses.as_mut();
+        let status = &mut statuses.expect("statuses")[0];
+        status.restart_count = 9;
+        status.last_state = serde_json::from_value(json!({"terminated": {
+            "exitCode": 1, "startedAt": "2026-01-01T00:00:00Z", "finishedAt": "2026-01-01T00:00:01Z"
+        }}))
+        .expect("state");
+        assert!(sight.hopeless().is_some());
+        let old = json!({"metadata": {"name": "old", "deletionTimestamp": "2026-01-01T00:00:00Z"}});
+        sight
+            .pods
+            .insert("old".into(), serde_json::from_value(old).expect("pod"));
+        assert_eq!(sight.hopeless(), None);
     }
 
     #[test]
