@@ -22,68 +22,58 @@ struct Published<'a> {
     version_variable: Option<&'a str>,
 }
 
+/// Built in this order: what is quick first.
+const PUBLISHED: [Published<'static>; 5] = [
+    Published {
+        name: "etcd",
+        module: "go.etcd.io/etcd/server/v3",
+        version: ETCD,
+        packages: &[""],
+        version_variable: None,
+    },
+    Published {
+        name: "act",
+        module: "github.com/nektos/act",
+        version: ACT,
+        packages: &[""],
+        version_variable: None,
+    },
+    Published {
+        name: "buildx",
+        module: "github.com/docker/buildx",
+        version: BUILDX,
+        packages: &["/cmd/buildx"],
+        version_variable: Some("github.com/docker/buildx/version.Version"),
+    },
+    Published {
+        name: "buildkit",
+        module: "github.com/moby/buildkit",
+        version: BUILDKIT,
+        packages: &["/cmd/buildkitd", "/cmd/buildctl"],
+        version_variable: Some("github.com/moby/buildkit/version.Version"),
+    },
+    Published {
+        name: "kubernetes",
+        module: "k8s.io/kubernetes",
+        version: KUBERNETES,
+        packages: &[
+            "/cmd/kube-apiserver",
+            "/cmd/kube-controller-manager",
+            "/cmd/kube-scheduler",
+            "/cmd/kubelet",
+            "/cmd/kubectl",
+        ],
+        version_variable: Some("k8s.io/component-base/version.gitVersion"),
+    },
+];
+
 /// Folders of binaries, one an entry.
 pub(crate) fn install(cache: &Cache) -> Result<Vec<PathBuf>> {
-    Ok(vec![
-        docker_cli(cache)?,
-        published(
-            cache,
-            &Published {
-                name: "etcd",
-                module: "go.etcd.io/etcd/server/v3",
-                version: ETCD,
-                packages: &[""],
-                version_variable: None,
-            },
-        )?,
-        published(
-            cache,
-            &Published {
-                name: "act",
-                module: "github.com/nektos/act",
-                version: ACT,
-                packages: &[""],
-                version_variable: None,
-            },
-        )?,
-        published(
-            cache,
-            &Published {
-                name: "buildx",
-                module: "github.com/docker/buildx",
-                version: BUILDX,
-                packages: &["/cmd/buildx"],
-                version_variable: Some("github.com/docker/buildx/version.Version"),
-            },
-        )?,
-        published(
-            cache,
-            &Published {
-                name: "buildkit",
-                module: "github.com/moby/buildkit",
-                version: BUILDKIT,
-                packages: &["/cmd/buildkitd", "/cmd/buildctl"],
-                version_variable: Some("github.com/moby/buildkit/version.Version"),
-            },
-        )?,
-        authenticator(cache)?,
-        published(
-            cache,
-            &Published {
-                name: "kubernetes",
-                module: "k8s.io/kubernetes",
-                version: KUBERNETES,
-                packages: &[
-                    "/cmd/kube-apiserver",
-                    "/cmd/kube-controller-manager",
-                    "/cmd/kube-scheduler",
-                    "/cmd/kubelet",
-                    "/cmd/kubectl",
-                ],
-                version_variable: Some("k8s.io/component-base/version.gitVersion"),
-            },
-        )?,
-    ])
+    let mut folders = vec![docker_cli(cache)?, authenticator(cache)?];
+    for module in &PUBLISHED {
+        folders.push(published(cache, module)?);
+    }
+    Ok(folders)
 }
 
 fn published(cache: &Cache, what: &Published<'_>) -> Result<PathBuf> {
