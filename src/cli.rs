@@ -21,7 +21,9 @@ pub enum Command {
     /// Print a Kubernetes credential; called by kubectl, buildx and others through the kubeconfig.
     Token(TokenArgs),
     /// Print the manifests that `connect` would apply.
-    Manifests(AgentArgs),
+    Manifests(ManifestsArgs),
+    /// Remove agents that `connect` deployed; their volumes stay, unless told otherwise.
+    Destroy(DestroyArgs),
 }
 
 #[derive(Debug, Args)]
@@ -30,10 +32,13 @@ pub struct ConnectArgs {
     pub road: RoadArgs,
     #[command(flatten)]
     pub agent: AgentArgs,
-    /// What to do when there is no agent; if-absent deploys one, never fails.
+    /// When to deploy the agent: if-absent, always (one that runs is brought up to date) or never.
     #[arg(long, default_value = "if-absent")]
     pub deploy: String,
-    /// How long to wait for the agent to be ready, such as 90s or 5m.
+    /// Which of several agents has this job's cache: jobs of one key get the same; by default the repository.
+    #[arg(long)]
+    pub cache_key: Option<String>,
+    /// How long to wait for the agent to be ready, such as 90s or 5m; a build waits as long for one being replaced.
     #[arg(long, default_value = "5m")]
     pub timeout: String,
 }
@@ -61,18 +66,20 @@ pub struct RoadArgs {
     pub context: Option<String>,
 }
 
-/// The agent.
+/// The agents.
 #[derive(Debug, Args)]
 pub struct AgentArgs {
-    /// Name of the agent, that is of its Deployment, ConfigMap and PersistentVolumeClaim.
-    #[arg(long, default_value = "remote-buildkit-agent")]
-    pub name: String,
-    /// Namespace of the agent; it has to exist.
-    #[arg(long, default_value = "default")]
-    pub namespace: String,
-    /// Image of BuildKit.
-    #[arg(long, default_value = crate::agent::DEFAULT_IMAGE)]
-    pub image: String,
+    #[command(flatten)]
+    pub which: WhichArgs,
+    /// Platforms to build for natively, such as linux/amd64,linux/arm64: an agent for each architecture, on its nodes.
+    #[arg(long)]
+    pub platforms: Option<String>,
+    /// How many agents there are, for each architecture; `cache-key` decides which one serves a job.
+    #[arg(long, default_value = "1")]
+    pub agents: String,
+    /// Image of BuildKit; by default moby/buildkit:v0.34.2, or its rootless variant with `isolation: rootless`.
+    #[arg(long)]
+    pub image: Option<String>,
     /// Size of the cache volume.
     #[arg(long, default_value = "50Gi")]
     pub storage: String,
@@ -85,6 +92,76 @@ pub struct AgentArgs {
     /// Memory request and limit of the agent, such as 8Gi.
     #[arg(long)]
     pub memory: Option<String>,
+    /// What keeps builds from the node: privileged (nothing), rootless, or user-namespace.
+    #[arg(long, default_value = "privileged")]
+    pub isolation: String,
+    /// Entitlements that builds may ask for: security.insecure, network.host, device; none by default.
+    #[arg(long)]
+    pub entitlements: Option<String>,
+    /// How long running builds may take to end when the agent is stopped, such as 30m or 2h.
+    #[arg(long, default_value = "1h")]
+    pub drain_timeout: String,
+    /// How many build steps run at once; by default as many as there are.
+    #[arg(long)]
+    pub max_parallelism: Option<String>,
+    /// Mirrors of registries, REGISTRY=MIRROR each; MIRROR alone is one of docker.io, http://MIRROR one without TLS.
+    #[arg(long)]
+    pub registry_mirrors: Option<String>,
+    /// More of buildkitd.toml, in TOML; what it says wins over what is generated.
+    #[arg(long)]
+    pub buildkitd_config: Option<String>,
+    /// Labels of the nodes to run on, KEY=VALUE each.
+    #[arg(long)]
+    pub node_selector: Option<String>,
+    /// Taints of nodes to tolerate, KEY=VALUE:EFFECT each, as kubectl taint writes them; KEY:EFFECT and KEY for any.
+    #[arg(long)]
+    pub tolerations: Option<String>,
+    /// Service account of the agent's pod; it has to exist, and its token is not mounted.
+    #[arg(long)]
+    pub service_account: Option<String>,
+    /// Labels to put on the agent's objects and its pod, KEY=VALUE each.
+    #[arg(long)]
+    pub labels: Option<String>,
+    /// Annotations to put on the agent's Deployment and its pod, KEY=VALUE each.
+    #[arg(long)]
+    pub annotations: Option<String>,
+    /// Strategic merge patch on the Deployment, in YAML, for what has no input.
+    #[arg(long)]
+    pub patch: Option<String>,
+}
+
+/// Which agents are meant.
+#[derive(Debug, Args)]
+pub struct WhichArgs {
+    /// Name of the agent, that is of its Deployment, ConfigMap and PersistentVolumeClaim.
+    #[arg(long, default_value = "remote-buildkit-agent")]
+    pub name: String,
+    /// Namespace of the agent; it has to exist.
+    #[arg(long, default_value = "default")]
+    pub namespace: String,
+}
+
+#[derive(Debug, Args)]
+pub struct ManifestsArgs {
+    #[command(flatten)]
+    pub agent: AgentArgs,
+    /// Print two Roles as well: what a job needs to use the agents, and to deploy them.
+    #[arg(long)]
+    pub rbac: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct DestroyArgs {
+    #[command(flatten)]
+    pub road: RoadArgs,
+    #[command(flatten)]
+    pub which: WhichArgs,
+    /// Delete the cache volumes, too.
+    #[arg(long)]
+    pub volumes: bool,
+    /// Do not ask.
+    #[arg(long)]
+    pub yes: bool,
 }
 
 #[derive(Debug, Args)]
@@ -196,6 +273,17 @@ mod tests {
     #[derive(serde::Deserialize)]
     struct Action {
         inputs: std::collections::BTreeMap<String, Input>,
+    }
+
+    #[test]
+    fn the_default_image_is_told() {
+        let cli = Cli::command();
+        let connect = cli.find_subcommand("connect").expect("connect");
+        let image = connect
+            .get_arguments()
+            .find(|arg| arg.get_long() == Some("image"));
+        let help = image.and_then(|arg| arg.get_help()).expect("help").to_string();
+        assert!(help.contains(crate::agent::DEFAULT_IMAGE), "{help}");
     }
 
     /// action.yml and the command line say the same of every input: name, description, default.

@@ -47,6 +47,7 @@ fn run(command: &Command) -> anyhow::Result<()> {
         Command::Disconnect(args) => commands::disconnect::run(args),
         Command::Token(args) => commands::token::run(&args.session),
         Command::Manifests(args) => commands::manifests::run(args),
+        Command::Destroy(args) => commands::destroy::run(args),
     }
 }
 

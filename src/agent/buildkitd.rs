@@ -8,9 +8,18 @@ use serde::Serialize;
 
 use super::quantity::Bytes;
 
+/// What builds may be allowed to ask for (moby/buildkit, util/entitlements).
+pub const ENTITLEMENTS: [&str; 3] = ["security.insecure", "network.host", "device"];
+
+#[derive(Debug, Clone, Default)]
+pub struct Settings {
+    pub max_parallelism: Option<u32>,
+    pub entitlements: Vec<String>,
+}
+
 #[derive(Debug, Serialize)]
-struct Config {
-    root: &'static str,
+struct Config<'a> {
+    root: &'a str,
     worker: Worker,
 }
 
@@ -47,9 +56,6 @@ struct Rule {
     min_free_space: Option<u64>,
 }
 
-/// Where the cache volume is mounted.
-pub const ROOT: &str = "/var/lib/buildkit";
-
 /// The configuration for a volume of this size.
 ///
 /// A rule's `maxUsedSpace` is compared with the whole cache, whatever its filter: the filter says only what may be
@@ -57,7 +63,7 @@ pub const ROOT: &str = "/var/lib/buildkit";
 /// recently used first in each: what a week has not used, then layers, and cache mounts, local sources and Git
 /// checkouts only when that was not enough. The top 15 % are never planned for, because garbage collection runs after
 /// a build and a burst needs room before it (moby/buildkit#5459).
-pub fn config(volume: Bytes) -> Result<String, toml::ser::Error> {
+pub fn config(_settings: &Settings, root: &str, volume: Bytes) -> Result<String, toml::ser::Error> {
     let percent = |p: u64| volume.0 / 100 * p;
     let rule = |max_used_space| Rule {
         all: None,
@@ -67,7 +73,7 @@ pub fn config(volume: Bytes) -> Result<String, toml::ser::Error> {
         min_free_space: None,
     };
     toml::to_string(&Config {
-        root: ROOT,
+        root,
         worker: Worker {
             oci: Oci {
                 enabled: true,
@@ -103,6 +109,8 @@ mod tests {
 
     #[test]
     fn configuration_of_50_gib() {
-        insta::assert_snapshot!(config(Bytes(50 << 30)).expect("toml"));
+        insta::assert_snapshot!(
+            config(&Settings::default(), "/var/lib/buildkit", Bytes(50 << 30)).expect("toml")
+        );
     }
 }

@@ -21,18 +21,32 @@ const SUFFIXES: [(&str, f64); 12] = [
 
 /// A quantity of bytes; `None` when it is not one, or when it has more bytes than a disk can.
 pub fn bytes(text: &str) -> Option<Bytes> {
-    let (number, factor) = SUFFIXES
-        .iter()
-        .find_map(|(suffix, factor)| Some((text.strip_suffix(suffix)?, *factor)))
-        .unwrap_or((text, 1.0));
+    let (number, factor) = number_and_factor(text);
     let value = decimal(number)? * factor;
     (value <= 9e18).then_some(Bytes(value as u64))
+}
+
+fn number_and_factor(text: &str) -> (&str, f64) {
+    let suffixed = |(suffix, factor): &(&str, f64)| Some((text.strip_suffix(suffix)?, *factor));
+    SUFFIXES.iter().find_map(suffixed).unwrap_or((text, 1.0))
 }
 
 /// A CPU quantity above zero.
 pub fn is_cpu(text: &str) -> bool {
     let number = text.strip_suffix('m').unwrap_or(text);
     decimal(number).is_some_and(|value| value > 0.0)
+}
+
+/// Whether two notations mean the same: the server writes 0.5 as 500m and 1024Mi as 1Gi.
+pub fn same(one: &str, other: &str) -> bool {
+    let thousandths = |text: &str| {
+        let milli = text.strip_suffix('m').and_then(decimal);
+        milli.or_else(|| {
+            let (number, factor) = number_and_factor(text);
+            Some(decimal(number)? * factor * 1000.0)
+        })
+    };
+    thousandths(one).is_some_and(|value| Some(value) == thousandths(other))
 }
 
 /// Digits with an optional fraction; no sign and no exponent, which nobody types into an input.
@@ -65,6 +79,20 @@ mod tests {
             ("99Ei", None),
         ] {
             assert_eq!(bytes(text).map(|b| b.0), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn notations_of_the_same_quantity() {
+        for (one, other, expected) in [
+            ("0.5", "500m", true),
+            ("1000m", "1", true),
+            ("1024Mi", "1Gi", true),
+            ("1G", "1Gi", false),
+            ("4", "5", false),
+            ("x", "x", false),
+        ] {
+            assert_eq!(same(one, other), expected, "{one} {other}");
         }
     }
 

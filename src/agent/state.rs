@@ -1,10 +1,12 @@
 //! What the cluster's objects say of an agent.
 
 use k8s_openapi::api::apps::v1::Deployment;
-use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod};
+use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+
+use serde_json::Value;
 
 use super::manifests::MANAGED_BY;
-use super::quantity::{self, Bytes};
 
 /// Whether buildx can use this Deployment as a node of its name; the reason when it cannot.
 pub fn usable(deployment: &Deployment) -> Result<(), String> {
@@ -22,9 +24,9 @@ pub fn usable(deployment: &Deployment) -> Result<(), String> {
     Ok(())
 }
 
-/// Whether this program deployed it.
-pub fn is_ours(deployment: &Deployment) -> bool {
-    let labels = deployment.metadata.labels.as_ref();
+/// Whether this program made the object.
+pub fn is_ours(metadata: &ObjectMeta) -> bool {
+    let labels = metadata.labels.as_ref();
     labels.and_then(|l| l.get(MANAGED_BY.0)).map(String::as_str) == Some(MANAGED_BY.1)
 }
 
@@ -62,18 +64,30 @@ pub fn is_ready(pod: &Pod) -> bool {
         .into_iter()
         .flatten()
         .any(|c| c.type_ == "Ready" && c.status == "True");
-    ready && pod.metadata.deletion_timestamp.is_none()
+    ready && stays(pod)
 }
 
-/// The size of a claim's volume, or what it asks for while it has none.
-pub fn capacity(claim: &PersistentVolumeClaim) -> Option<Bytes> {
-    let status = claim.status.as_ref().and_then(|s| s.capacity.as_ref());
-    let spec = claim.spec.as_ref();
-    let requests = spec.and_then(|s| s.resources.as_ref()?.requests.as_ref());
-    let storage = status
-        .and_then(|c| c.get("storage"))
-        .or_else(|| requests?.get("storage"))?;
-    quantity::bytes(&storage.0)
+/// Whether a pod is not on its way out.
+pub fn stays(pod: &Pod) -> bool {
+    pod.metadata.deletion_timestamp.is_none()
+}
+
+/// Whether the server left out `hostUsers: false`, as one does that cannot do it: the field is behind a feature gate.
+pub fn lost_user_namespace(asked: &Value, got: &Value) -> bool {
+    let host_users = |deployment: &Value| deployment["spec"]["template"]["spec"]["hostUsers"].clone();
+    host_users(asked) == false && host_users(got) != false
+}
+
+/// Where in its first container a pod has its volume.
+pub fn cache_path(pod: &Pod) -> Option<&str> {
+    let spec = pod.spec.as_ref()?;
+    let persistent = |name: &str| {
+        let mut volumes = spec.volumes.iter().flatten();
+        volumes.any(|v| v.name == name && (v.persistent_volume_claim.is_some() || v.host_path.is_some()))
+    };
+    let mut mounts = spec.containers.first()?.volume_mounts.iter().flatten();
+    let mount = mounts.find(|m| persistent(&m.name))?;
+    Some(mount.mount_path.as_str())
 }
 
 #[cfg(test)]
@@ -124,12 +138,20 @@ mod tests {
     }
 
     #[test]
-    fn capacity_of_the_volume_counts_more_than_the_request() {
-        let claim: PersistentVolumeClaim = serde_json::from_value(json!({
-            "spec": {"resources": {"requests": {"storage": "50Gi"}}},
-            "status": {"capacity": {"storage": "60Gi"}}
+    fn the_cache_is_where_the_volume_is_mounted() {
+        let pod: Pod = serde_json::from_value(json!({
+            "spec": {
+                "containers": [{"name": "buildkitd", "volumeMounts": [
+                    {"name": "config", "mountPath": "/etc/buildkit"},
+                    {"name": "cache", "mountPath": "/var/lib/buildkit"}
+                ]}],
+                "volumes": [
+                    {"name": "config", "configMap": {"name": "agent"}},
+                    {"name": "cache", "persistentVolumeClaim": {"claimName": "agent"}}
+                ]
+            }
         }))
-        .expect("claim");
-        assert_eq!(capacity(&claim), Some(Bytes(60 << 30)));
+        .expect("pod");
+        assert_eq!(cache_path(&pod), Some("/var/lib/buildkit"));
     }
 }

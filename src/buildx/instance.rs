@@ -1,21 +1,30 @@
 //! A builder, as buildx keeps it in `instances/NAME` (docker/buildx, store/nodegroup.go).
 
 use std::path::Path;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+
+use crate::agent::platform::Platform;
 
 /// A builder of the kubernetes driver.
 #[derive(Debug, Clone)]
 pub struct Builder {
     pub name: String,
     pub namespace: String,
+    /// The first builds what names no platform.
     pub nodes: Vec<Node>,
+    /// How long a build waits for a pod, when none is ready.
+    pub timeout: Duration,
 }
 
 /// A node is a Deployment: buildx takes its name for the workload's, whatever the endpoint says.
 #[derive(Debug, Clone)]
 pub struct Node {
     pub name: String,
+    /// What it builds, and what an emulator of another node is not asked for; empty: what the daemon reports
+    /// (docker/buildx, build/resolver: only what is stated here is a perfect match).
+    pub platforms: Vec<Platform>,
 }
 
 impl Builder {
@@ -31,9 +40,10 @@ impl Builder {
         let node = |node: &Node| InstanceNode {
             name: node.name.clone(),
             endpoint: self.endpoint(kubeconfig),
-            platforms: None,
+            platforms: (!node.platforms.is_empty()).then(|| node.platforms.iter().map(Into::into).collect()),
             driver_opts: DriverOpts {
                 namespace: self.namespace.clone(),
+                timeout: format!("{}s", self.timeout.as_secs()),
             },
             flags: None,
             files: None,
@@ -90,14 +100,35 @@ struct Ours {
 struct InstanceNode {
     name: String,
     endpoint: String,
-    platforms: Option<serde_json::Value>,
+    platforms: Option<Vec<InstancePlatform>>,
     driver_opts: DriverOpts,
     flags: Option<serde_json::Value>,
     files: Option<serde_json::Value>,
 }
 
+/// As the OCI image specification writes platforms.
+#[derive(Debug, Serialize, Deserialize)]
+struct InstancePlatform {
+    architecture: String,
+    os: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    variant: Option<String>,
+}
+
+impl From<&Platform> for InstancePlatform {
+    fn from(platform: &Platform) -> Self {
+        Self {
+            architecture: platform.arch.clone(),
+            os: "linux".into(),
+            variant: platform.variant.clone(),
+        }
+    }
+}
+
 #[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
 struct DriverOpts {
-    #[serde(default)]
     namespace: String,
+    /// In Go's notation; 120 s without.
+    timeout: String,
 }

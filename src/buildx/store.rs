@@ -224,7 +224,11 @@ mod tests {
             let builder = Builder {
                 name: name.into(),
                 namespace: "default".into(),
-                nodes: vec![Node { name: "agent".into() }],
+                nodes: vec![Node {
+                    name: "agent".into(),
+                    platforms: vec![],
+                }],
+                timeout: Duration::from_secs(300),
             };
             self.store()
                 .add(&builder, Path::new("/tmp/a b/kubeconfig"))
@@ -255,7 +259,7 @@ mod tests {
     fn instance_file() {
         let folder = Folder::new();
         folder.add("agent-1");
-        insta::assert_snapshot!(folder.read("instances/agent-1").expect("file"), @r#"{"Name":"agent-1","Driver":"kubernetes","Nodes":[{"Name":"agent","Endpoint":"kubernetes:///agent-1?kubeconfig=%2Ftmp%2Fa+b%2Fkubeconfig","Platforms":null,"DriverOpts":{"namespace":"default"},"Flags":null,"Files":null}],"Dynamic":false,"RemoteBuildkit":{"Kubeconfig":"/tmp/a b/kubeconfig","Previous":null}}"#);
+        insta::assert_snapshot!(folder.read("instances/agent-1").expect("file"), @r#"{"Name":"agent-1","Driver":"kubernetes","Nodes":[{"Name":"agent","Endpoint":"kubernetes:///agent-1?kubeconfig=%2Ftmp%2Fa+b%2Fkubeconfig","Platforms":null,"DriverOpts":{"namespace":"default","timeout":"300s"},"Flags":null,"Files":null}],"Dynamic":false,"RemoteBuildkit":{"Kubeconfig":"/tmp/a b/kubeconfig","Previous":null}}"#);
     }
 
     #[test]

@@ -2,10 +2,12 @@
 //! client's type.
 
 mod apply;
+mod disk;
 mod events;
 mod exec;
 mod probe;
 mod refusal;
+mod remove;
 mod spdy;
 mod wait;
 
@@ -17,10 +19,14 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::api::{Api, ListParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
+use serde::de::DeserializeOwned;
 
-pub use probe::Buildkit;
+pub use apply::Update;
+pub use disk::Use;
+pub use probe::{Answer, Buildkit};
 use refusal::Request;
 pub use refusal::Unauthorized;
+pub use remove::Made;
 
 /// A cluster and the namespace of the agent.
 #[derive(Clone)]
@@ -68,9 +74,22 @@ impl Cluster {
         Api::namespaced(self.client.clone(), &self.namespace)
     }
 
+    /// An object by its name, if there is one.
+    async fn get<K>(&self, name: &str) -> anyhow::Result<Option<K>>
+    where
+        K: kube::Resource<Scope = k8s_openapi::NamespaceResourceScope, DynamicType = ()>
+            + k8s_openapi::Resource
+            + DeserializeOwned
+            + Clone
+            + std::fmt::Debug,
+    {
+        let got = self.api::<K>().get_opt(name).await;
+        let request = Request::new("get", K::URL_PATH_SEGMENT).group(<K as k8s_openapi::Resource>::GROUP);
+        got.map_err(|e| self.refused(&e, &request))
+    }
+
     pub async fn deployment(&self, name: &str) -> anyhow::Result<Option<Deployment>> {
-        let got = self.api::<Deployment>().get_opt(name).await;
-        got.map_err(|e| self.refused(&e, &Request::new("get", "deployments").group("apps")))
+        self.get(name).await
     }
 
     /// The pods buildx would see for a node of this name.

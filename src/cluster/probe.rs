@@ -6,9 +6,20 @@ use anyhow::Context;
 use serde::Deserialize;
 
 use super::Cluster;
+use super::disk::Use;
 use super::refusal::Unauthorized;
 use crate::agent::state;
 use crate::problem::Problem;
+
+/// A daemon that answers.
+#[derive(Debug)]
+pub struct Answer {
+    /// Name of the pod it is in.
+    pub pod: String,
+    pub buildkit: Buildkit,
+    /// Of its volume; `None` when it has none, or no `df` to ask.
+    pub disk: Option<Use>,
+}
 
 /// What a daemon says of itself.
 #[derive(Debug, PartialEq, Eq)]
@@ -47,10 +58,10 @@ const COMMAND: [&str; 5] = ["buildctl", "debug", "workers", "--format", "{{json 
 const ATTEMPT_WITHIN: Duration = Duration::from_secs(15);
 
 impl Cluster {
-    /// Asks until there is an answer, and returns the name of the pod that gave it. Tried again is what heals: the
+    /// Asks until there is an answer. Tried again is what heals: the
     /// kubelet of a node that just joined answers `tls: internal error` until its certificate is approved
     /// (docker/buildx#2668), and a pod may go while we look, for another one to come.
-    pub async fn probe(&self, agent: &str, within: Duration) -> anyhow::Result<(String, Buildkit)> {
+    pub async fn probe(&self, agent: &str, within: Duration) -> anyhow::Result<Answer> {
         let deadline = Instant::now() + within.min(PATIENCE);
         let mut attempt: u32 = 0;
         loop {
@@ -85,13 +96,21 @@ impl Cluster {
         }
     }
 
-    async fn ask(&self, agent: &str) -> anyhow::Result<(String, Buildkit)> {
+    async fn ask(&self, agent: &str) -> anyhow::Result<Answer> {
         let pods = self.pods(agent).await?;
         let pod = state::ready_pod(&pods).context("its pod is not ready any more")?;
         let name = pod.metadata.name.clone().context("a pod without a name")?;
         let container = state::container(pod).context("its pod has no container")?;
-        let output = self.exec(&name, container, &COMMAND).await?;
-        Ok((name, read(&output)?))
+        let (output, disk) = tokio::join!(
+            self.exec(&name, container, &COMMAND),
+            self.disk_use(&name, container, state::cache_path(pod))
+        );
+        let buildkit = read(&output?)?;
+        Ok(Answer {
+            pod: name,
+            buildkit,
+            disk,
+        })
     }
 }
 

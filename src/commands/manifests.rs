@@ -1,11 +1,15 @@
 //! `manifests`: what `connect` would apply, for people who deploy by GitOps.
 
-use crate::agent;
-use crate::cli::AgentArgs;
+use crate::agent::manifests::{self, rbac};
+use crate::cli::ManifestsArgs;
 use crate::{inputs, report};
 
-pub fn run(args: &AgentArgs) -> anyhow::Result<()> {
-    let spec = inputs::manifests(args)?;
-    report::say(agent::manifests::yaml(&spec)?.trim_end());
+pub fn run(args: &ManifestsArgs) -> anyhow::Result<()> {
+    let agents = inputs::manifests(args)?;
+    let mut text = manifests::yaml(&agents.all())?;
+    if args.rbac {
+        text = format!("{text}---\n{}", rbac::yaml(&agents.spec.namespace)?);
+    }
+    report::say(text.trim_end());
     Ok(())
 }

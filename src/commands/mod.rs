@@ -1,8 +1,10 @@
 //! The commands: each reads like the list of steps a user would expect.
 
 pub mod connect;
+pub mod destroy;
 pub mod disconnect;
 pub mod manifests;
+mod road;
 mod selection;
 mod sign_in;
 pub mod token;

@@ -88,9 +88,14 @@ fn append(file_variable: &str, name: &str, value: &str) -> anyhow::Result<()> {
 
 /// The role session name of this job: repository and run, in the characters that STS allows, 64 at most.
 pub fn session_name() -> String {
-    let repository = env::get(env::GITHUB_REPOSITORY).unwrap_or_else(|| "remote-buildkit".into());
+    let repository = repository().unwrap_or_else(|| "remote-buildkit".into());
     let run = env::get(env::GITHUB_RUN_ID).unwrap_or_else(|| "local".into());
     name_of_run(&repository, &run)
+}
+
+/// `owner/name`, in a job.
+pub fn repository() -> Option<String> {
+    env::get(env::GITHUB_REPOSITORY)
 }
 
 fn name_of_run(repository: &str, run: &str) -> String {

@@ -8,6 +8,28 @@ pub(super) fn is_dns_label(text: &str) -> bool {
         && !text.ends_with('-')
 }
 
+/// Of most objects.
+pub(super) fn is_dns_subdomain(text: &str) -> bool {
+    text.len() <= 253 && text.split('.').all(is_dns_label)
+}
+
+/// Of a label or an annotation: a name, with a domain before it or not.
+pub(super) fn is_qualified_name(text: &str) -> bool {
+    let (domain, name) = match text.split_once('/') {
+        Some((domain, name)) => (Some(domain), name),
+        None => (None, text),
+    };
+    domain.is_none_or(is_dns_subdomain) && !name.is_empty() && is_label_value(name)
+}
+
+pub(super) fn is_label_value(text: &str) -> bool {
+    let inner = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+    let ends = |c: char| c.is_ascii_alphanumeric();
+    text.len() <= 63
+        && text.chars().all(inner)
+        && (text.is_empty() || text.starts_with(ends) && text.ends_with(ends))
+}
+
 /// As EKS's CreateCluster states it.
 pub(super) fn is_cluster_name(text: &str) -> bool {
     (1..=100).contains(&text.len())

@@ -1,28 +1,31 @@
-//! The agent of a plan: found or deployed, and waited for.
+//! One agent: found or deployed, waited for, and asked whether it answers.
 
 use std::time::Instant;
 
-use crate::agent::{Spec, state};
-use crate::aws::{self, Session};
-use crate::cluster::{Cluster, Unauthorized};
-use crate::inputs::{Deploy, Plan};
+use super::Job;
+use crate::agent::manifests::Objects;
+use crate::agent::{Spec, changes, state};
+use crate::cluster::{Answer, Unauthorized};
+use crate::inputs::Deploy;
 use crate::problem::Problem;
 use crate::report::Report;
 
-/// Returns when the agent is ready; deploys it if need be.
-pub(super) async fn ready(
-    cluster: &Cluster,
-    plan: &Plan,
-    deadline: Instant,
-    report: &Report,
-) -> anyhow::Result<()> {
-    let Spec { name, namespace, .. } = &plan.agent;
+/// An agent that serves, or why this one does not: another may. What is wrong with more than this agent is an error.
+pub(super) type Ready = Result<Answer, Problem>;
+
+/// Returns when the agent answers; deploys it if need be.
+pub(super) async fn ready(job: &Job, spec: &Spec, deadline: Instant) -> anyhow::Result<Ready> {
+    let Job { cluster, report, .. } = job;
+    let Spec { name, namespace, .. } = spec;
     let deployment = cluster.deployment(name).await?;
     let found = deployment.is_some();
     match deployment {
         Some(deployment) => {
-            state::usable(&deployment).map_err(|why| unusable(&plan.agent, &why))?;
-            let whose = if state::is_ours(&deployment) {
+            if let Err(why) = state::usable(&deployment) {
+                return Ok(Err(unusable(spec, &why)));
+            }
+            let ours = state::is_ours(&deployment.metadata);
+            let whose = if ours {
                 ""
             } else {
                 ", made by others and left as it is"
@@ -34,45 +37,78 @@ pub(super) async fn ready(
             if state::replicas(&deployment) > 1 {
                 Report::detail("it has several pods, each with a cache of its own: buildx takes any of them");
             }
+            if ours {
+                say_differences(spec, &serde_json::to_value(&deployment)?)?;
+            }
         }
-        None if plan.deploy == Deploy::Never => return Err(absent(cluster, &plan.agent).into()),
+        None if job.plan.deploy == Deploy::Never => return Ok(Err(absent(job, spec))),
         None => {
-            cluster.deploy(&plan.agent).await?;
+            cluster.deploy(spec).await?;
             report.done(&format!("Agent {namespace}/{name} was absent and is deployed"));
         }
     }
-    let pods = cluster.pods(name).await?;
-    if state::ready_pod(&pods).is_some() {
-        return Ok(());
+    match answer(job, spec, deadline).await {
+        Ok(answer) => Ok(Ok(answer)),
+        Err(error) if error.is::<Unauthorized>() => Err(error),
+        Err(error) => error.downcast().map(|problem| {
+            Err(if found {
+                not_by_inputs(problem, spec)
+            } else {
+                problem
+            })
+        }),
     }
-    let waited = cluster.wait_ready(name, deadline, Report::detail).await;
-    waited.map_err(|error| {
-        if found {
-            not_by_inputs(error, &plan.agent)
+}
+
+async fn answer(job: &Job, spec: &Spec, deadline: Instant) -> anyhow::Result<Answer> {
+    let Job { cluster, report, .. } = job;
+    let pods = cluster.pods(&spec.name).await?;
+    if state::ready_pod(&pods).is_none() {
+        let name = &spec.name;
+        let said = |line: &str| Report::detail(&format!("{name}: {line}"));
+        cluster.wait_ready(name, deadline, said).await?;
+        report.done(&format!("Agent {}/{name} is ready", spec.namespace));
+    }
+    cluster
+        .probe(&spec.name, deadline.saturating_duration_since(Instant::now()))
+        .await
+}
+
+/// One line, so that nobody wonders why an input does nothing.
+fn say_differences(spec: &Spec, deployment: &serde_json::Value) -> anyhow::Result<()> {
+    let wanted = Objects::new(spec, spec.storage_bytes)?.deployment;
+    let fields = changes::differing(&wanted, deployment);
+    if !fields.is_empty() {
+        let shown = fields
+            .iter()
+            .take(3)
+            .map(String::as_str)
+            .collect::<Vec<_>>()
+            .join(", ");
+        let more = fields.len().saturating_sub(3);
+        let more = if more > 0 {
+            format!(" and {more} more")
         } else {
-            error
-        }
-    })?;
-    report.done("Agent is ready");
+            String::new()
+        };
+        Report::detail(&format!(
+            "it differs from the inputs in {shown}{more}; `deploy: always` brings it up to date"
+        ));
+    }
     Ok(())
 }
 
 /// The wait was for an agent that was there: other inputs would not change it.
-fn not_by_inputs(error: anyhow::Error, spec: &Spec) -> anyhow::Error {
-    match error.downcast::<Problem>() {
-        Ok(problem) => {
-            let remedy = format!(
-                "{} The agent was there already, and the inputs are not applied to it: to have it made anew, with its \
-                 volume, kubectl -n {} delete deployment {}.",
-                problem.remedy, spec.namespace, spec.name
-            );
-            Problem { remedy, ..problem }.into()
-        }
-        Err(other) => other,
-    }
+fn not_by_inputs(problem: Problem, spec: &Spec) -> Problem {
+    let remedy = format!(
+        "{} The agent was there already, and the inputs are not applied to it, unless with `deploy: always`.",
+        problem.remedy
+    );
+    let _ = spec;
+    Problem { remedy, ..problem }
 }
 
-fn absent(cluster: &Cluster, spec: &Spec) -> Problem {
+fn absent(job: &Job, spec: &Spec) -> Problem {
     Problem::new(
         "No agent",
         format!(
@@ -80,7 +116,7 @@ fn absent(cluster: &Cluster, spec: &Spec) -> Problem {
              deploy it.",
             spec.name,
             spec.namespace,
-            cluster.server()
+            job.cluster.server()
         ),
         "Deploy it (remote-buildkit manifests prints what to apply), correct `name` or `namespace`, or set `deploy: \
          if-absent`.",
@@ -96,33 +132,4 @@ fn unusable(spec: &Spec, why: &str) -> Problem {
         ),
         "Mend that Deployment, or set `name` to that of another agent.",
     )
-}
-
-/// The cluster did not accept our token: say who we are, for only that can be entered there.
-pub(super) async fn named(error: anyhow::Error, session: Option<&Session>) -> anyhow::Error {
-    let Some(Unauthorized { what }) = error.downcast_ref() else {
-        return error;
-    };
-    let title = "Not known to the cluster";
-    let Some(session) = session else {
-        let remedy = "Check that the credentials of that kubeconfig are still good: kubectl auth whoami.";
-        return Problem::new(title, what, remedy).into();
-    };
-    let principal = match &session.role {
-        Some(role) => role.arn.clone(),
-        None => {
-            let caller = aws::caller(&session.keys, &session.place).await;
-            caller.unwrap_or_else(|| "PRINCIPAL_ARN".into())
-        }
-    };
-    Problem::new(
-        title,
-        format!("{what} The token is of {principal}."),
-        format!(
-            "Add an access entry: aws eks create-access-entry --region {} --cluster-name {} --principal-arn \
-             {principal} --kubernetes-groups remote-buildkit; then bind the Role of the README to that group.",
-            session.place.region, session.cluster
-        ),
-    )
-    .into()
 }

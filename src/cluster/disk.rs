@@ -1,0 +1,58 @@
+//! How full an agent's volume is.
+
+use super::Cluster;
+
+/// Bytes of a file system.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Use {
+    pub used: u64,
+    pub total: u64,
+}
+
+impl Use {
+    pub fn percent(self) -> u64 {
+        // As df rounds: a disk with a byte in it is not empty, one with a byte left is full.
+        (self.used * 100).div_ceil(self.total.max(1))
+    }
+}
+
+impl Cluster {
+    /// Asks `df` in the agent's container. Good to know, and no reason to fail: an image may be without it.
+    pub(super) async fn disk_use(&self, pod: &str, container: &str, path: Option<&str>) -> Option<Use> {
+        let output = self.exec(pod, container, &["df", "-Pk", path?]).await;
+        let output = output
+            .inspect_err(|error| tracing::debug!("df: {error:#}"))
+            .ok()?;
+        read(&String::from_utf8_lossy(&output))
+    }
+}
+
+/// POSIX's format: a head line, then name, 1024-blocks, used, available, capacity, mount point.
+fn read(df: &str) -> Option<Use> {
+    let mut columns = df.lines().nth(1)?.split_whitespace().skip(1);
+    let kib: u64 = columns.next()?.parse().ok()?;
+    let used: u64 = columns.next()?.parse().ok()?;
+    let free: u64 = columns.next()?.parse().ok()?;
+    // What only root may use counts as used up, as it does for df's own percentage.
+    let total = used + free;
+    (kib > 0).then_some(Use {
+        used: used * 1024,
+        total: total * 1024,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn used_and_total_of_a_volume() {
+        let df = "Filesystem     1024-blocks    Used Available Capacity Mounted on\n\
+                  /dev/nvme1n1      51290592 1000000  50273208       2% /var/lib/buildkit\n";
+        let found = read(df).expect("a line");
+        assert_eq!(found.used, 1_000_000 << 10);
+        assert_eq!(found.total, 51_273_208 << 10);
+        assert_eq!(found.percent(), 2);
+        assert_eq!(read("df: /x: No such file or directory\n"), None);
+    }
+}

@@ -1,0 +1,96 @@
+//! From the inputs to a cluster that can be asked.
+
+use std::path::PathBuf;
+
+use anyhow::Context;
+use kube::config::Kubeconfig;
+
+use super::selection::Selection;
+use super::sign_in::sign_in;
+use crate::aws::{self, Session};
+use crate::cluster::{Cluster, Unauthorized};
+use crate::inputs::Road;
+use crate::kubeconfig;
+use crate::problem::Problem;
+use crate::report::Report;
+
+/// A cluster, and the session of AWS behind it if there is one. The kubeconfig of this job is written on the way.
+pub(super) async fn open(
+    road: &Road,
+    namespace: &str,
+    selection: &Selection,
+    report: &Report,
+) -> anyhow::Result<(Cluster, Option<Session>)> {
+    let (kubeconfig, session) = walk(road, selection, report).await?;
+    kubeconfig::write(&kubeconfig, &selection.kubeconfig())?;
+    let cluster = Cluster::open(kubeconfig, namespace).await?;
+    Ok((cluster, session))
+}
+
+async fn walk(
+    road: &Road,
+    selection: &Selection,
+    report: &Report,
+) -> anyhow::Result<(Kubeconfig, Option<Session>)> {
+    match road {
+        Road::Eks {
+            cluster,
+            region,
+            role,
+        } => {
+            let session = sign_in(cluster, region.as_deref(), role.as_ref()).await?;
+            session.write(&selection.session())?;
+            report.done(&match &session.role {
+                Some(role) => format!("Signed in as {}, session {}", role.arn, role.session_name),
+                None => "Signed in with the default AWS credentials".to_owned(),
+            });
+            let endpoint = aws::describe_cluster(&session.keys, cluster, &session.place).await?;
+            report.done(&format!(
+                "Cluster {cluster} in {} is at {}",
+                session.place.region, endpoint.url
+            ));
+            let program = std::env::current_exe().context("finding this program's own path")?;
+            let config = kubeconfig::with_plugin(
+                &endpoint.url,
+                &endpoint.certificate_authority,
+                &program,
+                &selection.session(),
+            );
+            Ok((config, Some(session)))
+        }
+        Road::Kubeconfig { path, context } => {
+            let path = std::path::absolute(path).unwrap_or_else(|_| PathBuf::from(path));
+            Ok((kubeconfig::excerpt(&path, context.as_deref())?, None))
+        }
+        Road::InCluster => Ok((kubeconfig::in_cluster()?, None)),
+    }
+}
+
+/// The cluster did not accept our token: say who we are, for only that can be entered there.
+pub(super) async fn named(error: anyhow::Error, session: Option<&Session>) -> anyhow::Error {
+    let Some(Unauthorized { what }) = error.downcast_ref() else {
+        return error;
+    };
+    let title = "Not known to the cluster";
+    let Some(session) = session else {
+        let remedy = "Check that the credentials of that kubeconfig are still good: kubectl auth whoami.";
+        return Problem::new(title, what, remedy).into();
+    };
+    let principal = match &session.role {
+        Some(role) => role.arn.clone(),
+        None => {
+            let caller = aws::caller(&session.keys, &session.place).await;
+            caller.unwrap_or_else(|| "PRINCIPAL_ARN".into())
+        }
+    };
+    Problem::new(
+        title,
+        format!("{what} The token is of {principal}."),
+        format!(
+            "Add an access entry: aws eks create-access-entry --region {} --cluster-name {} --principal-arn \
+             {principal} --kubernetes-groups remote-buildkit; then bind the Role of the README to that group.",
+            session.place.region, session.cluster
+        ),
+    )
+    .into()
+}

@@ -1,0 +1,267 @@
+//! The agents.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::names::{is_dns_label, is_dns_subdomain};
+use super::{Faults, duration, lists};
+use crate::agent::group::Agents;
+use crate::agent::isolation::Isolation;
+use crate::agent::manifests::OUR_LABELS;
+use crate::agent::platform::{ARCHITECTURES, Platform};
+use crate::agent::quantity::{self, Bytes};
+use crate::agent::{Spec, buildkitd};
+use crate::cli::{AgentArgs, WhichArgs};
+
+/// Below this BuildKit's own metadata and one base image leave no room for a cache.
+const MIN_STORAGE: Bytes = Bytes(1 << 30);
+
+/// More volumes than anybody pays for by intention.
+const MAX_AGENTS: u32 = 100;
+
+/// A label's value, and so an agent's name, has no more (Kubernetes, object names).
+const MAX_NAME: usize = 63;
+
+pub(super) fn check(args: &AgentArgs, faults: &mut Faults) -> Option<Agents> {
+    check_which(&args.which, faults);
+    check_names(args, faults);
+    check_sizes(args, faults);
+    let isolation = one_of(
+        "isolation",
+        &args.isolation,
+        &Isolation::ALL.map(|i| (i.name(), i)),
+        faults,
+    );
+    let drain = duration("drain-timeout", &args.drain_timeout, faults);
+    let storage_bytes = storage(&args.storage, faults);
+    let buildkitd = settings(args, faults);
+    let spec = |isolation: Isolation, drain: Duration, storage_bytes, faults: &mut Faults| Spec {
+        name: args.which.name.clone(),
+        instance: args.which.name.clone(),
+        namespace: args.which.namespace.clone(),
+        image: args.image.clone().unwrap_or_else(|| isolation.default_image()),
+        isolation,
+        storage: args.storage.clone(),
+        storage_bytes,
+        storage_class: args.storage_class.clone(),
+        cpu: args.cpu.clone(),
+        memory: args.memory.clone(),
+        arch: None,
+        drain,
+        node_selector: parsed(
+            "node-selector",
+            args.node_selector.as_ref(),
+            lists::labels,
+            faults,
+        ),
+        tolerations: parsed("tolerations", args.tolerations.as_ref(), lists::taints, faults),
+        service_account: args.service_account.clone(),
+        labels: own_labels(args, faults),
+        annotations: parsed(
+            "annotations",
+            args.annotations.as_ref(),
+            lists::annotations,
+            faults,
+        ),
+        buildkitd,
+    };
+    let platforms = platforms(args.platforms.as_ref(), faults);
+    let number = number("agents", &args.agents, 1..=MAX_AGENTS, faults);
+    let isolation = isolation.unwrap_or(Isolation::Privileged);
+    let agents = Agents {
+        spec: spec(
+            isolation,
+            drain.unwrap_or_default(),
+            storage_bytes.unwrap_or(MIN_STORAGE),
+            faults,
+        ),
+        platforms,
+        number: number.unwrap_or(1),
+    };
+    for agent in agents.all() {
+        faults.check(
+            agent.name.len() <= MAX_NAME,
+            "name",
+            &args.which.name,
+            &format!(
+                "the agent {} would have more than {MAX_NAME} characters in its name",
+                agent.name
+            ),
+        );
+    }
+    Some(agents)
+}
+
+pub(super) fn check_which(which: &WhichArgs, faults: &mut Faults) {
+    let WhichArgs { name, namespace } = which;
+    // buildx wants a letter first in a node's name, Kubernetes at most 63 characters in a label.
+    faults.check(
+        is_dns_label(name) && name.starts_with(|c: char| c.is_ascii_lowercase()),
+        "name",
+        name,
+        "up to 63 lower-case letters, digits and -, a letter first, no - last",
+    );
+    faults.check(
+        is_dns_label(namespace),
+        "namespace",
+        namespace,
+        "up to 63 lower-case letters, digits and -, no - at either end",
+    );
+}
+
+fn check_names(args: &AgentArgs, faults: &mut Faults) {
+    if let Some(image) = &args.image {
+        faults.check(
+            !image.is_empty() && !image.contains(char::is_whitespace),
+            "image",
+            image,
+            "an image reference such as moby/buildkit:v0.34.2",
+        );
+    }
+    if let Some(class) = &args.storage_class {
+        faults.check(
+            is_dns_subdomain(class),
+            "storage-class",
+            class,
+            "the name of a StorageClass: lower-case letters, digits, - and .",
+        );
+    }
+    if let Some(account) = &args.service_account {
+        faults.check(
+            is_dns_subdomain(account),
+            "service-account",
+            account,
+            "the name of a ServiceAccount: lower-case letters, digits, - and .",
+        );
+    }
+}
+
+fn check_sizes(args: &AgentArgs, faults: &mut Faults) {
+    if let Some(cpu) = &args.cpu {
+        faults.check(
+            quantity::is_cpu(cpu),
+            "cpu",
+            cpu,
+            "a CPU quantity above zero such as 4, 0.5 or 3500m",
+        );
+    }
+    if let Some(memory) = &args.memory {
+        faults.check(
+            quantity::bytes(memory).is_some_and(|b| b.0 > 0),
+            "memory",
+            memory,
+            "a quantity of bytes above zero such as 8Gi or 500M",
+        );
+    }
+}
+
+fn storage(text: &str, faults: &mut Faults) -> Option<Bytes> {
+    let bytes = quantity::bytes(text).filter(|b| *b >= MIN_STORAGE);
+    if bytes.is_none() {
+        faults.add("storage", text, "a quantity of at least 1Gi, such as 50Gi or 1Ti");
+    }
+    bytes
+}
+
+fn platforms(text: Option<&String>, faults: &mut Faults) -> Vec<Platform> {
+    let Some(text) = text else {
+        return vec![];
+    };
+    let mut found = Vec::new();
+    for entry in lists::entries(text) {
+        match Platform::parse(entry) {
+            Some(platform) if found.contains(&platform) => faults.add("platforms", entry, "is there twice"),
+            Some(platform) => found.push(platform),
+            None => faults.add(
+                "platforms",
+                entry,
+                &format!(
+                    "linux/ARCHITECTURE, or linux/ARCHITECTURE/VARIANT such as linux/arm/v7; architectures are {}",
+                    ARCHITECTURES.join(", ")
+                ),
+            ),
+        }
+    }
+    if found.is_empty() && lists::entries(text).next().is_none() {
+        faults.add("platforms", text, "holds no platform such as linux/amd64");
+    }
+    found
+}
+
+fn settings(args: &AgentArgs, faults: &mut Faults) -> buildkitd::Settings {
+    let max_parallelism = args.max_parallelism.as_ref();
+    buildkitd::Settings {
+        max_parallelism: max_parallelism.and_then(|n| number("max-parallelism", n, 1..=u32::MAX, faults)),
+        entitlements: entitlements(args.entitlements.as_ref(), faults),
+    }
+}
+
+fn entitlements(text: Option<&String>, faults: &mut Faults) -> Vec<String> {
+    let allowed = buildkitd::ENTITLEMENTS;
+    let mut found = Vec::new();
+    for entry in text.iter().flat_map(|text| lists::entries(text)) {
+        faults.check(
+            allowed.contains(&entry),
+            "entitlements",
+            entry,
+            &format!("allowed are {}", allowed.join(", ")),
+        );
+        found.push(entry.to_owned());
+    }
+    found
+}
+
+fn own_labels(args: &AgentArgs, faults: &mut Faults) -> BTreeMap<String, String> {
+    let labels = parsed("labels", args.labels.as_ref(), lists::labels, faults);
+    for (key, value) in &labels {
+        faults.check(
+            !OUR_LABELS.contains(&key.as_str()),
+            "labels",
+            &format!("{key}={value}"),
+            "this label is the action's own",
+        );
+    }
+    labels
+}
+
+/// An input with a notation of its own; absent is empty.
+fn parsed<T: Default>(
+    input: &str,
+    text: Option<&String>,
+    parse: impl Fn(&str) -> Result<T, String>,
+    faults: &mut Faults,
+) -> T {
+    let Some(text) = text else {
+        return T::default();
+    };
+    parse(text).unwrap_or_else(|why| {
+        faults.add(input, text.trim(), &why);
+        T::default()
+    })
+}
+
+fn one_of<T: Copy>(input: &str, text: &str, allowed: &[(&str, T)], faults: &mut Faults) -> Option<T> {
+    let found = allowed
+        .iter()
+        .find(|(name, _)| *name == text)
+        .map(|(_, value)| *value);
+    if found.is_none() {
+        let names: Vec<&str> = allowed.iter().map(|(name, _)| *name).collect();
+        faults.add(input, text, &format!("allowed are {}", names.join(", ")));
+    }
+    found
+}
+
+fn number(
+    input: &str,
+    text: &str,
+    allowed: std::ops::RangeInclusive<u32>,
+    faults: &mut Faults,
+) -> Option<u32> {
+    let number = text.parse().ok().filter(|n| allowed.contains(n));
+    if number.is_none() {
+        let (least, most) = (allowed.start(), allowed.end());
+        faults.add(input, text, &format!("a whole number from {least} to {most}"));
+    }
+    number
+}

@@ -1,0 +1,110 @@
+//! The road to the cluster.
+
+use std::path::PathBuf;
+
+use super::Faults;
+use super::names::{is_cluster_name, is_region, is_role_arn};
+use crate::cli::RoadArgs;
+
+/// How to reach the cluster.
+#[derive(Debug)]
+pub enum Road {
+    Eks {
+        cluster: String,
+        region: Option<String>,
+        role: Option<Role>,
+    },
+    Kubeconfig {
+        path: PathBuf,
+        context: Option<String>,
+    },
+    InCluster,
+}
+
+/// A role to assume with the job's OIDC token.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Role {
+    pub arn: String,
+    pub audience: String,
+}
+
+pub(super) fn check(args: &RoadArgs, faults: &mut Faults) -> Option<Road> {
+    let RoadArgs {
+        cluster,
+        region,
+        role_to_assume,
+        audience,
+        kubeconfig,
+        context,
+    } = args;
+    match (cluster, kubeconfig) {
+        (Some(cluster), None) => {
+            faults.check(
+                is_cluster_name(cluster),
+                "cluster",
+                cluster,
+                "a name of an EKS cluster: up to 100 letters, digits, - and _, a letter or digit first",
+            );
+            if let Some(region) = region {
+                faults.check(
+                    is_region(region),
+                    "region",
+                    region,
+                    "an AWS region such as us-west-2",
+                );
+            }
+            if let Some(role) = role_to_assume {
+                faults.check(
+                    is_role_arn(role),
+                    "role-to-assume",
+                    role,
+                    "the ARN of a role: arn:aws:iam::123456789012:role/name",
+                );
+            }
+            if let Some(context) = context {
+                faults.add("context", context, "goes with `kubeconfig`, not with `cluster`");
+            }
+            Some(Road::Eks {
+                cluster: cluster.clone(),
+                region: region.clone(),
+                role: role_to_assume.as_ref().map(|arn| Role {
+                    arn: arn.clone(),
+                    audience: audience.clone(),
+                }),
+            })
+        }
+        (None, Some(kubeconfig)) => {
+            for (name, value) in [("region", region), ("role-to-assume", role_to_assume)] {
+                if let Some(value) = value {
+                    faults.add(name, value, "goes with `cluster`; `kubeconfig` touches no AWS");
+                }
+            }
+            if kubeconfig != "in-cluster" {
+                return Some(Road::Kubeconfig {
+                    path: PathBuf::from(kubeconfig),
+                    context: context.clone(),
+                });
+            }
+            if let Some(context) = context {
+                faults.add("context", context, "has no meaning with `kubeconfig: in-cluster`");
+            }
+            Some(Road::InCluster)
+        }
+        (None, None) => {
+            faults.add(
+                "cluster",
+                "",
+                "give the name of an EKS cluster, or `kubeconfig` for any other",
+            );
+            None
+        }
+        (Some(cluster), Some(_)) => {
+            faults.add(
+                "cluster",
+                cluster,
+                "give either `cluster` or `kubeconfig`, not both",
+            );
+            None
+        }
+    }
+}
