@@ -23,7 +23,7 @@ const DRAIN_SECONDS: i64 = 3600;
 
 /// The configuration, for a volume of this size.
 pub fn config_map(spec: &Spec, volume: Bytes) -> anyhow::Result<ConfigMap> {
-    let toml = buildkitd::config(volume).context("writing buildkitd.toml")?;
+    let toml = buildkitd::config(&buildkitd::Settings::default(), buildkitd::ROOT, volume)?;
     Ok(ConfigMap {
         metadata: metadata(spec),
         data: Some(BTreeMap::from([("buildkitd.toml".into(), toml)])),
