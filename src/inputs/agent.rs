@@ -193,6 +193,20 @@ fn settings(args: &AgentArgs, faults: &mut Faults) -> buildkitd::Settings {
     buildkitd::Settings {
         max_parallelism: max_parallelism.and_then(|n| number("max-parallelism", n, 1..=u32::MAX, faults)),
         entitlements: entitlements(args.entitlements.as_ref(), faults),
+        mirrors: parsed(
+            "registry-mirrors",
+            args.registry_mirrors.as_ref(),
+            buildkitd::Mirrors::parse,
+            faults,
+        ),
+        custom: args.buildkitd_config.as_ref().and_then(|text| {
+            parsed(
+                "buildkitd-config",
+                Some(text),
+                |text| buildkitd::Custom::parse(text).map(Some),
+                faults,
+            )
+        }),
     }
 }
 

@@ -1,0 +1,191 @@
+//! Mirrors of registries, from one entry a mirror to the tables of buildkitd.toml.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+/// Registry to mirrors, in the order they are tried in, and what is known of each host.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Mirrors {
+    mirrors: Vec<(String, String)>,
+    plain_http: BTreeMap<String, bool>,
+}
+
+/// `[registry."NAME"]`. The scheme of a mirror is said in the table of its host (moby/buildkit,
+/// util/resolver/resolver.go, `NewRegistryConfig`).
+#[derive(Debug, Default, Serialize)]
+pub(super) struct Registry {
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    mirrors: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    http: Option<bool>,
+}
+
+const ALLOWED: &str = "an entry is [REGISTRY=]MIRROR, where REGISTRY is host[:port] (docker.io when left out) and MIRROR is \
+                       [http://|https://]host[:port][/path]";
+
+impl Mirrors {
+    /// Entries `REGISTRY=MIRROR`, separated by commas or lines. A bare MIRROR is one of docker.io, as in Docker's
+    /// `registry-mirrors`.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let mut all = Self::default();
+        for entry in text.split([',', '\n']).map(str::trim).filter(|e| !e.is_empty()) {
+            all.add(entry)
+                .map_err(|fault| format!("`{entry}`: {fault}; {ALLOWED}"))?;
+        }
+        Ok(all)
+    }
+
+    fn add(&mut self, entry: &str) -> Result<(), String> {
+        let (registry, mirror) = entry.split_once('=').unwrap_or(("docker.io", entry));
+        let (registry, mirror) = (registry.trim(), mirror.trim());
+        check_host(registry)?;
+        let (plain_http, address) = match mirror.split_once("://") {
+            Some(("http", address)) => (Some(true), address),
+            Some(("https", address)) => (Some(false), address),
+            Some((scheme, _)) => return Err(format!("`{scheme}` is not a scheme of a registry")),
+            None => (None, mirror),
+        };
+        let address = address.trim_end_matches('/');
+        let (host, path) = address.split_once('/').unwrap_or((address, ""));
+        check_host(host)?;
+        let segment = |s: &str| !s.is_empty() && s != "." && s != ".." && s.chars().all(is_path);
+        if !path.is_empty() && !path.split('/').all(segment) {
+            return Err(format!("`{path}` is not a path"));
+        }
+        if let Some(plain_http) = plain_http {
+            let known = self.plain_http.insert(host.to_owned(), plain_http);
+            if known.is_some_and(|known| known != plain_http) {
+                return Err(format!("{host} is both http and https"));
+            }
+        }
+        let mirror = (registry.to_owned(), address.to_owned());
+        if !self.mirrors.contains(&mirror) {
+            self.mirrors.push(mirror);
+        }
+        Ok(())
+    }
+
+    pub(super) fn registries(&self) -> BTreeMap<&str, Registry> {
+        let mut registries: BTreeMap<&str, Registry> = BTreeMap::new();
+        for (registry, mirror) in &self.mirrors {
+            let registry = registries.entry(registry).or_default();
+            registry.mirrors.push(mirror.clone());
+        }
+        for (host, plain_http) in &self.plain_http {
+            // https is what BuildKit speaks unless told, except to a registry on localhost.
+            if *plain_http || is_local(host) {
+                registries.entry(host).or_default().http = Some(*plain_http);
+            }
+        }
+        registries
+    }
+}
+
+fn is_local(host: &str) -> bool {
+    let name = host.split_once(':').map_or(host, |(name, _)| name);
+    name == "localhost" || name.starts_with("127.") || host.starts_with("[::1]")
+}
+
+fn is_path(c: char) -> bool {
+    c.is_ascii_alphanumeric() || "._-".contains(c)
+}
+
+/// A name or address, with a port or without.
+fn check_host(host: &str) -> Result<(), String> {
+    let fault = || format!("`{host}` is not host[:port]");
+    let (name, port) = match host.strip_prefix('[') {
+        Some(rest) => {
+            let (address, port) = rest.split_once(']').ok_or_else(fault)?;
+            address.parse::<std::net::Ipv6Addr>().map_err(|_| fault())?;
+            ("v6", port)
+        }
+        None => host.split_at(host.find(':').unwrap_or(host.len())),
+    };
+    let label = |l: &str| {
+        !l.is_empty()
+            && l.chars()
+                .all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_')
+    };
+    let port_is_right = port.is_empty()
+        || port
+            .strip_prefix(':')
+            .is_some_and(|p| p.parse::<u16>().is_ok_and(|p| p > 0) && !p.starts_with('+'));
+    if name.split('.').all(label) && port_is_right {
+        Ok(())
+    } else {
+        Err(fault())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn entries_become_tables() {
+        let text = "mirror.corp\nghcr.io=http://cache.corp:5000/ghcr, quay.io:443=https://localhost:5000/q/,\n\
+                    docker.io=http://cache.corp:5000, mirror.corp, ghcr.io = [fd00::1]:80";
+        let mirrors = Mirrors::parse(text).expect("right");
+        insta::assert_snapshot!(toml::to_string(&mirrors.registries()).expect("toml"), @r#"
+        ["cache.corp:5000"]
+        http = true
+
+        ["docker.io"]
+        mirrors = ["mirror.corp", "cache.corp:5000"]
+
+        ["ghcr.io"]
+        mirrors = ["cache.corp:5000/ghcr", "[fd00::1]:80"]
+
+        ["localhost:5000"]
+        http = false
+
+        ["quay.io:443"]
+        mirrors = ["localhost:5000/q"]
+        "#);
+    }
+
+    #[test]
+    fn nothing_is_no_mirror() {
+        assert_eq!(Mirrors::parse(" ,\n\n").expect("right"), Mirrors::default());
+    }
+
+    #[test]
+    fn faults_name_the_entry() {
+        for (text, fault) in [
+            ("ok.corp,ftp://m.corp", "`ftp://m.corp`: `ftp` is not a scheme"),
+            ("docker.io=", "`docker.io=`: `` is not host[:port]"),
+            ("=m.corp", "`=m.corp`: `` is not host[:port]"),
+            (
+                "docker.io/library=m.corp",
+                "`docker.io/library` is not host[:port]",
+            ),
+            ("http://u:p@m.corp", "`u:p@m.corp` is not host[:port]"),
+            ("m.corp:0", "`m.corp:0` is not host[:port]"),
+            ("m.corp:99999", "`m.corp:99999` is not host[:port]"),
+            ("[fd00::1", "`[fd00::1` is not host[:port]"),
+            ("m.corp//x", "`/x` is not a path"),
+            ("m.corp/../x", "`../x` is not a path"),
+            ("m.corp/x?y", "`x?y` is not a path"),
+            ("a.corp b.corp", "`a.corp b.corp` is not host[:port]"),
+            ("http://m.corp,https://m.corp/x", "m.corp is both http and https"),
+        ] {
+            let error = Mirrors::parse(text).expect_err(text);
+            assert!(
+                error.contains(fault) && error.contains(ALLOWED),
+                "{text}: {error}"
+            );
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_taken_or_refused(text in "\\PC*|[a-z.:/=,\n\\[\\]]{0,40}") {
+            if let Ok(mirrors) = Mirrors::parse(&text) {
+                prop_assert!(toml::to_string(&mirrors.registries()).is_ok());
+            }
+        }
+    }
+}
