@@ -2,6 +2,7 @@
 
 pub mod buildkitd;
 pub mod manifests;
+pub mod patch;
 pub mod progress;
 pub mod quantity;
 pub mod state;
