@@ -15,13 +15,13 @@ pub struct Cli {
 pub enum Command {
     /// Connect buildx on this machine to the agent; deploy the agent if it is absent.
     #[command(args_override_self = true)]
-    Connect(ConnectArgs),
+    Connect(Box<ConnectArgs>),
     /// Remove from this machine what `connect` wrote; the agent and its cache stay.
     Disconnect(DisconnectArgs),
     /// Print a Kubernetes credential; called by kubectl, buildx and others through the kubeconfig.
     Token(TokenArgs),
     /// Print the manifests that `connect` would apply.
-    Manifests(ManifestsArgs),
+    Manifests(Box<ManifestsArgs>),
     /// Remove agents that `connect` deployed; their volumes stay, unless told otherwise.
     Destroy(DestroyArgs),
 }
@@ -224,7 +224,7 @@ mod tests {
             Some(value).filter(|v| !v.is_empty())
         });
         match Cli::parse_from(line).command {
-            Command::Connect(args) => args,
+            Command::Connect(args) => *args,
             other => panic!("not connect: {other:?}"),
         }
     }

@@ -6,6 +6,7 @@ pub mod changes;
 pub mod group;
 pub mod isolation;
 pub mod manifests;
+pub mod patch;
 pub mod platform;
 pub mod progress;
 pub mod quantity;
@@ -50,6 +51,8 @@ pub struct Spec {
     pub labels: BTreeMap<String, String>,
     pub annotations: BTreeMap<String, String>,
     pub buildkitd: buildkitd::Settings,
+    /// On the Deployment, for what has no input.
+    pub patch: Option<patch::Patch>,
 }
 
 /// A taint to tolerate; what is absent is tolerated whatever it is.
@@ -83,6 +86,7 @@ impl Spec {
             labels: BTreeMap::new(),
             annotations: BTreeMap::new(),
             buildkitd: buildkitd::Settings::default(),
+            patch: None,
         }
     }
 }

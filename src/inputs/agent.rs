@@ -1,16 +1,16 @@
 //! The agents.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use super::names::{is_dns_label, is_dns_subdomain};
 use super::{Faults, duration, lists};
 use crate::agent::group::Agents;
 use crate::agent::isolation::Isolation;
-use crate::agent::manifests::OUR_LABELS;
+use crate::agent::manifests::{ARCH_LABEL, OUR_LABELS, Objects};
+use crate::agent::patch::Patch;
 use crate::agent::platform::{ARCHITECTURES, Platform};
 use crate::agent::quantity::{self, Bytes};
-use crate::agent::{Spec, buildkitd};
+use crate::agent::{Spec, Taint, buildkitd};
 use crate::cli::{AgentArgs, WhichArgs};
 
 /// Below this BuildKit's own metadata and one base image leave no room for a cache.
@@ -26,70 +26,98 @@ pub(super) fn check(args: &AgentArgs, faults: &mut Faults) -> Option<Agents> {
     check_which(&args.which, faults);
     check_names(args, faults);
     check_sizes(args, faults);
-    let isolation = one_of(
-        "isolation",
-        &args.isolation,
-        &Isolation::ALL.map(|i| (i.name(), i)),
-        faults,
-    );
+    let isolations = Isolation::ALL.map(|isolation| (isolation.name(), isolation));
+    let isolation = one_of("isolation", &args.isolation, &isolations, faults);
     let drain = duration("drain-timeout", &args.drain_timeout, faults);
     let storage_bytes = storage(&args.storage, faults);
-    let buildkitd = settings(args, faults);
-    let spec = |isolation: Isolation, drain: Duration, storage_bytes, faults: &mut Faults| Spec {
-        name: args.which.name.clone(),
-        instance: args.which.name.clone(),
-        namespace: args.which.namespace.clone(),
-        image: args.image.clone().unwrap_or_else(|| isolation.default_image()),
-        isolation,
-        storage: args.storage.clone(),
-        storage_bytes,
-        storage_class: args.storage_class.clone(),
-        cpu: args.cpu.clone(),
-        memory: args.memory.clone(),
-        arch: None,
-        drain,
-        node_selector: parsed(
-            "node-selector",
-            args.node_selector.as_ref(),
-            lists::labels,
-            faults,
-        ),
-        tolerations: parsed("tolerations", args.tolerations.as_ref(), lists::taints, faults),
-        service_account: args.service_account.clone(),
-        labels: own_labels(args, faults),
-        annotations: parsed(
-            "annotations",
-            args.annotations.as_ref(),
-            lists::annotations,
-            faults,
-        ),
-        buildkitd,
-    };
-    let platforms = platforms(args.platforms.as_ref(), faults);
     let number = number("agents", &args.agents, 1..=MAX_AGENTS, faults);
-    let isolation = isolation.unwrap_or(Isolation::Privileged);
+    let placement = lists_of(args, faults);
+    let platforms = platforms(args.platforms.as_ref(), faults);
+    let buildkitd = settings(args, faults);
+    let patch = args.patch.as_ref();
+    let patch = patch.and_then(|text| parsed("patch", Some(text), |t| Patch::parse(t).map(Some), faults));
+    let (isolation, drain, storage_bytes, number) = (isolation?, drain?, storage_bytes?, number?);
     let agents = Agents {
-        spec: spec(
+        spec: Spec {
+            name: args.which.name.clone(),
+            instance: args.which.name.clone(),
+            namespace: args.which.namespace.clone(),
+            image: args.image.clone().unwrap_or_else(|| isolation.default_image()),
             isolation,
-            drain.unwrap_or_default(),
-            storage_bytes.unwrap_or(MIN_STORAGE),
-            faults,
-        ),
+            storage: args.storage.clone(),
+            storage_bytes,
+            storage_class: args.storage_class.clone(),
+            cpu: args.cpu.clone(),
+            memory: args.memory.clone(),
+            arch: None,
+            drain,
+            service_account: args.service_account.clone(),
+            buildkitd,
+            patch,
+            node_selector: placement.node_selector,
+            tolerations: placement.tolerations,
+            labels: placement.labels,
+            annotations: placement.annotations,
+        },
         platforms,
-        number: number.unwrap_or(1),
+        number,
     };
+    check_agents(args, &agents, faults);
+    Some(agents)
+}
+
+/// What can be known of an agent only when all of it is.
+fn check_agents(args: &AgentArgs, agents: &Agents, faults: &mut Faults) {
     for agent in agents.all() {
-        faults.check(
-            agent.name.len() <= MAX_NAME,
-            "name",
-            &args.which.name,
-            &format!(
-                "the agent {} would have more than {MAX_NAME} characters in its name",
+        if agent.name.len() > MAX_NAME {
+            let allowed = format!(
+                "its agent {} has a name of more than {MAX_NAME} characters",
                 agent.name
-            ),
+            );
+            return faults.add("name", &args.which.name, &allowed);
+        }
+        // Whatever else is wrong has been named by now.
+        if let (Some(patch), Err(why)) = (&args.patch, Objects::new(&agent, agent.storage_bytes)) {
+            return faults.add("patch", patch.trim(), &format!("{why:#}"));
+        }
+    }
+}
+
+/// The inputs that hold several things.
+struct Lists {
+    node_selector: BTreeMap<String, String>,
+    tolerations: Vec<Taint>,
+    labels: BTreeMap<String, String>,
+    annotations: BTreeMap<String, String>,
+}
+
+fn lists_of(args: &AgentArgs, faults: &mut Faults) -> Lists {
+    let labels = parsed("labels", args.labels.as_ref(), lists::labels, faults);
+    for (key, value) in &labels {
+        faults.check(
+            !OUR_LABELS.contains(&key.as_str()),
+            "labels",
+            &format!("{key}={value}"),
+            "this label is the action's own",
         );
     }
-    Some(agents)
+    let node_selector = parsed(
+        "node-selector",
+        args.node_selector.as_ref(),
+        lists::labels,
+        faults,
+    );
+    if let Some(arch) = node_selector.get(ARCH_LABEL).filter(|_| args.platforms.is_some()) {
+        let entry = format!("{ARCH_LABEL}={arch}");
+        faults.add("node-selector", &entry, "`platforms` says that already");
+    }
+    let annotations = args.annotations.as_ref();
+    Lists {
+        node_selector,
+        tolerations: parsed("tolerations", args.tolerations.as_ref(), lists::taints, faults),
+        labels,
+        annotations: parsed("annotations", annotations, lists::annotations, faults),
+    }
 }
 
 pub(super) fn check_which(which: &WhichArgs, faults: &mut Faults) {
@@ -223,19 +251,6 @@ fn entitlements(text: Option<&String>, faults: &mut Faults) -> Vec<String> {
         found.push(entry.to_owned());
     }
     found
-}
-
-fn own_labels(args: &AgentArgs, faults: &mut Faults) -> BTreeMap<String, String> {
-    let labels = parsed("labels", args.labels.as_ref(), lists::labels, faults);
-    for (key, value) in &labels {
-        faults.check(
-            !OUR_LABELS.contains(&key.as_str()),
-            "labels",
-            &format!("{key}={value}"),
-            "this label is the action's own",
-        );
-    }
-    labels
 }
 
 /// An input with a notation of its own; absent is empty.

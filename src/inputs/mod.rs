@@ -141,7 +141,7 @@ fn duration(input: &str, text: &str, faults: &mut Faults) -> Option<Duration> {
 
 #[cfg(test)]
 mod tests {
-    use clap::Parser;
+    use clap::{CommandFactory, Parser};
 
     use super::*;
     use crate::cli::{Cli, Command};
@@ -154,46 +154,101 @@ mod tests {
         }
     }
 
+    /// Every input with something wrong: its name and value are shown, and what is allowed.
     #[test]
     fn every_bad_input_is_named_at_once() {
-        let error = plan(&[
-            "--cluster=sh op",
-            "--region=Frankfurt",
-            "--role-to-assume=ci",
-            "--name=Agent",
-            "--namespace=-x",
-            "--image=",
-            "--storage=50 Gi",
-            "--storage-class=GP3",
-            "--cpu=fast",
-            "--memory=0",
-            "--deploy=maybe",
-            "--timeout=soon",
-            "--context=x",
-        ])
-        .expect_err("all of it is bad");
-        for input in [
-            "cluster: sh op",
-            "region: Frankfurt",
-            "role-to-assume: ci",
-            "name: Agent",
-            "namespace: -x",
-            "image: ",
-            "storage: 50 Gi",
-            "storage-class: GP3",
-            "cpu: fast",
-            "memory: 0",
-            "deploy: maybe",
-            "timeout: soon",
-            "context: x",
-        ] {
-            assert!(
-                error.what.contains(&format!("`{input}`")),
-                "{input} not in {}",
-                error.what
-            );
+        let bad = [
+            ("cluster", "sh op", "a name of an EKS cluster"),
+            ("region", "Frankfurt", "us-west-2"),
+            ("role-to-assume", "ci", "arn:aws:iam::"),
+            ("context", "x", "goes with `kubeconfig`"),
+            ("name", "Agent", "lower-case letters"),
+            ("namespace", "-x", "lower-case letters"),
+            ("platforms", "windows/amd64", "linux/ARCHITECTURE"),
+            ("agents", "many", "a whole number from 1 to 100"),
+            ("image", "", "an image reference"),
+            ("storage", "50 Gi", "a quantity of at least 1Gi"),
+            ("storage-class", "GP3", "the name of a StorageClass"),
+            ("cpu", "fast", "a CPU quantity"),
+            ("memory", "0", "a quantity of bytes"),
+            ("isolation", "strong", "privileged, rootless, user-namespace"),
+            ("entitlements", "root", "security.insecure, network.host, device"),
+            ("drain-timeout", "-5m", "a duration above zero"),
+            ("max-parallelism", "0", "a whole number from 1"),
+            ("registry-mirrors", "docker.io=", "docker.io="),
+            ("buildkitd-config", "debugg = true", "debugg"),
+            ("node-selector", "pool", "\"pool\" is not KEY=VALUE"),
+            (
+                "tolerations",
+                "a=b:Never",
+                "NoSchedule, PreferNoSchedule, NoExecute",
+            ),
+            ("service-account", "Builder", "the name of a ServiceAccount"),
+            ("labels", "app=mine", "this label is the action's own"),
+            ("annotations", "a b=c", "\"a b\" is not a key"),
+            ("patch", "spec: [", "line"),
+            ("deploy", "maybe", "if-absent, always and never"),
+            ("timeout", "soon", "a duration above zero"),
+        ];
+        let flags: Vec<String> = bad
+            .iter()
+            .map(|(input, value, _)| format!("--{input}={value}"))
+            .collect();
+        let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
+        let error = plan(&flags).expect_err("all of it is bad").what;
+        let faults: Vec<&str> = error.split("\n- ").skip(1).collect();
+        assert_eq!(faults.len(), bad.len(), "{error}");
+        for (input, value, allowed) in bad {
+            let fault = faults
+                .iter()
+                .find(|fault| fault.starts_with(&format!("`{input}: {value}`")));
+            let fault = fault.unwrap_or_else(|| panic!("{input} is not in {error}"));
+            assert!(fault.contains(allowed), "{allowed} is not in {fault}");
         }
-        assert_eq!(error.what.lines().count(), 14);
+        let inputs = Cli::command();
+        let inputs = inputs
+            .find_subcommand("connect")
+            .expect("connect")
+            .get_arguments();
+        let flags = inputs
+            .filter_map(|arg| arg.get_long())
+            .filter(|name| *name != "help");
+        let untried: Vec<&str> = flags
+            .filter(|name| bad.iter().all(|(input, ..)| input != name))
+            .collect();
+        // Any text is an audience or a key; kubeconfig is a path, and is opened later.
+        assert_eq!(untried, ["audience", "kubeconfig", "cache-key"]);
+    }
+
+    #[test]
+    fn what_is_wrong_with_an_agent_as_a_whole() {
+        let long = "a".repeat(60);
+        let name = format!("--name={long}");
+        for (flags, named) in [
+            (
+                vec![name.as_str(), "--platforms=linux/arm64"],
+                "more than 63 characters",
+            ),
+            (vec!["--patch=spec: {replicas: 3}"], "it changes /spec/replicas"),
+            (
+                vec!["--patch=spec: {template: {metadata: {labels: {app: x}}}}"],
+                "labels/app",
+            ),
+            (vec!["--patch=specs: {}"], "no `specs` to patch"),
+            (
+                vec![
+                    "--platforms=linux/arm64",
+                    "--node-selector=kubernetes.io/arch=amd64",
+                ],
+                "`platforms` says that already",
+            ),
+            (vec!["--platforms= , "], "holds no platform"),
+            (vec!["--platforms=linux/arm64,linux/arm64"], "is there twice"),
+        ] {
+            let flags = [&["--cluster=a"][..], &flags].concat();
+            let error = plan(&flags).expect_err(named).what;
+            assert!(error.contains(named), "{named} is not in {error}");
+        }
     }
 
     #[test]

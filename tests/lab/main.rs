@@ -7,6 +7,7 @@ mod expiry;
 mod home;
 mod job;
 mod manifests;
+mod patch;
 mod race;
 mod rbac;
 mod restart;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use k8s_openapi::api::apps::v1::{Deployment, DeploymentSpec, DeploymentStrategy};
 use k8s_openapi::api::core::v1::PodTemplateSpec;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
@@ -52,7 +52,33 @@ pub(super) fn deployment(spec: &Spec, volume: Bytes) -> anyhow::Result<Value> {
         }),
         ..Default::default()
     };
-    serde_json::to_value(&deployment).context("writing the Deployment as JSON")
+    let deployment = serde_json::to_value(&deployment).context("writing the Deployment as JSON")?;
+    let Some(patch) = &spec.patch else {
+        return Ok(deployment);
+    };
+    let patched = patch.apply(deployment.clone()).map_err(anyhow::Error::msg)?;
+    match untouchable(&deployment, &patched) {
+        None => Ok(patched),
+        Some(path) => bail!("it changes {path}, without which there is no agent for buildx to find"),
+    }
+}
+
+/// What no patch may change: by these the agent is found, and there is one pod of it.
+const UNTOUCHABLE: [&str; 7] = [
+    "/metadata/name",
+    "/metadata/namespace",
+    "/metadata/labels/app.kubernetes.io~1managed-by",
+    "/spec/replicas",
+    "/spec/selector",
+    "/spec/template/metadata/labels/app",
+    // buildx talks to the first container.
+    "/spec/template/spec/containers/0/name",
+];
+
+fn untouchable(ours: &Value, patched: &Value) -> Option<&'static str> {
+    UNTOUCHABLE
+        .into_iter()
+        .find(|path| ours.pointer(path) != patched.pointer(path))
 }
 
 /// buildkitd reads its configuration when it starts: another one is another pod. What it is by the inputs and what the

@@ -29,6 +29,9 @@ pub const APP: &str = "app";
 /// On the pod: for how many bytes its buildkitd is configured.
 pub const VOLUME_SIZE: &str = "remote-buildkit/volume-bytes";
 
+/// The label that every node has.
+pub const ARCH_LABEL: &str = "kubernetes.io/arch";
+
 /// Labels that no input may set.
 pub const OUR_LABELS: [&str; 3] = [APP, INSTANCE, MANAGED_BY.0];
 

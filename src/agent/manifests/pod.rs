@@ -7,7 +7,7 @@ use k8s_openapi::api::core::v1::{
     PersistentVolumeClaimVolumeSource, PodSpec, Probe, ResourceRequirements, Toleration, Volume, VolumeMount,
 };
 
-use super::{Spec, quantities};
+use super::{ARCH_LABEL, Spec, quantities};
 
 /// Ends when no client is connected. buildkitd takes SIGTERM for a reason to refuse whatever a running build asks next
 /// (gRPC's GracefulStop), so it shall get it when there is no build. A client is an exec of `buildctl dial-stdio`; the
@@ -115,7 +115,7 @@ fn resources(spec: &Spec) -> Option<ResourceRequirements> {
 
 /// On nodes of its architecture, and of those where the inputs say.
 fn node_selector(spec: &Spec) -> Option<BTreeMap<String, String>> {
-    let arch = spec.arch.clone().map(|arch| ("kubernetes.io/arch".into(), arch));
+    let arch = spec.arch.clone().map(|arch| (ARCH_LABEL.into(), arch));
     let selector: BTreeMap<_, _> = spec.node_selector.clone().into_iter().chain(arch).collect();
     (!selector.is_empty()).then_some(selector)
 }

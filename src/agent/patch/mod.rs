@@ -1,0 +1,73 @@
+//! The input `patch`: a strategic merge patch on the Deployment, for whatever has no input of its own.
+//!
+//! It is applied here and not by the server, because what is applied must be whole: with server-side apply a field
+//! that is left out is a field given up, so a patch sent after it would be undone by the next run.
+//!
+//! The rules are those of the API server (k8s.io/apimachinery, pkg/util/strategicpatch/patch.go); no crate has them:
+//! `DeepMerge` of k8s-openapi knows neither `null` nor `$patch`. One rule is ours: buildkitd stays the first
+//! container. Strategic merge puts a new one in front, and buildx starts its commands in the first.
+
+mod merge;
+
+use serde_json::Value;
+
+use merge::{Object, merge};
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Patch(Object);
+
+/// The container of the daemon, and where the containers are.
+const CONTAINER: &str = "buildkitd";
+const CONTAINERS: &str = "/spec/template/spec/containers";
+
+impl Patch {
+    /// YAML: the part of the Deployment to change, or a whole one.
+    pub fn parse(yaml: &str) -> Result<Self, String> {
+        let patch = match serde_saphyr::from_str(yaml) {
+            Ok(Value::Object(patch)) => patch,
+            Ok(other) => return Err(format!("a patch is a mapping such as `spec: …`, not {other}")),
+            Err(error) => return Err(error.to_string()),
+        };
+        for (key, expected) in [("apiVersion", "apps/v1"), ("kind", "Deployment")] {
+            if let Some(found) = patch.get(key).filter(|v| *v != expected) {
+                return Err(format!("`{key}` is {found}, but the patch is for `{expected}`"));
+            }
+        }
+        for key in patch.keys() {
+            if !["apiVersion", "kind", "metadata", "spec"].contains(&key.as_str()) {
+                return Err(format!(
+                    "a Deployment has no `{key}` to patch; it has `metadata` and `spec`"
+                ));
+            }
+        }
+        Ok(Self(patch))
+    }
+
+    pub fn apply(&self, deployment: Value) -> Result<Value, String> {
+        let Value::Object(mut patched) = deployment else {
+            return Err("the Deployment is not an object".into());
+        };
+        for field in ["name", "namespace"] {
+            let own = |object: &Object| object.get("metadata").and_then(|m| m.get(field)).cloned();
+            if let Some(theirs) = own(&self.0).filter(|theirs| Some(theirs) != own(&patched).as_ref()) {
+                return Err(format!(
+                    "`metadata.{field}` is {theirs}: a patch cannot rename the agent"
+                ));
+            }
+        }
+        merge(&mut patched, &self.0, "")?;
+        let mut patched = Value::Object(patched);
+        let containers = patched.pointer_mut(CONTAINERS).and_then(Value::as_array_mut);
+        let Some(containers) = containers else {
+            return Err("it leaves the Deployment without containers".into());
+        };
+        let Some(ours) = containers.iter().position(|c| c["name"] == CONTAINER) else {
+            return Err(format!("it takes the container `{CONTAINER}` away"));
+        };
+        containers[..=ours].rotate_right(1);
+        Ok(patched)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,197 @@
+use proptest::prelude::*;
+use serde_json::json;
+
+use super::*;
+
+fn deployment() -> Value {
+    json!({
+        "apiVersion": "apps/v1", "kind": "Deployment",
+        "metadata": {"name": "agent", "namespace": "ci", "labels": {"app": "agent"}},
+        "spec": {"replicas": 1, "template": {"spec": {
+            "containers": [{
+                "name": "buildkitd", "image": "moby/buildkit",
+                "args": ["--a", "--b"],
+                "env": [{"name": "A", "value": "1"}, {"name": "B", "value": "2"}],
+                "volumeMounts": [{"name": "cache", "mountPath": "/cache"}],
+            }],
+            "tolerations": [{"key": "old"}],
+            "volumes": [
+                {"name": "cache", "persistentVolumeClaim": {"claimName": "agent"}},
+                {"name": "config", "configMap": {"name": "agent"}},
+            ],
+        }}},
+    })
+}
+
+fn apply(yaml: &str) -> Result<Value, String> {
+    Patch::parse(yaml)?.apply(deployment())
+}
+
+/// The pod after a patch of the pod.
+fn pod(patch: Value) -> Result<Value, String> {
+    let patch = json!({"spec": {"template": {"spec": patch}}});
+    Ok(apply(&patch.to_string())?["spec"]["template"]["spec"].take())
+}
+
+#[test]
+fn lists_are_merged_by_key_or_replaced() -> Result<(), String> {
+    let patched = pod(json!({
+        "containers": [
+            {"name": "buildkitd", "env": [{"name": "C", "value": "3"}, {"name": "A", "value": null, "valueFrom": {}}]},
+            {"name": "sidecar", "image": "s"},
+        ],
+        "tolerations": [{"key": "new"}],
+        "volumes": [{"name": "cache", "$patch": "delete"}, {"name": "tmp", "emptyDir": {}}],
+    }))?;
+    assert_eq!(
+        patched["containers"],
+        json!([
+            {
+                "name": "buildkitd", "image": "moby/buildkit",
+                "args": ["--a", "--b"],
+                "env": [{"name": "C", "value": "3"}, {"name": "A", "valueFrom": {}}, {"name": "B", "value": "2"}],
+                "volumeMounts": [{"name": "cache", "mountPath": "/cache"}],
+            },
+            {"name": "sidecar", "image": "s"},
+        ])
+    );
+    assert_eq!(patched["tolerations"], json!([{"key": "new"}]));
+    let names: Vec<_> = patched["volumes"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .map(|v| &v["name"])
+        .collect();
+    assert_eq!(names, ["tmp", "config"]);
+    Ok(())
+}
+
+#[test]
+fn the_daemon_stays_the_first_container() -> Result<(), String> {
+    let sidecars = json!([{"name": "x"}, {"name": "y"}]);
+    let patched = pod(json!({"containers": sidecars}))?;
+    let names: Vec<_> = patched["containers"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .map(|c| &c["name"])
+        .collect();
+    assert_eq!(names, ["buildkitd", "x", "y"]);
+    let gone = pod(json!({"containers": [{"name": "buildkitd", "$patch": "delete"}]}));
+    assert_eq!(
+        gone.expect_err("no daemon"),
+        "it takes the container `buildkitd` away"
+    );
+    let gone = pod(json!({"containers": null}));
+    assert_eq!(
+        gone.expect_err("none"),
+        "it leaves the Deployment without containers"
+    );
+    Ok(())
+}
+
+#[test]
+fn null_and_directives_take_away() -> Result<(), String> {
+    let patched = pod(json!({
+        "containers": [{
+            "name": "buildkitd", "image": null, "$deleteFromPrimitiveList/args": ["--a"],
+            "env": [{"$patch": "replace"}, {"name": "Z", "value": "9"}],
+        }],
+        "tolerations": null,
+        "volumes": [{"name": "config", "$retainKeys": ["name", "secret"], "secret": {"secretName": "s"}}],
+        "nodeSelector": {"absent": null, "disk": "nvme"},
+    }))?;
+    let container = &patched["containers"][0];
+    assert_eq!(container.get("image"), None);
+    assert_eq!(container["args"], json!(["--b"]));
+    assert_eq!(container["env"], json!([{"name": "Z", "value": "9"}]));
+    assert_eq!(patched.get("tolerations"), None);
+    assert_eq!(
+        patched["volumes"][1],
+        json!({"name": "config", "secret": {"secretName": "s"}})
+    );
+    assert_eq!(patched["nodeSelector"], json!({"disk": "nvme"}));
+    let patched =
+        apply("metadata: {labels: {$patch: replace, team: a}}\nspec: {strategy: {$patch: delete}}")?;
+    assert_eq!(patched["metadata"]["labels"], json!({"team": "a"}));
+    assert_eq!(patched["spec"].get("strategy"), None);
+    Ok(())
+}
+
+#[test]
+fn a_whole_deployment_may_be_the_patch() -> Result<(), String> {
+    assert_eq!(apply(&deployment().to_string())?, deployment());
+    Ok(())
+}
+
+#[test]
+fn faults_say_where() {
+    let containers = |list: &str| format!("{{spec: {{template: {{spec: {{containers: [{list}]}}}}}}}}");
+    for (yaml, fault) in [
+        ("spec:\n  replicas: 1\n template: {}\n".to_owned(), "line 3"),
+        ("spec: {}\nspec: {}\n".into(), "line 2"),
+        ("- a".into(), "a patch is a mapping"),
+        (String::new(), "a patch is a mapping"),
+        (
+            "kind: Pod".into(),
+            "`kind` is \"Pod\", but the patch is for `Deployment`",
+        ),
+        ("template: {}".into(), "a Deployment has no `template` to patch"),
+        ("metadata: {name: other}".into(), "cannot rename the agent"),
+        (
+            containers("{image: x}"),
+            "an element of `spec.template.spec.containers` has no `name`",
+        ),
+        (
+            containers("null"),
+            "`spec.template.spec.containers` must hold mappings, not null",
+        ),
+        (
+            containers("{name: buildkitd, $patch: merge}"),
+            "`spec.template.spec.containers`: $patch must be replace or delete, not \"merge\"",
+        ),
+        (
+            "{spec: {$setElementOrder/x: []}}".into(),
+            "lists cannot be ordered by a patch",
+        ),
+        (
+            "{spec: {$patch: remove}}".into(),
+            "`spec`: $patch must be replace or delete, not \"remove\"",
+        ),
+        (
+            "{spec: {template: {spec: {tolerations: [{$patch: delete, key: old}]}}}}".into(),
+            "`spec.template.spec.tolerations` is replaced as a whole",
+        ),
+        (
+            "{metadata: {labels: {$retainKeys: [a], b: c}}}".into(),
+            "`metadata.labels` sets `b`, which its $retainKeys does not name",
+        ),
+    ] {
+        let error = apply(&yaml).expect_err(&yaml);
+        assert!(error.contains(fault), "{yaml}: {error}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn any_text_is_taken_or_refused(text in "\\PC*|[a-z:{}\\[\\]$ ,\n-]{0,60}") {
+        if let Ok(patch) = Patch::parse(&text) {
+            drop(patch.apply(deployment()));
+        }
+    }
+
+    /// Without directives, a patch says what is to be: said twice it is the same.
+    #[test]
+    fn a_patch_applied_twice_is_applied_once(
+        env in prop::collection::btree_map("[A-E]", "[0-9]", 0..5),
+        sidecars in prop::collection::btree_set("[a-d]", 0..4),
+    ) {
+        let env: Vec<_> = env.iter().map(|(name, value)| json!({"name": name, "value": value})).collect();
+        let sidecars = sidecars.iter().map(|name| json!({"name": name}));
+        let containers: Vec<_> = sidecars.chain([json!({"name": "buildkitd", "env": env})]).collect();
+        let patch = json!({"spec": {"template": {"spec": {"containers": containers}}}}).to_string();
+        let patch = Patch::parse(&patch).expect("a patch");
+        let once = patch.apply(deployment()).expect("applies");
+        prop_assert_eq!(patch.apply(once.clone()).expect("applies again"), once);
+    }
+}

@@ -1,0 +1,176 @@
+//! The input `patch` against the real thing: what we make of a strategic merge patch is what the API server makes.
+
+use std::io::Write;
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, ensure};
+use remote_buildkit::agent::patch::Patch;
+use serde_json::{Value, json};
+
+use crate::support::{LAB, Namespace, kubectl};
+
+/// With something of each kind of list; no pod runs.
+const DEPLOYMENT: &str = "
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: agent, namespace: NAMESPACE, labels: {app: agent, team: a}, finalizers: [example.com/a, example.com/b]}
+spec:
+  replicas: 0
+  strategy: {type: RollingUpdate, rollingUpdate: {maxSurge: 1}}
+  selector: {matchLabels: {app: agent}}
+  template:
+    metadata: {labels: {app: agent}, annotations: {note: old}}
+    spec:
+      initContainers:
+      - {name: first, image: i}
+      - {name: second, image: i}
+      containers:
+      - name: buildkitd
+        image: moby/buildkit
+        args: [--a, --b, --c]
+        env: [{name: A, value: '1'}, {name: B, value: '2'}, {name: C, value: '3'}]
+        ports: [{containerPort: 80}, {containerPort: 443, name: https}]
+        resources: {requests: {cpu: 100m, memory: 1Gi}, limits: {memory: 1Gi}}
+        securityContext: {privileged: true}
+        volumeMounts: [{name: cache, mountPath: /cache}, {name: config, mountPath: /etc/buildkit}]
+      - {name: sidecar, image: s}
+      hostAliases: [{ip: 10.0.0.1, hostnames: [a, b]}]
+      imagePullSecrets: [{name: one}]
+      nodeSelector: {disk: nvme}
+      tolerations: [{key: old, operator: Exists}]
+      topologySpreadConstraints:
+      - {topologyKey: zone, maxSkew: 1, whenUnsatisfiable: DoNotSchedule}
+      volumes:
+      - {name: cache, persistentVolumeClaim: {claimName: agent}}
+      - {name: config, configMap: {name: agent}}
+";
+
+/// Patches of the whole, and of the pod (after the mark).
+const PATCHES: [&str; 8] = [
+    "spec: {replicas: 2, minReadySeconds: 5}",
+    "metadata: {labels: {team: null, tier: b}, annotations: {a: b}}",
+    "metadata: {labels: {$patch: replace, app: agent, only: this}}",
+    "metadata: {finalizers: [example.com/c, example.com/a]}",
+    "metadata: {$deleteFromPrimitiveList/finalizers: [example.com/a]}",
+    "spec: {strategy: {$retainKeys: [type], type: Recreate}}",
+    "spec: {strategy: {type: Recreate, rollingUpdate: null}}",
+    "{apiVersion: apps/v1, kind: Deployment, metadata: {name: agent}, spec: {template: {metadata: {annotations: {note: new}}}}}",
+];
+
+const POD_PATCHES: [&str; 22] = [
+    "containers: [{name: buildkitd, image: other}]",
+    "containers: [{name: buildkitd, image: null, resources: null, args: [--x]}]",
+    "containers: [{name: buildkitd, $deleteFromPrimitiveList/args: [--a, --c]}]",
+    "containers: [{name: buildkitd, resources: {$patch: replace, limits: {cpu: '2'}}}]",
+    "containers: [{name: buildkitd, securityContext: {$patch: delete}}]",
+    "containers: [{name: buildkitd, env: [{name: D, value: '4'}, {name: B, value: '5'}]}]",
+    "containers: [{name: buildkitd, env: [{name: C, value: c}, {name: A, value: a}, {name: D, value: d}]}]",
+    "containers: [{name: buildkitd, env: [{name: B, $patch: delete}, {name: E, value: e}]}]",
+    "containers: [{name: buildkitd, env: [{$patch: replace}, {name: Z, value: z}]}]",
+    "containers: [{name: buildkitd, env: [{name: A, value: null, valueFrom: {fieldRef: {fieldPath: spec.nodeName}}}]}]",
+    "containers: [{name: buildkitd, ports: [{containerPort: 443, protocol: UDP}, {containerPort: 53}]}]",
+    "containers: [{name: buildkitd, volumeMounts: [{mountPath: /x, name: cache}, {mountPath: /cache, readOnly: true, name: cache}]}]",
+    "containers: [{name: new, image: n}, {name: buildkitd, tty: true}]",
+    "containers: [{name: new, image: n, env: [{name: A, $patch: delete}, {name: B, value: b}]}]",
+    "containers: [{name: sidecar, $patch: delete}]",
+    "initContainers: [{name: third, image: i}, {name: second, image: j}]",
+    "volumes: [{name: config, $retainKeys: [name, secret], secret: {secretName: s}}, {name: tmp, emptyDir: {}}]",
+    "volumes: [{name: config, configMap: null, emptyDir: {sizeLimit: 1Gi}}]",
+    "{hostAliases: [{ip: 10.0.0.1, hostnames: [c]}, {ip: 10.0.0.2, hostnames: [d]}], imagePullSecrets: [{name: two}, {name: one}]}",
+    "{tolerations: [{key: new, operator: Exists}], nodeSelector: {disk: null, kubernetes.io/arch: arm64}}",
+    "topologySpreadConstraints: [{topologyKey: host, maxSkew: 2, whenUnsatisfiable: ScheduleAnyway}, {topologyKey: zone, maxSkew: 3}]",
+    "{affinity: {nodeAffinity: {requiredDuringSchedulingIgnoredDuringExecution: {nodeSelectorTerms: [{matchExpressions: [{key: a, operator: Exists}]}]}}}, hostUsers: false}",
+];
+
+/// What neither takes.
+const WRONG: [&str; 4] = [
+    "containers: [{image: other}]",
+    "containers: [{name: buildkitd, $patch: merge}]",
+    "volumes: [{name: config, $retainKeys: [name], secret: {secretName: s}}]",
+    "securityContext: {$patch: remove}",
+];
+
+fn of_pod(patch: &str) -> Result<String> {
+    let pod: Value = serde_saphyr::from_str(patch)?;
+    Ok(json!({"spec": {"template": {"spec": pod}}}).to_string())
+}
+
+/// The object that the server would keep, were it replaced by this.
+fn replaced(object: &Value) -> Result<Value> {
+    let mut child = Command::new(LAB.bin.join("kubectl"))
+        .arg("--kubeconfig")
+        .arg(&LAB.admin_kubeconfig)
+        .args(["replace", "--dry-run=server", "-o", "json", "-f", "-"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()?;
+    let mut stdin = child.stdin.take().context("stdin")?;
+    stdin.write_all(object.to_string().as_bytes())?;
+    drop(stdin);
+    let output = child.wait_with_output()?;
+    ensure!(output.status.success(), "the server refuses {object}");
+    Ok(serde_json::from_slice(&output.stdout)?)
+}
+
+/// What a patch can change. buildkitd is the first container of ours, which the server does not know.
+fn comparable(mut object: Value) -> Result<(Value, Value)> {
+    let containers = object.pointer_mut("/spec/template/spec/containers");
+    let containers = containers
+        .and_then(Value::as_array_mut)
+        .context("no containers")?;
+    containers.sort_by_key(|container| container["name"] != "buildkitd");
+    for field in ["managedFields", "generation", "resourceVersion"] {
+        object["metadata"][field].take();
+    }
+    Ok((object["metadata"].take(), object["spec"].take()))
+}
+
+#[test]
+fn the_api_server_makes_the_same_of_a_patch() -> Result<()> {
+    let namespace = Namespace::new("patch")?;
+    namespace.apply(DEPLOYMENT)?;
+    let live = namespace.json(&["get", "deployment", "agent"])?;
+    let server = |patch: &str| {
+        let arguments = [
+            "patch",
+            "deployment",
+            "agent",
+            "--type=strategic",
+            "--dry-run=server",
+            "-p",
+            patch,
+        ];
+        namespace.json(&arguments)
+    };
+    let pod = POD_PATCHES.iter().map(|patch| of_pod(patch));
+    let all = PATCHES.iter().map(|patch| Ok((*patch).to_owned())).chain(pod);
+    let mut differences = Vec::new();
+    for patch in all {
+        let patch = patch?;
+        let ours = Patch::parse(&patch).and_then(|p| p.apply(live.clone()));
+        let ours = ours.map_err(|fault| anyhow::anyhow!("{patch}: {fault}"))?;
+        let (ours, theirs) = (comparable(replaced(&ours)?)?, comparable(server(&patch)?)?);
+        if ours != theirs {
+            differences.push(format!("{patch}\nours   {ours:?}\ntheirs {theirs:?}"));
+        }
+    }
+    for patch in WRONG {
+        let patch = of_pod(patch)?;
+        let ours = Patch::parse(&patch).and_then(|p| p.apply(live.clone()));
+        if ours.is_ok() || server(&patch).is_ok() {
+            differences.push(format!("{patch} is wrong, but taken: {ours:?}"));
+        }
+    }
+    // Finalizers nobody serves would keep the namespace.
+    kubectl(&[
+        "-n",
+        "patch",
+        "patch",
+        "deployment",
+        "agent",
+        "-p",
+        r#"{"metadata":{"finalizers":null}}"#,
+    ])?;
+    assert!(differences.is_empty(), "{}", differences.join("\n"));
+    Ok(())
+}
