@@ -1,5 +1,6 @@
 //! The images a node needs: a pod's sandbox, BuildKit, and a base image for builds.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -89,7 +90,14 @@ fn buildkitd(archive: &Path, busybox: &Path, root: &Path, buildkit: &Path, ca: &
             layer.program(&format!("usr/bin/{program}"), &buildkit.join(program))?;
         }
         layer.program("usr/bin/buildkit-runc", &runc)?;
-        for library in libraries(&runc)? {
+        // Alpine's busybox has it, Debian's has not.
+        let flock = Path::new("/usr/bin/flock");
+        layer.program("usr/bin/flock", flock)?;
+        let libraries: BTreeSet<String> = [libraries(&runc)?, libraries(flock)?]
+            .concat()
+            .into_iter()
+            .collect();
+        for library in libraries {
             layer.program(library.trim_start_matches('/'), Path::new(&library))?;
         }
         // The host's: where its network goes through a proxy of its own, builds trust it too.

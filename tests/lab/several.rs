@@ -1,0 +1,86 @@
+//! Several agents: a key finds its disk from everywhere, and the next one when its own is gone.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use anyhow::{Context, Result, ensure};
+use remote_buildkit::agent::routing;
+
+use crate::support::{LAB, Namespace, Runner};
+
+const AGENTS: [&str; 2] = ["remote-buildkit-agent", "remote-buildkit-agent-2"];
+
+fn expected(key: &str) -> &'static str {
+    routing::order(key, AGENTS.to_vec(), |agent| agent)[0]
+}
+
+fn connect(runner: &mut Runner, key: &str) -> Result<(String, String)> {
+    let inputs = [("namespace", "several"), ("agents", "2"), ("cache-key", key)];
+    let outcome = runner.connect(&inputs)?.ok()?;
+    let nodes: serde_json::Value = serde_json::from_str(&outcome.outputs["nodes"])?;
+    Ok((nodes[0]["name"].as_str().context("no name")?.to_owned(), outcome.log))
+}
+
+/// Which agents have a record of a build that printed this word.
+fn built_on(namespace: &Namespace, word: &str) -> Result<BTreeSet<String>> {
+    let mut found = BTreeSet::new();
+    for agent in AGENTS {
+        let deployment = format!("deployment/{agent}");
+        let du = namespace.kubectl(&["exec", &deployment, "-c", "buildkitd", "--", "buildctl", "du", "-v"])?;
+        if du.contains(word) {
+            found.insert(agent.to_owned());
+        }
+    }
+    Ok(found)
+}
+
+/// A Git repository with one commit, served by nobody: buildx takes a folder with `.git` for a local context.
+fn bake_file(word: &str) -> String {
+    format!(
+        "target \"default\" {{\n  dockerfile-inline = \"FROM {}/busybox\\nRUN echo {word}-bake\\n\"\n}}\n",
+        LAB.registry
+    )
+}
+
+#[test]
+fn a_key_finds_its_agent_from_everywhere() -> Result<()> {
+    let namespace = Namespace::new("several")?;
+    let keys: Vec<String> = (0..8).map(|n| format!("acme/shop:image-{n}")).collect();
+    let mut served = BTreeMap::new();
+    for key in &keys {
+        // A fresh home and a fresh folder for each: what buildx itself would hash.
+        let mut runner = Runner::new()?;
+        let (agent, _) = connect(&mut runner, key)?;
+        ensure!(agent == expected(key), "{key} went to {agent}");
+        let word = key.replace(['/', ':'], "-");
+        runner.build(&format!("RUN echo {word}-local"))?;
+        let bake = tempfile::tempdir()?;
+        std::fs::write(bake.path().join("docker-bake.hcl"), bake_file(&word))?;
+        let file = bake.path().join("docker-bake.hcl").to_string_lossy().into_owned();
+        runner.buildx(&["bake", "--progress", "plain", "-f", &file])?;
+        for kind in ["local", "bake"] {
+            let on = built_on(&namespace, &format!("{word}-{kind}"))?;
+            ensure!(on == BTreeSet::from([agent.clone()]), "{word}-{kind} is on {on:?}, not on {agent}");
+        }
+        served.insert(key.clone(), agent);
+    }
+    let used: BTreeSet<_> = served.values().collect();
+    ensure!(used.len() == 2, "one agent has all keys: {served:?}");
+
+    // One is gone: its keys move to the other, which says so, and come back with it.
+    let gone = expected(&keys[0]);
+    let other = AGENTS.into_iter().find(|agent| *agent != gone).context("other")?;
+    namespace.kubectl(&["scale", "deployment", gone, "--replicas=0"])?;
+    for key in &keys {
+        let (agent, log) = connect(&mut Runner::new()?, key)?;
+        ensure!(agent == other, "{key} went to {agent}");
+        let moved = expected(key) == gone;
+        ensure!(log.contains("::warning title=Another agent serves this job::") == moved, "{key}: {log}");
+        ensure!(log.contains("its cache is colder") == moved, "{key}: {log}");
+    }
+    namespace.kubectl(&["scale", "deployment", gone, "--replicas=1"])?;
+    for key in &keys {
+        let (agent, _) = connect(&mut Runner::new()?, key)?;
+        ensure!(agent == expected(key), "{key} did not come back: {agent}");
+    }
+    Ok(())
+}
