@@ -1,10 +1,16 @@
 //! The agent: what it is made of and what its state means. Pure: values in, values out; no client, no clock.
 
 pub mod buildkitd;
+mod crash;
+mod doubts;
+pub mod heard;
 pub mod manifests;
 pub mod progress;
 pub mod quantity;
+pub mod scheduling;
 pub mod state;
+pub mod verdict;
+mod words;
 
 use quantity::Bytes;
 

@@ -4,6 +4,7 @@
 mod apply;
 mod events;
 mod exec;
+mod given_up;
 mod probe;
 mod refusal;
 mod spdy;
