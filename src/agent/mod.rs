@@ -3,7 +3,10 @@
 
 pub mod buildkitd;
 pub mod changes;
+mod crash;
+mod doubts;
 pub mod group;
+pub mod heard;
 pub mod isolation;
 pub mod manifests;
 pub mod patch;
@@ -11,8 +14,11 @@ pub mod platform;
 pub mod progress;
 pub mod quantity;
 pub mod routing;
+pub mod scheduling;
 pub mod state;
+pub mod verdict;
 pub mod volume;
+mod words;
 
 use std::collections::BTreeMap;
 use std::time::Duration;

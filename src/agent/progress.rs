@@ -1,8 +1,9 @@
 //! How far an agent that is not ready yet has come.
 
-use k8s_openapi::api::core::v1::{ContainerStatus, Pod};
+use k8s_openapi::api::core::v1::{ContainerStatus, PersistentVolumeClaim, Pod};
 
-use super::state;
+use super::heard::{Heard, Word, newest};
+use super::{scheduling, state};
 
 /// The steps of an agent's start, in their order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -34,13 +35,14 @@ impl Step {
 /// What is known of an agent at a moment.
 #[derive(Debug, Default)]
 pub struct Sight {
-    pub claim_bound: bool,
+    pub claim: Option<Box<PersistentVolumeClaim>>,
     /// Pods of the agent by name, terminating ones included.
     pub pods: std::collections::BTreeMap<String, Pod>,
-    /// An event said so; kubelet reports an image that was present the same way.
-    pub image_pulled: bool,
-    /// The newest event about each kind of object, for somebody who waits.
-    pub heard: std::collections::BTreeMap<String, String>,
+    pub heard: Heard,
+    /// Events may not be watched.
+    pub deaf: bool,
+    /// How the API server last failed to answer a watch.
+    pub trouble: Option<String>,
 }
 
 impl Sight {
@@ -54,9 +56,38 @@ impl Sight {
         staying.max_by_key(|pod| (state::is_ready(pod), pod.metadata.creation_timestamp.clone()))
     }
 
-    fn status(&self) -> Option<&ContainerStatus> {
+    /// Of the container buildx talks to.
+    pub(super) fn status(&self) -> Option<&ContainerStatus> {
+        let pod = self.pod()?;
+        let mut statuses = pod.status.as_ref()?.container_statuses.as_ref()?.iter();
+        statuses.find(|s| Some(s.name.as_str()) == state::container(pod))
+    }
+
+    /// Of the container that is at work, or is to be next: one that prepares, as long as there is one, or buildkitd's.
+    pub(super) fn current(&self) -> Option<&ContainerStatus> {
         let status = self.pod()?.status.as_ref()?;
-        status.container_statuses.as_ref()?.first()
+        let ended_well = |s: &ContainerStatus| {
+            let end = s.state.as_ref().and_then(|s| s.terminated.as_ref());
+            end.is_some_and(|end| end.exit_code == 0)
+        };
+        let mut preparing = status.init_container_statuses.iter().flatten();
+        preparing.find(|s| !ended_well(s)).or_else(|| self.status())
+    }
+
+    fn claim_bound(&self) -> bool {
+        let status = self.claim.as_ref().and_then(|c| c.status.as_ref());
+        status.and_then(|s| s.phase.as_deref()) == Some("Bound")
+    }
+
+    /// Kubelet reports an image that was present the same way.
+    fn image_pulled(&self) -> bool {
+        self.pod_words().any(|w| w.reason == "Pulled")
+    }
+
+    fn pod_words(&self) -> impl Iterator<Item = &Word> {
+        self.heard
+            .of_kind("Pod")
+            .filter(|w| self.pods.contains_key(&w.name))
     }
 
     /// Whether a step is behind us. A later step implies the earlier ones: an event can be missed, and an agent
@@ -67,79 +98,59 @@ impl Sight {
             .is_some_and(|s| s.state.as_ref().is_some_and(|s| s.running.is_some()));
         let ready = self.pod().is_some_and(state::is_ready);
         match step {
-            Step::VolumeBound => self.claim_bound || running || ready,
-            Step::ImagePulled => self.image_pulled || running || ready,
+            Step::VolumeBound => self.claim_bound() || running || ready,
+            Step::ImagePulled => self.image_pulled() || running || ready,
             Step::ContainerStarted => running || ready,
             Step::Ready => ready,
         }
     }
 
     /// Whether a pod is on its way out. Until it has gone it holds buildkitd's lock, and its successor cannot start.
-    fn draining(&self) -> bool {
+    pub(super) fn draining(&self) -> bool {
         let mut pods = self.pods.values();
         pods.any(|pod| pod.metadata.deletion_timestamp.is_some())
     }
 
-    /// The newest events in a line.
+    /// Whether the agent's controller says that it may not make a pod.
+    pub fn no_pod_made(&self) -> bool {
+        self.pod().is_none()
+            && newest(self.heard.of_kind("ReplicaSet")).is_some_and(|w| w.reason == "FailedCreate")
+    }
+
+    /// The newest events in a line, one about each kind of object.
     pub fn latest(&self) -> String {
-        let heard: Vec<&str> = self.heard.values().map(String::as_str).collect();
+        let of =
+            |kind: &'static str| newest(self.heard.of_kind(kind).filter(|w| w.matters())).map(Word::text);
+        let scheduler = || Some(format!("FailedScheduling: {}", scheduling::refused(self.pod()?)?));
+        let pod = newest(self.pod_words()).map(Word::text).or_else(scheduler);
+        let server = self.trouble.as_ref().map(|t| format!("API server: {t}"));
+        let heard = [
+            server,
+            of("Deployment"),
+            of("PersistentVolumeClaim"),
+            pod,
+            of("ReplicaSet"),
+        ];
+        let heard: Vec<String> = heard.into_iter().flatten().collect();
         if heard.is_empty() {
             "no event yet".into()
         } else {
             heard.join("; ")
         }
     }
-
-    /// Why waiting longer is of no use, when it is not.
-    pub fn hopeless(&self) -> Option<Hopeless> {
-        let status = self.status()?;
-        let waiting = status.state.as_ref()?.waiting.as_ref()?;
-        let message = waiting.message.clone().unwrap_or_default();
-        match waiting.reason.as_deref()? {
-            // The second state of a failing pull: kubelet tried and waits before it tries again.
-            "ImagePullBackOff" | "InvalidImageName" => Some(Hopeless::Image {
-                image: status.image.clone(),
-                message,
-            }),
-            "CrashLoopBackOff" if crashes_at_start(status) && !self.draining() => {
-                Some(Hopeless::Crash { message })
-            }
-            reason @ ("CreateContainerConfigError" | "CreateContainerError") => Some(Hopeless::Container {
-                reason: reason.into(),
-                message,
-            }),
-            _ => None,
-        }
-    }
-}
-
-/// Whether a container ends soon after its start, again and again. One that served for a while and was killed is also
-/// made to wait by the kubelet, and comes back; so does one that found buildkitd's lock held by its predecessor.
-fn crashes_at_start(status: &ContainerStatus) -> bool {
-    let last = status.last_state.as_ref().and_then(|s| s.terminated.as_ref());
-    let lived = last.and_then(|t| Some(t.finished_at.as_ref()?.0.duration_since(t.started_at.as_ref()?.0)));
-    status.restart_count >= 4 && lived.is_some_and(|l| l < SERVED)
-}
-
-/// A daemon that lived this long had started.
-const SERVED: jiff::SignedDuration = jiff::SignedDuration::from_secs(10);
-
-#[derive(Debug, PartialEq, Eq)]
-pub enum Hopeless {
-    Image { image: String, message: String },
-    Crash { message: String },
-    Container { reason: String, message: String },
 }
 
 #[cfg(test)]
 mod tests {
     use serde_json::{Value, json};
 
+    use super::super::heard::tests::event;
     use super::*;
 
     fn sight(state: Value, ready: bool) -> Sight {
         let pod = serde_json::from_value(json!({
             "metadata": {"name": "p"},
+            "spec": {"containers": [{"name": "buildkitd"}]},
             "status": {
                 "conditions": [{"type": "Ready", "status": if ready { "True" } else { "False" }}],
                 "containerStatuses": [{
@@ -170,61 +181,38 @@ mod tests {
     }
 
     #[test]
-    fn states_that_do_not_heal() {
-        let waiting = |reason: &str| sight(json!({"waiting": {"reason": reason, "message": "m"}}), false);
-        assert_eq!(
-            waiting("ImagePullBackOff").hopeless(),
-            Some(Hopeless::Image {
-                image: "moby/buildkit:x".into(),
-                message: "m".into()
-            })
-        );
-        assert_eq!(waiting("ErrImagePull").hopeless(), None);
-        assert_eq!(waiting("ContainerCreating").hopeless(), None);
-    }
-
-    #[test]
-    fn a_crash_at_start_is_not_a_restart() {
-        let crash = |restarts: i32, seconds: u32| {
-            let mut sight = sight(
-                json!({"waiting": {"reason": "CrashLoopBackOff", "message": "m"}}),
-                false,
-            );
-            let pod = sight.pods.get_mut("p").expect("pod");
-            let statuses = pod.status.as_mut().expect("status").container_statuses.as_mut();
-            let status = &mut statuses.expect("statuses")[0];
-            status.restart_count = restarts;
-            status.last_state = serde_json::from_value(json!({"terminated": {
-                "exitCode": 1,
-                "startedAt": "2026-01-01T00:00:00Z",
-                "finishedAt": format!("2026-01-01T00:00:{seconds:02}Z")
-            }}))
-            .expect("state");
-            sight.hopeless()
-        };
-        assert_eq!(crash(4, 1), Some(Hopeless::Crash { message: "m".into() }));
-        assert_eq!(crash(3, 1), None);
-        assert_eq!(crash(5, 30), None);
-    }
-
-    #[test]
-    fn a_predecessor_that_drains_is_waited_for() {
-        let crash = json!({"waiting": {"reason": "CrashLoopBackOff"}});
-        let mut sight = sight(crash, false);
+    fn the_first_container_of_the_pod_counts() {
+        let mut sight = sight(json!({"waiting": {}}), false);
         let pod = sight.pods.get_mut("p").expect("pod");
         let statuses = pod.status.as_mut().expect("status").container_statuses.as_mut();
-        let status = &mut statuses.expect("statuses")[0];
-        status.restart_count = 9;
-        status.last_state = serde_json::from_value(json!({"terminated": {
-            "exitCode": 1, "startedAt": "2026-01-01T00:00:00Z", "finishedAt": "2026-01-01T00:00:01Z"
-        }}))
-        .expect("state");
-        assert!(sight.hopeless().is_some());
-        let old = json!({"metadata": {"name": "old", "deletionTimestamp": "2026-01-01T00:00:00Z"}});
+        let statuses = statuses.expect("statuses");
+        // The kubelet sorts them by name.
+        let mut sidecar = statuses[0].clone();
+        sidecar.name = "a-sidecar".into();
+        statuses.insert(0, sidecar);
+        assert_eq!(sight.status().map(|s| s.name.as_str()), Some("buildkitd"));
+    }
+
+    #[test]
+    fn the_latest_of_each_kind() {
+        let mut sight = sight(json!({"waiting": {"reason": "ContainerCreating"}}), false);
+        assert_eq!(sight.latest(), "no event yet");
+        for (object, reason, message) in [
+            (("PersistentVolumeClaim", "p"), "ProvisioningFailed", "first"),
+            (("PersistentVolumeClaim", "p"), "ProvisioningFailed", "second"),
+            (("Pod", "p"), "FailedMount", "third"),
+            // Of an agent named p-q.
+            (("Pod", "p-q-1-2"), "FailedMount", "fourth"),
+        ] {
+            sight.heard.hear(&event(object, "x", reason, message), "p");
+        }
+        assert_eq!(sight.latest(), "ProvisioningFailed: second");
+        let pod = sight.pods.remove("p").expect("pod");
+        sight.pods.insert("p-1-2".into(), pod);
         sight
-            .pods
-            .insert("old".into(), serde_json::from_value(old).expect("pod"));
-        assert_eq!(sight.hopeless(), None);
+            .heard
+            .hear(&event(("Pod", "p-1-2"), "x", "FailedMount", "fifth"), "p");
+        assert_eq!(sight.latest(), "ProvisioningFailed: second; FailedMount: fifth");
     }
 
     #[test]

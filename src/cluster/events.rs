@@ -22,13 +22,16 @@ pub(super) enum Change {
     Event(Box<Event>),
     /// The server did not answer a watch; it is asked again.
     Trouble(String),
+    /// Events may not be watched.
+    Deaf,
 }
 
 /// Pods are what is waited for; the others only explain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Watched {
     Pods,
-    Other,
+    Claims,
+    Events,
 }
 
 impl Cluster {
@@ -47,7 +50,7 @@ impl Cluster {
         let claims = self.follow::<PersistentVolumeClaim>(
             WatchParams::default().fields(&format!("metadata.name={name}")),
             Request::new("watch", "persistentvolumeclaims"),
-            Watched::Other,
+            Watched::Claims,
             |event| match event {
                 WatchEvent::Added(claim) | WatchEvent::Modified(claim) => {
                     Some(Change::Claim(Box::new(claim)))
@@ -58,7 +61,7 @@ impl Cluster {
         let events = self.follow::<Event>(
             WatchParams::default(),
             Request::new("watch", "events"),
-            Watched::Other,
+            Watched::Events,
             |event| match event {
                 WatchEvent::Added(event) | WatchEvent::Modified(event) => {
                     Some(Change::Event(Box::new(event)))
@@ -104,9 +107,12 @@ impl Cluster {
                         let anew = (watched == Watched::Pods).then_some(Ok(Change::PodsAnew));
                         futures::stream::iter(anew).chain(changes).boxed()
                     }
-                    Err(kube::Error::Api(status)) if status.code == 403 && watched == Watched::Other => {
+                    Err(kube::Error::Api(status)) if status.code == 403 && watched != Watched::Pods => {
                         tracing::debug!("not watched: {}", status.message);
-                        futures::stream::pending().boxed()
+                        let deaf = (watched == Watched::Events).then_some(Ok(Change::Deaf));
+                        futures::stream::iter(deaf)
+                            .chain(futures::stream::pending())
+                            .boxed()
                     }
                     Err(error) if refusal::heals(&error) => {
                         let change = Change::Trouble(chain(&error));

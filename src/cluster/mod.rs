@@ -5,6 +5,7 @@ mod apply;
 mod disk;
 mod events;
 mod exec;
+mod given_up;
 mod probe;
 mod refusal;
 mod remove;

@@ -3,19 +3,20 @@
 use std::time::{Duration, Instant};
 
 use futures::StreamExt;
-use k8s_openapi::api::core::v1::Event;
 
 use super::Cluster;
 use super::events::Change;
-use crate::agent::progress::{Hopeless, Sight, Step};
+use super::given_up;
+use crate::agent::progress::{Sight, Step};
+use crate::agent::verdict::Patience;
 use crate::problem::Problem;
 
 /// How often somebody who waits hears what for.
 const HEARTBEAT: Duration = Duration::from_secs(15);
 
 impl Cluster {
-    /// Waits until a pod of the agent is ready. `said` gets each step with the time it took, and while
-    /// a step takes long, what it is at.
+    /// Waits until a pod of the agent is ready, or until the cluster says that it will not be. `said` gets each step
+    /// with the time it took, and while a step takes long, what it is at.
     pub async fn wait_ready(
         &self,
         name: &str,
@@ -27,6 +28,7 @@ impl Cluster {
         let mut steps = Step::ALL.into_iter().peekable();
         let mut since = Instant::now();
         let mut next_word = Instant::now() + HEARTBEAT;
+        let mut patience = Patience::default();
         loop {
             while let Some(step) = steps.next_if(|s| sight.done(*s)) {
                 said(&format!(
@@ -39,10 +41,14 @@ impl Cluster {
             let Some(step) = steps.peek() else {
                 return Ok(());
             };
-            if let Some(hopeless) = sight.hopeless() {
-                return Err(self.given_up(name, &hopeless).into());
+            let doubt = sight.doubt();
+            let patience_ends = patience.ends(doubt.as_ref(), Instant::now());
+            if let (Some(doubt), Some(ends)) = (&doubt, patience_ends)
+                && ends <= Instant::now()
+            {
+                return Err(given_up::problem(&self.namespace, name, &doubt.why).into());
             }
-            let wake = next_word.min(deadline);
+            let wake = patience_ends.unwrap_or(deadline).min(next_word).min(deadline);
             tokio::select! {
                 change = changes.next() => match change {
                     Some(change) => sight.take(change?, name),
@@ -52,33 +58,13 @@ impl Cluster {
                     if Instant::now() >= deadline {
                         return Err(self.too_late(name, *step, &sight).into());
                     }
-                    let latest = sight.latest();
-                    said(&format!("waiting for: {} ({:.0} s): {latest}", step.name(), since.elapsed().as_secs_f64()));
-                    next_word += HEARTBEAT;
+                    if Instant::now() >= next_word {
+                        let (latest, seconds) = (sight.latest(), since.elapsed().as_secs_f64());
+                        said(&format!("waiting for: {} ({seconds:.0} s): {latest}", step.name()));
+                        next_word += HEARTBEAT;
+                    }
                 }
             }
-        }
-    }
-
-    fn given_up(&self, name: &str, why: &Hopeless) -> Problem {
-        let namespace = &self.namespace;
-        let agent = format!("Waited for the agent {namespace}/{name}");
-        match why {
-            Hopeless::Image { image, message } => Problem::new(
-                "Image not pulled",
-                format!("{agent} and its node cannot pull the image {image}: {message}."),
-                "Check the input `image`, and that the nodes may pull from that registry.",
-            ),
-            Hopeless::Crash { message } => Problem::new(
-                "Agent keeps crashing",
-                format!("{agent} and its container ends as soon as it starts: {message}."),
-                format!("See kubectl -n {namespace} logs deployment/{name} --previous."),
-            ),
-            Hopeless::Container { reason, message } => Problem::new(
-                "Agent's container not created",
-                format!("{agent} and got {reason}: {message}."),
-                format!("See kubectl -n {namespace} describe pod -l app={name}."),
-            ),
         }
     }
 
@@ -92,7 +78,7 @@ impl Cluster {
                 step.name()
             ),
             match step {
-                _ if sight.heard.contains_key("ReplicaSet") => {
+                _ if sight.no_pod_made() => {
                     "No pod could be made: see the namespace's quota, and its label pod-security.kubernetes.io/enforce, \
                      which has to be privileged."
                 }
@@ -112,10 +98,8 @@ impl Sight {
     fn take(&mut self, change: Change, agent: &str) {
         match change {
             Change::PodsAnew => self.pods.clear(),
-            Change::Trouble(error) => {
-                self.heard
-                    .insert("API server".into(), format!("API server: {error}"));
-            }
+            Change::Trouble(error) => self.trouble = Some(error),
+            Change::Deaf => self.deaf = true,
             Change::Pod(pod) => {
                 if let Some(name) = pod.metadata.name.clone() {
                     self.pods.insert(name, *pod);
@@ -124,35 +108,8 @@ impl Sight {
             Change::PodGone(name) => {
                 self.pods.remove(&name);
             }
-            Change::Claim(claim) => {
-                let phase = claim.status.and_then(|s| s.phase);
-                self.claim_bound = phase.as_deref() == Some("Bound");
-            }
-            Change::Event(event) => self.hear(&event, agent),
+            Change::Claim(claim) => self.claim = Some(claim),
+            Change::Event(event) => self.heard.hear(&event, agent),
         }
-    }
-
-    /// Events of the namespace at large; those of the agent's own objects count.
-    fn hear(&mut self, event: &Event, agent: &str) {
-        let object = &event.involved_object;
-        let name = object.name.as_deref().unwrap_or_default();
-        let about_pod = object.kind.as_deref() == Some("Pod") && self.pods.contains_key(name);
-        // A quota or a pod security level that forbids the pod is told of its ReplicaSet.
-        let about_set =
-            object.kind.as_deref() == Some("ReplicaSet") && name.starts_with(&format!("{agent}-"));
-        if !about_pod && !about_set && name != agent {
-            return;
-        }
-        let reason = event.reason.as_deref().unwrap_or_default();
-        if about_pod && reason == "Pulled" {
-            self.image_pulled = true;
-        }
-        // What goes well is of interest for the pod alone.
-        if !about_pod && event.type_.as_deref() != Some("Warning") {
-            return;
-        }
-        let message = event.message.as_deref().unwrap_or_default();
-        let kind = object.kind.clone().unwrap_or_default();
-        self.heard.insert(kind, format!("{reason}: {}", message.trim()));
     }
 }

@@ -1,0 +1,136 @@
+//! What to do about an agent that will not become ready.
+
+use crate::agent::scheduling::{Cause, Refusal};
+use crate::agent::verdict::{ClaimFault, Hopeless};
+use crate::problem::Problem;
+
+pub(super) fn problem(namespace: &str, name: &str, why: &Hopeless) -> Problem {
+    let agent = format!("Waited for the agent {namespace}/{name}");
+    match why {
+        Hopeless::Claim { event, fault } => Problem::new(
+            "No volume for the agent",
+            format!("{agent} and its volume cannot be had: {event}."),
+            volume(namespace, name, *fault),
+        ),
+        Hopeless::Pod { event } => Problem::new(
+            "No pod for the agent",
+            format!("{agent} and its pod may not be made: {event}."),
+            "The message says who forbids it: a quota of the namespace; its label pod-security.kubernetes.io/enforce, \
+             which `isolation: privileged` needs to be privileged; the input `service-account`, which has to exist \
+             there; or an admission policy.",
+        ),
+        Hopeless::Node {
+            message,
+            refusal,
+            autoscaler,
+        } => {
+            let autoscaler = autoscaler.as_ref().map_or_else(
+                || "and no autoscaler has said that it makes one".to_owned(),
+                |said| format!("and no node will be made for it: {said}"),
+            );
+            Problem::new(
+                "No node for the agent",
+                format!(
+                    "{agent} and its pod fits on no node: {}; {autoscaler}.",
+                    sentence(message)
+                ),
+                node(namespace, name, refusal),
+            )
+        }
+        Hopeless::Image { image, message } => Problem::new(
+            "Image not pulled",
+            format!("{agent} and its node cannot pull the image {image}: {message}."),
+            "Check the input `image`, and that the nodes may pull from that registry.",
+        ),
+        Hopeless::Mount { event } => Problem::new(
+            "Volume not mounted",
+            format!("{agent} and what its pod mounts is not there: {event}."),
+            format!(
+                "Create it, or delete the agent to have it made anew: {}.",
+                delete(namespace, name)
+            ),
+        ),
+        Hopeless::UserNamespaces { message } => Problem::new(
+            "No user namespaces",
+            format!("{agent}, which wants a user namespace, and its node has none for it: {message}"),
+            "Set `isolation: privileged`, or pick nodes that allow user namespaces with `node-selector`: Bottlerocket \
+             and EKS Auto Mode set the sysctl user.max_user_namespaces to 0.",
+        ),
+        Hopeless::Container { reason, message } => Problem::new(
+            "Agent's container not created",
+            format!("{agent} and got {reason}: {message}."),
+            format!("See kubectl -n {namespace} describe pod -l app={name}."),
+        ),
+        Hopeless::Crash { log } => {
+            let log = if log.is_empty() {
+                ". The cluster keeps no words of it.".into()
+            } else {
+                format!(", saying:\n{log}")
+            };
+            Problem::new(
+                "Agent keeps crashing",
+                format!("{agent} and its container ends as soon as it starts{log}"),
+                format!(
+                    "What it says of its configuration comes from the input `buildkitd-config`; for more, see kubectl -n \
+                     {namespace} logs deployment/{name} --previous."
+                ),
+            )
+        }
+    }
+}
+
+/// A claim keeps its class, and a Deployment that is there is not changed by other inputs.
+fn delete(namespace: &str, name: &str) -> String {
+    format!("kubectl -n {namespace} delete deployment,pvc {name}")
+}
+
+fn volume(namespace: &str, name: &str, fault: ClaimFault) -> String {
+    let delete = delete(namespace, name);
+    match fault {
+        ClaimFault::NoSuchClass => format!(
+            "Create that StorageClass, or set the input `storage-class` to one that exists (kubectl get storageclass) \
+             and remove what is there: {delete}."
+        ),
+        ClaimFault::NoDefaultClass => format!(
+            "Mark a StorageClass as the default (kubectl annotate storageclass NAME \
+             storageclass.kubernetes.io/is-default-class=true; EKS has had none since 1.30), or set the input \
+             `storage-class` and remove what is there: {delete}."
+        ),
+        ClaimFault::Provisioning => "Check what the CSI driver may do (on EKS the IAM role of the add-on \
+                                     aws-ebs-csi-driver), the input `storage` and the parameters of the StorageClass."
+            .into(),
+        ClaimFault::Lost => format!("The volume was deleted. Remove the agent to have it made anew: {delete}."),
+    }
+}
+
+fn node(namespace: &str, name: &str, refusal: &Refusal) -> String {
+    let remedies = refusal.causes.iter().map(|cause| match cause {
+        Cause::Selector => {
+            "Correct the input `node-selector` (kubectl get nodes --show-labels), or add a node with these labels."
+                .to_owned()
+        }
+        Cause::Taint => "Set the input `tolerations` for the taints of the nodes that are meant (kubectl describe \
+                         nodes)."
+            .into(),
+        Cause::Zone => format!(
+            "The volume with the cache is in a zone, or on a node, where the pod finds none of the nodes it may use: add \
+             one there, correct `node-selector`, or give the cache up with {}.",
+            delete(namespace, name)
+        ),
+        Cause::Volume => {
+            format!("See kubectl -n {namespace} describe pvc, and the StorageClass: no node can have that volume.")
+        }
+        Cause::Room if refusal.lasting => {
+            "Lower the inputs `cpu` and `memory`, or add a larger node: none is as large as that.".into()
+        }
+        Cause::Room => "Lower the inputs `cpu` and `memory`, or add a node: other pods have the room.".into(),
+        Cause::NoNodes => "Add a node: the cluster has none.".into(),
+    });
+    remedies.collect::<Vec<_>>().join(" ")
+}
+
+/// The scheduler's first sentence; what follows is about preemption.
+fn sentence(message: &str) -> &str {
+    let end = message.find(". ").unwrap_or(message.len());
+    message[..end].trim_end_matches('.')
+}
