@@ -3,6 +3,7 @@
 
 mod adopt;
 mod bad_input;
+mod buildkitd;
 mod expiry;
 mod home;
 mod job;

@@ -103,7 +103,7 @@ fn the_printed_manifests_are_what_connect_applies() -> Result<()> {
     let policy = workers[0]["gcPolicy"].as_array().context("no policy")?;
     assert_eq!(policy.len(), 6);
     // 20Gi are asked for and the lab's volumes have 60Gi; the claim had no volume yet when the configuration was made.
-    // 5Gi of them are the reserve.
-    assert_eq!(policy[0]["maxUsedSpace"], 15_u64 << 30);
+    // 7.5Gi of them are the reserve.
+    assert_eq!(policy[0]["maxUsedSpace"], 25_u64 << 29);
     Ok(())
 }

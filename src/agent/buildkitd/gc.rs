@@ -25,10 +25,11 @@ const GIB: u64 = 1 << 30;
 
 /// Room that the cache leaves to what builds write until the next collection.
 ///
-/// 15 % of the volume, but what a build writes does not shrink with the volume: at least 5 GiB, as far as that is not
-/// more than 40 % of it; and 64 GiB suffice for any number of builds that one daemon can run.
+/// 15 % of the volume. What builds write in the minute between two collections does not shrink with the volume, though:
+/// 7.5 GiB is what an EBS gp3 volume takes in that time at its baseline of 125 MiB/s. So it is at least that, as far as
+/// a small volume has it (40 %); and 64 GiB, what a fast one takes, suffice for any.
 fn reserve(volume: Bytes) -> u64 {
-    let least = (5 * GIB).min(volume.0 / 100 * 40);
+    let least = (15 * GIB / 2).min(volume.0 / 100 * 40);
     (volume.0 / 100 * 15).clamp(least, 64 * GIB)
 }
 
@@ -52,12 +53,13 @@ pub(super) struct Rule {
 /// copies a day that nobody will use must not stand above the layers.
 const LAYERS_AND_CONTEXTS: &[&str] = &["type==regular", "type==source.local"];
 
-/// Under 80 % of what the cache may take, nothing used within a week is removed. Above, in this order: what a week
-/// has not used; layers that a day has not used; anything that a day has not used; layers and build contexts of
-/// today; and cache mounts and Git checkouts of today only when without a single layer they would still not fit.
+/// In the order of sacrifice: what a week has not used, once the cache has 60 % of what it may take; layers that a day
+/// has not used, above 80 %; anything that a day has not used, above 90 %; layers and build contexts of today; and
+/// cache mounts and Git checkouts of today only when they would not fit without a single layer.
 ///
-/// So cache mounts, local sources and Git checkouts have their own room above that of the layers, and layers that are
-/// in use have some that yesterday's cache mounts cannot take.
+/// So cache mounts, local sources and Git checkouts have room of their own, which layers cannot take, and the layers of
+/// today have some that cache mounts of other days cannot take. The rule for layers of today runs first, because it is
+/// the one that asks the file system; what goes before them has gone in earlier collections.
 pub(super) fn rules(volume: Bytes) -> Vec<Rule> {
     let reserve = reserve(volume);
     let cache = volume.0 - reserve;
@@ -126,7 +128,7 @@ mod tests {
         for (volume, expected) in [
             (2, 0.8),
             (10, 4.0),
-            (20, 5.0),
+            (20, 7.5),
             (50, 7.5),
             (100, 15.0),
             (1000, 64.0),
