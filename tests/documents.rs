@@ -25,6 +25,29 @@ fn read(path: impl AsRef<Path>) -> Result<String> {
     fs::read_to_string(&path).with_context(|| format!("could not read {}", path.display()))
 }
 
+/// The example has the Roles that the program prints.
+#[test]
+fn roles_of_the_example_are_those_of_the_program() -> Result<()> {
+    let roles = |text: &str| -> Result<Vec<(Value, Value)>> {
+        let documents: Vec<Value> = text
+            .split("---\n")
+            .map(|document| serde_saphyr::from_str(document).context("a document is no YAML"))
+            .collect::<Result<_>>()?;
+        let roles = documents.into_iter().filter(|d| d["kind"] == "Role");
+        Ok(roles
+            .map(|r| (r["metadata"].clone(), r["rules"].clone()))
+            .collect())
+    };
+    let example = roles(&read("examples/rbac.yaml")?)?;
+    ensure!(example.len() == 2, "the example has {} Roles", example.len());
+    let printed = roles(&remote_buildkit::agent::manifests::rbac::yaml("buildkit")?)?;
+    ensure!(
+        example == printed,
+        "{example:?} in the example, printed is {printed:?}"
+    );
+    Ok(())
+}
+
 #[test]
 fn generated_parts_are_up_to_date() -> Result<()> {
     let readme = read("README.md")?;
@@ -237,11 +260,11 @@ const KNOWN_TO: &[(&str, &[&str])] = &[
     ("aws_", &["aws/"]),
     (
         "kube::",
-        &["cluster/", "kubeconfig.rs", "commands/connect/mod.rs"],
+        &["cluster/", "kubeconfig.rs", "commands/road.rs"],
     ),
     (
         "k8s_openapi::",
-        &["agent/", "cluster/", "commands/connect/mod.rs"],
+        &["agent/", "cluster/", "commands/road.rs"],
     ),
     ("Client::try_from", &["cluster/"]),
     ("hyper::", &["cluster/"]),

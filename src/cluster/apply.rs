@@ -207,7 +207,7 @@ fn cannot_shrink(spec: &Spec, smaller: &volume::Smaller) -> Problem {
 
 fn no_user_namespaces(cluster: &Cluster) -> Problem {
     Problem::new(
-        "No user namespaces in this cluster",
+        "No user namespaces",
         format!(
             "Asked the API server {} for a pod with `hostUsers: false`, and it left that field out.",
             cluster.server

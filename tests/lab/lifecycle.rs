@@ -35,23 +35,36 @@ fn always_changes_what_differs_and_restarts_for_the_pod_alone() -> Result<()> {
     let changed = Runner::new()?.connect(&[&always[..], &labelled].concat())?.ok()?;
     ensure!(changed.log.contains("+    team: platform"), "{}", changed.log);
     ensure!(changed.log.contains("its pod goes on"), "{}", changed.log);
-    ensure!(changed.outputs["agent"] == first.outputs["agent"], "another pod serves");
+    ensure!(
+        changed.outputs["agent"] == first.outputs["agent"],
+        "another pod serves"
+    );
 
     // The daemon's configuration: another pod, with the cache of the last.
     let mut runner = Runner::new()?;
     runner.connect(&usual)?.ok()?;
     runner.build("RUN echo layer > /layer")?;
     let configured = [("max-parallelism", "3")];
-    let told = Runner::new()?.connect(&[&usual[..], &configured].concat())?.ok()?;
+    let told = Runner::new()?
+        .connect(&[&usual[..], &configured].concat())?
+        .ok()?;
     ensure!(
-        told.log.contains("it differs from the inputs in spec.template.metadata.annotations.checksum/config"),
+        told.log
+            .contains("it differs from the inputs in spec.template.metadata.annotations.checksum/config"),
         "{}",
         told.log
     );
     let mut runner = Runner::new()?;
     let changed = runner.connect(&[&always[..], &configured].concat())?.ok()?;
-    ensure!(changed.log.contains("+    max-parallelism = 3"), "{}", changed.log);
-    ensure!(changed.outputs["agent"] != first.outputs["agent"], "the same pod serves");
+    ensure!(
+        changed.log.contains("+    max-parallelism = 3"),
+        "{}",
+        changed.log
+    );
+    ensure!(
+        changed.outputs["agent"] != first.outputs["agent"],
+        "the same pod serves"
+    );
     let log = runner.build("RUN echo layer > /layer")?;
     ensure!(log.contains("CACHED"), "{log}");
     Ok(())
@@ -65,15 +78,26 @@ fn volumes_grow_and_never_shrink() -> Result<()> {
 
     let refused = Runner::new()?.connect(&inputs("10Gi"))?;
     ensure!(refused.code == Some(1), "{}", refused.log);
-    for words in ["Volume cannot shrink", "storage: 10Gi", "has 20Gi", "Set `storage: 20Gi`"] {
+    for words in [
+        "Volume cannot shrink",
+        "storage: 10Gi",
+        "has 20Gi",
+        "Set `storage: 20Gi`",
+    ] {
         ensure!(refused.log.contains(words), "{words} is not in {}", refused.log);
     }
     let claim = || namespace.json(&["get", "pvc", "remote-buildkit-agent"]);
-    ensure!(claim()?["spec"]["resources"]["requests"]["storage"] == "20Gi", "the claim was changed");
+    ensure!(
+        claim()?["spec"]["resources"]["requests"]["storage"] == "20Gi",
+        "the claim was changed"
+    );
 
     let grown = Runner::new()?.connect(&inputs("30Gi"))?.ok()?;
     ensure!(grown.log.contains("+      storage: 30Gi"), "{}", grown.log);
-    ensure!(claim()?["spec"]["resources"]["requests"]["storage"] == "30Gi", "the claim did not grow");
+    ensure!(
+        claim()?["spec"]["resources"]["requests"]["storage"] == "30Gi",
+        "the claim did not grow"
+    );
     Ok(())
 }
 
@@ -91,7 +115,11 @@ fn an_agent_of_somebody_else_is_never_changed() -> Result<()> {
         ("storage", "70Gi"),
     ];
     let outcome = Runner::new()?.connect(&differing)?.ok()?;
-    ensure!(outcome.log.contains("made by others and left as it is"), "{}", outcome.log);
+    ensure!(
+        outcome.log.contains("made by others and left as it is"),
+        "{}",
+        outcome.log
+    );
     let after = namespace.json(&["get", AGENT])?;
     ensure!(after["metadata"] == before["metadata"], "{}", after["metadata"]);
     ensure!(after["spec"] == before["spec"], "{}", after["spec"]);
@@ -110,20 +138,38 @@ fn a_restart_drains() -> Result<()> {
     let long = "RUN echo begun; sleep 15; echo ended\nRUN echo after";
     thread::scope(|scope| {
         let build = scope.spawn(|| running.build(long));
-        until(|| Ok(namespace.kubectl(&["exec", &first.outputs["agent"], "--", "ps"])?.contains("sleep 15")))?;
-        let restart = [&usual[..], &[("deploy", "always"), ("annotations", "example.com/restart=1")]].concat();
+        until(|| {
+            Ok(namespace
+                .kubectl(&["exec", &first.outputs["agent"], "--", "ps"])?
+                .contains("sleep 15"))
+        })?;
+        let restart = [
+            &usual[..],
+            &[("deploy", "always"), ("annotations", "example.com/restart=1")],
+        ]
+        .concat();
         let restarted = scope.spawn(move || Runner::new()?.connect(&restart)?.ok());
         until(|| {
             let pod = namespace.json(&["get", "pod", &first.outputs["agent"]])?;
             Ok(!pod["metadata"]["deletionTimestamp"].is_null())
         })?;
         let second = waiting.build("RUN echo second")?;
-        ensure!(second.contains("waiting for 1 pods to be ready"), "it did not wait: {second}");
-        let build = build.join().map_err(|_| anyhow::anyhow!("the build panicked"))??;
+        ensure!(
+            second.contains("waiting for 1 pods to be ready"),
+            "it did not wait: {second}"
+        );
+        let build = build
+            .join()
+            .map_err(|_| anyhow::anyhow!("the build panicked"))??;
         ensure!(build.contains("ended") && build.contains("after"), "{build}");
         ensure!(!build.contains("ERROR"), "{build}");
-        let restarted = restarted.join().map_err(|_| anyhow::anyhow!("connect panicked"))??;
-        ensure!(restarted.outputs["agent"] != first.outputs["agent"], "the same pod serves");
+        let restarted = restarted
+            .join()
+            .map_err(|_| anyhow::anyhow!("connect panicked"))??;
+        ensure!(
+            restarted.outputs["agent"] != first.outputs["agent"],
+            "the same pod serves"
+        );
         Ok(())
     })
 }
@@ -136,12 +182,21 @@ fn the_successor_of_a_deleted_pod_waits_for_its_builds() -> Result<()> {
     let first = running.connect(&[("namespace", "successor")])?.ok()?;
     thread::scope(|scope| {
         let build = scope.spawn(|| running.build("RUN sleep 12; echo ended"));
-        until(|| Ok(namespace.kubectl(&["exec", &first.outputs["agent"], "--", "ps"])?.contains("sleep 12")))?;
+        until(|| {
+            Ok(namespace
+                .kubectl(&["exec", &first.outputs["agent"], "--", "ps"])?
+                .contains("sleep 12"))
+        })?;
         namespace.kubectl(&["delete", "pod", &first.outputs["agent"], "--wait=false"])?;
         let mut next = Runner::new()?;
         let second = next.connect(&[("namespace", "successor")])?.ok()?;
-        ensure!(second.outputs["agent"] != first.outputs["agent"], "the same pod serves");
-        let build = build.join().map_err(|_| anyhow::anyhow!("the build panicked"))??;
+        ensure!(
+            second.outputs["agent"] != first.outputs["agent"],
+            "the same pod serves"
+        );
+        let build = build
+            .join()
+            .map_err(|_| anyhow::anyhow!("the build panicked"))??;
         ensure!(build.contains("ended"), "{build}");
         let pod = namespace.json(&["get", "pod", &second.outputs["agent"]])?;
         ensure!(
@@ -179,29 +234,51 @@ fn destroy(flags: &[&str]) -> Result<(Option<i32>, String)> {
 #[test]
 fn destroy_removes_agents_of_ours_and_keeps_volumes() -> Result<()> {
     let namespace = Namespace::new("destroy")?;
-    Runner::new()?.connect(&[("namespace", "destroy"), ("agents", "2")])?.ok()?;
-    Runner::new()?.connect(&[("namespace", "destroy"), ("name", "other")])?.ok()?;
+    Runner::new()?
+        .connect(&[("namespace", "destroy"), ("agents", "2")])?
+        .ok()?;
+    Runner::new()?
+        .connect(&[("namespace", "destroy"), ("name", "other")])?
+        .ok()?;
     let all = || namespace.names("deployment,configmap,pvc");
     let before = all()?;
 
     let (code, said) = destroy(&[])?;
-    ensure!(code == Some(1) && said.contains("Not confirmed"), "{code:?} {said}");
+    ensure!(
+        code == Some(1) && said.contains("Not confirmed"),
+        "{code:?} {said}"
+    );
     ensure!(all()? == before, "something was removed without a yes");
 
     let (code, said) = destroy(&["--yes"])?;
-    ensure!(code == Some(0) && said.contains("and keeps the PersistentVolumeClaim"), "{code:?} {said}");
-    ensure!(namespace.names("deployment")? == ["other"], "{:?}", namespace.names("deployment"));
+    ensure!(
+        code == Some(0) && said.contains("and keeps the PersistentVolumeClaim"),
+        "{code:?} {said}"
+    );
+    ensure!(
+        namespace.names("deployment")? == ["other"],
+        "{:?}",
+        namespace.names("deployment")
+    );
     ensure!(namespace.names("pvc")?.len() == 2, "{:?}", namespace.names("pvc"));
 
     let (code, said) = destroy(&["--yes", "--volumes"])?;
-    ensure!(code == Some(0) && said.contains("and the cache in it"), "{code:?} {said}");
+    ensure!(
+        code == Some(0) && said.contains("and the cache in it"),
+        "{code:?} {said}"
+    );
     let left = namespace.json(&["get", "pvc"])?;
     let left = left["items"].as_array().context("items")?;
-    let staying = left.iter().filter(|claim| claim["metadata"]["deletionTimestamp"].is_null());
+    let staying = left
+        .iter()
+        .filter(|claim| claim["metadata"]["deletionTimestamp"].is_null());
     let staying: Vec<_> = staying.map(|claim| claim["metadata"]["name"].clone()).collect();
     ensure!(staying == ["other"], "{staying:?}");
 
     let (code, said) = destroy(&["--yes", "--volumes", "--name", "absent"])?;
-    ensure!(code == Some(0) && said.contains("nothing to remove"), "{code:?} {said}");
+    ensure!(
+        code == Some(0) && said.contains("nothing to remove"),
+        "{code:?} {said}"
+    );
     Ok(())
 }

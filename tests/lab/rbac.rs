@@ -1,40 +1,43 @@
-//! The Roles of examples/rbac.yaml are enough, and no more than that is needed.
+//! Each Role of `manifests --rbac` is enough for what it is for, and no more than that is needed.
+
+use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 
-use crate::support::{Namespace, Runner, kubectl, role};
+use crate::support::{Namespace, Runner, program, role, run};
 
-/// A document of examples/rbac.yaml, for this test's namespace and for the group that the role `ci-no-rbac` is in.
-fn document(kind: &str, name: &str, namespace: &Namespace) -> Result<String> {
-    let text = include_str!("../../examples/rbac.yaml");
+/// Gives the group that the role `ci-no-rbac` is in one of the Roles, and nothing else.
+fn grant(namespace: &Namespace, name: &str) -> Result<()> {
+    let flags = ["manifests", "--rbac", "--namespace", &namespace.0];
+    let text = run(Command::new(program()).args(flags))?;
     let of = |document: &&str| {
-        document.contains(&format!("\nkind: {kind}\n")) && document.contains(&format!("{{name: {name},"))
+        document.contains("kind: Role\n") && document.contains(&format!("name: remote-buildkit-{name}\n"))
     };
     let document = text
-        .split("\n---\n")
+        .split("---\n")
         .find(of)
-        .with_context(|| format!("no {kind} {name}"))?;
-    Ok(document
-        .replace("namespace: buildkit", &format!("namespace: {}", namespace.0))
-        .replace(
-            "kind: Group, name: remote-buildkit",
-            "kind: Group, name: nobody-in-particular",
-        ))
-}
-
-fn grant(namespace: &Namespace, name: &str) -> Result<()> {
-    namespace.apply(&document("Role", name, namespace)?)?;
-    namespace.apply(&document("RoleBinding", name, namespace)?)
+        .with_context(|| format!("no Role {name} in {text}"))?;
+    namespace.apply(document)?;
+    let _ = namespace.kubectl(&["delete", "rolebinding", "job"]);
+    let role = format!("--role=remote-buildkit-{name}");
+    namespace.kubectl(&[
+        "create",
+        "rolebinding",
+        "job",
+        &role,
+        "--group=nobody-in-particular",
+    ])?;
+    Ok(())
 }
 
 #[test]
-fn the_examples_roles_are_enough() -> Result<()> {
+fn each_role_alone_is_enough() -> Result<()> {
     let namespace = Namespace::new("roles")?;
     let role = role("ci-no-rbac");
     let inputs = [("namespace", "roles"), ("role-to-assume", role.as_str())];
 
     // To use an agent: not enough to deploy one.
-    grant(&namespace, "remote-buildkit-use")?;
+    grant(&namespace, "use")?;
     let refused = Runner::new()?.connect(&inputs)?;
     ensure!(refused.code == Some(1), "{}", refused.log);
     ensure!(
@@ -48,23 +51,29 @@ fn the_examples_roles_are_enough() -> Result<()> {
     );
 
     // To deploy it, and to say what its start waits for.
-    grant(&namespace, "remote-buildkit-deploy")?;
+    grant(&namespace, "deploy")?;
     let mut runner = Runner::new()?;
     let deployed = runner.connect(&inputs)?.ok()?;
     for step in ["volume bound", "image pulled", "container started", "ready"] {
         ensure!(
-            deployed.log.contains(&format!("  {step} (")),
+            deployed.log.contains(&format!(": {step} (")),
             "{step} not said: {}",
             deployed.log
         );
     }
     runner.build("RUN echo built")?;
 
-    // The agent is there: to use it, the first Role alone.
-    kubectl(&["-n", "roles", "delete", "rolebinding", "remote-buildkit-deploy"])?;
+    // To bring it up to date.
+    let always = [("deploy", "always"), ("max-parallelism", "2")];
+    let updated = Runner::new()?.connect(&[&inputs[..], &always].concat())?.ok()?;
+    ensure!(updated.log.contains("is brought up to date"), "{}", updated.log);
+
+    // The agent is there: to use it, the first Role alone, and to hear that it differs.
+    grant(&namespace, "use")?;
     let mut runner = Runner::new()?;
     let used = runner.connect(&inputs)?.ok()?;
     ensure!(used.log.contains("is there"), "{}", used.log);
+    ensure!(used.log.contains("it differs from the inputs"), "{}", used.log);
     runner.build("RUN echo built")?;
     Ok(())
 }
@@ -73,9 +82,8 @@ fn the_examples_roles_are_enough() -> Result<()> {
 #[test]
 fn half_a_permission_makes_no_half_an_agent() -> Result<()> {
     let namespace = Namespace::new("half")?;
-    grant(&namespace, "remote-buildkit-use")?;
-    grant(&namespace, "remote-buildkit-deploy")?;
-    let role_json = r#"[{"op": "remove", "path": "/rules/0"}]"#;
+    grant(&namespace, "deploy")?;
+    let role_json = r#"[{"op": "replace", "path": "/rules/0/verbs", "value": ["get"]}]"#;
     namespace.kubectl(&[
         "patch",
         "role",

@@ -17,7 +17,10 @@ fn connect(runner: &mut Runner, key: &str) -> Result<(String, String)> {
     let inputs = [("namespace", "several"), ("agents", "2"), ("cache-key", key)];
     let outcome = runner.connect(&inputs)?.ok()?;
     let nodes: serde_json::Value = serde_json::from_str(&outcome.outputs["nodes"])?;
-    Ok((nodes[0]["name"].as_str().context("no name")?.to_owned(), outcome.log))
+    Ok((
+        nodes[0]["name"].as_str().context("no name")?.to_owned(),
+        outcome.log,
+    ))
 }
 
 /// Which agents have a record of a build that printed this word.
@@ -25,7 +28,16 @@ fn built_on(namespace: &Namespace, word: &str) -> Result<BTreeSet<String>> {
     let mut found = BTreeSet::new();
     for agent in AGENTS {
         let deployment = format!("deployment/{agent}");
-        let du = namespace.kubectl(&["exec", &deployment, "-c", "buildkitd", "--", "buildctl", "du", "-v"])?;
+        let du = namespace.kubectl(&[
+            "exec",
+            &deployment,
+            "-c",
+            "buildkitd",
+            "--",
+            "buildctl",
+            "du",
+            "-v",
+        ])?;
         if du.contains(word) {
             found.insert(agent.to_owned());
         }
@@ -59,7 +71,10 @@ fn a_key_finds_its_agent_from_everywhere() -> Result<()> {
         runner.buildx(&["bake", "--progress", "plain", "-f", &file])?;
         for kind in ["local", "bake"] {
             let on = built_on(&namespace, &format!("{word}-{kind}"))?;
-            ensure!(on == BTreeSet::from([agent.clone()]), "{word}-{kind} is on {on:?}, not on {agent}");
+            ensure!(
+                on == BTreeSet::from([agent.clone()]),
+                "{word}-{kind} is on {on:?}, not on {agent}"
+            );
         }
         served.insert(key.clone(), agent);
     }
@@ -74,7 +89,10 @@ fn a_key_finds_its_agent_from_everywhere() -> Result<()> {
         let (agent, log) = connect(&mut Runner::new()?, key)?;
         ensure!(agent == other, "{key} went to {agent}");
         let moved = expected(key) == gone;
-        ensure!(log.contains("::warning title=Another agent serves this job::") == moved, "{key}: {log}");
+        ensure!(
+            log.contains("::warning title=Another agent serves this job::") == moved,
+            "{key}: {log}"
+        );
         ensure!(log.contains("its cache is colder") == moved, "{key}: {log}");
     }
     namespace.kubectl(&["scale", "deployment", gone, "--replicas=1"])?;

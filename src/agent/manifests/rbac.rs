@@ -1,4 +1,4 @@
-//! What a job needs in the agent's namespace, in two Roles.
+//! What a job needs in the agent's namespace: two Roles, of which it has one.
 
 use k8s_openapi::api::rbac::v1::{PolicyRule, Role};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
@@ -10,18 +10,20 @@ const USE: [Rule; 3] = [
     ("", "pods/exec", &["create"]),
 ];
 
-/// In addition, to deploy them and to bring them up to date. Server-side apply is a patch, and a create as well where
-/// there is nothing yet; `get` is for what is there already; the events say what a start waits for.
-const DEPLOY: [Rule; 4] = [
-    ("apps", "deployments", &["create", "patch"]),
+/// All of that, and to deploy agents and bring them up to date. Server-side apply is a patch, and a create as well
+/// where there is nothing yet; `get` is for what is there already; claims and events say what a start waits for.
+const DEPLOY: [Rule; 6] = [
+    ("apps", "deployments", &["get", "create", "patch"]),
     ("", "configmaps", &["get", "create", "patch"]),
     ("", "persistentvolumeclaims", &["get", "create", "patch", "watch"]),
     ("", "events", &["watch"]),
+    ("", "pods", &["list", "watch"]),
+    ("", "pods/exec", &["create"]),
 ];
 
 type Rule = (&'static str, &'static str, &'static [&'static str]);
 
-/// Both as YAML documents.
+/// Both Roles, `remote-buildkit-use` and `remote-buildkit-deploy`, as YAML documents.
 pub fn yaml(namespace: &str) -> anyhow::Result<String> {
     let roles = [("use", &USE[..]), ("deploy", &DEPLOY[..])];
     let documents: Result<Vec<String>, _> = roles

@@ -1,0 +1,99 @@
+//! Where an agent runs, and what no input says: asked of the server before anything changes.
+
+use anyhow::{Result, ensure};
+
+use crate::support::{Namespace, Runner};
+
+#[test]
+fn placement_reaches_the_pod() -> Result<()> {
+    let namespace = Namespace::new("placed")?;
+    namespace.kubectl(&["create", "serviceaccount", "builder"])?;
+    let inputs = [
+        ("namespace", "placed"),
+        ("node-selector", "kubernetes.io/hostname=node1"),
+        ("tolerations", "dedicated=builds:NoSchedule"),
+        ("service-account", "builder"),
+        ("labels", "team=platform"),
+        (
+            "annotations",
+            "example.com/note=a, b\nkarpenter.sh/do-not-disrupt=false",
+        ),
+        (
+            "patch",
+            "spec: {template: {spec: {containers: [{name: buildkitd, env: [{name: A, value: b}]}]}}}",
+        ),
+        ("registry-mirrors", "docker.io=http://mirror.example:5000"),
+    ];
+    let mut runner = Runner::new()?;
+    let connected = runner.connect(&inputs)?.ok()?;
+    let pod = namespace.json(&["get", "pod", &connected.outputs["agent"]])?;
+    ensure!(pod["spec"]["nodeName"] == "node1", "{}", pod["spec"]);
+    ensure!(pod["spec"]["serviceAccountName"] == "builder", "{}", pod["spec"]);
+    ensure!(
+        pod["spec"]["automountServiceAccountToken"] == false,
+        "{}",
+        pod["spec"]
+    );
+    ensure!(
+        pod["spec"]["containers"][0]["env"][0]["value"] == "b",
+        "{}",
+        pod["spec"]
+    );
+    ensure!(
+        pod["metadata"]["labels"]["team"] == "platform",
+        "{}",
+        pod["metadata"]
+    );
+    let annotations = &pod["metadata"]["annotations"];
+    ensure!(annotations["example.com/note"] == "a, b", "{annotations}");
+    ensure!(
+        annotations["karpenter.sh/do-not-disrupt"] == "false",
+        "{annotations}"
+    );
+    let safe = &annotations["cluster-autoscaler.kubernetes.io/safe-to-evict"];
+    ensure!(safe == "false", "{annotations}");
+    let log = runner.build("RUN echo built")?;
+    ensure!(log.contains("built"), "{log}");
+
+    // Nothing of it differs from what the server has made of it.
+    let again = Runner::new()?.connect(&inputs)?.ok()?;
+    ensure!(!again.log.contains("it differs"), "{}", again.log);
+    Ok(())
+}
+
+/// What only the server can judge is judged in a dry run: nothing is made.
+#[test]
+fn what_the_server_refuses_changes_nothing() -> Result<()> {
+    let namespace = Namespace::new("refused")?;
+    let refused = |inputs: &[(&str, &str)]| -> Result<String> {
+        let outcome = Runner::new()?.connect(&[&[("namespace", "refused")], inputs].concat())?;
+        ensure!(outcome.code == Some(1), "{}", outcome.log);
+        Ok(outcome.log)
+    };
+    let unknown = ("patch", "spec: {template: {spec: {nonsense: true}}}");
+    let log = refused(&[unknown])?;
+    ensure!(
+        log.contains("nonsense") && log.contains("title=Refused by the cluster"),
+        "{log}"
+    );
+    let log = refused(&[("patch", "spec: {template: {spec: {restartPolicy: Never}}}")])?;
+    ensure!(log.contains("restartPolicy"), "{log}");
+    ensure!(
+        namespace.names("deployment,pvc")?.is_empty(),
+        "something was made"
+    );
+
+    // And an agent that is there stays as it is.
+    Runner::new()?.connect(&[("namespace", "refused")])?.ok()?;
+    let before = namespace.json(&["get", "deployment", "remote-buildkit-agent"])?;
+    let log = refused(&[unknown, ("deploy", "always"), ("max-parallelism", "2")])?;
+    ensure!(log.contains("nonsense"), "{log}");
+    let after = namespace.json(&["get", "deployment", "remote-buildkit-agent"])?;
+    ensure!(
+        before["metadata"]["resourceVersion"] == after["metadata"]["resourceVersion"],
+        "{after}"
+    );
+    let config = namespace.kubectl(&["get", "configmap", "remote-buildkit-agent", "-o", "yaml"])?;
+    ensure!(!config.contains("max-parallelism"), "{config}");
+    Ok(())
+}
