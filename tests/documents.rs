@@ -258,14 +258,8 @@ fn titles() -> Result<BTreeSet<String>> {
 /// What ARCHITECTURE.md says a module alone knows: a word, and the files it may be in.
 const KNOWN_TO: &[(&str, &[&str])] = &[
     ("aws_", &["aws/"]),
-    (
-        "kube::",
-        &["cluster/", "kubeconfig.rs", "commands/road.rs"],
-    ),
-    (
-        "k8s_openapi::",
-        &["agent/", "cluster/", "commands/road.rs"],
-    ),
+    ("kube::", &["cluster/", "kubeconfig.rs", "commands/road.rs"]),
+    ("k8s_openapi::", &["agent/", "cluster/", "commands/road.rs"]),
     ("Client::try_from", &["cluster/"]),
     ("hyper::", &["cluster/"]),
     ("hyper_util::", &["cluster/", "github/oidc.rs"]),

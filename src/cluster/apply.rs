@@ -1,11 +1,11 @@
 //! Deploying an agent and bringing it up to date, by server-side apply.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::apps::v1::Deployment;
-use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim};
+use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, Pod};
 use kube::Error;
 use kube::api::{Patch, PatchParams};
 use serde::Serialize;
@@ -88,9 +88,22 @@ impl Cluster {
         })
     }
 
-    /// Makes a preview come true.
-    pub async fn update(&self, spec: &Spec, update: &Update) -> anyhow::Result<()> {
+    /// Makes a preview come true. Returns when the pods that it replaces are on their way out: whoever looks for a ready
+    /// one then finds a new one.
+    pub async fn update(&self, spec: &Spec, update: &Update, deadline: Instant) -> anyhow::Result<()> {
+        let before = self.pods(&spec.name).await?;
         self.apply(spec, &update.objects, &update.volume, false).await?;
+        if !update.restarts {
+            return Ok(());
+        }
+        let is_old = |pod: &Pod| before.iter().any(|old| old.metadata.uid == pod.metadata.uid);
+        while Instant::now() < deadline {
+            let pods = self.pods(&spec.name).await?;
+            if !pods.iter().any(|pod| is_old(pod) && state::stays(pod)) {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
         Ok(())
     }
 
