@@ -1,9 +1,11 @@
 //! From the inputs, or from a session that is about to expire, to keys of AWS.
 
-use crate::aws::{self, AssumeRole, Session};
+use crate::aws::{self, AssumeRole, Keys, Place, Session};
 use crate::github;
 use crate::inputs::Role;
+use crate::secret::Secret;
 
+/// The session of a job. Its secrets are masked as soon as they are there.
 pub(super) async fn sign_in(
     cluster: &str,
     region: Option<&str>,
@@ -14,14 +16,7 @@ pub(super) async fn sign_in(
         audience: role.audience.clone(),
         session_name: github::session_name(),
     });
-    let (keys, place) = match &role {
-        Some(role) => {
-            let id = github::id_token(&role.audience).await?;
-            github::mask(&id.jwt);
-            aws::assume_role(role, region, &id.jwt, &id.subject).await?
-        }
-        None => aws::default_chain(region).await?,
-    };
+    let (keys, place) = keys(role.as_ref(), region, github::mask).await?;
     keys.secrets().for_each(github::mask);
     Ok(Session {
         cluster: cluster.to_owned(),
@@ -31,18 +26,26 @@ pub(super) async fn sign_in(
     })
 }
 
-/// The same session with new keys.
+/// The same session with new keys. Nothing is masked: the plugin's output may go into a file.
 pub(super) async fn renew(session: &Session) -> anyhow::Result<Session> {
     let region = Some(session.place.region.as_str());
-    let (keys, _place) = match &session.role {
-        Some(role) => {
-            let id = github::id_token(&role.audience).await?;
-            aws::assume_role(role, region, &id.jwt, &id.subject).await?
-        }
-        None => aws::default_chain(region).await?,
-    };
+    let (keys, _place) = keys(session.role.as_ref(), region, |_| ()).await?;
     Ok(Session {
         keys,
         ..session.clone()
     })
+}
+
+/// Of the role, if there is one, or else of the default chain. `minted` sees the OIDC token before anybody else.
+async fn keys(
+    role: Option<&AssumeRole>,
+    region: Option<&str>,
+    minted: impl Fn(&Secret),
+) -> anyhow::Result<(Keys, Place)> {
+    let Some(role) = role else {
+        return aws::default_chain(region).await;
+    };
+    let id = github::id_token(&role.audience).await?;
+    minted(&id.jwt);
+    aws::assume_role(role, region, &id.jwt, &id.subject).await
 }
