@@ -1,7 +1,7 @@
-//! The documents say what is so: parts of the README are made from what they describe, links lead somewhere, and the
+//! The documents say what is so: parts of them are made from what they describe, links lead somewhere, and the
 //! errors and the limits between modules that they name are those of the source.
 //!
-//! `cargo xtask generate` runs the first test with [`WRITE`] set: then it writes the README instead of comparing.
+//! `cargo xtask generate` runs the test of the generated parts with [`WRITE`] set: then it writes instead of comparing.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -50,16 +50,51 @@ fn roles_of_the_example_are_those_of_the_program() -> Result<()> {
 
 #[test]
 fn generated_parts_are_up_to_date() -> Result<()> {
-    let readme = read("README.md")?;
-    let generated = generate(&readme)?;
-    if std::env::var_os(WRITE).is_some() {
-        fs::write(root().join("README.md"), generated)?;
-        return Ok(());
+    for path in documents()? {
+        let document = fs::read_to_string(&path)?;
+        let generated = generate(&document)?;
+        if std::env::var_os(WRITE).is_some() {
+            fs::write(path, generated)?;
+            continue;
+        }
+        ensure!(
+            document == generated,
+            "{} is not what it is made from; run `cargo xtask generate`",
+            path.display()
+        );
     }
-    ensure!(
-        readme == generated,
-        "README.md is not what it is made from; run `cargo xtask generate`"
-    );
+    Ok(())
+}
+
+/// What a reader copies has no input that the action does not have.
+#[test]
+fn examples_have_inputs_of_the_action() -> Result<()> {
+    let known: BTreeSet<String> = section("inputs")?.into_iter().map(|(name, _)| name).collect();
+    let mut looked_at = 0;
+    for entry in fs::read_dir(root().join("examples"))? {
+        let path = entry?.path();
+        let example: Value = match path.extension().and_then(|e| e.to_str()) {
+            Some("yml") => serde_saphyr::from_str(&fs::read_to_string(&path)?)?,
+            _ => continue,
+        };
+        let jobs = example["jobs"]
+            .as_object()
+            .into_iter()
+            .flat_map(|jobs| jobs.values());
+        let steps = jobs.filter_map(|job| job["steps"].as_array()).flatten();
+        for step in steps.filter(|s| {
+            s["uses"]
+                .as_str()
+                .is_some_and(|u| u.contains("/remote-buildkit@"))
+        }) {
+            let inputs = step["with"].as_object().context("a step without inputs")?;
+            for input in inputs.keys() {
+                ensure!(known.contains(input), "{}: no input {input}", path.display());
+            }
+            looked_at += 1;
+        }
+    }
+    ensure!(looked_at > 2, "only {looked_at} examples were found");
     Ok(())
 }
 
