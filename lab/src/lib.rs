@@ -25,6 +25,8 @@ mod pki;
 mod process;
 pub mod progress;
 mod registry;
+mod rootless;
+mod runc;
 mod sandbox;
 mod state;
 mod traces;
