@@ -4,6 +4,7 @@ pub mod buildkitd;
 mod crash;
 mod doubts;
 pub mod heard;
+mod kubelet;
 pub mod manifests;
 pub mod progress;
 pub mod quantity;

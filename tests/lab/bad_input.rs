@@ -254,22 +254,6 @@ fn image_that_cannot_be_pulled() -> Result<()> {
 }
 
 #[test]
-fn storage_class_that_does_not_exist() -> Result<()> {
-    let _namespace = Namespace::new("classless")?;
-    let inputs = [
-        ("namespace", "classless"),
-        ("storage-class", "tape"),
-        ("timeout", "5s"),
-    ];
-    refused(
-        Runner::new()?,
-        &inputs,
-        "Agent not ready in time",
-        &["volume bound", "tape", "StorageClass"],
-    )
-}
-
-#[test]
 fn kubeconfig_that_does_not_exist() -> Result<()> {
     let words = ["nowhere/config", "the input `kubeconfig`"];
     refused_with(

@@ -12,6 +12,7 @@ mod rbac;
 mod restart;
 mod roads;
 mod signals;
+mod stuck;
 mod support;
 mod tokens;
 mod toolkit;
