@@ -187,7 +187,8 @@ fn unknown_directive(path: &str, directive: &Value, allowed: &str) -> String {
     format!("`{path}`: {DIRECTIVE} must be {allowed}, not {directive}")
 }
 
-/// A value that meets nothing to be merged with: `null` and directives have nothing to act on.
+/// A value that meets nothing to be merged with: `null` and directives have nothing to act on. (In an element that is
+/// new to a list, the server overlooks directives and keeps, say, an `env` entry that was to be deleted.)
 fn clean(value: &Value) -> Option<Value> {
     match value {
         Value::Object(object) if object.contains_key(DIRECTIVE) => None,
