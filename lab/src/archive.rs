@@ -6,7 +6,7 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result};
 use ring::digest::{Context, SHA256};
-use serde_json::json;
+use serde_json::{Value, json};
 
 /// One image of one layer.
 #[derive(Debug)]
@@ -17,20 +17,32 @@ pub(crate) struct Image<'a> {
     pub cmd: &'a [&'a str],
 }
 
-const PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+pub(crate) const PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 impl Image<'_> {
     /// Writes the archive; `fill` puts the files into the layer.
     pub(crate) fn write(&self, archive: &Path, fill: impl FnOnce(&mut Layer) -> Result<()>) -> Result<()> {
+        self.write_with(archive, json!({"Env": [PATH]}), fill)
+    }
+
+    /// With settings of the image's configuration, such as its user.
+    pub(crate) fn write_with(
+        &self,
+        archive: &Path,
+        mut settings: Value,
+        fill: impl FnOnce(&mut Layer) -> Result<()>,
+    ) -> Result<()> {
         let layer_path = archive.with_extension("layer");
         let mut layer = Layer::create(&layer_path)?;
         fill(&mut layer)?;
         let diff_id = layer.finish()?;
 
+        settings["Entrypoint"] = json!(self.entrypoint);
+        settings["Cmd"] = json!(self.cmd);
         let config = json!({
             "architecture": architecture(),
             "os": "linux",
-            "config": {"Entrypoint": self.entrypoint, "Cmd": self.cmd, "Env": [PATH]},
+            "config": settings,
             "rootfs": {"type": "layers", "diff_ids": [format!("sha256:{diff_id}")]},
         });
         let manifest = json!([{"Config": "config.json", "RepoTags": self.tags, "Layers": ["layer.tar"]}]);
@@ -70,6 +82,18 @@ impl Layer {
         Ok(())
     }
 
+    /// Folders of a user's, whose group has the user's number.
+    pub(crate) fn dirs_of(&mut self, user: u64, paths: &[&str]) -> Result<()> {
+        for path in paths {
+            let mut header = header(tar::EntryType::Directory, 0, 0o755);
+            header.set_uid(user);
+            header.set_gid(user);
+            self.tar
+                .append_data(&mut header, format!("{path}/"), io::empty())?;
+        }
+        Ok(())
+    }
+
     pub(crate) fn text(&mut self, path: &str, content: &str) -> Result<()> {
         append(&mut self.tar, path, content.as_bytes(), 0o644)
     }
@@ -78,6 +102,16 @@ impl Layer {
     pub(crate) fn program(&mut self, path: &str, from: &Path) -> Result<()> {
         let content = std::fs::read(from).with_context(|| format!("could not read {}", from.display()))?;
         append(&mut self.tar, path, &content, 0o755)
+    }
+
+    /// A program that has a capability whoever starts it; its number is that of linux/capability.h.
+    pub(crate) fn capable(&mut self, path: &str, from: &Path, capability: u32) -> Result<()> {
+        // vfs_cap_data: the revision with the flag "effective", then what is permitted and what is inheritable, twice.
+        let fields = [0x0200_0001_u32, 1 << capability, 0, 0, 0];
+        let value: Vec<u8> = fields.iter().flat_map(|field| field.to_le_bytes()).collect();
+        self.tar
+            .append_pax_extensions([("SCHILY.xattr.security.capability", value.as_slice())])?;
+        self.program(path, from)
     }
 
     pub(crate) fn link(&mut self, path: &str, to: &str) -> Result<()> {

@@ -1,5 +1,5 @@
 //! What comes from the distribution's archive. The packages are unpacked into the cache, not installed:
-//! installing containerd would start a service, and would throw out the docker of a hosted runner.
+//! installing docker-registry would start a service.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -18,13 +18,14 @@ const TOOLS: &[(&str, &str)] = &[
     ("dpkg-deb", "dpkg"),
     ("ldd", "libc-bin"),
     ("mount", "mount"),
+    ("pkg-config", "pkg-config"),
 ];
 
 /// The root folder of the unpacked packages.
 pub(crate) fn install(cache: &Cache) -> Result<PathBuf> {
     let release = std::fs::read_to_string("/etc/os-release").context("could not read /etc/os-release")?;
     let release = release_of(&release).context("/etc/os-release has no ID and VERSION_ID")?;
-    let key = Key::new(format!("containerd {release}")).with(DEBIAN.join(" "));
+    let key = Key::new(format!("packages {release}")).with(DEBIAN.join(" "));
     let dir = cache.entry(&key, |dir| {
         let log = dir.join("build.log");
         if download(dir, &log).is_err() {

@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 
 use crate::cache::{Cache, Key};
 use crate::command;
-use crate::versions::{ACT, BUILDKIT, BUILDX, DOCKER_CLI, ETCD, KUBERNETES};
+use crate::versions::{ACT, BUILDKIT, BUILDX, CONTAINERD, DOCKER_CLI, ETCD, KUBERNETES, ROOTLESSKIT};
 
 /// Main packages of one published module, at one version.
 struct Published<'a> {
@@ -22,13 +22,23 @@ struct Published<'a> {
     version_variable: Option<&'a str>,
 }
 
+/// The go.mod to begin with.
+pub(crate) const EMPTY: &str = "module lab\n\ngo 1.26.0\n";
+
 /// Built in this order: what is quick first.
-const PUBLISHED: [Published<'static>; 5] = [
+const PUBLISHED: [Published<'static>; 7] = [
     Published {
         name: "etcd",
         module: "go.etcd.io/etcd/server/v3",
         version: ETCD,
         packages: &[""],
+        version_variable: None,
+    },
+    Published {
+        name: "rootlesskit",
+        module: "github.com/rootless-containers/rootlesskit/v3",
+        version: ROOTLESSKIT,
+        packages: &["/cmd/rootlesskit"],
         version_variable: None,
     },
     Published {
@@ -51,6 +61,13 @@ const PUBLISHED: [Published<'static>; 5] = [
         version: BUILDKIT,
         packages: &["/cmd/buildkitd", "/cmd/buildctl"],
         version_variable: Some("github.com/moby/buildkit/version.Version"),
+    },
+    Published {
+        name: "containerd",
+        module: "github.com/containerd/containerd/v2",
+        version: CONTAINERD,
+        packages: &["/cmd/containerd", "/cmd/containerd-shim-runc-v2", "/cmd/ctr"],
+        version_variable: Some("github.com/containerd/containerd/v2/version.Version"),
     },
     Published {
         name: "kubernetes",
@@ -92,10 +109,7 @@ fn published(cache: &Cache, what: &Published<'_>) -> Result<PathBuf> {
         let log = dir.join("build.log");
         fs::write(dir.join("go.mod"), go_mod(dir, module, version, &log)?)?;
         let packages: Vec<String> = packages.iter().map(|p| format!("{module}{p}")).collect();
-        let mut get = go(dir);
-        get.args(["get", "-tool"]);
-        get.args(packages.iter().map(|p| format!("{p}@v{version}")));
-        command::run(&mut get, &log)?;
+        require(dir, &packages, version, &log)?;
         let flags = version_variable.map_or_else(
             || "-s -w".to_owned(),
             |variable| format!("-s -w -X {variable}=v{version}"),
@@ -113,10 +127,18 @@ fn published(cache: &Cache, what: &Published<'_>) -> Result<PathBuf> {
     Ok(dir.join("bin"))
 }
 
+/// Adds main packages to the module in `dir`, with what they need.
+pub(crate) fn require(dir: &Path, packages: &[impl AsRef<str>], version: &str, log: &Path) -> Result<()> {
+    let mut get = go(dir);
+    get.args(["get", "-tool"]);
+    get.args(packages.iter().map(|p| format!("{}@v{version}", p.as_ref())));
+    command::run(&mut get, log)
+}
+
 /// Kubernetes requires its staging modules as v0.0.0 and replaces them by folders of its own repository:
 /// replace each by what was published of it instead.
 fn go_mod(dir: &Path, module: &str, version: &str, log: &Path) -> Result<String> {
-    let mut text = "module lab\n\ngo 1.26.0\n".to_owned();
+    let mut text = EMPTY.to_owned();
     if module == "k8s.io/kubernetes" {
         let (_, minor) = version.split_once('.').context("a Kubernetes version is 1.x.y")?;
         let source = download(dir, module, &format!("v{version}"), log)?;
@@ -194,7 +216,7 @@ fn authenticator(cache: &Cache) -> Result<PathBuf> {
     Ok(dir.join("bin"))
 }
 
-fn go(dir: &Path) -> Command {
+pub(crate) fn go(dir: &Path) -> Command {
     let mut go = Command::new("go");
     go.current_dir(dir)
         .env("CGO_ENABLED", "0")

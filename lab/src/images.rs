@@ -1,6 +1,5 @@
 //! The images a node needs: a pod's sandbox, BuildKit, and a base image for builds.
 
-use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -8,8 +7,8 @@ use anyhow::{Context, Result};
 
 use crate::archive::{Image, Layer};
 use crate::cache::{Cache, Key};
-use crate::command;
 use crate::versions::BUILDKIT;
+use crate::{command, host_programs};
 
 pub(crate) const PAUSE: &str = "localhost/pause:1";
 /// The registry's address is fixed, see [`crate::network`].
@@ -24,30 +23,43 @@ pub struct Images {
 }
 
 /// `root` is the folder of the distribution's unpacked packages, `registry_ca` a PEM file.
-pub(crate) fn install(cache: &Cache, root: &Path, buildkit: &Path, registry_ca: &Path) -> Result<Images> {
+pub(crate) fn install(
+    cache: &Cache,
+    root: &Path,
+    buildkit: &Path,
+    runc: &Path,
+    registry_ca: &Path,
+) -> Result<Images> {
     let ca = std::fs::read_to_string(registry_ca)?;
     let key = Key::new("images")
         .with(include_str!("images.rs"))
         .with(include_str!("archive.rs"))
+        .with(include_str!("host_programs.rs"))
         .with(root.as_os_str().as_encoded_bytes())
         .with(buildkit.as_os_str().as_encoded_bytes())
+        .with(runc.as_os_str().as_encoded_bytes())
         .with(&ca);
     let dir = cache.entry(&key, |dir| {
-        let busybox = root.join("bin/busybox");
-        let busybox = if busybox.exists() {
-            busybox
-        } else {
-            root.join("usr/bin/busybox")
-        };
+        let busybox = busybox(root);
         pause(&dir.join("pause.tar"), &busybox)?;
         base(&dir.join("base.tar"), &busybox)?;
-        buildkitd(&dir.join("buildkit.tar"), &busybox, root, buildkit, &ca)
+        buildkitd(&dir.join("buildkit.tar"), &busybox, runc, buildkit, &ca)
     })?;
     Ok(Images {
         pause: dir.join("pause.tar"),
         buildkit: dir.join("buildkit.tar"),
         base: dir.join("base.tar"),
     })
+}
+
+/// In the folder of the distribution's packages; a newer one has it under /usr.
+pub(crate) fn busybox(root: &Path) -> PathBuf {
+    let busybox = root.join("bin/busybox");
+    if busybox.exists() {
+        busybox
+    } else {
+        root.join("usr/bin/busybox")
+    }
 }
 
 fn pause(archive: &Path, busybox: &Path) -> Result<()> {
@@ -68,45 +80,43 @@ fn base(archive: &Path, busybox: &Path) -> Result<()> {
     image.write(archive, |layer| system(layer, busybox))
 }
 
-/// As moby/buildkit's own image as far as a client can see; runc is the distribution's.
-fn buildkitd(archive: &Path, busybox: &Path, root: &Path, buildkit: &Path, ca: &str) -> Result<()> {
+/// As moby/buildkit's own image as far as a client can see.
+fn buildkitd(archive: &Path, busybox: &Path, runc: &Path, buildkit: &Path, ca: &str) -> Result<()> {
     let release = format!("docker.io/moby/buildkit:v{BUILDKIT}");
     let image = Image {
         tags: &[&release, "docker.io/moby/buildkit:buildx-stable-1"],
         entrypoint: &["buildkitd"],
         cmd: &[],
     };
-    let runc = root.join("usr/sbin/runc");
-    let runc = if runc.exists() {
-        runc
-    } else {
-        root.join("usr/bin/runc")
-    };
-    let host_cas = std::fs::read_to_string("/etc/ssl/certs/ca-certificates.crt")
-        .context("could not read the host's certificates; is the package ca-certificates installed?")?;
+    let authorities = authorities(ca)?;
     image.write(archive, |layer| {
         system(layer, busybox)?;
         for program in ["buildkitd", "buildctl"] {
             layer.program(&format!("usr/bin/{program}"), &buildkit.join(program))?;
         }
-        layer.program("usr/bin/buildkit-runc", &runc)?;
-        // Alpine's busybox has it, Debian's has not.
-        let flock = Path::new("/usr/bin/flock");
-        layer.program("usr/bin/flock", flock)?;
-        let libraries: BTreeSet<String> = [libraries(&runc)?, libraries(flock)?]
-            .concat()
-            .into_iter()
-            .collect();
-        for library in libraries {
-            layer.program(library.trim_start_matches('/'), Path::new(&library))?;
-        }
-        // The host's: where its network goes through a proxy of its own, builds trust it too.
-        layer.text("etc/ssl/certs/ca-certificates.crt", &format!("{host_cas}\n{ca}"))
+        host_programs::put_tools(layer, &[])?;
+        layer.program("usr/bin/buildkit-runc", &runc.join("runc"))?;
+        layer.text(AUTHORITIES, &authorities)
     })
+}
+
+pub(crate) const AUTHORITIES: &str = "etc/ssl/certs/ca-certificates.crt";
+
+/// The host's, and the registry's: where the host's network goes through a proxy of its own, builds trust it too.
+pub(crate) fn authorities(registry: &str) -> Result<String> {
+    let host = std::fs::read_to_string(Path::new("/").join(AUTHORITIES))
+        .context("could not read the host's certificates; is the package ca-certificates installed?")?;
+    Ok(format!("{host}\n{registry}"))
 }
 
 /// What every image but the sandbox has: a shell and the usual programs, a root user, /tmp.
 fn system(layer: &mut Layer, busybox: &Path) -> Result<()> {
+    programs(layer, busybox)?;
+    layer.text("etc/passwd", "root:x:0:0:root:/root:/bin/sh\n")?;
+    layer.text("etc/group", "root:x:0:\n")
+}
+
+pub(crate) fn programs(layer: &mut Layer, busybox: &Path) -> Result<()> {
     layer.dirs(&[
         "bin",
         "dev",
@@ -123,8 +133,6 @@ fn system(layer: &mut Layer, busybox: &Path) -> Result<()> {
         "var",
         "var/lib",
     ])?;
-    layer.text("etc/passwd", "root:x:0:0:root:/root:/bin/sh\n")?;
-    layer.text("etc/group", "root:x:0:\n")?;
     layer.program("bin/busybox", busybox)?;
     for applet in command::output(Command::new(busybox).arg("--list"))?.lines() {
         if applet != "busybox" {
@@ -132,27 +140,4 @@ fn system(layer: &mut Layer, busybox: &Path) -> Result<()> {
         }
     }
     Ok(())
-}
-
-/// The shared libraries of a program, its loader included.
-fn libraries(program: &Path) -> Result<Vec<String>> {
-    Ok(paths(&command::output(Command::new("ldd").arg(program))?))
-}
-
-fn paths(ldd: &str) -> Vec<String> {
-    ldd.split_whitespace()
-        .filter(|word| word.starts_with('/'))
-        .map(str::to_owned)
-        .collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn libraries_are_the_absolute_paths_ldd_prints() {
-        let ldd = "\tlinux-vdso.so.1 (0x00007f)\n\tlibc.so.6 => /lib/libc.so.6 (0x00007f)\n\t/lib64/ld-linux.so.2 (0x00007f)\n";
-        assert_eq!(paths(ldd), ["/lib/libc.so.6", "/lib64/ld-linux.so.2"]);
-    }
 }

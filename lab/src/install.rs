@@ -8,7 +8,7 @@ use anyhow::Result;
 use crate::cache::Cache;
 use crate::images::{self, Images};
 use crate::pki::Authority;
-use crate::{debian, go, packages, progress};
+use crate::{debian, go, packages, progress, rootless, runc};
 
 /// Everything installed.
 #[derive(Debug)]
@@ -20,6 +20,8 @@ pub struct Installed {
     pub(crate) python: PathBuf,
     pub(crate) npm: PathBuf,
     pub(crate) images: Images,
+    /// BuildKit's other image, an archive.
+    pub(crate) rootless: PathBuf,
     pub(crate) registry_authority: Authority,
     pub(crate) registry_ca: PathBuf,
 }
@@ -35,9 +37,13 @@ pub fn install() -> Result<Installed> {
     let (registry_authority, registry_ca) = Authority::registry(&cache)?;
     let python = packages::python(&cache)?;
     let npm = packages::npm(&cache)?;
-    let go = go::install(&cache)?;
+    let mut go = go::install(&cache)?;
+    let runc = runc::install(&cache, &root)?;
     let buildkit = find(&go, "buildkitd")?;
-    let images = images::install(&cache, &root, buildkit, &registry_ca)?;
+    let images = images::install(&cache, &root, buildkit, &runc, &registry_ca)?;
+    let rootlesskit = find(&go, "rootlesskit")?;
+    let rootless = rootless::install(&cache, &root, [buildkit, rootlesskit, &runc], &registry_ca)?;
+    go.push(runc);
     eprintln!(
         "  the lab's parts are in {} ({})",
         cache.root().display(),
@@ -49,6 +55,7 @@ pub fn install() -> Result<Installed> {
         python,
         npm,
         images,
+        rootless,
         registry_authority,
         registry_ca,
     })

@@ -136,6 +136,7 @@ fn start(dir: &Path, installed: &Installed, nodes: usize) -> Result<State> {
         dir,
         pki: &pki,
         images: &installed.images,
+        rootless: &installed.rootless,
         cni_plugins: &cni_plugins,
     };
     let manifests = fs::read_to_string(asset("cluster.yaml"))?;
@@ -148,7 +149,7 @@ fn start(dir: &Path, installed: &Installed, nodes: usize) -> Result<State> {
     }
     let first = started.first().context("a lab has a node")?;
     let mut push = parts.ctr(first);
-    push.args(["images", "push", "--tlscacert"])
+    push.args(["images", "push", "--local", "--tlscacert"])
         .arg(&installed.registry_ca)
         .arg(images::BASE);
     command::output(&mut push)?;

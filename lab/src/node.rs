@@ -25,6 +25,7 @@ pub(crate) struct Parts<'a> {
     pub(crate) dir: &'a Path,
     pub(crate) pki: &'a Pki,
     pub(crate) images: &'a Images,
+    pub(crate) rootless: &'a Path,
     pub(crate) cni_plugins: &'a Path,
 }
 
@@ -42,7 +43,8 @@ impl Parts<'_> {
             containerd_socket: dir.join("containerd.sock"),
         };
         let containerd = self.start_containerd(&node, number, &dir)?;
-        for image in [&self.images.pause, &self.images.buildkit, &self.images.base] {
+        let images = [&self.images.pause, &self.images.buildkit, &self.images.base];
+        for image in images.map(PathBuf::as_path).into_iter().chain([self.rootless]) {
             command::output(self.ctr(&node).args(["images", "import"]).arg(image))?;
         }
         self.start_kubelet(&node, number, &dir, containerd)?;
@@ -85,24 +87,31 @@ impl Parts<'_> {
 
     /// disable_apparmor: containerd would load its profile into the host's kernel, where it stays.
     /// restrict_oom_score_adj: where the lab lacks CAP_SYS_RESOURCE, as in a sandbox, a pod's score cannot be lowered.
+    /// nri: its socket and its plugins would be the host's.
     fn containerd_config(&self, node: &Node, dir: &Path) -> String {
         format!(
-            r#"version = 2
+            r#"version = 4
+imports = []
 root = "{dir}/containerd"
-state = "{dir}/state"
-[grpc]
+state = "/run/containerd"
+[plugins."io.containerd.server.v1.grpc"]
   address = "{socket}"
-[plugins."io.containerd.grpc.v1.cri"]
-  sandbox_image = "{pause}"
+[plugins."io.containerd.server.v1.ttrpc"]
+  address = "{socket}.ttrpc"
+[plugins."io.containerd.nri.v1.nri"]
+  disable = true
+[plugins."io.containerd.cri.v1.images".pinned_images]
+  sandbox = "{pause}"
+[plugins."io.containerd.cri.v1.runtime"]
   restrict_oom_score_adj = true
   disable_apparmor = true
   netns_mounts_under_state_dir = true
-  [plugins."io.containerd.grpc.v1.cri".cni]
-    bin_dir = "{cni}"
+  [plugins."io.containerd.cri.v1.runtime".cni]
+    bin_dirs = ["{cni}"]
     conf_dir = "{dir}/cni"
-  [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc]
+  [plugins."io.containerd.cri.v1.runtime".containerd.runtimes.runc]
     runtime_type = "io.containerd.runc.v2"
-    [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc.options]
+    [plugins."io.containerd.cri.v1.runtime".containerd.runtimes.runc.options]
       BinaryName = "{runc}"
 "#,
             dir = dir.display(),

@@ -5,6 +5,10 @@ pub const ETCD: &str = "3.6.16";
 pub const BUILDKIT: &str = "0.34.2";
 pub const BUILDX: &str = "0.38.2";
 pub const DOCKER_CLI: &str = "29.8.2";
+pub const CONTAINERD: &str = "2.4.2";
+pub const RUNC: &str = "1.5.2";
+/// As BuildKit's Dockerfile has it.
+pub const ROOTLESSKIT: &str = "3.2.0";
 pub const ACT: &str = "0.2.89";
 
 /// Packages of the lab's Python environment.
@@ -23,8 +27,8 @@ pub const NODE24: &str = "24.21.0";
 /// Taken from the distribution's archive, whose release fixes their versions.
 pub const DEBIAN: &[&str] = &[
     "busybox-static",
-    "containerd",
     "containernetworking-plugins",
     "docker-registry",
-    "runc",
+    "libseccomp-dev",
+    "uidmap",
 ];

@@ -8,6 +8,7 @@ mod doubts;
 pub mod group;
 pub mod heard;
 pub mod isolation;
+mod kubelet;
 pub mod manifests;
 pub mod patch;
 pub mod platform;

@@ -254,22 +254,6 @@ fn image_that_cannot_be_pulled() -> Result<()> {
 }
 
 #[test]
-fn storage_class_that_does_not_exist() -> Result<()> {
-    let _namespace = Namespace::new("classless")?;
-    let inputs = [
-        ("namespace", "classless"),
-        ("storage-class", "tape"),
-        ("timeout", "5s"),
-    ];
-    refused(
-        Runner::new()?,
-        &inputs,
-        "Agent not ready in time",
-        &["volume bound", "tape", "StorageClass"],
-    )
-}
-
-#[test]
 fn kubeconfig_that_does_not_exist() -> Result<()> {
     let words = ["nowhere/config", "the input `kubeconfig`"];
     refused_with(
@@ -330,16 +314,16 @@ fn inputs_that_do_not_reach_an_agent_that_is_there() -> Result<()> {
     let image = format!("{}/no/such/image:1", LAB.registry);
     let bad = [("namespace", "stale"), ("image", image.as_str())];
     refused(Runner::new()?, &bad, "Image not pulled", &[&image])?;
-    let words = [
-        "not applied to it",
-        "kubectl -n stale delete deployment remote-buildkit-agent",
-    ];
+    let words = ["are not applied to it", "unless with `deploy: always`"];
     refused(
         Runner::new()?,
         &[("namespace", "stale")],
         "Image not pulled",
         &words,
-    )
+    )?;
+    let mended = [("namespace", "stale"), ("deploy", "always")];
+    Runner::new()?.connect(&mended)?.ok()?;
+    Ok(())
 }
 
 /// A refusal of the server's that no Role would mend.

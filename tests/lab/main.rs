@@ -20,6 +20,7 @@ mod restart;
 mod roads;
 mod several;
 mod signals;
+mod stuck;
 mod support;
 mod tokens;
 mod toolkit;

@@ -52,7 +52,7 @@ pub(super) async fn ready(job: &Job, spec: &Spec, deadline: Instant) -> anyhow::
         Err(error) if error.is::<Unauthorized>() => Err(error),
         Err(error) => error.downcast().map(|problem| {
             Err(if found {
-                not_by_inputs(problem, spec)
+                not_by_inputs(problem, job.plan.deploy)
             } else {
                 problem
             })
@@ -99,12 +99,14 @@ fn say_differences(spec: &Spec, deployment: &serde_json::Value) -> anyhow::Resul
 }
 
 /// The wait was for an agent that was there: other inputs would not change it.
-fn not_by_inputs(problem: Problem, spec: &Spec) -> Problem {
+fn not_by_inputs(problem: Problem, deploy: Deploy) -> Problem {
+    if deploy == Deploy::Always {
+        return problem;
+    }
     let remedy = format!(
         "{} The agent was there already, and the inputs are not applied to it, unless with `deploy: always`.",
         problem.remedy
     );
-    let _ = spec;
     Problem { remedy, ..problem }
 }
 

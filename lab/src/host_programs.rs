@@ -1,0 +1,53 @@
+//! Programs of the host in an image of the lab, with the shared libraries that they want.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::Result;
+
+use crate::archive::Layer;
+use crate::command;
+
+/// BuildKit's own image has them, from Alpine: git for contexts that are repositories; flock, which Alpine's busybox
+/// has and Debian's has not.
+pub(crate) const TOOLS: [&str; 2] = ["/usr/bin/flock", "/usr/bin/git"];
+
+/// The tools, and the libraries that they and other programs in the layer want.
+pub(crate) fn put_tools(layer: &mut Layer, others: &[&Path]) -> Result<()> {
+    let tools = TOOLS.map(Path::new);
+    for tool in tools {
+        layer.program(&tool.display().to_string()[1..], tool)?;
+    }
+    let mut needed = BTreeSet::new();
+    for program in tools.iter().chain(others) {
+        needed.extend(libraries(program)?);
+    }
+    for library in needed {
+        layer.program(library.trim_start_matches('/'), Path::new(&library))?;
+    }
+    Ok(())
+}
+
+/// The shared libraries of a program, its loader included.
+fn libraries(program: &Path) -> Result<Vec<String>> {
+    Ok(paths(&command::output(Command::new("ldd").arg(program))?))
+}
+
+fn paths(ldd: &str) -> Vec<String> {
+    ldd.split_whitespace()
+        .filter(|word| word.starts_with('/'))
+        .map(str::to_owned)
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn libraries_are_the_absolute_paths_ldd_prints() {
+        let ldd = "\tlinux-vdso.so.1 (0x00007f)\n\tlibc.so.6 => /lib/libc.so.6 (0x00007f)\n\t/lib64/ld-linux.so.2 (0x00007f)\n";
+        assert_eq!(paths(ldd), ["/lib/libc.so.6", "/lib64/ld-linux.so.2"]);
+    }
+}

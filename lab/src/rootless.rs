@@ -1,0 +1,109 @@
+//! BuildKit's rootless image: what moby/buildkit's Dockerfile makes in its target of that name, as far as a pod can see.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+use serde_json::json;
+
+use crate::archive::{self, Image, Layer};
+use crate::cache::{Cache, Key};
+use crate::host_programs;
+use crate::images::{self, AUTHORITIES};
+use crate::versions::BUILDKIT;
+
+const USER: u64 = 1000;
+const VOLUME: &str = "home/user/.local/share/buildkit";
+
+/// The archive. `root` is the folder of the distribution's unpacked packages, `programs` those of what is built from
+/// Go: buildkitd's, rootlesskit's, runc's.
+pub(crate) fn install(
+    cache: &Cache,
+    root: &Path,
+    programs: [&Path; 3],
+    registry_ca: &Path,
+) -> Result<PathBuf> {
+    let ca = std::fs::read_to_string(registry_ca)?;
+    let mut key = Key::new("image rootless")
+        .with(include_str!("rootless.rs"))
+        .with(include_str!("images.rs"))
+        .with(include_str!("archive.rs"))
+        .with(include_str!("host_programs.rs"))
+        .with(root.as_os_str().as_encoded_bytes())
+        .with(&ca);
+    for folder in programs {
+        key = key.with(folder.as_os_str().as_encoded_bytes());
+    }
+    let dir = cache.entry(&key, |dir| write(&dir.join("image.tar"), root, programs, &ca))?;
+    Ok(dir.join("image.tar"))
+}
+
+fn write(archive: &Path, root: &Path, programs: [&Path; 3], ca: &str) -> Result<()> {
+    let image = Image {
+        tags: &[&format!("docker.io/moby/buildkit:v{BUILDKIT}-rootless")],
+        entrypoint: &["rootlesskit", "buildkitd"],
+        cmd: &[],
+    };
+    let settings = json!({
+        // Kubernetes' runAsNonRoot wants numbers.
+        "User": format!("{USER}:{USER}"),
+        "Env": [
+            archive::PATH, "HOME=/home/user", "USER=user", "XDG_RUNTIME_DIR=/run/user/1000",
+            "TMPDIR=/home/user/.local/tmp", "BUILDKIT_HOST=unix:///run/user/1000/buildkit/buildkitd.sock",
+        ],
+        "Volumes": {format!("/{VOLUME}"): {}},
+    });
+    let authorities = images::authorities(ca)?;
+    image.write_with(archive, settings, |layer| {
+        images::programs(layer, &images::busybox(root))?;
+        user(layer)?;
+        let [buildkit, rootlesskit, runc] = programs;
+        for program in ["buildkitd", "buildctl"] {
+            layer.program(&format!("usr/bin/{program}"), &buildkit.join(program))?;
+        }
+        layer.program("usr/bin/rootlesskit", &rootlesskit.join("rootlesskit"))?;
+        layer.program("usr/bin/buildkit-runc", &runc.join("runc"))?;
+        id_maps(layer, root)?;
+        layer.text(AUTHORITIES, &authorities)
+    })
+}
+
+fn user(layer: &mut Layer) -> Result<()> {
+    layer.text(
+        "etc/passwd",
+        "root:x:0:0:root:/root:/bin/sh\nuser:x:1000:1000::/home/user:/bin/sh\n",
+    )?;
+    layer.text("etc/group", "root:x:0:\nuser:x:1000:\n")?;
+    layer.dirs(&["home", "run/user"])?;
+    layer.dirs_of(
+        USER,
+        &[
+            "run/user/1000",
+            "home/user",
+            "home/user/.local",
+            "home/user/.local/share",
+            "home/user/.local/tmp",
+            VOLUME,
+        ],
+    )
+}
+
+/// The programs that write a user namespace's map of more than one user. With capabilities of their own, not set-uid:
+/// the kernel lets the namespace's owner write the map, or CAP_SYS_ADMIN, which a container's root has not.
+fn id_maps(layer: &mut Layer, root: &Path) -> Result<()> {
+    const CAP_SETGID: u32 = 6;
+    const CAP_SETUID: u32 = 7;
+    let mut programs = Vec::new();
+    for (program, capability) in [
+        ("usr/bin/newuidmap", CAP_SETUID),
+        ("usr/bin/newgidmap", CAP_SETGID),
+    ] {
+        layer.capable(program, &root.join(program), capability)?;
+        programs.push(root.join(program));
+    }
+    let programs: Vec<&Path> = programs.iter().map(PathBuf::as_path).collect();
+    host_programs::put_tools(layer, &programs)?;
+    for file in ["etc/subuid", "etc/subgid"] {
+        layer.text(file, "user:100000:65536\n")?;
+    }
+    Ok(())
+}

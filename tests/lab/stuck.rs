@@ -1,0 +1,277 @@
+//! An agent that will not become ready is given up by the cluster's own words, long before the timeout. The title says
+//! so: at the timeout it is another one.
+
+use anyhow::{Context, Result, ensure};
+
+use crate::support::{Namespace, Outcome, Runner, kubectl};
+
+/// Has to fail with this title and these words, and with a remedy.
+fn given_up(outcome: &Outcome, title: &str, words: &[&str]) -> Result<()> {
+    let annotation = format!("::error title={title}::");
+    let line = outcome.log.lines().find(|l| l.starts_with(&annotation));
+    let line = line.with_context(|| format!("no annotation {annotation} in {}", outcome.log))?;
+    ensure!(outcome.code == Some(1), "exit code {:?}", outcome.code);
+    for word in words {
+        ensure!(line.contains(word), "{title}: {word:?} is not in {line}");
+    }
+    Ok(())
+}
+
+/// `connect` with these inputs in a namespace of its own.
+fn connect(namespace: &str, inputs: &[(&str, &str)]) -> Result<Outcome> {
+    let namespace = [("namespace", namespace)];
+    Runner::new()?.connect(&[&namespace, inputs].concat())
+}
+
+/// An agent made by hand: with this in the pod's and in the container's part, and these objects.
+fn by_hand(pod: &str, container: &str, objects: &str) -> String {
+    format!(
+        r#"
+apiVersion: apps/v1
+kind: Deployment
+metadata: {{name: remote-buildkit-agent, namespace: NAMESPACE, labels: {{app: remote-buildkit-agent}}}}
+spec:
+  strategy: {{type: Recreate}}
+  selector: {{matchLabels: {{app: remote-buildkit-agent}}}}
+  template:
+    metadata: {{labels: {{app: remote-buildkit-agent}}}}
+    spec:
+      {pod}
+      containers:
+      - name: buildkitd
+        image: moby/buildkit:v0.34.2
+        terminationMessagePolicy: FallbackToLogsOnError
+        readinessProbe: {{exec: {{command: [buildctl, debug, workers]}}, periodSeconds: 1}}
+        securityContext: {{privileged: true}}
+        {container}
+---
+{objects}
+"#
+    )
+}
+
+const VOLUME: &str = "volumes: [{name: cache, persistentVolumeClaim: {claimName: remote-buildkit-agent}}]";
+const CACHE: &str = "volumeMounts: [{name: cache, mountPath: /var/lib/buildkit}]";
+const CONFIGURATION: &str = "volumes: [{name: config, configMap: {name: remote-buildkit-agent}}]";
+const CONFIG: &str = "volumeMounts: [{name: config, mountPath: /etc/buildkit}]";
+
+fn claim(class: &str) -> String {
+    format!(
+        r#"
+apiVersion: v1
+kind: PersistentVolumeClaim
+metadata: {{name: remote-buildkit-agent, namespace: NAMESPACE}}
+spec: {{{class} accessModes: [ReadWriteOnce], resources: {{requests: {{storage: 1Gi}}}}}}
+"#
+    )
+}
+
+#[test]
+fn storage_class_that_does_not_exist() -> Result<()> {
+    let _namespace = Namespace::new("stuck-class")?;
+    let outcome = connect("stuck-class", &[("storage-class", "tape")])?;
+    let words = [
+        "ProvisioningFailed: storageclass.storage.k8s.io \"tape\" not found",
+        "the input `storage-class`",
+        "kubectl -n stuck-class delete deployment,pvc remote-buildkit-agent",
+    ];
+    given_up(&outcome, "No volume for the agent", &words)
+}
+
+#[test]
+fn no_default_storage_class() -> Result<()> {
+    let namespace = Namespace::new("stuck-default")?;
+    // As a claim is that nobody gave a class.
+    namespace.apply(&by_hand(VOLUME, CACHE, &claim("storageClassName: \"\",")))?;
+    let outcome = connect("stuck-default", &[])?;
+    let words = [
+        "no persistent volumes available for this claim and no storage class is set",
+        "is-default-class=true",
+    ];
+    given_up(&outcome, "No volume for the agent", &words)
+}
+
+#[test]
+fn selector_that_matches_no_node() -> Result<()> {
+    let namespace = Namespace::new("stuck-selector")?;
+    namespace.apply(&by_hand("nodeSelector: {disk: floppy}", "", ""))?;
+    let outcome = connect("stuck-selector", &[])?;
+    let words = [
+        "2 node(s) didn't match Pod's node affinity/selector; and no autoscaler",
+        "the input `node-selector`",
+    ];
+    given_up(&outcome, "No node for the agent", &words)
+}
+
+#[test]
+fn volume_in_another_zone() -> Result<()> {
+    let namespace = Namespace::new("stuck-zone")?;
+    let volume = r#"
+apiVersion: v1
+kind: PersistentVolume
+metadata: {name: stuck-zone}
+spec:
+  capacity: {storage: 1Gi}
+  accessModes: [ReadWriteOnce]
+  storageClassName: stuck-zone
+  hostPath: {path: /nonexistent}
+  nodeAffinity:
+    required:
+      nodeSelectorTerms:
+      - matchExpressions: [{key: topology.kubernetes.io/zone, operator: In, values: [eu-west-1z]}]
+---
+"#;
+    let objects = format!(
+        "{volume}{}",
+        claim("storageClassName: stuck-zone, volumeName: stuck-zone,")
+    );
+    namespace.apply(&by_hand(VOLUME, CACHE, &objects))?;
+    let outcome = connect("stuck-zone", &[])?;
+    kubectl(&["delete", "pv", "stuck-zone", "--wait=false"])?;
+    let words = [
+        "2 node(s) didn't match PersistentVolume's node affinity",
+        "The volume with the cache is in a zone",
+    ];
+    given_up(&outcome, "No node for the agent", &words)
+}
+
+#[test]
+fn more_than_any_node_has() -> Result<()> {
+    let _namespace = Namespace::new("stuck-cpu")?;
+    let outcome = connect("stuck-cpu", &[("cpu", "640")])?;
+    let words = [
+        "2 Insufficient cpu",
+        "the inputs `cpu` and `memory`",
+        "none is as large",
+    ];
+    given_up(&outcome, "No node for the agent", &words)
+}
+
+/// What an autoscaler says of the pod of an agent that no node takes.
+fn autoscaler_says(namespace: &Namespace, reason: &str, message: &str) -> Result<()> {
+    namespace.apply(&by_hand("nodeSelector: {disk: floppy}", "", ""))?;
+    // The Deployment has its ReplicaSet and the pod a moment later.
+    let deployment = "deployment/remote-buildkit-agent";
+    namespace.kubectl(&[
+        "wait",
+        deployment,
+        "--for=jsonpath={.status.replicas}=1",
+        "--timeout=60s",
+    ])?;
+    let pods = namespace.names("pod")?;
+    let pod = pods.first().context("no pod")?;
+    namespace.apply(&format!(
+        r#"
+apiVersion: v1
+kind: Event
+metadata: {{name: said, namespace: NAMESPACE}}
+involvedObject: {{kind: Pod, name: {pod}, namespace: NAMESPACE}}
+source: {{component: cluster-autoscaler}}
+type: Normal
+reason: {reason}
+message: "{message}"
+"#
+    ))
+}
+
+#[test]
+fn autoscaler_that_makes_a_node_is_waited_for() -> Result<()> {
+    let namespace = Namespace::new("stuck-scaled")?;
+    autoscaler_says(
+        &namespace,
+        "TriggeredScaleUp",
+        "pod triggered scale-up: [{group 0->1}]",
+    )?;
+    // Longer than the patience with a cluster in which nobody says so.
+    let outcome = connect("stuck-scaled", &[("timeout", "40s")])?;
+    given_up(&outcome, "Agent not ready in time", &["volume bound"])
+}
+
+#[test]
+fn autoscaler_that_declines_is_quoted() -> Result<()> {
+    let namespace = Namespace::new("stuck-declined")?;
+    let message = "pod didn't trigger scale-up: 1 max node group size reached";
+    autoscaler_says(&namespace, "NotTriggerScaleUp", message)?;
+    let outcome = connect("stuck-declined", &[])?;
+    given_up(
+        &outcome,
+        "No node for the agent",
+        &["node affinity/selector", message],
+    )
+}
+
+#[test]
+fn service_account_that_does_not_exist() -> Result<()> {
+    let namespace = Namespace::new("stuck-account")?;
+    namespace.apply(&by_hand("serviceAccountName: nobody", "", ""))?;
+    let outcome = connect("stuck-account", &[])?;
+    let words = [
+        "FailedCreate: Error creating: pods",
+        "serviceaccount \"nobody\" not found",
+        "the input `service-account`",
+    ];
+    given_up(&outcome, "No pod for the agent", &words)
+}
+
+#[test]
+fn configuration_that_is_not_there() -> Result<()> {
+    let namespace = Namespace::new("stuck-mount")?;
+    namespace.apply(&by_hand(CONFIGURATION, CONFIG, ""))?;
+    let outcome = connect("stuck-mount", &[])?;
+    let words = ["FailedMount", "configmap \"remote-buildkit-agent\" not found"];
+    given_up(&outcome, "Volume not mounted", &words)
+}
+
+#[test]
+fn configuration_that_buildkitd_does_not_take() -> Result<()> {
+    let namespace = Namespace::new("stuck-config")?;
+    let bad = r#"
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: remote-buildkit-agent, namespace: NAMESPACE}
+data: {buildkitd.toml: "[worker.oci"}
+"#;
+    namespace.apply(&by_hand(CONFIGURATION, CONFIG, bad))?;
+    let outcome = connect("stuck-config", &[])?;
+    let words = ["saying:%0Atoml: expected ']' to close table name%0Afailed to parse config%0A"];
+    given_up(&outcome, "Agent keeps crashing", &words)
+}
+
+/// buildkitd ends at once while another one has its root; that passes, however often it happens.
+#[test]
+fn predecessor_that_holds_the_lock_is_waited_for() -> Result<()> {
+    let namespace = Namespace::new("stuck-lock")?;
+    let holder = r#"
+apiVersion: v1
+kind: Pod
+metadata: {name: holder, namespace: NAMESPACE}
+spec:
+  VOLUME
+  containers:
+  - name: buildkitd
+    image: moby/buildkit:v0.34.2
+    readinessProbe: {exec: {command: [buildctl, debug, workers]}, periodSeconds: 1}
+    securityContext: {privileged: true}
+    CACHE
+---
+"#;
+    let holder = holder.replace("VOLUME", VOLUME).replace("CACHE", CACHE);
+    namespace.apply(&format!("{holder}{}", claim("")))?;
+    namespace.kubectl(&["wait", "pod/holder", "--for=condition=Ready", "--timeout=60s"])?;
+    namespace.apply(&by_hand(VOLUME, CACHE, ""))?;
+    std::thread::scope(|threads| {
+        let connected = threads.spawn(|| connect("stuck-lock", &[]));
+        // The third start is the second after a crash.
+        namespace.kubectl(&[
+            "wait",
+            "pod",
+            "--selector=app=remote-buildkit-agent",
+            "--for=jsonpath={.status.containerStatuses[0].restartCount}=2",
+            "--timeout=90s",
+        ])?;
+        namespace.kubectl(&["delete", "pod", "holder", "--grace-period=1"])?;
+        let connected = connected.join().expect("connect does not panic")?.ok()?;
+        ensure!(connected.log.contains("Agent is ready"), "{}", connected.log);
+        Ok(())
+    })
+}
