@@ -68,3 +68,43 @@ pub(crate) fn registered() -> Vec<String> {
 fn note(dir: &Path, what: &str) -> std::path::PathBuf {
     dir.join(format!("binfmt-{what}"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The kernel compares the first bytes of a program, masked, with the magic ones, masked.
+    fn takes(header: &[u8]) -> bool {
+        let bytes = |text: &str| -> Vec<u8> {
+            let hex = text.split("\\x").skip(1);
+            hex.map(|byte| u8::from_str_radix(byte, 16).expect("a byte"))
+                .collect()
+        };
+        let (magic, mask) = (bytes(MAGIC), bytes(MASK));
+        assert_eq!(magic.len(), mask.len());
+        let fits = |((byte, magic), mask): ((&u8, &u8), &u8)| byte & mask == magic & mask;
+        header.iter().zip(&magic).zip(&mask).all(fits)
+    }
+
+    #[test]
+    fn only_arm64_programs_go_to_the_emulator() {
+        let header = |kind: u8, machine: u8| {
+            let mut header = *b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0\0\0\0\0";
+            (header[16], header[18]) = (kind, machine);
+            header
+        };
+        let (executable, shared, relocatable) = (2, 3, 1);
+        let (x86_64, aarch64) = (62, 183);
+        assert!(takes(&header(executable, aarch64)) && takes(&header(shared, aarch64)));
+        assert!(!takes(&header(executable, x86_64)) && !takes(&header(shared, x86_64)));
+        assert!(!takes(&header(relocatable, aarch64)));
+    }
+
+    #[test]
+    fn a_registration_has_the_fields_of_the_kernels_format() {
+        let line = line(Path::new("/cache/qemu-aarch64"));
+        let fields: Vec<&str> = line.split(':').collect();
+        assert_eq!(fields[..4], ["", "rbk-aarch64", "M", ""]);
+        assert_eq!(fields[6..], ["/cache/qemu-aarch64", "POCF"]);
+    }
+}
