@@ -271,7 +271,7 @@ spec:
         ])?;
         namespace.kubectl(&["delete", "pod", "holder", "--grace-period=1"])?;
         let connected = connected.join().expect("connect does not panic")?.ok()?;
-        ensure!(connected.log.contains("Agent is ready"), "{}", connected.log);
+        ensure!(connected.log.contains("is ready"), "{}", connected.log);
         Ok(())
     })
 }
