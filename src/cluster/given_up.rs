@@ -105,10 +105,9 @@ fn volume(namespace: &str, name: &str, fault: ClaimFault) -> String {
 
 fn node(namespace: &str, name: &str, refusal: &Refusal) -> String {
     let remedies = refusal.causes.iter().map(|cause| match cause {
-        Cause::Selector => {
-            "Correct the input `node-selector` (kubectl get nodes --show-labels), or add a node with these labels."
-                .to_owned()
-        }
+        Cause::Selector => "Correct the input `node-selector` (kubectl get nodes --show-labels), or add a node with these \
+                            labels; each of `platforms` wants nodes of its architecture."
+            .to_owned(),
         Cause::Taint => "Set the input `tolerations` for the taints of the nodes that are meant (kubectl describe \
                          nodes)."
             .into(),
