@@ -1,23 +1,31 @@
-//! Container images as `docker save` writes them, made from files, with no container engine.
+//! Archives of container images in the OCI image layout, made from files, with no container engine.
+//! <https://github.com/opencontainers/image-spec/blob/main/image-layout.md>
 
 use std::fs::File;
 use std::io::{self, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
-use ring::digest::{Context, SHA256};
+use ring::digest::{Context, SHA256, digest};
 use serde_json::{Value, json};
+
+use crate::architecture::Architecture;
 
 /// One image of one layer.
 #[derive(Debug)]
 pub(crate) struct Image<'a> {
     /// References it is imported under.
     pub tags: &'a [&'a str],
+    pub architecture: Architecture,
     pub entrypoint: &'a [&'a str],
     pub cmd: &'a [&'a str],
 }
 
 pub(crate) const PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+const INDEX: &str = "application/vnd.oci.image.index.v1+json";
+const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
+const CONFIG: &str = "application/vnd.oci.image.config.v1+json";
+const LAYER: &str = "application/vnd.oci.image.layer.v1.tar";
 
 impl Image<'_> {
     /// Writes the archive; `fill` puts the files into the layer.
@@ -29,31 +37,101 @@ impl Image<'_> {
     pub(crate) fn write_with(
         &self,
         archive: &Path,
-        mut settings: Value,
+        settings: Value,
         fill: impl FnOnce(&mut Layer) -> Result<()>,
     ) -> Result<()> {
-        let layer_path = archive.with_extension("layer");
-        let mut layer = Layer::create(&layer_path)?;
-        fill(&mut layer)?;
-        let diff_id = layer.finish()?;
+        let mut archive = Archive::create(archive)?;
+        let image = archive.add(self, settings, fill)?;
+        archive.finish(&image, self.tags)
+    }
+}
 
-        settings["Entrypoint"] = json!(self.entrypoint);
-        settings["Cmd"] = json!(self.cmd);
-        let config = json!({
-            "architecture": architecture(),
-            "os": "linux",
-            "config": settings,
-            "rootfs": {"type": "layers", "diff_ids": [format!("sha256:{diff_id}")]},
-        });
-        let manifest = json!([{"Config": "config.json", "RepoTags": self.tags, "Layers": ["layer.tar"]}]);
-        let mut tar = tar::Builder::new(File::create(archive)?);
-        append(&mut tar, "config.json", config.to_string().as_bytes(), 0o644)?;
-        append(&mut tar, "manifest.json", manifest.to_string().as_bytes(), 0o644)?;
-        tar.append_path_with_name(&layer_path, "layer.tar")?;
-        tar.into_inner()?.sync_all()?;
-        std::fs::remove_file(layer_path)?;
+/// An archive being written. What it holds is known by descriptors.
+pub(crate) struct Archive {
+    tar: tar::Builder<File>,
+    layer: PathBuf,
+}
+
+impl Archive {
+    pub(crate) fn create(path: &Path) -> Result<Self> {
+        let file = File::create(path).with_context(|| format!("could not create {}", path.display()))?;
+        let mut tar = tar::Builder::new(file);
+        append(
+            &mut tar,
+            "oci-layout",
+            br#"{"imageLayoutVersion": "1.0.0"}"#,
+            0o644,
+        )?;
+        Ok(Self {
+            tar,
+            layer: path.with_extension("layer"),
+        })
+    }
+
+    pub(crate) fn add(
+        &mut self,
+        image: &Image<'_>,
+        mut settings: Value,
+        fill: impl FnOnce(&mut Layer) -> Result<()>,
+    ) -> Result<Value> {
+        let mut layer = Layer::create(&self.layer)?;
+        fill(&mut layer)?;
+        let digest = layer.finish()?;
+        self.tar.append_path_with_name(&self.layer, blob(&digest))?;
+        let size = std::fs::metadata(&self.layer)?.len();
+        std::fs::remove_file(&self.layer)?;
+
+        let platform = json!({"architecture": image.architecture.name(), "os": "linux"});
+        let mut config = platform.clone();
+        settings["Entrypoint"] = json!(image.entrypoint);
+        settings["Cmd"] = json!(image.cmd);
+        config["config"] = settings;
+        config["rootfs"] = json!({"type": "layers", "diff_ids": [digest]});
+        let config = self.json(CONFIG, &config)?;
+        let layer = json!({"mediaType": LAYER, "digest": digest, "size": size});
+        let manifest =
+            json!({"schemaVersion": 2, "mediaType": MANIFEST, "config": config, "layers": [layer]});
+        let mut descriptor = self.json(MANIFEST, &manifest)?;
+        descriptor["platform"] = platform;
+        Ok(descriptor)
+    }
+
+    /// Adds an image for several platforms, out of images for one each.
+    pub(crate) fn add_index(&mut self, images: &[Value]) -> Result<Value> {
+        let index = json!({"schemaVersion": 2, "mediaType": INDEX, "manifests": images});
+        self.json(INDEX, &index)
+    }
+
+    /// Closes the archive; `image` is what is imported under each of the references.
+    pub(crate) fn finish(mut self, image: &Value, references: &[&str]) -> Result<()> {
+        let named = |reference: &&str| {
+            let mut image = image.clone();
+            image["annotations"] = json!({"io.containerd.image.name": reference});
+            image
+        };
+        let named: Vec<Value> = references.iter().map(named).collect();
+        let index = json!({"schemaVersion": 2, "mediaType": INDEX, "manifests": named});
+        append(&mut self.tar, "index.json", index.to_string().as_bytes(), 0o644)?;
+        self.tar.into_inner()?.sync_all()?;
         Ok(())
     }
+
+    /// Adds a blob and returns its descriptor.
+    fn json(&mut self, media_type: &str, value: &Value) -> Result<Value> {
+        let bytes = value.to_string().into_bytes();
+        let digest = name(digest(&SHA256, &bytes).as_ref());
+        append(&mut self.tar, &blob(&digest), &bytes, 0o644)?;
+        Ok(json!({"mediaType": media_type, "digest": digest, "size": bytes.len()}))
+    }
+}
+
+fn name(sha256: &[u8]) -> String {
+    let hex: String = sha256.iter().map(|b| format!("{b:02x}")).collect();
+    format!("sha256:{hex}")
+}
+
+fn blob(digest: &str) -> String {
+    format!("blobs/{}", digest.replace(':', "/"))
 }
 
 /// A layer being written. Paths are relative to the image's root; parents are added first.
@@ -122,7 +200,7 @@ impl Layer {
 
     fn finish(self) -> Result<String> {
         let hash = self.tar.into_inner()?.sha256.finish();
-        Ok(hash.as_ref().iter().map(|b| format!("{b:02x}")).collect())
+        Ok(name(hash.as_ref()))
     }
 }
 
@@ -142,13 +220,6 @@ fn header(kind: tar::EntryType, size: u64, mode: u32) -> tar::Header {
     header.set_gid(0);
     header.set_mtime(0);
     header
-}
-
-fn architecture() -> &'static str {
-    match std::env::consts::ARCH {
-        "aarch64" => "arm64",
-        _ => "amd64",
-    }
 }
 
 struct Hashing {
@@ -183,35 +254,64 @@ mod tests {
 
     use super::*;
 
-    #[test]
-    fn an_archive_names_its_layer_by_its_digest() -> Result<()> {
-        let archive = std::env::temp_dir().join(format!("rbk-image-{}.tar", std::process::id()));
-        let image = Image {
-            tags: &["localhost/x:1", "localhost/x:2"],
-            entrypoint: &["/x"],
-            cmd: &[],
-        };
-        image.write(&archive, |layer| {
-            layer.dirs(&["etc"])?;
-            layer.text("etc/passwd", "root:x:0:0:root:/root:/bin/sh\n")
-        })?;
-
+    fn files(archive: &Path) -> Result<BTreeMap<String, Vec<u8>>> {
         let mut files = BTreeMap::new();
-        for entry in tar::Archive::new(File::open(&archive)?).entries()? {
+        for entry in tar::Archive::new(File::open(archive)?).entries()? {
             let mut entry = entry?;
             let name = entry.path()?.display().to_string();
             let mut content = Vec::new();
             entry.read_to_end(&mut content)?;
             files.insert(name, content);
         }
-        std::fs::remove_file(&archive)?;
+        Ok(files)
+    }
 
-        let config: serde_json::Value = serde_json::from_slice(&files["config.json"])?;
-        let layer = ring::digest::digest(&SHA256, &files["layer.tar"]);
-        let layer: String = layer.as_ref().iter().map(|b| format!("{b:02x}")).collect();
-        assert_eq!(config["rootfs"]["diff_ids"][0], format!("sha256:{layer}"));
-        let manifest: serde_json::Value = serde_json::from_slice(&files["manifest.json"])?;
-        assert_eq!(manifest[0]["RepoTags"], json!(["localhost/x:1", "localhost/x:2"]));
+    #[test]
+    fn an_archive_names_what_it_holds_by_digest() -> Result<()> {
+        let folder = tempfile::tempdir()?;
+        let path = folder.path().join("image.tar");
+        let mut archive = Archive::create(&path)?;
+        let mut images = Vec::new();
+        for architecture in [Architecture::Amd64, Architecture::Arm64] {
+            let image = Image {
+                tags: &[],
+                architecture,
+                entrypoint: &["/x"],
+                cmd: &[],
+            };
+            images.push(archive.add(&image, json!({}), |layer| {
+                layer.dirs(&["etc"])?;
+                layer.text("etc/architecture", architecture.name())
+            })?);
+        }
+        let index = archive.add_index(&images)?;
+        archive.finish(&index, &["localhost/x:1", "localhost/x:2"])?;
+
+        let files = files(&path)?;
+        for (name, content) in files.iter().filter(|(name, _)| name.starts_with("blobs/")) {
+            assert_eq!(*name, blob(&super::name(digest(&SHA256, content).as_ref())));
+        }
+        let read = |descriptor: &Value| -> Result<Value> {
+            let digest = descriptor["digest"].as_str().context("no digest")?;
+            let content = files.get(&blob(digest)).context("no such blob")?;
+            assert_eq!(descriptor["size"], content.len());
+            Ok(serde_json::from_slice(content)?)
+        };
+        let root: Value = serde_json::from_slice(&files["index.json"])?;
+        let reference = |n: usize| &root["manifests"][n]["annotations"]["io.containerd.image.name"];
+        assert_eq!(
+            (reference(0), reference(1)),
+            (&json!("localhost/x:1"), &json!("localhost/x:2"))
+        );
+        let index = read(&root["manifests"][0])?;
+        let arm64 = &index["manifests"][1];
+        assert_eq!(arm64["platform"]["architecture"], "arm64");
+        let manifest = read(arm64)?;
+        let config = read(&manifest["config"])?;
+        assert_eq!(config["architecture"], "arm64");
+        let layer = &manifest["layers"][0]["digest"];
+        assert_eq!(config["rootfs"]["diff_ids"][0], *layer);
+        assert!(files.contains_key(&blob(layer.as_str().context("no digest")?)));
         Ok(())
     }
 }

@@ -23,43 +23,54 @@ const TOOLS: &[(&str, &str)] = &[
 
 /// The root folder of the unpacked packages.
 pub(crate) fn install(cache: &Cache) -> Result<PathBuf> {
-    let release = std::fs::read_to_string("/etc/os-release").context("could not read /etc/os-release")?;
-    let release = release_of(&release).context("/etc/os-release has no ID and VERSION_ID")?;
-    let key = Key::new(format!("packages {release}")).with(DEBIAN.join(" "));
-    let dir = cache.entry(&key, |dir| {
-        let log = dir.join("build.log");
-        if download(dir, &log).is_err() {
-            // The package lists are missing, or name versions that the archive no longer has.
-            command::run(Command::new("apt-get").arg("update"), &log)?;
-            download(dir, &log)?;
-        }
-        for file in std::fs::read_dir(dir)? {
-            let file = file?.path();
-            if file.extension().is_some_and(|e| e == "deb") {
-                command::run(
-                    Command::new("dpkg-deb")
-                        .arg("--extract")
-                        .arg(&file)
-                        .arg(dir.join("root")),
-                    &log,
-                )?;
-                std::fs::remove_file(file)?;
-            }
-        }
-        Ok(())
-    })?;
+    let key = Key::new(format!("packages {}", release()?)).with(DEBIAN.join(" "));
+    let dir = cache.entry(&key, |dir| unpack(dir, DEBIAN, &[], &dir.join("build.log")))?;
     Ok(dir.join("root"))
 }
 
-fn download(dir: &Path, log: &Path) -> Result<()> {
-    command::run(
-        // apt's download user cannot write into the cache, and apt warns about it at length.
-        Command::new("apt-get")
-            .args(["-o", "APT::Sandbox::User=root", "download"])
-            .args(DEBIAN)
-            .current_dir(dir),
-        log,
-    )
+/// Unpacks packages into the folder `root` in `dir`, with options of apt's own.
+pub(crate) fn unpack(dir: &Path, packages: &[&str], options: &[String], log: &Path) -> Result<()> {
+    std::fs::create_dir_all(dir)?;
+    if download(dir, packages, options, log).is_err() {
+        // The package lists are missing, or name versions that the archive no longer has.
+        command::run(apt(options).arg("update"), log)?;
+        download(dir, packages, options, log)?;
+    }
+    for file in std::fs::read_dir(dir)? {
+        let file = file?.path();
+        if file.extension().is_some_and(|e| e == "deb") {
+            command::run(
+                Command::new("dpkg-deb")
+                    .arg("--extract")
+                    .arg(&file)
+                    .arg(dir.join("root")),
+                log,
+            )?;
+            std::fs::remove_file(file)?;
+        }
+    }
+    Ok(())
+}
+
+fn download(dir: &Path, packages: &[&str], options: &[String], log: &Path) -> Result<()> {
+    command::run(apt(options).arg("download").args(packages).current_dir(dir), log)
+}
+
+fn apt(options: &[String]) -> Command {
+    let mut apt = Command::new("apt-get");
+    // apt's download user cannot write into the cache, and apt warns about it at length.
+    apt.args(["-o", "APT::Sandbox::User=root"]);
+    for option in options {
+        apt.args(["-o", option]);
+    }
+    apt
+}
+
+/// A program among unpacked packages: not every release has its folders merged.
+pub(crate) fn program(root: &Path, name: &str) -> PathBuf {
+    let folders = ["bin", "sbin", "usr/bin", "usr/sbin"].map(|folder| root.join(folder).join(name));
+    let found = folders.iter().find(|file| file.exists());
+    found.unwrap_or(&folders[2]).clone()
 }
 
 /// Installs those of [`TOOLS`], and what `venv` needs, that the host lacks.
@@ -112,7 +123,13 @@ pub(crate) fn find(program: &str) -> Option<PathBuf> {
         .find(|file| file.is_file())
 }
 
-/// `debian-12` out of os-release.
+/// `debian-12`, for keys of the cache.
+pub(crate) fn release() -> Result<String> {
+    let release = std::fs::read_to_string("/etc/os-release").context("could not read /etc/os-release")?;
+    release_of(&release).context("/etc/os-release has no ID and VERSION_ID")
+}
+
+/// Out of os-release.
 fn release_of(os_release: &str) -> Option<String> {
     let value = |name| {
         let line = os_release

@@ -7,6 +7,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 
+use crate::architecture::Architecture;
 use crate::cache::{Cache, Key};
 use crate::command;
 use crate::versions::{ACT, BUILDKIT, BUILDX, CONTAINERD, DOCKER_CLI, ETCD, KUBERNETES, ROOTLESSKIT};
@@ -88,12 +89,18 @@ const PUBLISHED: [Published<'static>; 7] = [
 pub(crate) fn install(cache: &Cache) -> Result<Vec<PathBuf>> {
     let mut folders = vec![docker_cli(cache)?, authenticator(cache)?];
     for module in &PUBLISHED {
-        folders.push(published(cache, module)?);
+        folders.push(published(cache, module, Architecture::native())?);
     }
     Ok(folders)
 }
 
-fn published(cache: &Cache, what: &Published<'_>) -> Result<PathBuf> {
+/// The folder of buildkitd and buildctl for another architecture.
+pub(crate) fn buildkit(cache: &Cache, architecture: Architecture) -> Result<PathBuf> {
+    let buildkit = PUBLISHED.iter().find(|module| module.name == "buildkit");
+    published(cache, buildkit.context("buildkit is built")?, architecture)
+}
+
+fn published(cache: &Cache, what: &Published<'_>, architecture: Architecture) -> Result<PathBuf> {
     let Published {
         name,
         module,
@@ -101,7 +108,11 @@ fn published(cache: &Cache, what: &Published<'_>) -> Result<PathBuf> {
         packages,
         version_variable,
     } = what;
-    let key = Key::new(format!("{name} {version}"))
+    let mut title = format!("{name} {version}");
+    if !architecture.is_native() {
+        write!(title, " {}", architecture.name())?;
+    }
+    let key = Key::new(title)
         .with(module)
         .with(packages.join(" "))
         .with(version_variable.unwrap_or_default());
@@ -116,6 +127,7 @@ fn published(cache: &Cache, what: &Published<'_>) -> Result<PathBuf> {
         );
         let mut build = go(dir);
         build
+            .env("GOARCH", architecture.name())
             .args(["build", "-ldflags", &flags, "-o", "bin/"])
             .args(&packages);
         command::run(&mut build, &log)?;

@@ -9,18 +9,28 @@ use anyhow::Result;
 use crate::archive::Layer;
 use crate::command;
 
-/// BuildKit's own image has them, from Alpine: git for contexts that are repositories; flock, which Alpine's busybox
-/// has and Debian's has not.
-pub(crate) const TOOLS: [&str; 2] = ["/usr/bin/flock", "/usr/bin/git"];
+/// BuildKit's own image has them, from Alpine: git for contexts that are repositories, with `git submodule`, which is a
+/// script; flock, which Alpine's busybox has and Debian's has not.
+const TOOLS: [&str; 3] = [
+    "/usr/bin/flock",
+    "/usr/bin/git",
+    "/usr/lib/git-core/git-sh-i18n--envsubst",
+];
+
+const SCRIPTS: [&str; 3] = [
+    "/usr/lib/git-core/git-submodule",
+    "/usr/lib/git-core/git-sh-setup",
+    "/usr/lib/git-core/git-sh-i18n",
+];
 
 /// The tools, and the libraries that they and other programs in the layer want.
 pub(crate) fn put_tools(layer: &mut Layer, others: &[&Path]) -> Result<()> {
-    let tools = TOOLS.map(Path::new);
-    for tool in tools {
-        layer.program(&tool.display().to_string()[1..], tool)?;
+    layer.dirs(&["usr/lib", "usr/lib/git-core"])?;
+    for tool in TOOLS.iter().chain(&SCRIPTS) {
+        layer.program(tool.trim_start_matches('/'), Path::new(tool))?;
     }
     let mut needed = BTreeSet::new();
-    for program in tools.iter().chain(others) {
+    for program in TOOLS.map(Path::new).iter().chain(others) {
         needed.extend(libraries(program)?);
     }
     for library in needed {

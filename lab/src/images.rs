@@ -4,100 +4,198 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result};
+use serde_json::json;
 
-use crate::archive::{Image, Layer};
+use crate::architecture::Architecture;
+use crate::archive::{self, Archive, Image, Layer};
 use crate::cache::{Cache, Key};
 use crate::versions::BUILDKIT;
-use crate::{command, host_programs};
+use crate::{command, debian, host_programs, rootless};
 
 pub(crate) const PAUSE: &str = "localhost/pause:1";
 /// The registry's address is fixed, see [`crate::network`].
 pub(crate) const BASE: &str = "10.200.0.254:5000/busybox:latest";
+/// What [`Images::index`] is imported under, to be pushed as [`BASE`].
+pub(crate) const INDEX: &str = "localhost/busybox:index";
+
+/// What the images of one architecture are made of.
+#[derive(Debug)]
+pub(crate) struct Programs<'a> {
+    pub architecture: Architecture,
+    pub busybox: &'a Path,
+    /// The folder of buildkitd and buildctl.
+    pub buildkit: &'a Path,
+    pub native: Native<'a>,
+}
+
+/// This machine's programs even in images for another architecture. They clone into new namespaces, which QEMU's user
+/// mode refuses; the kernel runs them as they are, and what they start through the emulator.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Native<'a> {
+    /// The distribution's packages, unpacked.
+    pub root: &'a Path,
+    /// Folders, each of the program of that name.
+    pub runc: &'a Path,
+    pub rootlesskit: &'a Path,
+}
 
 /// Archives in the cache.
 #[derive(Debug, Clone)]
 pub struct Images {
-    pub pause: PathBuf,
-    pub buildkit: PathBuf,
-    pub base: PathBuf,
+    of_nodes: Vec<(Architecture, PathBuf)>,
+    /// The base image for all architectures.
+    pub(crate) index: PathBuf,
 }
 
-/// `root` is the folder of the distribution's unpacked packages, `registry_ca` a PEM file.
-pub(crate) fn install(
-    cache: &Cache,
-    root: &Path,
-    buildkit: &Path,
-    runc: &Path,
-    registry_ca: &Path,
-) -> Result<Images> {
-    let ca = std::fs::read_to_string(registry_ca)?;
-    let key = Key::new("images")
-        .with(include_str!("images.rs"))
-        .with(include_str!("archive.rs"))
-        .with(include_str!("host_programs.rs"))
-        .with(root.as_os_str().as_encoded_bytes())
-        .with(buildkit.as_os_str().as_encoded_bytes())
-        .with(runc.as_os_str().as_encoded_bytes())
-        .with(&ca);
-    let dir = cache.entry(&key, |dir| {
-        let busybox = busybox(root);
-        pause(&dir.join("pause.tar"), &busybox)?;
-        base(&dir.join("base.tar"), &busybox)?;
-        buildkitd(&dir.join("buildkit.tar"), &busybox, runc, buildkit, &ca)
-    })?;
-    Ok(Images {
-        pause: dir.join("pause.tar"),
-        buildkit: dir.join("buildkit.tar"),
-        base: dir.join("base.tar"),
-    })
-}
-
-/// In the folder of the distribution's packages; a newer one has it under /usr.
-pub(crate) fn busybox(root: &Path) -> PathBuf {
-    let busybox = root.join("bin/busybox");
-    if busybox.exists() {
-        busybox
-    } else {
-        root.join("usr/bin/busybox")
+impl Images {
+    /// What is imported into a node.
+    pub(crate) fn of(&self, architecture: Architecture) -> Result<[PathBuf; 4]> {
+        let mut folders = self.of_nodes.iter();
+        let (_, dir) = folders
+            .find(|(of, _)| *of == architecture)
+            .with_context(|| format!("there are no images for {}", architecture.name()))?;
+        Ok(["pause.tar", "base.tar", "buildkit.tar", "rootless.tar"].map(|file| dir.join(file)))
     }
 }
 
-fn pause(archive: &Path, busybox: &Path) -> Result<()> {
-    let image = Image {
-        tags: &[PAUSE],
-        entrypoint: &["/busybox", "sleep", "2147483647"],
-        cmd: &[],
-    };
-    image.write(archive, |layer| layer.program("busybox", busybox))
-}
-
-fn base(archive: &Path, busybox: &Path) -> Result<()> {
-    let image = Image {
-        tags: &[BASE],
-        entrypoint: &[],
-        cmd: &["sh"],
-    };
-    image.write(archive, |layer| system(layer, busybox))
-}
-
-/// As moby/buildkit's own image as far as a client can see.
-fn buildkitd(archive: &Path, busybox: &Path, runc: &Path, buildkit: &Path, ca: &str) -> Result<()> {
-    let release = format!("docker.io/moby/buildkit:v{BUILDKIT}");
-    let image = Image {
-        tags: &[&release, "docker.io/moby/buildkit:buildx-stable-1"],
-        entrypoint: &["buildkitd"],
-        cmd: &[],
-    };
-    let authorities = authorities(ca)?;
-    image.write(archive, |layer| {
-        system(layer, busybox)?;
-        for program in ["buildkitd", "buildctl"] {
-            layer.program(&format!("usr/bin/{program}"), &buildkit.join(program))?;
-        }
-        host_programs::put_tools(layer, &[])?;
-        layer.program("usr/bin/buildkit-runc", &runc.join("runc"))?;
-        layer.text(AUTHORITIES, &authorities)
+/// `registry_ca` is a PEM file.
+pub(crate) fn install(cache: &Cache, programs: &[Programs<'_>], registry_ca: &Path) -> Result<Images> {
+    let ca = std::fs::read_to_string(registry_ca)?;
+    let mut of_nodes = Vec::new();
+    let mut all = Key::new("image base");
+    for programs in programs {
+        let key = programs.key().with(&ca);
+        all = all.with(key.folder());
+        let dir = cache.entry(&key, |dir| {
+            programs.pause(&dir.join("pause.tar"))?;
+            programs.base(&dir.join("base.tar"))?;
+            programs.buildkitd(&dir.join("buildkit.tar"), &ca)?;
+            rootless::write(&dir.join("rootless.tar"), programs, &ca)
+        })?;
+        of_nodes.push((programs.architecture, dir));
+    }
+    let dir = cache.entry(&all, |dir| index(&dir.join("index.tar"), programs))?;
+    Ok(Images {
+        of_nodes,
+        index: dir.join("index.tar"),
     })
+}
+
+/// The base image for whatever platform asks.
+fn index(archive: &Path, programs: &[Programs<'_>]) -> Result<()> {
+    let mut archive = Archive::create(archive)?;
+    let mut images = Vec::new();
+    for programs in programs {
+        let settings = json!({"Env": [archive::PATH]});
+        let image = archive.add(&programs.base_image(), settings, |layer| programs.system(layer))?;
+        images.push(image);
+    }
+    let index = archive.add_index(&images)?;
+    archive.finish(&index, &[INDEX])
+}
+
+impl Programs<'_> {
+    fn key(&self) -> Key {
+        let paths = [
+            self.busybox,
+            self.buildkit,
+            self.native.root,
+            self.native.runc,
+            self.native.rootlesskit,
+        ];
+        let key = Key::new(format!("images {}", self.architecture.name()))
+            .with(include_str!("images.rs"))
+            .with(include_str!("rootless.rs"))
+            .with(include_str!("host_programs.rs"))
+            .with(include_str!("archive.rs"));
+        paths
+            .iter()
+            .fold(key, |key, path| key.with(path.as_os_str().as_encoded_bytes()))
+    }
+
+    fn pause(&self, archive: &Path) -> Result<()> {
+        let image = Image {
+            tags: &[PAUSE],
+            architecture: self.architecture,
+            entrypoint: &["/busybox", "sleep", "2147483647"],
+            cmd: &[],
+        };
+        image.write(archive, |layer| layer.program("busybox", self.busybox))
+    }
+
+    fn base(&self, archive: &Path) -> Result<()> {
+        self.base_image().write(archive, |layer| self.system(layer))
+    }
+
+    fn base_image(&self) -> Image<'static> {
+        Image {
+            tags: &[BASE],
+            architecture: self.architecture,
+            entrypoint: &[],
+            cmd: &["sh"],
+        }
+    }
+
+    /// As moby/buildkit's own image as far as a client can see.
+    fn buildkitd(&self, archive: &Path, ca: &str) -> Result<()> {
+        let release = format!("docker.io/moby/buildkit:v{BUILDKIT}");
+        let image = Image {
+            tags: &[&release, "docker.io/moby/buildkit:buildx-stable-1"],
+            architecture: self.architecture,
+            entrypoint: &["buildkitd"],
+            cmd: &[],
+        };
+        let authorities = authorities(ca)?;
+        image.write(archive, |layer| {
+            self.system(layer)?;
+            self.daemon(layer)?;
+            host_programs::put_tools(layer, &[])?;
+            layer.text(AUTHORITIES, &authorities)
+        })
+    }
+
+    /// BuildKit itself.
+    pub(crate) fn daemon(&self, layer: &mut Layer) -> Result<()> {
+        for program in ["buildkitd", "buildctl"] {
+            layer.program(&format!("usr/bin/{program}"), &self.buildkit.join(program))?;
+        }
+        layer.program("usr/bin/buildkit-runc", &self.native.runc.join("runc"))
+    }
+
+    /// What every image but the sandbox has: a shell and the usual programs, a root user, /tmp.
+    fn system(&self, layer: &mut Layer) -> Result<()> {
+        self.shell(layer)?;
+        layer.text("etc/passwd", "root:x:0:0:root:/root:/bin/sh\n")?;
+        layer.text("etc/group", "root:x:0:\n")
+    }
+
+    pub(crate) fn shell(&self, layer: &mut Layer) -> Result<()> {
+        layer.dirs(&[
+            "bin",
+            "dev",
+            "etc",
+            "etc/ssl",
+            "etc/ssl/certs",
+            "proc",
+            "root",
+            "run",
+            "sys",
+            "tmp",
+            "usr",
+            "usr/bin",
+            "var",
+            "var/lib",
+        ])?;
+        layer.program("bin/busybox", self.busybox)?;
+        // The same package's for this machine: it has the same applets.
+        let busybox = debian::program(self.native.root, "busybox");
+        for applet in command::output(Command::new(busybox).arg("--list"))?.lines() {
+            if applet != "busybox" {
+                layer.link(&format!("bin/{applet}"), "busybox")?;
+            }
+        }
+        Ok(())
+    }
 }
 
 pub(crate) const AUTHORITIES: &str = "etc/ssl/certs/ca-certificates.crt";
@@ -107,37 +205,4 @@ pub(crate) fn authorities(registry: &str) -> Result<String> {
     let host = std::fs::read_to_string(Path::new("/").join(AUTHORITIES))
         .context("could not read the host's certificates; is the package ca-certificates installed?")?;
     Ok(format!("{host}\n{registry}"))
-}
-
-/// What every image but the sandbox has: a shell and the usual programs, a root user, /tmp.
-fn system(layer: &mut Layer, busybox: &Path) -> Result<()> {
-    programs(layer, busybox)?;
-    layer.text("etc/passwd", "root:x:0:0:root:/root:/bin/sh\n")?;
-    layer.text("etc/group", "root:x:0:\n")
-}
-
-pub(crate) fn programs(layer: &mut Layer, busybox: &Path) -> Result<()> {
-    layer.dirs(&[
-        "bin",
-        "dev",
-        "etc",
-        "etc/ssl",
-        "etc/ssl/certs",
-        "proc",
-        "root",
-        "run",
-        "sys",
-        "tmp",
-        "usr",
-        "usr/bin",
-        "var",
-        "var/lib",
-    ])?;
-    layer.program("bin/busybox", busybox)?;
-    for applet in command::output(Command::new(busybox).arg("--list"))?.lines() {
-        if applet != "busybox" {
-            layer.link(&format!("bin/{applet}"), "busybox")?;
-        }
-    }
-    Ok(())
 }

@@ -1,14 +1,17 @@
 //! What a lab is made of, in the order it is made, and where to find it.
 
+use std::iter;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use anyhow::Result;
 
+use crate::architecture::Architecture;
 use crate::cache::Cache;
-use crate::images::{self, Images};
+use crate::emulation::{self, Emulation};
+use crate::images::{self, Images, Native, Programs};
 use crate::pki::Authority;
-use crate::{debian, go, packages, progress, rootless, runc};
+use crate::{debian, go, packages, progress, runc};
 
 /// Everything installed.
 #[derive(Debug)]
@@ -20,8 +23,8 @@ pub struct Installed {
     pub(crate) python: PathBuf,
     pub(crate) npm: PathBuf,
     pub(crate) images: Images,
-    /// BuildKit's other image, an archive.
-    pub(crate) rootless: PathBuf,
+    /// None where the machine is an arm64 one.
+    pub(crate) emulation: Option<Emulation>,
     pub(crate) registry_authority: Authority,
     pub(crate) registry_ca: PathBuf,
 }
@@ -39,10 +42,21 @@ pub fn install() -> Result<Installed> {
     let npm = packages::npm(&cache)?;
     let mut go = go::install(&cache)?;
     let runc = runc::install(&cache, &root)?;
-    let buildkit = find(&go, "buildkitd")?;
-    let images = images::install(&cache, &root, buildkit, &runc, &registry_ca)?;
-    let rootlesskit = find(&go, "rootlesskit")?;
-    let rootless = rootless::install(&cache, &root, [buildkit, rootlesskit, &runc], &registry_ca)?;
+    let emulation = emulation::install(&cache)?;
+    let native = Native {
+        root: &root,
+        runc: &runc,
+        rootlesskit: find(&go, "rootlesskit")?,
+    };
+    let programs = Programs {
+        architecture: Architecture::native(),
+        busybox: &debian::program(&root, "busybox"),
+        buildkit: find(&go, "buildkitd")?,
+        native,
+    };
+    let emulated = emulation.iter().map(|emulation| emulation.programs(native));
+    let programs: Vec<Programs<'_>> = iter::once(programs).chain(emulated).collect();
+    let images = images::install(&cache, &programs, &registry_ca)?;
     go.push(runc);
     eprintln!(
         "  the lab's parts are in {} ({})",
@@ -55,7 +69,7 @@ pub fn install() -> Result<Installed> {
         python,
         npm,
         images,
-        rootless,
+        emulation,
         registry_authority,
         registry_ca,
     })

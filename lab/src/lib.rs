@@ -6,14 +6,17 @@
 //! them and leaves nothing behind.
 
 mod act;
+mod architecture;
 mod archive;
 mod aws;
+mod binfmt;
 mod cache;
 pub mod cancel;
 mod cgroup;
 mod command;
 mod control_plane;
 mod debian;
+mod emulation;
 mod go;
 mod host_programs;
 mod images;
@@ -34,9 +37,10 @@ mod traces;
 pub mod versions;
 
 pub use act::{Checkout, Job};
+pub use architecture::Architecture;
 pub use command::wait;
 pub use install::{Installed, install};
-pub use lifecycle::{Lab, daemons, down};
+pub use lifecycle::{Lab, NODES, daemons, down};
 pub use state::{Node, State};
 pub use traces::Traces;
 

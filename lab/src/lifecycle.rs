@@ -8,12 +8,16 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 
+use crate::architecture::Architecture;
 use crate::aws::{self, Emulator};
 use crate::control_plane::{ControlPlane, Pki};
 use crate::install::Installed;
 use crate::process::{self, Daemons};
 use crate::state::{self, State, link_programs};
-use crate::{asset, cgroup, command, images, network, node, progress, registry, sandbox};
+use crate::{asset, binfmt, cgroup, command, images, network, node, progress, registry, sandbox};
+
+/// Enough for what the product does on several: one of this machine's architecture, and an arm64 one.
+pub const NODES: usize = 2;
 
 /// A running lab; dropping it takes it down if it was started here.
 #[derive(Debug)]
@@ -59,7 +63,7 @@ impl Lab {
                 state: Some(state),
                 ours: false,
             }),
-            Err(_) => Self::up(installed, 1),
+            Err(_) => Self::up(installed, NODES),
         }
     }
 
@@ -136,22 +140,27 @@ fn start(dir: &Path, installed: &Installed, nodes: usize) -> Result<State> {
         dir,
         pki: &pki,
         images: &installed.images,
-        rootless: &installed.rootless,
         cni_plugins: &cni_plugins,
     };
     let manifests = fs::read_to_string(asset("cluster.yaml"))?;
     let mut volumes = String::new();
     let mut started = Vec::new();
+    // The kernel's, so that of every node: not for a lab of the first one alone.
+    let emulated = |of: &Architecture| (1..=nodes).any(|number| Architecture::of_node(number) == *of);
+    if let Some(emulation) = installed.emulation.as_ref().filter(|e| emulated(&e.architecture)) {
+        binfmt::register(dir, &emulation.qemu)?;
+    }
     for number in 1..=nodes {
         let node = parts.start(number, nodes)?;
         volumes.push_str(&node::volumes(dir, &node.name)?);
         started.push(node);
     }
     let first = started.first().context("a lab has a node")?;
+    parts.import(first, &installed.images.index)?;
     let mut push = parts.ctr(first);
     push.args(["images", "push", "--local", "--tlscacert"])
         .arg(&installed.registry_ca)
-        .arg(images::BASE);
+        .args([images::BASE, images::INDEX]);
     command::output(&mut push)?;
     // `create`, because `apply` would first ask for each of them.
     for objects in [&manifests, &volumes] {
@@ -295,7 +304,7 @@ pub fn down() -> Result<()> {
         );
         std::thread::sleep(Duration::from_millis(50));
     }
-    let failed = network::down(&dir);
+    let failed = [network::down(&dir), binfmt::remove(&dir)].concat();
     ensure!(failed.is_empty(), "{}", failed.join("; "));
     if found {
         sandbox::remove_mount_points(&dir);

@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::Result;
-use serde_json::json;
+use serde_json::{Value, json};
 
+use crate::architecture::Architecture;
 use crate::control_plane::Pki;
 use crate::images::{self, Images};
 use crate::process::Daemons;
@@ -25,7 +26,6 @@ pub(crate) struct Parts<'a> {
     pub(crate) dir: &'a Path,
     pub(crate) pki: &'a Pki,
     pub(crate) images: &'a Images,
-    pub(crate) rootless: &'a Path,
     pub(crate) cni_plugins: &'a Path,
 }
 
@@ -40,15 +40,22 @@ impl Parts<'_> {
             name,
             netns: network::namespace(number),
             ip: network::node_ip(number),
+            architecture: Architecture::of_node(number),
             containerd_socket: dir.join("containerd.sock"),
         };
         let containerd = self.start_containerd(&node, number, &dir)?;
-        let images = [&self.images.pause, &self.images.buildkit, &self.images.base];
-        for image in images.map(PathBuf::as_path).into_iter().chain([self.rootless]) {
-            command::output(self.ctr(&node).args(["images", "import"]).arg(image))?;
+        for image in self.images.of(node.architecture)? {
+            self.import(&node, &image)?;
         }
         self.start_kubelet(&node, number, &dir, containerd)?;
         Ok(node)
+    }
+
+    /// For whatever platform an image is: containerd takes itself for the machine's.
+    pub(crate) fn import(&self, node: &Node, archive: &Path) -> Result<()> {
+        let mut import = self.ctr(node);
+        command::output(import.args(["images", "import", "--all-platforms"]).arg(archive))?;
+        Ok(())
     }
 
     pub(crate) fn ctr(&self, node: &Node) -> Command {
@@ -139,6 +146,7 @@ state = "/run/containerd"
             "resolvConf": resolv_conf(),
             "evictionHard": {"nodefs.available": "1%", "imagefs.available": "1%", "memory.available": "100Mi"},
             "imageGCHighThresholdPercent": 100,
+            "registerWithTaints": taints(node.architecture),
         });
         let file = dir.join("kubelet.json");
         fs::write(&file, config.to_string())?;
@@ -152,10 +160,25 @@ state = "/run/containerd"
             ))
             .arg(format!("--hostname-override={}", node.name))
             .arg(format!("--node-ip={}", node.ip))
+            // Its own would be that of the machine.
+            .arg(format!(
+                "--node-labels=kubernetes.io/arch={}",
+                node.architecture.name()
+            ))
             .arg(format!("--root-dir={}", dir.join("kubelet").display()));
         self.daemons
             .start(&format!("kubelet-{}", node.name), &mut kubelet)?;
         Ok(())
+    }
+}
+
+/// As GKE taints its arm64 nodes: pods that do not say they can run there stay on the others.
+/// <https://cloud.google.com/kubernetes-engine/docs/how-to/prepare-arm-workloads-for-deployment>
+fn taints(architecture: Architecture) -> Value {
+    if architecture.is_native() {
+        json!([])
+    } else {
+        json!([{"key": "kubernetes.io/arch", "value": architecture.name(), "effect": "NoSchedule"}])
     }
 }
 

@@ -6,40 +6,17 @@ use anyhow::Result;
 use serde_json::json;
 
 use crate::archive::{self, Image, Layer};
-use crate::cache::{Cache, Key};
 use crate::host_programs;
-use crate::images::{self, AUTHORITIES};
+use crate::images::{self, AUTHORITIES, Native, Programs};
 use crate::versions::BUILDKIT;
 
 const USER: u64 = 1000;
 const VOLUME: &str = "home/user/.local/share/buildkit";
 
-/// The archive. `root` is the folder of the distribution's unpacked packages, `programs` those of what is built from
-/// Go: buildkitd's, rootlesskit's, runc's.
-pub(crate) fn install(
-    cache: &Cache,
-    root: &Path,
-    programs: [&Path; 3],
-    registry_ca: &Path,
-) -> Result<PathBuf> {
-    let ca = std::fs::read_to_string(registry_ca)?;
-    let mut key = Key::new("image rootless")
-        .with(include_str!("rootless.rs"))
-        .with(include_str!("images.rs"))
-        .with(include_str!("archive.rs"))
-        .with(include_str!("host_programs.rs"))
-        .with(root.as_os_str().as_encoded_bytes())
-        .with(&ca);
-    for folder in programs {
-        key = key.with(folder.as_os_str().as_encoded_bytes());
-    }
-    let dir = cache.entry(&key, |dir| write(&dir.join("image.tar"), root, programs, &ca))?;
-    Ok(dir.join("image.tar"))
-}
-
-fn write(archive: &Path, root: &Path, programs: [&Path; 3], ca: &str) -> Result<()> {
+pub(crate) fn write(archive: &Path, programs: &Programs<'_>, ca: &str) -> Result<()> {
     let image = Image {
         tags: &[&format!("docker.io/moby/buildkit:v{BUILDKIT}-rootless")],
+        architecture: programs.architecture,
         entrypoint: &["rootlesskit", "buildkitd"],
         cmd: &[],
     };
@@ -54,14 +31,13 @@ fn write(archive: &Path, root: &Path, programs: [&Path; 3], ca: &str) -> Result<
     });
     let authorities = images::authorities(ca)?;
     image.write_with(archive, settings, |layer| {
-        images::programs(layer, &images::busybox(root))?;
+        programs.shell(layer)?;
         user(layer)?;
-        let [buildkit, rootlesskit, runc] = programs;
-        for program in ["buildkitd", "buildctl"] {
-            layer.program(&format!("usr/bin/{program}"), &buildkit.join(program))?;
-        }
+        programs.daemon(layer)?;
+        let Native {
+            root, rootlesskit, ..
+        } = programs.native;
         layer.program("usr/bin/rootlesskit", &rootlesskit.join("rootlesskit"))?;
-        layer.program("usr/bin/buildkit-runc", &runc.join("runc"))?;
         id_maps(layer, root)?;
         layer.text(AUTHORITIES, &authorities)
     })

@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
+use crate::architecture::Architecture;
+
 /// Names the folder of a lab, for the processes that use it.
 pub const VARIABLE: &str = "REMOTE_BUILDKIT_LAB";
 
@@ -46,6 +48,8 @@ pub struct Node {
     /// Of its network namespace.
     pub netns: String,
     pub ip: String,
+    /// What its containers run; the label kubernetes.io/arch.
+    pub architecture: Architecture,
     pub containerd_socket: PathBuf,
 }
 

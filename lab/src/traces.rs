@@ -6,9 +6,10 @@ use std::process::Command;
 
 use anyhow::{Result, ensure};
 
-use crate::{State, command};
+use crate::{State, binfmt, command};
 
-/// A machine at a moment: links, network namespaces, packet filter rules, mounts, cgroups, and processes of a lab.
+/// A machine at a moment: links, network namespaces, packet filter rules, mounts, emulators, cgroups, and
+/// processes of a lab.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Traces(BTreeSet<String>);
 
@@ -33,6 +34,7 @@ impl Traces {
         let mounts = fs::read_to_string("/proc/self/mounts")?;
         let points = mounts.lines().filter_map(|l| l.split(' ').nth(1));
         found.extend(points.map(|point| format!("mount: {point}")));
+        found.extend(binfmt::registered().iter().map(|name| format!("binfmt: {name}")));
         for hierarchy in ["/sys/fs/cgroup", "/sys/fs/cgroup/cpu", "/sys/fs/cgroup/memory"] {
             for entry in fs::read_dir(hierarchy).into_iter().flatten().flatten() {
                 if entry.file_type().is_ok_and(|t| t.is_dir()) {

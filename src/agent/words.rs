@@ -77,6 +77,8 @@ pub(super) fn no_user_namespaces(message: &str) -> bool {
         "fork/exec /proc/self/exe: no space left on device",
         "fork/exec /proc/self/exe: operation not permitted",
         "fork/exec /proc/self/exe: permission denied",
+        // A kernel before 5.19.
+        "doesn't support idmap mounts",
     ];
     contains_any(message, &words)
 }

@@ -48,6 +48,20 @@ pub(super) fn heals(error: &Error) -> bool {
     }
 }
 
+fn not_taken(what: String) -> Problem {
+    Problem::new(
+        "Refused by the cluster",
+        what,
+        "The server's own message above says what it does not take; correct the input it came from, or the namespace's \
+         quota.",
+    )
+}
+
+/// A field that server-side apply does not know; the server takes it for its own error (kube-apiserver 1.34).
+fn unknown_field(message: &str) -> bool {
+    message.contains("failed to create typed patch object")
+}
+
 /// A plugin of the user's kubeconfig that gave no credential. Its standard output may hold one and is not shown.
 pub(super) fn no_credential(error: &Error) -> Option<Problem> {
     let Error::Auth(auth) = error else {
@@ -118,13 +132,8 @@ impl Cluster {
                 ),
             )
             .into(),
-            (403 | 422, _) => Problem::new(
-                "Refused by the cluster",
-                what,
-                "The server's own message above says what it does not take; correct the input it came from, or the \
-                 namespace's quota.",
-            )
-            .into(),
+            (403 | 422, _) => not_taken(what).into(),
+            (400 | 500, _) if unknown_field(&status.message) => not_taken(what).into(),
             _ => anyhow::anyhow!(what),
         }
     }

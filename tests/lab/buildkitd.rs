@@ -3,10 +3,10 @@
 use std::fs;
 use std::process::Command;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use remote_buildkit::agent::DEFAULT_IMAGE;
 
-use crate::support::run;
+use crate::support::{LAB, Namespace, Runner, run};
 
 const SCHEMA: &str = include_str!("../../src/agent/buildkitd/schema.txt");
 
@@ -30,5 +30,44 @@ fn the_schema_is_that_of_the_default_image() -> Result<()> {
     keys.sort_unstable();
     let known: Vec<&str> = SCHEMA.lines().filter(|line| !line.starts_with('#')).collect();
     assert_eq!(known, keys);
+    Ok(())
+}
+
+/// The daemon takes what the inputs say: an image of Docker Hub, which cannot be reached from here, comes through a
+/// mirror, and the user's own part is merged.
+#[test]
+fn a_mirror_and_the_users_part_reach_the_daemon() -> Result<()> {
+    let namespace = Namespace::new("daemon")?;
+    let inputs = [
+        ("namespace", "daemon"),
+        ("registry-mirrors", LAB.registry.as_str()),
+        ("buildkitd-config", "[worker.oci.labels]\nteam = \"platform\"\n"),
+        ("max-parallelism", "2"),
+    ];
+    let mut runner = Runner::new()?;
+    let connected = runner.connect(&inputs)?.ok()?;
+    let mirrored = format!("{}/library/mirrored", LAB.registry);
+    let base = format!("{}/busybox", LAB.registry);
+    runner.buildx(&["imagetools", "create", "--tag", &mirrored, &base])?;
+    let context = tempfile::tempdir()?;
+    fs::write(
+        context.path().join("Dockerfile"),
+        "FROM mirrored\nRUN echo through the mirror\n",
+    )?;
+    let log = runner.buildx(&["build", "--progress=plain", &context.path().to_string_lossy()])?;
+    ensure!(log.contains("FROM docker.io/library/mirrored"), "{log}");
+    let workers = [
+        "exec",
+        &connected.outputs["agent"],
+        "-c",
+        "buildkitd",
+        "--",
+        "buildctl",
+        "debug",
+        "workers",
+        "-v",
+    ];
+    let workers = namespace.kubectl(&workers)?;
+    ensure!(workers.contains("platform"), "{workers}");
     Ok(())
 }

@@ -2,6 +2,7 @@
 //! One binary, a file for each subject.
 
 mod adopt;
+mod arm64;
 mod bad_input;
 mod buildkitd;
 mod disk;

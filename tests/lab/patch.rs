@@ -7,7 +7,7 @@ use anyhow::{Context, Result, ensure};
 use remote_buildkit::agent::patch::Patch;
 use serde_json::{Value, json};
 
-use crate::support::{LAB, Namespace, kubectl};
+use crate::support::{LAB, Namespace};
 
 /// With something of each kind of list; no pod runs.
 const DEPLOYMENT: &str = "
@@ -39,7 +39,7 @@ spec:
       nodeSelector: {disk: nvme}
       tolerations: [{key: old, operator: Exists}]
       topologySpreadConstraints:
-      - {topologyKey: zone, maxSkew: 1, whenUnsatisfiable: DoNotSchedule}
+      - {topologyKey: zone, maxSkew: 1, whenUnsatisfiable: DoNotSchedule, labelSelector: {matchLabels: {app: agent}}}
       volumes:
       - {name: cache, persistentVolumeClaim: {claimName: agent}}
       - {name: config, configMap: {name: agent}}
@@ -54,12 +54,12 @@ const PATCHES: [&str; 8] = [
     "metadata: {$deleteFromPrimitiveList/finalizers: [example.com/a]}",
     "spec: {strategy: {$retainKeys: [type], type: Recreate}}",
     "spec: {strategy: {type: Recreate, rollingUpdate: null}}",
-    "{apiVersion: apps/v1, kind: Deployment, metadata: {name: agent}, spec: {template: {metadata: {annotations: {note: new}}}}}",
+    "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: agent}\nspec: {template: {metadata: {annotations: {note: new}}}}",
 ];
 
-const POD_PATCHES: [&str; 22] = [
+const POD_PATCHES: [&str; 21] = [
     "containers: [{name: buildkitd, image: other}]",
-    "containers: [{name: buildkitd, image: null, resources: null, args: [--x]}]",
+    "containers: [{name: buildkitd, imagePullPolicy: null, resources: null, args: [--x]}]",
     "containers: [{name: buildkitd, $deleteFromPrimitiveList/args: [--a, --c]}]",
     "containers: [{name: buildkitd, resources: {$patch: replace, limits: {cpu: '2'}}}]",
     "containers: [{name: buildkitd, securityContext: {$patch: delete}}]",
@@ -70,15 +70,14 @@ const POD_PATCHES: [&str; 22] = [
     "containers: [{name: buildkitd, env: [{name: A, value: null, valueFrom: {fieldRef: {fieldPath: spec.nodeName}}}]}]",
     "containers: [{name: buildkitd, ports: [{containerPort: 443, protocol: UDP}, {containerPort: 53}]}]",
     "containers: [{name: buildkitd, volumeMounts: [{mountPath: /x, name: cache}, {mountPath: /cache, readOnly: true, name: cache}]}]",
-    "containers: [{name: new, image: n}, {name: buildkitd, tty: true}]",
-    "containers: [{name: new, image: n, env: [{name: A, $patch: delete}, {name: B, value: b}]}]",
+    "containers: [{name: new, image: x}, {name: buildkitd, tty: true}]",
     "containers: [{name: sidecar, $patch: delete}]",
     "initContainers: [{name: third, image: i}, {name: second, image: j}]",
     "volumes: [{name: config, $retainKeys: [name, secret], secret: {secretName: s}}, {name: tmp, emptyDir: {}}]",
     "volumes: [{name: config, configMap: null, emptyDir: {sizeLimit: 1Gi}}]",
     "{hostAliases: [{ip: 10.0.0.1, hostnames: [c]}, {ip: 10.0.0.2, hostnames: [d]}], imagePullSecrets: [{name: two}, {name: one}]}",
     "{tolerations: [{key: new, operator: Exists}], nodeSelector: {disk: null, kubernetes.io/arch: arm64}}",
-    "topologySpreadConstraints: [{topologyKey: host, maxSkew: 2, whenUnsatisfiable: ScheduleAnyway}, {topologyKey: zone, maxSkew: 3}]",
+    "topologySpreadConstraints: [{topologyKey: host, maxSkew: 2, whenUnsatisfiable: ScheduleAnyway, labelSelector: {}}, {topologyKey: zone, maxSkew: 3}]",
     "{affinity: {nodeAffinity: {requiredDuringSchedulingIgnoredDuringExecution: {nodeSelectorTerms: [{matchExpressions: [{key: a, operator: Exists}]}]}}}, hostUsers: false}",
 ];
 
@@ -113,64 +112,67 @@ fn replaced(object: &Value) -> Result<Value> {
 }
 
 /// What a patch can change. buildkitd is the first container of ours, which the server does not know.
-fn comparable(mut object: Value) -> Result<(Value, Value)> {
+fn comparable(mut object: Value) -> Result<Value> {
     let containers = object.pointer_mut("/spec/template/spec/containers");
     let containers = containers
         .and_then(Value::as_array_mut)
         .context("no containers")?;
     containers.sort_by_key(|container| container["name"] != "buildkitd");
-    for field in ["managedFields", "generation", "resourceVersion"] {
-        object["metadata"][field].take();
-    }
-    Ok((object["metadata"].take(), object["spec"].take()))
+    // Written by `kubectl replace`.
+    let annotations = &mut object["metadata"]["annotations"];
+    annotations["kubectl.kubernetes.io/last-applied-configuration"].take();
+    Ok(json!({
+        "labels": object["metadata"]["labels"],
+        "annotations": object["metadata"]["annotations"],
+        "finalizers": object["metadata"]["finalizers"],
+        "spec": object["spec"],
+    }))
 }
 
 #[test]
 fn the_api_server_makes_the_same_of_a_patch() -> Result<()> {
     let namespace = Namespace::new("patch")?;
     namespace.apply(DEPLOYMENT)?;
-    let live = namespace.json(&["get", "deployment", "agent"])?;
-    let server = |patch: &str| {
-        let arguments = [
-            "patch",
-            "deployment",
-            "agent",
-            "--type=strategic",
-            "--dry-run=server",
-            "-p",
-            patch,
-        ];
-        namespace.json(&arguments)
-    };
-    let pod = POD_PATCHES.iter().map(|patch| of_pod(patch));
-    let all = PATCHES.iter().map(|patch| Ok((*patch).to_owned())).chain(pod);
-    let mut differences = Vec::new();
-    for patch in all {
-        let patch = patch?;
-        let ours = Patch::parse(&patch).and_then(|p| p.apply(live.clone()));
-        let ours = ours.map_err(|fault| anyhow::anyhow!("{patch}: {fault}"))?;
-        let (ours, theirs) = (comparable(replaced(&ours)?)?, comparable(server(&patch)?)?);
-        if ours != theirs {
-            differences.push(format!("{patch}\nours   {ours:?}\ntheirs {theirs:?}"));
-        }
-    }
-    for patch in WRONG {
-        let patch = of_pod(patch)?;
-        let ours = Patch::parse(&patch).and_then(|p| p.apply(live.clone()));
-        if ours.is_ok() || server(&patch).is_ok() {
-            differences.push(format!("{patch} is wrong, but taken: {ours:?}"));
-        }
-    }
+    let differences = differences(&namespace);
     // Finalizers nobody serves would keep the namespace.
-    kubectl(&[
-        "-n",
-        "patch",
+    namespace.kubectl(&[
         "patch",
         "deployment",
         "agent",
         "-p",
         r#"{"metadata":{"finalizers":null}}"#,
     ])?;
-    assert!(differences.is_empty(), "{}", differences.join("\n"));
+    assert_eq!(differences?, "");
     Ok(())
+}
+
+fn differences(namespace: &Namespace) -> Result<String> {
+    let live = namespace.json(&["get", "deployment", "agent"])?;
+    let arguments = [
+        "patch",
+        "deployment",
+        "agent",
+        "--type=strategic",
+        "--dry-run=server",
+        "-p",
+    ];
+    let server = |patch: &str| namespace.json(&[&arguments[..], &[patch]].concat());
+    let ours = |patch: &str| Patch::parse(patch).and_then(|parsed| parsed.apply(live.clone()));
+    let mut differences = String::new();
+    let whole = PATCHES.map(|patch| Ok(patch.to_owned()));
+    for patch in whole.into_iter().chain(POD_PATCHES.map(of_pod)) {
+        let patch = patch?;
+        let ours = ours(&patch).map_err(|fault| anyhow::anyhow!("{patch}: {fault}"))?;
+        let (ours, theirs) = (comparable(replaced(&ours)?)?, comparable(server(&patch)?)?);
+        if ours != theirs {
+            differences += &format!("{patch}\nours   {ours}\ntheirs {theirs}\n");
+        }
+    }
+    for patch in WRONG {
+        let patch = of_pod(patch)?;
+        if ours(&patch).is_ok() || server(&patch).is_ok() {
+            differences += &format!("{patch} is wrong, but taken\n");
+        }
+    }
+    Ok(differences)
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use anyhow::{Context, Result, ensure};
 use remote_buildkit::agent::routing;
 
-use crate::support::{LAB, Namespace, Runner};
+use crate::support::{GitServer, LAB, Namespace, Runner};
 
 const AGENTS: [&str; 2] = ["remote-buildkit-agent", "remote-buildkit-agent-2"];
 
@@ -45,12 +45,37 @@ fn built_on(namespace: &Namespace, word: &str) -> Result<BTreeSet<String>> {
     Ok(found)
 }
 
-/// A Git repository with one commit, served by nobody: buildx takes a folder with `.git` for a local context.
-fn bake_file(word: &str) -> String {
-    format!(
-        "target \"default\" {{\n  dockerfile-inline = \"FROM {}/busybox\\nRUN echo {word}-bake\\n\"\n}}\n",
-        LAB.registry
-    )
+/// A Dockerfile that prints a word.
+fn dockerfile(word: &str) -> String {
+    format!("FROM {}/busybox\nRUN echo {word}\n", LAB.registry)
+}
+
+fn bake_file(context: &str) -> String {
+    format!("target \"default\" {{\n  context = \"{context}\"\n}}\n")
+}
+
+/// Builds by `build` and `bake`, of local contexts and of a Git repository; each prints a word of its own.
+fn build_all(runner: &Runner, word: &str) -> Result<Vec<String>> {
+    let folder = tempfile::tempdir()?;
+    let context = folder.path().to_string_lossy().into_owned();
+    let words = ["local", "bake", "git", "git-bake"].map(|kind| format!("{word}-{kind}"));
+    let [local, bake, git, git_bake] = &words;
+    std::fs::write(folder.path().join("Dockerfile"), dockerfile(local))?;
+    runner.buildx(&["build", "--progress=plain", &context])?;
+
+    std::fs::write(folder.path().join("Dockerfile"), dockerfile(bake))?;
+    let file = folder.path().join("docker-bake.hcl");
+    std::fs::write(&file, bake_file(&context))?;
+    let file = file.to_string_lossy().into_owned();
+    runner.buildx(&["bake", "--progress=plain", "--allow=fs=*", "--file", &file])?;
+
+    let server = GitServer::of(&[("Dockerfile", &dockerfile(git))])?;
+    runner.buildx(&["build", "--progress=plain", &server.url])?;
+
+    let server = GitServer::of(&[("Dockerfile", &dockerfile(git_bake))])?;
+    std::fs::write(&file, bake_file(&server.url))?;
+    runner.buildx(&["bake", "--progress=plain", "--file", &file])?;
+    Ok(words.to_vec())
 }
 
 #[test]
@@ -63,17 +88,11 @@ fn a_key_finds_its_agent_from_everywhere() -> Result<()> {
         let mut runner = Runner::new()?;
         let (agent, _) = connect(&mut runner, key)?;
         ensure!(agent == expected(key), "{key} went to {agent}");
-        let word = key.replace(['/', ':'], "-");
-        runner.build(&format!("RUN echo {word}-local"))?;
-        let bake = tempfile::tempdir()?;
-        std::fs::write(bake.path().join("docker-bake.hcl"), bake_file(&word))?;
-        let file = bake.path().join("docker-bake.hcl").to_string_lossy().into_owned();
-        runner.buildx(&["bake", "--progress", "plain", "-f", &file])?;
-        for kind in ["local", "bake"] {
-            let on = built_on(&namespace, &format!("{word}-{kind}"))?;
+        for word in build_all(&runner, &key.replace(['/', ':'], "-"))? {
+            let on = built_on(&namespace, &word)?;
             ensure!(
                 on == BTreeSet::from([agent.clone()]),
-                "{word}-{kind} is on {on:?}, not on {agent}"
+                "{word} is on {on:?}, not on {agent}"
             );
         }
         served.insert(key.clone(), agent);

@@ -96,7 +96,8 @@ fn selector_that_matches_no_node() -> Result<()> {
     let _namespace = Namespace::new("stuck-selector")?;
     let outcome = connect("stuck-selector", &[("node-selector", "disk=floppy")])?;
     let words = [
-        "2 node(s) didn't match Pod's node affinity/selector; and no autoscaler",
+        "node(s) didn't match Pod's node affinity/selector",
+        "; and no autoscaler has said that it makes one",
         "the input `node-selector`",
     ];
     given_up(&outcome, "No node for the agent", &words)
@@ -128,7 +129,7 @@ spec:
     let outcome = connect("stuck-zone", &[])?;
     kubectl(&["delete", "pv", "stuck-zone", "--wait=false"])?;
     let words = [
-        "2 node(s) didn't match PersistentVolume's node affinity",
+        "node(s) didn't match PersistentVolume's node affinity",
         "The volume with the cache is in a zone",
     ];
     given_up(&outcome, "No node for the agent", &words)
@@ -139,7 +140,7 @@ fn more_than_any_node_has() -> Result<()> {
     let _namespace = Namespace::new("stuck-cpu")?;
     let outcome = connect("stuck-cpu", &[("cpu", "640")])?;
     let words = [
-        "2 Insufficient cpu",
+        "Insufficient cpu",
         "the inputs `cpu` and `memory`",
         "none is as large",
     ];
@@ -269,7 +270,7 @@ spec:
         ])?;
         namespace.kubectl(&["delete", "pod", "holder", "--grace-period=1"])?;
         let connected = connected.join().expect("connect does not panic")?.ok()?;
-        ensure!(connected.log.contains("BackOff: "), "{}", connected.log);
+        ensure!(connected.log.contains("is ready"), "{}", connected.log);
         Ok(())
     })
 }

@@ -9,8 +9,8 @@ pub(crate) enum Task {
     Install,
     /// Start it, and leave it running
     Up {
-        /// How many nodes
-        #[arg(long, default_value_t = 1)]
+        /// How many nodes; the second is an arm64 one
+        #[arg(long, default_value_t = lab::NODES)]
         nodes: usize,
     },
     /// Stop it; nothing is left

@@ -10,7 +10,8 @@
 //!   no kind of data can be given a share. What can be given is an order of sacrifice: the rules run one after the
 //!   other, and each removes its own kind, least used first, until the whole is below its mark.
 //! - `minFreeSpace` asks the file system, and files go only when all rules have run. A second rule that asks would
-//!   count the same shortage again, and remove as much again. So one rule has it, and that rule comes first.
+//!   count the same shortage again, and remove as much again: on a volume of 2 GiB, with 0.6 GiB too few free, three
+//!   such rules left nothing of the cache. So one rule has it, and that rule comes first.
 //! - What a running build has written is not counted until the build ends, and neither are history, databases and
 //!   downloads under way. Only `minFreeSpace` sees these.
 //!

@@ -48,7 +48,7 @@ pub(super) fn merge(original: &mut Object, patch: &Object, path: &str) -> Result
         match directive.as_str() {
             Some("replace") => original.extend(clean_entries(patch)),
             Some("delete") => {}
-            _ => return Err(unknown_directive(path, directive, "replace or delete")),
+            _ => return Err(unknown_directive(path, directive)),
         }
         return Ok(());
     }
@@ -58,7 +58,9 @@ pub(super) fn merge(original: &mut Object, patch: &Object, path: &str) -> Result
     for (key, value) in patch {
         let place = format!("{path}{}{key}", if path.is_empty() { "" } else { "." });
         if key == RETAIN_KEYS {
-        } else if key.starts_with(SET_ORDER) {
+            continue;
+        }
+        if key.starts_with(SET_ORDER) {
             return Err(format!("`{place}`: lists cannot be ordered by a patch"));
         } else if let Some(name) = key.strip_prefix(DELETE_FROM) {
             let Some(gone) = value.as_array() else {
@@ -97,10 +99,10 @@ fn retain(original: &mut Object, patch: &Object, keys: &Value, path: &str) -> Re
     let Some(keys) = keys else {
         return Err(format!("`{path}.{RETAIN_KEYS}` must be a list of keys"));
     };
-    let set = patch
+    let stray = patch
         .iter()
-        .filter(|(key, value)| !value.is_null() && !key.starts_with('$'));
-    if let Some((key, _)) = { set }.find(|(key, _)| !keys.contains(&key.as_str())) {
+        .find(|(key, value)| !(value.is_null() || key.starts_with('$') || keys.contains(&key.as_str())));
+    if let Some((key, _)) = stray {
         return Err(format!(
             "`{path}` sets `{key}`, which its {RETAIN_KEYS} does not name"
         ));
@@ -141,7 +143,7 @@ fn merge_by(key: &str, mut original: Vec<Value>, patch: &[Value], path: &str) ->
             }
             (Some((_, Some("delete"))), id) => original.retain(|known| known.get(key) != id),
             (None, Some(id)) => items.push((id, object)),
-            (Some((directive, _)), _) => return Err(unknown_directive(path, directive, "replace or delete")),
+            (Some((directive, _)), _) => return Err(unknown_directive(path, directive)),
         }
     }
     if replace {
@@ -183,11 +185,12 @@ fn ordered(
     out
 }
 
-fn unknown_directive(path: &str, directive: &Value, allowed: &str) -> String {
-    format!("`{path}`: {DIRECTIVE} must be {allowed}, not {directive}")
+fn unknown_directive(path: &str, directive: &Value) -> String {
+    format!("`{path}`: {DIRECTIVE} must be replace or delete, not {directive}")
 }
 
-/// A value that meets nothing to be merged with: `null` and directives have nothing to act on.
+/// A value that meets nothing to be merged with: `null` and directives have nothing to act on. (In an element that is
+/// new to a list, the server overlooks directives and keeps, say, an `env` entry that was to be deleted.)
 fn clean(value: &Value) -> Option<Value> {
     match value {
         Value::Object(object) if object.contains_key(DIRECTIVE) => None,

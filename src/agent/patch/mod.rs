@@ -10,6 +10,7 @@
 mod merge;
 
 use serde_json::Value;
+use serde_saphyr::UserMessageFormatter;
 
 use merge::{Object, merge};
 
@@ -26,7 +27,11 @@ impl Patch {
         let patch = match serde_saphyr::from_str(yaml) {
             Ok(Value::Object(patch)) => patch,
             Ok(other) => return Err(format!("a patch is a mapping such as `spec: …`, not {other}")),
-            Err(error) => return Err(error.to_string()),
+            Err(error) => {
+                return Err(error
+                    .without_snippet()
+                    .render_with_formatter(&UserMessageFormatter));
+            }
         };
         for (key, expected) in [("apiVersion", "apps/v1"), ("kind", "Deployment")] {
             if let Some(found) = patch.get(key).filter(|v| *v != expected) {
@@ -47,15 +52,17 @@ impl Patch {
         let Value::Object(mut patched) = deployment else {
             return Err("the Deployment is not an object".into());
         };
-        for field in ["name", "namespace"] {
-            let own = |object: &Object| object.get("metadata").and_then(|m| m.get(field)).cloned();
-            if let Some(theirs) = own(&self.0).filter(|theirs| Some(theirs) != own(&patched).as_ref()) {
-                return Err(format!(
-                    "`metadata.{field}` is {theirs}: a patch cannot rename the agent"
-                ));
-            }
-        }
+        let identity = |object: &Object| {
+            let metadata = object.get("metadata");
+            ["name", "namespace"].map(|field| metadata.and_then(|m| m.get(field)).cloned())
+        };
+        let before = identity(&patched);
         merge(&mut patched, &self.0, "")?;
+        if identity(&patched) != before {
+            return Err(
+                "it changes `metadata.name` or `metadata.namespace`, by which the agent is found".into(),
+            );
+        }
         let mut patched = Value::Object(patched);
         let containers = patched.pointer_mut(CONTAINERS).and_then(Value::as_array_mut);
         let Some(containers) = containers else {

@@ -137,7 +137,11 @@ fn faults_say_where() {
             "`kind` is \"Pod\", but the patch is for `Deployment`",
         ),
         ("template: {}".into(), "a Deployment has no `template` to patch"),
-        ("metadata: {name: other}".into(), "cannot rename the agent"),
+        (
+            "metadata: {$patch: replace, labels: {}}".into(),
+            "it changes `metadata.name`",
+        ),
+        ("metadata: {name: other}".into(), "it changes `metadata.name`"),
         (
             containers("{image: x}"),
             "an element of `spec.template.spec.containers` has no `name`",

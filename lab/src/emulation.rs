@@ -1,0 +1,84 @@
+//! What an arm64 node is made of on a machine that is none: an emulator, and programs for it to run.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+
+use crate::architecture::Architecture;
+use crate::cache::{Cache, Key};
+use crate::images::{Native, Programs};
+use crate::{debian, go};
+
+#[derive(Debug)]
+pub(crate) struct Emulation {
+    pub(crate) architecture: Architecture,
+    pub(crate) qemu: PathBuf,
+    pub(crate) busybox: PathBuf,
+    /// The folder of buildkitd and buildctl.
+    pub(crate) buildkit: PathBuf,
+}
+
+impl Emulation {
+    pub(crate) fn programs<'a>(&'a self, native: Native<'a>) -> Programs<'a> {
+        Programs {
+            architecture: self.architecture,
+            busybox: &self.busybox,
+            buildkit: &self.buildkit,
+            native,
+        }
+    }
+}
+
+/// None on an arm64 machine.
+pub(crate) fn install(cache: &Cache) -> Result<Option<Emulation>> {
+    let architecture = Architecture::Arm64;
+    if architecture.is_native() {
+        return Ok(None);
+    }
+    Ok(Some(Emulation {
+        architecture,
+        qemu: qemu(cache)?,
+        busybox: busybox(cache, architecture)?,
+        buildkit: go::buildkit(cache, architecture)?,
+    }))
+}
+
+/// QEMU's user mode, linked statically: in a container there is nothing but its own files.
+fn qemu(cache: &Cache) -> Result<PathBuf> {
+    let key = Key::new(format!("qemu {}", debian::release()?));
+    let dir = cache.entry(&key, |dir| {
+        let unpacked = dir.join("unpacked");
+        debian::unpack(&unpacked, &["qemu-user-static"], &[], &dir.join("build.log"))?;
+        // One of dozens.
+        std::fs::rename(
+            unpacked.join("root/usr/bin/qemu-aarch64-static"),
+            dir.join("qemu-aarch64"),
+        )?;
+        Ok(std::fs::remove_dir_all(unpacked)?)
+    })?;
+    Ok(dir.join("qemu-aarch64"))
+}
+
+/// The distribution's for another architecture, by package lists of its own: the machine's stay as they are.
+fn busybox(cache: &Cache, architecture: Architecture) -> Result<PathBuf> {
+    let architecture = architecture.name();
+    let key = Key::new(format!("busybox {} {architecture}", debian::release()?));
+    let dir = cache.entry(&key, |dir| {
+        let log = dir.join("build.log");
+        let apt = dir.join("apt");
+        let options = [
+            format!("APT::Architecture={architecture}"),
+            format!("APT::Architectures={architecture}"),
+            format!("Dir::State={}", apt.join("state").display()),
+            format!("Dir::Cache={}", apt.join("cache").display()),
+            "Dir::State::status=/dev/null".to_owned(),
+            "Acquire::Languages=none".to_owned(),
+        ];
+        std::fs::create_dir_all(apt.join("state/lists/partial"))?;
+        std::fs::create_dir_all(apt.join("cache/archives/partial"))?;
+        debian::unpack(dir, &["busybox-static"], &options, &log)
+            .with_context(|| format!("apt's sources on this machine offer no packages for {architecture}"))?;
+        Ok(std::fs::remove_dir_all(apt)?)
+    })?;
+    Ok(debian::program(&dir.join("root"), "busybox"))
+}
