@@ -7,7 +7,7 @@ use super::doubts::{MOMENT, SETTLING};
 use super::heard::newest;
 use super::progress::Sight;
 use super::verdict::{Doubt, Hopeless};
-use super::words::{missing_object, no_such_image, no_user_namespaces, passes};
+use super::words::{missing_object, no_user_namespaces, not_pullable, passes};
 
 impl Sight {
     pub(super) fn node_says(&self, pod: &Pod) -> Option<Doubt> {
@@ -71,7 +71,7 @@ fn image_doubt(status: &ContainerStatus) -> Option<Doubt> {
     let hopeless = match waiting.reason.as_deref()? {
         "InvalidImageName" | "ErrImageNeverPull" => true,
         // The first state of a failing pull.
-        "ErrImagePull" => no_such_image(&message),
+        "ErrImagePull" => not_pullable(&message),
         // The second: the kubelet waits before it tries again.
         "ImagePullBackOff" => !passes(&message),
         _ => false,
@@ -123,12 +123,12 @@ mod tests {
     fn images() {
         let image = Some(("image", 3));
         let absent = "failed to resolve reference \"r.example/x:1\": r.example/x:1: not found";
-        let tls = "Back-off pulling image \"r.example/x:1\": ErrImagePull: x509: certificate signed by unknown authority";
+        let host = "Back-off pulling image \"r.example/x:1\": ErrImagePull: dial tcp: lookup r.example: no such host";
         let slow =
             "Back-off pulling image \"r.example/x:1\": ErrImagePull: dial tcp 10.0.0.1:443: i/o timeout";
         assert_eq!(doubt(&waiting("ErrImagePull", absent)), image);
-        assert_eq!(doubt(&waiting("ErrImagePull", tls)), None);
-        assert_eq!(doubt(&waiting("ImagePullBackOff", tls)), image);
+        assert_eq!(doubt(&waiting("ErrImagePull", host)), None);
+        assert_eq!(doubt(&waiting("ImagePullBackOff", host)), image);
         assert_eq!(doubt(&waiting("ImagePullBackOff", slow)), None);
         assert_eq!(doubt(&waiting("InvalidImageName", "")), image);
         assert_eq!(doubt(&waiting("ContainerCreating", "")), None);

@@ -23,8 +23,8 @@ pub(super) fn denied(message: &str) -> bool {
     contains_any(message, &words)
 }
 
-/// A registry that answered, and an image for this platform is not what it has for us.
-pub(super) fn no_such_image(message: &str) -> bool {
+/// A registry that answered, and has no image for this platform or for us, or is not trusted.
+pub(super) fn not_pullable(message: &str) -> bool {
     let words = [
         "not found",
         "manifest unknown",
@@ -34,6 +34,7 @@ pub(super) fn no_such_image(message: &str) -> bool {
         "authorization failed",
         "access denied",
         "forbidden",
+        "x509:",
     ];
     contains_any(message, &words) && !passes(message)
 }
@@ -76,6 +77,8 @@ pub(super) fn no_user_namespaces(message: &str) -> bool {
         "fork/exec /proc/self/exe: no space left on device",
         "fork/exec /proc/self/exe: operation not permitted",
         "fork/exec /proc/self/exe: permission denied",
+        // A kernel before 5.19.
+        "doesn't support idmap mounts",
     ];
     contains_any(message, &words)
 }
@@ -92,8 +95,9 @@ mod tests {
             "pull access denied, repository does not exist or may require authorization: server message: \
              insufficient_scope: authorization failed",
             "unexpected status from HEAD request to https://r.example/v2/x/manifests/1: 401 Unauthorized",
+            "tls: failed to verify certificate: x509: certificate signed by unknown authority",
         ] {
-            assert!(no_such_image(message), "{message}");
+            assert!(not_pullable(message), "{message}");
         }
         for message in [
             "dial tcp 10.0.0.1:443: i/o timeout",
@@ -101,7 +105,7 @@ mod tests {
             "unexpected status: 503 Service Unavailable",
             "429 Too Many Requests - Server message: toomanyrequests: You have reached your pull rate limit.",
         ] {
-            assert!(!no_such_image(message) && passes(message), "{message}");
+            assert!(!not_pullable(message) && passes(message), "{message}");
         }
     }
 

@@ -16,8 +16,8 @@ pub(super) fn problem(namespace: &str, name: &str, why: &Hopeless) -> Problem {
             "No pod for the agent",
             format!("{agent} and its pod may not be made: {event}."),
             "The message says who forbids it: a quota of the namespace; its label pod-security.kubernetes.io/enforce, \
-             which `isolation: privileged` needs to be privileged; the input `service-account`, which has to exist \
-             there; or an admission policy.",
+             which has to be privileged, with any `isolation`; the input `service-account`, which has to exist there; or \
+             an admission policy.",
         ),
         Hopeless::Node {
             message,
@@ -105,10 +105,9 @@ fn volume(namespace: &str, name: &str, fault: ClaimFault) -> String {
 
 fn node(namespace: &str, name: &str, refusal: &Refusal) -> String {
     let remedies = refusal.causes.iter().map(|cause| match cause {
-        Cause::Selector => {
-            "Correct the input `node-selector` (kubectl get nodes --show-labels), or add a node with these labels."
-                .to_owned()
-        }
+        Cause::Selector => "Correct the input `node-selector` (kubectl get nodes --show-labels), or add a node with these \
+                            labels; each of `platforms` wants nodes of its architecture."
+            .to_owned(),
         Cause::Taint => "Set the input `tolerations` for the taints of the nodes that are meant (kubectl describe \
                          nodes)."
             .into(),

@@ -93,11 +93,11 @@ fn no_default_storage_class() -> Result<()> {
 
 #[test]
 fn selector_that_matches_no_node() -> Result<()> {
-    let namespace = Namespace::new("stuck-selector")?;
-    namespace.apply(&by_hand("nodeSelector: {disk: floppy}", "", ""))?;
-    let outcome = connect("stuck-selector", &[])?;
+    let _namespace = Namespace::new("stuck-selector")?;
+    let outcome = connect("stuck-selector", &[("node-selector", "disk=floppy")])?;
     let words = [
-        "2 node(s) didn't match Pod's node affinity/selector; and no autoscaler",
+        "node(s) didn't match Pod's node affinity/selector",
+        "; and no autoscaler has said that it makes one",
         "the input `node-selector`",
     ];
     given_up(&outcome, "No node for the agent", &words)
@@ -129,7 +129,7 @@ spec:
     let outcome = connect("stuck-zone", &[])?;
     kubectl(&["delete", "pv", "stuck-zone", "--wait=false"])?;
     let words = [
-        "2 node(s) didn't match PersistentVolume's node affinity",
+        "node(s) didn't match PersistentVolume's node affinity",
         "The volume with the cache is in a zone",
     ];
     given_up(&outcome, "No node for the agent", &words)
@@ -140,7 +140,7 @@ fn more_than_any_node_has() -> Result<()> {
     let _namespace = Namespace::new("stuck-cpu")?;
     let outcome = connect("stuck-cpu", &[("cpu", "640")])?;
     let words = [
-        "2 Insufficient cpu",
+        "Insufficient cpu",
         "the inputs `cpu` and `memory`",
         "none is as large",
     ];
@@ -202,9 +202,8 @@ fn autoscaler_that_declines_is_quoted() -> Result<()> {
 
 #[test]
 fn service_account_that_does_not_exist() -> Result<()> {
-    let namespace = Namespace::new("stuck-account")?;
-    namespace.apply(&by_hand("serviceAccountName: nobody", "", ""))?;
-    let outcome = connect("stuck-account", &[])?;
+    let _namespace = Namespace::new("stuck-account")?;
+    let outcome = connect("stuck-account", &[("service-account", "nobody")])?;
     let words = [
         "FailedCreate: Error creating: pods",
         "serviceaccount \"nobody\" not found",
