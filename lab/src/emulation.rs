@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use crate::architecture::Architecture;
 use crate::cache::{Cache, Key};
 use crate::images::{Native, Programs};
-use crate::{debian, go};
+use crate::{debian, go, kubelet};
 
 #[derive(Debug)]
 pub(crate) struct Emulation {
@@ -16,6 +16,8 @@ pub(crate) struct Emulation {
     pub(crate) busybox: PathBuf,
     /// The folder of buildkitd and buildctl.
     pub(crate) buildkit: PathBuf,
+    /// The folder of the kubelet.
+    pub(crate) kubelet: PathBuf,
 }
 
 impl Emulation {
@@ -40,6 +42,7 @@ pub(crate) fn install(cache: &Cache) -> Result<Option<Emulation>> {
         qemu: qemu(cache)?,
         busybox: busybox(cache, architecture)?,
         buildkit: go::buildkit(cache, architecture)?,
+        kubelet: kubelet::install(cache, architecture)?,
     }))
 }
 

@@ -20,6 +20,7 @@ mod emulation;
 mod go;
 mod images;
 mod install;
+mod kubelet;
 mod lifecycle;
 mod network;
 mod node;
