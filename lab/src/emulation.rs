@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use crate::architecture::Architecture;
 use crate::cache::{Cache, Key};
 use crate::images::{Native, Programs};
-use crate::{debian, go};
+use crate::{cancel, debian, go, kubelet};
 
 #[derive(Debug)]
 pub(crate) struct Emulation {
@@ -16,6 +16,8 @@ pub(crate) struct Emulation {
     pub(crate) busybox: PathBuf,
     /// The folder of buildkitd and buildctl.
     pub(crate) buildkit: PathBuf,
+    /// The folder of the kubelet.
+    pub(crate) kubelet: PathBuf,
 }
 
 impl Emulation {
@@ -29,17 +31,26 @@ impl Emulation {
     }
 }
 
-/// None on an arm64 machine.
+/// None on an arm64 machine, and where apt offers no packages for arm64: the lab's first node needs none of this.
 pub(crate) fn install(cache: &Cache) -> Result<Option<Emulation>> {
     let architecture = Architecture::Arm64;
     if architecture.is_native() {
         return Ok(None);
     }
+    let busybox = match busybox(cache, architecture) {
+        Ok(busybox) => busybox,
+        Err(why) => {
+            cancel::check()?;
+            eprintln!("  no arm64 node can be had: {why:#}");
+            return Ok(None);
+        }
+    };
     Ok(Some(Emulation {
         architecture,
+        busybox,
         qemu: qemu(cache)?,
-        busybox: busybox(cache, architecture)?,
         buildkit: go::buildkit(cache, architecture)?,
+        kubelet: kubelet::install(cache, architecture)?,
     }))
 }
 
@@ -77,7 +88,7 @@ fn busybox(cache: &Cache, architecture: Architecture) -> Result<PathBuf> {
         std::fs::create_dir_all(apt.join("state/lists/partial"))?;
         std::fs::create_dir_all(apt.join("cache/archives/partial"))?;
         debian::unpack(dir, &["busybox-static"], &options, &log)
-            .with_context(|| format!("apt's sources on this machine offer no packages for {architecture}"))?;
+            .with_context(|| format!("apt's sources offer no packages for {architecture}"))?;
         Ok(std::fs::remove_dir_all(apt)?)
     })?;
     Ok(debian::program(&dir.join("root"), "busybox"))

@@ -149,7 +149,7 @@ pub(crate) fn require(dir: &Path, packages: &[impl AsRef<str>], version: &str, l
 
 /// Kubernetes requires its staging modules as v0.0.0 and replaces them by folders of its own repository:
 /// replace each by what was published of it instead.
-fn go_mod(dir: &Path, module: &str, version: &str, log: &Path) -> Result<String> {
+pub(crate) fn go_mod(dir: &Path, module: &str, version: &str, log: &Path) -> Result<String> {
     let mut text = EMPTY.to_owned();
     if module == "k8s.io/kubernetes" {
         let (_, minor) = version.split_once('.').context("a Kubernetes version is 1.x.y")?;
@@ -182,6 +182,19 @@ fn download(dir: &Path, module: &str, version: &str, log: &Path) -> Result<PathB
     Ok(PathBuf::from(dir))
 }
 
+/// A module's source, downloaded, in a folder that can be written to.
+pub(crate) fn copy(dir: &Path, module: &str, version: &str, log: &Path) -> Result<PathBuf> {
+    let module = download(dir, module, version, log)?;
+    let source = dir.join("source");
+    command::run(
+        Command::new("cp")
+            .args(["-r", "--no-preserve=mode"])
+            .args([&module, &source]),
+        log,
+    )?;
+    Ok(source)
+}
+
 /// The docker CLI has no go.mod (it is versioned by date) but a vendor.mod: build it where that is the go.mod.
 fn docker_cli(cache: &Cache) -> Result<PathBuf> {
     let key = Key::new(format!("docker-cli {DOCKER_CLI}"));
@@ -189,14 +202,7 @@ fn docker_cli(cache: &Cache) -> Result<PathBuf> {
         let log = dir.join("build.log");
         fs::write(dir.join("go.mod"), "module lab\n")?;
         let version = format!("v{DOCKER_CLI}+incompatible");
-        let module = download(dir, "github.com/docker/cli", &version, &log)?;
-        let source = dir.join("source");
-        command::run(
-            Command::new("cp")
-                .args(["-r", "--no-preserve=mode"])
-                .args([&module, &source]),
-            &log,
-        )?;
+        let source = copy(dir, "github.com/docker/cli", &version, &log)?;
         fs::copy(source.join("vendor.mod"), source.join("go.mod"))?;
         fs::copy(source.join("vendor.sum"), source.join("go.sum"))?;
         let flags = format!("-s -w -X github.com/docker/cli/cli/version.Version={DOCKER_CLI}");

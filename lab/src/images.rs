@@ -53,7 +53,7 @@ impl Images {
         let mut folders = self.of_nodes.iter();
         let (_, dir) = folders
             .find(|(of, _)| *of == architecture)
-            .with_context(|| format!("there are no images for {}", architecture.name()))?;
+            .with_context(|| format!("this machine has no images for an {} node", architecture.name()))?;
         Ok(["pause.tar", "base.tar", "buildkit.tar", "rootless.tar"].map(|file| dir.join(file)))
     }
 }

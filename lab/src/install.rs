@@ -58,6 +58,7 @@ pub fn install() -> Result<Installed> {
     let programs: Vec<Programs<'_>> = iter::once(programs).chain(emulated).collect();
     let images = images::install(&cache, &programs, &registry_ca)?;
     go.push(runc);
+    go.extend(emulation.iter().map(|emulation| emulation.kubelet.clone()));
     eprintln!(
         "  the lab's parts are in {} ({})",
         cache.root().display(),

@@ -38,6 +38,9 @@ impl Lab {
                 owner.display()
             );
         }
+        for number in 1..=nodes {
+            installed.images.of(Architecture::of_node(number))?;
+        }
         let dir = State::folder();
         ensure!(
             !dir.exists(),

@@ -13,7 +13,7 @@ use crate::control_plane::Pki;
 use crate::images::{self, Images};
 use crate::process::Daemons;
 use crate::state::Node;
-use crate::{cgroup, command, network, sandbox};
+use crate::{cgroup, command, kubelet, network, sandbox};
 
 /// Volumes each node offers; a claim takes one for as long as the lab lives.
 const VOLUMES: usize = 100;
@@ -150,7 +150,7 @@ state = "/run/containerd"
         });
         let file = dir.join("kubelet.json");
         fs::write(&file, config.to_string())?;
-        let mut kubelet = sandbox::join(containerd, &self.bin.join("kubelet"));
+        let mut kubelet = sandbox::join(containerd, &self.bin.join(kubelet::name(node.architecture)));
         kubelet
             .env("PATH", self.path())
             .arg(format!("--config={}", file.display()))
@@ -160,11 +160,6 @@ state = "/run/containerd"
             ))
             .arg(format!("--hostname-override={}", node.name))
             .arg(format!("--node-ip={}", node.ip))
-            // Its own would be that of the machine.
-            .arg(format!(
-                "--node-labels=kubernetes.io/arch={}",
-                node.architecture.name()
-            ))
             .arg(format!("--root-dir={}", dir.join("kubelet").display()));
         self.daemons
             .start(&format!("kubelet-{}", node.name), &mut kubelet)?;
