@@ -32,7 +32,7 @@ buildctl build --progress plain --frontend dockerfile.v0 --local context=context
 fn the_arm64_node_builds_for_arm64_with_arm64_programs() -> Result<()> {
     let namespace = Namespace::new("arm64")?;
     namespace.apply(&POD.replace("VERSION", &format!("v{}", lab::versions::BUILDKIT)))?;
-    namespace.kubectl(&["wait", "pod/buildkit", "--for=condition=Ready", "--timeout=60s"])?;
+    namespace.kubectl(&["wait", "pod/buildkit", "--for=condition=Ready", "--timeout=300s"])?;
 
     let pod = namespace.json(&["get", "pod", "buildkit"])?;
     let node = LAB.nodes.iter().find(|node| pod["spec"]["nodeName"] == node.name);

@@ -46,6 +46,7 @@ fn a_mirror_and_the_users_part_reach_the_daemon() -> Result<()> {
     ];
     let mut runner = Runner::new()?;
     let connected = runner.connect(&inputs)?.ok()?;
+    runner.trust_registry();
     let mirrored = format!("{}/library/mirrored", LAB.registry);
     let base = format!("{}/busybox", LAB.registry);
     runner.buildx(&["imagetools", "create", "--tag", &mirrored, &base])?;

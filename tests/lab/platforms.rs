@@ -75,6 +75,7 @@ fn both_platforms_are_built_natively_into_one_index() -> Result<()> {
         );
     }
 
+    runner.trust_registry();
     let index = runner.buildx(&["imagetools", "inspect", "--raw", &image])?;
     let index: Value = serde_json::from_str(&index)?;
     let manifests = index["manifests"].as_array().context("no index")?;

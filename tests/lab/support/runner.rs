@@ -152,6 +152,12 @@ impl Runner {
         Ok(log)
     }
 
+    /// Has clients of this runner trust the lab's registry, as those that ask it themselves have to.
+    pub(crate) fn trust_registry(&mut self) {
+        let ca = LAB.registry_ca.to_string_lossy().into_owned();
+        self.env.insert("SSL_CERT_FILE".into(), ca);
+    }
+
     /// Builds these instructions on top of the lab's base image; plain progress comes back.
     pub(crate) fn build(&self, instructions: &str) -> Result<String> {
         let context = tempfile::tempdir()?;
