@@ -74,15 +74,13 @@ fn native(spec: &Spec, group: &Group, answer: Answer) -> Ready {
     Err(Problem::new(
         "Agent of another architecture",
         format!(
-            "The agent {}/{} is to build {} natively, and its BuildKit is of {}.",
+            "The agent {}/{} is to build {} natively, and BuildKit in its pod {} is of another architecture; it builds, \
+             the native one first: {}.",
             spec.namespace,
             spec.name,
             join(&group.platforms),
-            answer
-                .buildkit
-                .platforms
-                .first()
-                .map_or("no platform", String::as_str)
+            answer.pod,
+            answer.buildkit.platforms.join(", ")
         ),
         "Give that Deployment the node selector kubernetes.io/arch and an image of that architecture (`deploy: always` \
          does so for one of ours), or set `name` to that of other agents.",
