@@ -10,7 +10,7 @@ const DELETE_FROM: &str = "$deleteFromPrimitiveList/";
 const SET_ORDER: &str = "$setElementOrder/";
 
 /// How two lists of this name become one.
-enum List {
+pub(in crate::agent) enum List {
     /// Elements with the same value of this key are one.
     By(&'static str),
     /// A set of plain values.
@@ -21,7 +21,7 @@ enum List {
 
 /// The lists of a Deployment that are merged: `patchStrategy` and `patchMergeKey` of k8s.io/api/core/v1 and
 /// k8s.io/apimachinery/pkg/apis/meta/v1. No two lists of one name differ.
-fn list(name: &str) -> List {
+pub(in crate::agent) fn list(name: &str) -> List {
     match name {
         "containers"
         | "initContainers"
@@ -132,7 +132,7 @@ fn merge_by(key: &str, mut original: Vec<Value>, patch: &[Value], path: &str) ->
     for item in patch {
         let id = item.get(key);
         let Some(object) = item.as_object() else {
-            return Err(format!("`{path}` must hold mappings, not {item}"));
+            return Err(format!("`{path}` must hold mappings, not {}", super::kind(item)));
         };
         match (object.get(DIRECTIVE).map(|d| (d, d.as_str())), id) {
             (Some((_, Some("replace"))), _) => replace = true,

@@ -14,6 +14,8 @@ use serde_saphyr::UserMessageFormatter;
 
 use merge::{Object, merge};
 
+pub(super) use merge::{List, list};
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Patch(Object);
 
@@ -24,14 +26,15 @@ const CONTAINERS: &str = "/spec/template/spec/containers";
 impl Patch {
     /// YAML: the part of the Deployment to change, or a whole one.
     pub fn parse(yaml: &str) -> Result<Self, String> {
-        let patch = match serde_saphyr::from_str(yaml) {
+        // As kubectl reads it, for which `defaultMode: 0440` is octal (sigs.k8s.io/yaml speaks YAML 1.1).
+        let options = serde_saphyr::options! { legacy_octal_numbers: true };
+        let patch = match serde_saphyr::from_str_with_options(yaml, options) {
             Ok(Value::Object(patch)) => patch,
-            Ok(other) => return Err(format!("a patch is a mapping such as `spec: …`, not {other}")),
-            Err(error) => {
-                return Err(error
-                    .without_snippet()
-                    .render_with_formatter(&UserMessageFormatter));
+            Ok(other) => {
+                let kind = kind(&other);
+                return Err(format!("a patch is a mapping such as `spec: …`, not {kind}"));
             }
+            Err(error) => return Err(syntax(&error)),
         };
         for (key, expected) in [("apiVersion", "apps/v1"), ("kind", "Deployment")] {
             if let Some(found) = patch.get(key).filter(|v| *v != expected) {
@@ -73,6 +76,32 @@ impl Patch {
         };
         containers[..=ours].rotate_right(1);
         Ok(patched)
+    }
+}
+
+/// With the place first, as faults of other inputs have it.
+fn syntax(error: &serde_saphyr::Error) -> String {
+    let error = error.without_snippet();
+    let message = error.render_with_formatter(&UserMessageFormatter);
+    match error.location() {
+        Some(at) => {
+            let place = format!("line {}, column {}", at.line(), at.column());
+            let message = message.strip_suffix(&format!(" at {place}")).unwrap_or(&message);
+            format!("{place}: {message}")
+        }
+        None => message,
+    }
+}
+
+/// For messages: a value may be secret.
+fn kind(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "nothing",
+        Value::Bool(_) => "a boolean",
+        Value::Number(_) => "a number",
+        Value::String(_) => "a string",
+        Value::Array(_) => "a list",
+        Value::Object(_) => "a mapping",
     }
 }
 

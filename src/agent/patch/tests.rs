@@ -125,6 +125,26 @@ fn a_whole_deployment_may_be_the_patch() -> Result<(), String> {
 }
 
 #[test]
+fn numbers_are_those_of_kubectl() -> Result<(), String> {
+    let patched = apply("spec: {a: 0440, b: 440, c: \"0440\", d: 0, e: 0.5, f: 0o17, g: 089}")?;
+    assert_eq!(
+        patched["spec"]
+            .as_object()
+            .map(|spec| spec.values().skip(2).collect::<Vec<_>>()),
+        Some(vec![
+            &json!(288),
+            &json!(440),
+            &json!("0440"),
+            &json!(0),
+            &json!(0.5),
+            &json!(15),
+            &json!(89.0)
+        ])
+    );
+    Ok(())
+}
+
+#[test]
 fn faults_say_where() {
     let containers = |list: &str| format!("{{spec: {{template: {{spec: {{containers: [{list}]}}}}}}}}");
     for (yaml, fault) in [
@@ -148,7 +168,7 @@ fn faults_say_where() {
         ),
         (
             containers("null"),
-            "`spec.template.spec.containers` must hold mappings, not null",
+            "`spec.template.spec.containers` must hold mappings, not nothing",
         ),
         (
             containers("{name: buildkitd, $patch: merge}"),
