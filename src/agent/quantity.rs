@@ -46,7 +46,10 @@ pub fn same(one: &str, other: &str) -> bool {
             Some(decimal(number)? * factor * 1000.0)
         })
     };
-    thousandths(one).is_some_and(|value| Some(value) == thousandths(other))
+    let near = |a: f64, b: f64| (a - b).abs() <= a * 1e-12;
+    thousandths(one)
+        .zip(thousandths(other))
+        .is_some_and(|(one, other)| near(one, other))
 }
 
 /// Digits with an optional fraction; no sign and no exponent, which nobody types into an input.
@@ -88,6 +91,9 @@ mod tests {
             ("0.5", "500m", true),
             ("1000m", "1", true),
             ("1024Mi", "1Gi", true),
+            ("1.001", "1001m", true),
+            ("0.1Gi", "107374182400m", true),
+            ("0", "0.0", true),
             ("1G", "1Gi", false),
             ("4", "5", false),
             ("x", "x", false),
