@@ -50,7 +50,54 @@ impl Report {
 }
 
 /// To standard output; a closed log is no reason to fail.
-pub fn say(line: &str) {
+pub fn say(text: &str) {
+    verbatim(&harmless(text));
+}
+
+/// As it is: commands of the runner, and output that a program reads.
+pub fn verbatim(text: &str) {
     use std::io::Write;
-    let _ = writeln!(std::io::stdout().lock(), "{line}");
+    let _ = writeln!(std::io::stdout().lock(), "{text}");
+}
+
+/// The text, with nothing in it that the runner would take for a command of ours: what a cluster or a server says is
+/// not ours. A command is `::` at the start of a line, after spaces or not, or `##[` anywhere in it (actions/runner,
+/// ActionCommand.cs), and lines end at a carriage return, too. A space in between is enough and is seen;
+/// `::stop-commands::` would have to be lifted for each command of ours, and would stay if this program were killed.
+fn harmless(text: &str) -> String {
+    let lines = text.split_inclusive(['\n', '\r']).map(|line| {
+        let words = line.trim_start();
+        match words.strip_prefix("::") {
+            Some(rest) => format!("{}: :{rest}", &line[..line.len() - words.len()]),
+            None => line.to_owned(),
+        }
+    });
+    lines.collect::<String>().replace("##[", "## [")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_text_is_a_command() {
+        for (text, printed) in [
+            ("::error::x", ": :error::x"),
+            ("  ::add-mask::x", "  : :add-mask::x"),
+            (
+                "\t\u{a0}::set-output name=a::b",
+                "\t\u{a0}: :set-output name=a::b",
+            ),
+            (
+                "a\n ::error::x\r::debug::y\r\n::z",
+                "a\n : :error::x\r: :debug::y\r\n: :z",
+            ),
+            ("pod: ##[error]x", "pod: ## [error]x"),
+            (":::error::", ": ::error::"),
+            ("std::fmt is at [::1]:80\n", "std::fmt is at [::1]:80\n"),
+            ("", ""),
+        ] {
+            assert_eq!(harmless(text), printed, "{text:?}");
+        }
+    }
 }

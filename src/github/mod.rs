@@ -12,7 +12,7 @@ use std::io::Write;
 use anyhow::Context;
 
 use crate::problem::Problem;
-use crate::report::say;
+use crate::report;
 use crate::secret::Secret;
 use crate::{env, files};
 
@@ -27,7 +27,7 @@ pub fn in_job() -> bool {
 pub fn mask(secret: &Secret) {
     if in_job() {
         for line in secret.expose().lines().filter(|l| !l.is_empty()) {
-            say(&format!("::add-mask::{}", escape(line)));
+            report::verbatim(&format!("::add-mask::{}", escape(line)));
         }
     }
 }
@@ -62,7 +62,7 @@ pub fn warning(title: &str, text: &str) {
 fn annotate(level: &str, title: &str, text: &str) {
     if in_job() {
         let title = escape(title).replace(':', "%3A").replace(',', "%2C");
-        say(&format!("::{level} title={title}::{}", escape(text)));
+        report::verbatim(&format!("::{level} title={title}::{}", escape(text)));
     }
 }
 
