@@ -6,7 +6,7 @@ use super::names::{is_dns_label, is_dns_subdomain};
 use super::{Faults, duration, lists};
 use crate::agent::group::Agents;
 use crate::agent::isolation::Isolation;
-use crate::agent::manifests::{ARCH_LABEL, OUR_LABELS, Objects};
+use crate::agent::manifests::{ARCH_LABEL, OUR_ANNOTATIONS, OUR_LABELS, Objects};
 use crate::agent::patch::Patch;
 use crate::agent::platform::{ARCHITECTURES, Platform};
 use crate::agent::quantity::{self, Bytes};
@@ -78,7 +78,7 @@ fn check_agents(args: &AgentArgs, agents: &Agents, faults: &mut Faults) {
         }
         // Whatever else is wrong has been named by now.
         if let (Some(patch), Err(why)) = (&args.patch, Objects::new(&agent, agent.storage_bytes)) {
-            return faults.add("patch", patch.trim(), &format!("{why:#}"));
+            return faults.add_text("patch", patch, &format!("{why:#}"));
         }
     }
 }
@@ -111,12 +111,23 @@ fn lists_of(args: &AgentArgs, faults: &mut Faults) -> Lists {
         let entry = format!("{ARCH_LABEL}={arch}");
         faults.add("node-selector", &entry, "`platforms` says that already");
     }
-    let annotations = args.annotations.as_ref();
+    let annotations = parsed(
+        "annotations",
+        args.annotations.as_ref(),
+        lists::annotations,
+        faults,
+    );
+    for key in OUR_ANNOTATIONS
+        .iter()
+        .filter(|key| annotations.contains_key(**key))
+    {
+        faults.add("annotations", key, "this annotation is the action's own");
+    }
     Lists {
         node_selector,
         tolerations: parsed("tolerations", args.tolerations.as_ref(), lists::taints, faults),
         labels,
-        annotations: parsed("annotations", annotations, lists::annotations, faults),
+        annotations,
     }
 }
 
@@ -224,7 +235,7 @@ fn settings(args: &AgentArgs, faults: &mut Faults) -> buildkitd::Settings {
         mirrors: parsed(
             "registry-mirrors",
             args.registry_mirrors.as_ref(),
-            buildkitd::Mirrors::parse,
+            mirrors,
             faults,
         ),
         custom: args.buildkitd_config.as_ref().and_then(|text| {
@@ -238,9 +249,16 @@ fn settings(args: &AgentArgs, faults: &mut Faults) -> buildkitd::Settings {
     }
 }
 
+fn mirrors(text: &str) -> Result<buildkitd::Mirrors, String> {
+    if lists::entries(text).next().is_none() {
+        return Err("holds no mirror such as docker.io=mirror.example.com".into());
+    }
+    buildkitd::Mirrors::parse(text)
+}
+
 fn entitlements(text: Option<&String>, faults: &mut Faults) -> Vec<String> {
     let allowed = buildkitd::ENTITLEMENTS;
-    let mut found = Vec::new();
+    let mut found: Vec<String> = Vec::new();
     for entry in text.iter().flat_map(|text| lists::entries(text)) {
         faults.check(
             allowed.contains(&entry),
@@ -248,7 +266,16 @@ fn entitlements(text: Option<&String>, faults: &mut Faults) -> Vec<String> {
             entry,
             &format!("allowed are {}", allowed.join(", ")),
         );
-        found.push(entry.to_owned());
+        if !found.iter().any(|known| known == entry) {
+            found.push(entry.to_owned());
+        }
+    }
+    if let Some(text) = text.filter(|_| found.is_empty()) {
+        faults.add_text(
+            "entitlements",
+            text,
+            &format!("allowed are {}", allowed.join(", ")),
+        );
     }
     found
 }
@@ -264,7 +291,7 @@ fn parsed<T: Default>(
         return T::default();
     };
     parse(text).unwrap_or_else(|why| {
-        faults.add(input, text.trim(), &why);
+        faults.add_text(input, text, &why);
         T::default()
     })
 }

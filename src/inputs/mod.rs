@@ -51,6 +51,24 @@ impl Faults {
         self.0.push(format!("`{input}: {value}`: {allowed}"));
     }
 
+    /// For what may have several lines and hold secrets: the line of each fault is shown, if it names one as `line 1`, and
+    /// no other.
+    fn add_text(&mut self, input: &str, text: &str, faults: &str) {
+        if text.trim().lines().count() <= 1 {
+            return self.add(input, text.trim(), faults);
+        }
+        for fault in faults.lines() {
+            let number = fault.strip_prefix("line ").and_then(|rest| {
+                let digits = rest.split(|c: char| !c.is_ascii_digit()).next()?;
+                digits.parse::<usize>().ok()?.checked_sub(1)
+            });
+            match number.and_then(|number| text.lines().nth(number)) {
+                Some(line) => self.add(input, line.trim(), fault),
+                None => self.0.push(format!("`{input}`: {fault}")),
+            }
+        }
+    }
+
     fn check(&mut self, ok: bool, input: &str, value: &str, allowed: &str) {
         if !ok {
             self.add(input, value, allowed);
@@ -243,12 +261,68 @@ mod tests {
                 "`platforms` says that already",
             ),
             (vec!["--platforms= , "], "holds no platform"),
+            (vec!["--entitlements=,"], "`entitlements: ,`: allowed are"),
+            (
+                vec!["--registry-mirrors=,"],
+                "`registry-mirrors: ,`: holds no mirror",
+            ),
+            (
+                vec!["--annotations=checksum/config=x"],
+                "`annotations: checksum/config`: this annotation is the action's own",
+            ),
+            (
+                vec!["--annotations=remote-buildkit/volume-bytes=1"],
+                "this annotation is the action's own",
+            ),
             (vec!["--platforms=linux/arm64,linux/arm64"], "is there twice"),
         ] {
             let flags = [&["--cluster=a"][..], &flags].concat();
             let error = plan(&flags).expect_err(named).what;
             assert!(error.contains(named), "{named} is not in {error}");
         }
+    }
+
+    #[test]
+    fn only_the_wrong_line_of_several_is_shown() {
+        for (flag, shown) in [
+            (
+                "--patch=spec:\n  secret: hush\n  replicas: [\n",
+                "`patch: replicas: [`: line 3, column 13: unclosed bracket '['",
+            ),
+            (
+                "--patch=- hush\n- hush\n",
+                "`patch`: a patch is a mapping such as `spec: …`, not a list",
+            ),
+            (
+                "--patch=metadata: {annotations: {a: hush}}\nspec:\n  replicas: 3\n",
+                "`patch`: it changes /spec/replicas",
+            ),
+            (
+                "--patch=spec:\n  template:\n    spec:\n      containers: [hush]",
+                "`patch`: `spec.template.spec.containers` must hold mappings, not a string",
+            ),
+            (
+                "--buildkitd-config=# hush\ndebugg = true\n[dns]\nfoo = 1\n",
+                "`buildkitd-config: debugg = true`: line 2, column 1: ",
+            ),
+            (
+                "--buildkitd-config=# hush\ndebugg = true\n[dns]\nfoo = 1\n",
+                "\n- `buildkitd-config: foo = 1`: line 4, column 1: ",
+            ),
+            ("--labels=a=hush\nb\n", "`labels`: \"b\" is not KEY=VALUE"),
+        ] {
+            let error = plan(&["--cluster=a", flag]).expect_err(flag).what;
+            assert!(
+                error.contains(shown) && !error.contains("hush"),
+                "{shown} is not in {error}"
+            );
+        }
+    }
+
+    #[test]
+    fn an_entitlement_is_granted_once() {
+        let plan = plan(&["--cluster=a", "--entitlements=device,device"]).expect("good");
+        assert_eq!(plan.agents.spec.buildkitd.entitlements, ["device"]);
     }
 
     #[test]

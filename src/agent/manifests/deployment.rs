@@ -21,7 +21,7 @@ const KEPT_IN_PLACE: [(&str, &str); 2] = [
 ];
 
 /// As Helm's charts call it.
-const CONFIG_HASH: &str = "checksum/config";
+pub(super) const CONFIG_HASH: &str = "checksum/config";
 
 pub(super) fn deployment(spec: &Spec, volume: Bytes) -> anyhow::Result<Value> {
     let deployment = Deployment {

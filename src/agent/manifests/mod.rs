@@ -35,6 +35,9 @@ pub const ARCH_LABEL: &str = "kubernetes.io/arch";
 /// Labels that no input may set.
 pub const OUR_LABELS: [&str; 3] = [APP, INSTANCE, MANAGED_BY.0];
 
+/// Annotations that no input may set.
+pub const OUR_ANNOTATIONS: [&str; 2] = [deployment::CONFIG_HASH, VOLUME_SIZE];
+
 /// All of an agent.
 #[derive(Debug)]
 pub struct Objects {
