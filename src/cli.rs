@@ -116,7 +116,7 @@ pub struct AgentArgs {
     /// Taints of nodes to tolerate, KEY=VALUE:EFFECT each, as kubectl taint writes them; KEY:EFFECT and KEY for any.
     #[arg(long)]
     pub tolerations: Option<String>,
-    /// Service account of the agent's pod; it has to exist, and its token is not mounted.
+    /// Service account of the agent's pod; it has to exist. Its API token is not mounted, a token of IRSA or Pod Identity is.
     #[arg(long)]
     pub service_account: Option<String>,
     /// Labels to put on the agent's objects and its pod, KEY=VALUE each.
@@ -180,8 +180,8 @@ pub struct TokenArgs {
 
 /// The command line, with the inputs of the action put in as flags.
 ///
-/// The runner hands an input over as `INPUT_STORAGE-CLASS`, an absent one as an empty string. A flag that was typed
-/// comes later on the line and so wins.
+/// The runner hands an input over as `INPUT_STORAGE-CLASS`, an absent one as an empty string. A block of YAML (`|`) ends
+/// with a line break that nobody means. A flag that was typed comes later on the line and so wins.
 pub fn arguments(
     typed: impl IntoIterator<Item = String>,
     input: impl Fn(&str) -> Option<String>,
@@ -190,11 +190,24 @@ pub fn arguments(
     if line.get(1).map(String::as_str) == Some("connect") {
         let flags = connect_inputs().into_iter().filter_map(|name| {
             let value = input(&input_variable(&name))?;
-            Some(format!("--{name}={value}"))
+            Some(trimmed(&value))
+                .filter(|value| !value.is_empty())
+                .map(|value| format!("--{name}={value}"))
         });
         line.splice(2..2, flags.collect::<Vec<_>>());
     }
     line
+}
+
+/// The value of an input without the space around it. Of several lines the first keeps its indentation, which means
+/// something in YAML, and its number.
+fn trimmed(value: &str) -> &str {
+    let value = value.trim_end();
+    if value.contains('\n') {
+        value
+    } else {
+        value.trim_start()
+    }
 }
 
 /// The names of connect's inputs, in the order of their declaration.
@@ -242,6 +255,22 @@ mod tests {
         assert_eq!(args.agent.storage_class.as_deref(), Some("gp3"));
         assert_eq!(args.road.cluster.as_deref(), Some("shop"));
         assert_eq!(args.agent.storage, "50Gi");
+    }
+
+    #[test]
+    fn space_around_an_input_is_none_of_it() {
+        let patch = "  spec: a\n\n  metadata: b";
+        let args = parse(
+            &["remote-buildkit", "connect"],
+            &[
+                ("INPUT_CLUSTER", " shop\n"),
+                ("INPUT_STORAGE", "\r\n"),
+                ("INPUT_PATCH", &format!("{patch}\n\n")),
+            ],
+        );
+        assert_eq!(args.road.cluster.as_deref(), Some("shop"));
+        assert_eq!(args.agent.storage, "50Gi");
+        assert_eq!(args.agent.patch.as_deref(), Some(patch));
     }
 
     #[test]
