@@ -1,0 +1,206 @@
+use clap::{CommandFactory, Parser};
+
+use super::*;
+use crate::cli::{Cli, Command};
+
+fn plan(flags: &[&str]) -> Result<Plan, Problem> {
+    let line = ["remote-buildkit", "connect"].iter().chain(flags);
+    match Cli::parse_from(line).command {
+        Command::Connect(args) => connect(&args),
+        other => panic!("not connect: {other:?}"),
+    }
+}
+
+/// Every input with something wrong: its name and value are shown, and what is allowed.
+#[test]
+fn every_bad_input_is_named_at_once() {
+    let bad = [
+        ("cluster", "sh op", "a name of an EKS cluster"),
+        ("region", "Frankfurt", "us-west-2"),
+        ("role-to-assume", "ci", "arn:aws:iam::"),
+        ("context", "x", "goes with `kubeconfig`"),
+        ("name", "Agent", "lower-case letters"),
+        ("namespace", "-x", "lower-case letters"),
+        ("platforms", "windows/amd64", "linux/ARCHITECTURE"),
+        ("agents", "many", "a whole number from 1 to 100"),
+        ("image", "", "an image reference"),
+        ("storage", "50 Gi", "a quantity of at least 1Gi"),
+        ("storage-class", "GP3", "the name of a StorageClass"),
+        ("cpu", "fast", "a CPU quantity"),
+        ("memory", "0", "a quantity of bytes"),
+        ("isolation", "strong", "privileged, rootless, user-namespace"),
+        ("entitlements", "root", "security.insecure, network.host, device"),
+        ("drain-timeout", "-5m", "a duration above zero"),
+        ("max-parallelism", "0", "a whole number from 1"),
+        ("registry-mirrors", "docker.io=", "docker.io="),
+        ("buildkitd-config", "debugg = true", "debugg"),
+        ("node-selector", "pool", "\"pool\" is not KEY=VALUE"),
+        (
+            "tolerations",
+            "a=b:Never",
+            "NoSchedule, PreferNoSchedule, NoExecute",
+        ),
+        ("service-account", "Builder", "the name of a ServiceAccount"),
+        ("labels", "app=mine", "this label is the action's own"),
+        ("annotations", "a b=c", "\"a b\" is not a key"),
+        ("patch", "spec: [", "line"),
+        ("deploy", "maybe", "if-absent, always and never"),
+        ("timeout", "soon", "a duration above zero"),
+    ];
+    let flags: Vec<String> = bad
+        .iter()
+        .map(|(input, value, _)| format!("--{input}={value}"))
+        .collect();
+    let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
+    let error = plan(&flags).expect_err("all of it is bad").what;
+    let faults: Vec<&str> = error.split("\n- ").skip(1).collect();
+    assert_eq!(faults.len(), bad.len(), "{error}");
+    for (input, value, allowed) in bad {
+        let fault = faults
+            .iter()
+            .find(|fault| fault.starts_with(&format!("`{input}: {value}`")));
+        let fault = fault.unwrap_or_else(|| panic!("{input} is not in {error}"));
+        assert!(fault.contains(allowed), "{allowed} is not in {fault}");
+    }
+    let inputs = Cli::command();
+    let inputs = inputs
+        .find_subcommand("connect")
+        .expect("connect")
+        .get_arguments();
+    let flags = inputs
+        .filter_map(|arg| arg.get_long())
+        .filter(|name| *name != "help");
+    let untried: Vec<&str> = flags
+        .filter(|name| bad.iter().all(|(input, ..)| input != name))
+        .collect();
+    // Any text is an audience or a key; kubeconfig is a path, and is opened later.
+    assert_eq!(untried, ["audience", "kubeconfig", "cache-key"]);
+}
+
+#[test]
+fn what_is_wrong_with_an_agent_as_a_whole() {
+    let long = "a".repeat(60);
+    let name = format!("--name={long}");
+    for (flags, named) in [
+        (
+            vec![name.as_str(), "--platforms=linux/arm64"],
+            "more than 63 characters",
+        ),
+        (vec!["--patch=spec: {replicas: 3}"], "it changes /spec/replicas"),
+        (
+            vec!["--patch=spec: {template: {metadata: {labels: {app: x}}}}"],
+            "labels/app",
+        ),
+        (vec!["--patch=specs: {}"], "no `specs` to patch"),
+        (
+            vec![
+                "--platforms=linux/arm64",
+                "--node-selector=kubernetes.io/arch=amd64",
+            ],
+            "`platforms` says that already",
+        ),
+        (vec!["--platforms= , "], "holds no platform"),
+        (vec!["--entitlements=,"], "`entitlements: ,`: allowed are"),
+        (
+            vec!["--registry-mirrors=,"],
+            "`registry-mirrors: ,`: holds no mirror",
+        ),
+        (
+            vec!["--annotations=checksum/config=x"],
+            "`annotations: checksum/config`: this annotation is the action's own",
+        ),
+        (
+            vec!["--annotations=remote-buildkit/volume-bytes=1"],
+            "this annotation is the action's own",
+        ),
+        (vec!["--platforms=linux/arm64,linux/arm64"], "is there twice"),
+    ] {
+        let flags = [&["--cluster=a"][..], &flags].concat();
+        let error = plan(&flags).expect_err(named).what;
+        assert!(error.contains(named), "{named} is not in {error}");
+    }
+}
+
+#[test]
+fn only_the_wrong_line_of_several_is_shown() {
+    for (flag, shown) in [
+        (
+            "--patch=spec:\n  secret: hush\n  replicas: [\n",
+            "`patch: replicas: [`: line 3, column 13: unclosed bracket '['",
+        ),
+        (
+            "--patch=- hush\n- hush\n",
+            "`patch`: a patch is a mapping such as `spec: …`, not a list",
+        ),
+        (
+            "--patch=metadata: {annotations: {a: hush}}\nspec:\n  replicas: 3\n",
+            "`patch`: it changes /spec/replicas",
+        ),
+        (
+            "--patch=spec:\n  template:\n    spec:\n      containers: [hush]",
+            "`patch`: `spec.template.spec.containers` must hold mappings, not a string",
+        ),
+        (
+            "--buildkitd-config=# hush\ndebugg = true\n[dns]\nfoo = 1\n",
+            "`buildkitd-config: debugg = true`: line 2, column 1: ",
+        ),
+        (
+            "--buildkitd-config=# hush\ndebugg = true\n[dns]\nfoo = 1\n",
+            "\n- `buildkitd-config: foo = 1`: line 4, column 1: ",
+        ),
+        ("--labels=a=hush\nb\n", "`labels`: \"b\" is not KEY=VALUE"),
+    ] {
+        let error = plan(&["--cluster=a", flag]).expect_err(flag).what;
+        assert!(
+            error.contains(shown) && !error.contains("hush"),
+            "{shown} is not in {error}"
+        );
+    }
+}
+
+#[test]
+fn an_entitlement_is_granted_once() {
+    let plan = plan(&["--cluster=a", "--entitlements=device,device"]).expect("good");
+    assert_eq!(plan.agents.spec.buildkitd.entitlements, ["device"]);
+}
+
+#[test]
+fn one_road_and_only_one() {
+    assert!(plan(&[]).expect_err("none").what.contains("`cluster: `"));
+    assert!(
+        plan(&["--cluster=a", "--kubeconfig=b"])
+            .expect_err("both")
+            .what
+            .contains("not both")
+    );
+    assert!(
+        plan(&[
+            "--kubeconfig=b",
+            "--role-to-assume=arn:aws:iam::123456789012:role/ci"
+        ])
+        .expect_err("a role without AWS")
+        .what
+        .contains("touches no AWS")
+    );
+    assert!(matches!(
+        plan(&["--kubeconfig=in-cluster"]).expect("good").road,
+        Road::InCluster
+    ));
+}
+
+#[test]
+fn good_values_pass() {
+    let plan = plan(&[
+        "--cluster=shop_1",
+        "--region=us-gov-west-1",
+        "--role-to-assume=arn:aws-us-gov:iam::123456789012:role/team/ci",
+        "--storage=1.5Ti",
+        "--cpu=3500m",
+        "--memory=8Gi",
+        "--timeout=90s",
+    ])
+    .expect("good");
+    assert_eq!(plan.timeout, Duration::from_secs(90));
+    assert_eq!(plan.agents.spec.storage_bytes.0, 3 << 39);
+    assert_eq!(plan.deploy, Deploy::IfAbsent);
+}
