@@ -10,6 +10,7 @@ mod probe;
 mod refusal;
 mod remove;
 mod spdy;
+mod update;
 mod wait;
 
 use std::time::Duration;
@@ -22,12 +23,12 @@ use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
 use serde::de::DeserializeOwned;
 
-pub use apply::Update;
 pub use disk::Use;
 pub use probe::{Answer, Buildkit};
 use refusal::Request;
 pub use refusal::Unauthorized;
 pub use remove::Made;
+pub use update::Update;
 
 /// A cluster and the namespace of the agent.
 #[derive(Clone)]

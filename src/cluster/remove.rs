@@ -2,7 +2,7 @@
 
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim};
-use kube::api::{DeleteParams, ListParams};
+use kube::api::{DeleteParams, ListParams, Preconditions};
 use kube::{Error, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
 
@@ -10,39 +10,46 @@ use super::Cluster;
 use super::refusal::Request;
 use crate::agent::manifests::{INSTANCE, MANAGED_BY};
 
-/// What this program made for one input `name`, by the names of the objects.
-#[derive(Debug, Default, PartialEq, Eq)]
+/// What this program made for one input `name`.
+#[derive(Debug, Default)]
 pub struct Made {
-    pub deployments: Vec<String>,
-    pub configs: Vec<String>,
-    pub claims: Vec<String>,
+    pub deployments: Vec<Thing>,
+    pub configs: Vec<Thing>,
+    pub claims: Vec<Thing>,
+}
+
+/// An object, and not another one that gets its name later.
+#[derive(Debug)]
+pub struct Thing {
+    pub name: String,
+    uid: Option<String>,
 }
 
 impl Cluster {
     /// Looks for what this program made.
     pub async fn made(&self, instance: &str) -> anyhow::Result<Made> {
         Ok(Made {
-            deployments: self.names::<Deployment>(instance).await?,
-            configs: self.names::<ConfigMap>(instance).await?,
-            claims: self.names::<PersistentVolumeClaim>(instance).await?,
+            deployments: self.things::<Deployment>(instance).await?,
+            configs: self.things::<ConfigMap>(instance).await?,
+            claims: self.things::<PersistentVolumeClaim>(instance).await?,
         })
     }
 
     /// Deletes it: agents first, which goes on while their builds end, claims last and only if told.
     pub async fn remove(&self, made: &Made, volumes: bool) -> anyhow::Result<()> {
-        for name in &made.deployments {
-            self.delete::<Deployment>(name).await?;
+        for thing in &made.deployments {
+            self.delete::<Deployment>(thing).await?;
         }
-        for name in &made.configs {
-            self.delete::<ConfigMap>(name).await?;
+        for thing in &made.configs {
+            self.delete::<ConfigMap>(thing).await?;
         }
-        for name in made.claims.iter().filter(|_| volumes) {
-            self.delete::<PersistentVolumeClaim>(name).await?;
+        for thing in made.claims.iter().filter(|_| volumes) {
+            self.delete::<PersistentVolumeClaim>(thing).await?;
         }
         Ok(())
     }
 
-    async fn names<K>(&self, instance: &str) -> anyhow::Result<Vec<String>>
+    async fn things<K>(&self, instance: &str) -> anyhow::Result<Vec<Thing>>
     where
         K: Resource<Scope = k8s_openapi::NamespaceResourceScope, DynamicType = ()>
             + k8s_openapi::Resource
@@ -57,11 +64,15 @@ impl Cluster {
             .list(&ListParams::default().labels(&selector))
             .await;
         let list = list.map_err(|e| self.refused(&e, &request::<K>("list")))?;
-        Ok(list.items.iter().map(ResourceExt::name_any).collect())
+        let thing = |object: &K| Thing {
+            name: object.name_any(),
+            uid: object.uid(),
+        };
+        Ok(list.items.iter().map(thing).collect())
     }
 
     /// What has gone meanwhile is as it should be.
-    async fn delete<K>(&self, name: &str) -> anyhow::Result<()>
+    async fn delete<K>(&self, thing: &Thing) -> anyhow::Result<()>
     where
         K: Resource<Scope = k8s_openapi::NamespaceResourceScope, DynamicType = ()>
             + k8s_openapi::Resource
@@ -69,9 +80,14 @@ impl Cluster {
             + Clone
             + std::fmt::Debug,
     {
-        match self.api::<K>().delete(name, &DeleteParams::background()).await {
+        let params = DeleteParams::background().preconditions(Preconditions {
+            uid: thing.uid.clone(),
+            ..Preconditions::default()
+        });
+        match self.api::<K>().delete(&thing.name, &params).await {
             Ok(_) => Ok(()),
-            Err(Error::Api(status)) if status.code == 404 => Ok(()),
+            // 409: another object has the name now.
+            Err(Error::Api(status)) if matches!(status.code, 404 | 409) => Ok(()),
             Err(error) => Err(self.refused(&error, &request::<K>("delete"))),
         }
     }

@@ -64,11 +64,13 @@ pub(super) fn deployment(spec: &Spec, volume: Bytes) -> anyhow::Result<Value> {
 }
 
 /// What no patch may change: by these the agent is found, and there is one pod of it.
-const UNTOUCHABLE: [&str; 7] = [
+const UNTOUCHABLE: [&str; 9] = [
     "/metadata/name",
     "/metadata/namespace",
     "/metadata/labels/app.kubernetes.io~1managed-by",
+    "/metadata/labels/app.kubernetes.io~1instance",
     "/spec/replicas",
+    "/spec/strategy",
     "/spec/selector",
     "/spec/template/metadata/labels/app",
     // buildx talks to the first container.
