@@ -31,6 +31,7 @@ mod sandbox;
 mod state;
 mod traces;
 pub mod versions;
+mod volumes;
 
 pub use act::{Checkout, Job};
 pub use command::wait;

@@ -13,7 +13,7 @@ use crate::control_plane::{ControlPlane, Pki};
 use crate::install::Installed;
 use crate::process::{self, Daemons};
 use crate::state::{self, State, link_programs};
-use crate::{asset, cgroup, command, images, network, node, progress, registry, sandbox};
+use crate::{asset, cgroup, command, images, network, node, progress, registry, sandbox, volumes};
 
 /// A running lab; dropping it takes it down if it was started here.
 #[derive(Debug)]
@@ -140,11 +140,11 @@ fn start(dir: &Path, installed: &Installed, nodes: usize) -> Result<State> {
         cni_plugins: &cni_plugins,
     };
     let manifests = fs::read_to_string(asset("cluster.yaml"))?;
-    let mut volumes = String::new();
+    let mut offered = volumes::small(dir, 1)?;
     let mut started = Vec::new();
     for number in 1..=nodes {
         let node = parts.start(number, nodes)?;
-        volumes.push_str(&node::volumes(dir, &node.name)?);
+        offered.push_str(&volumes::folders(dir, &node.name)?);
         started.push(node);
     }
     let first = started.first().context("a lab has a node")?;
@@ -154,7 +154,7 @@ fn start(dir: &Path, installed: &Installed, nodes: usize) -> Result<State> {
         .arg(images::BASE);
     command::output(&mut push)?;
     // `create`, because `apply` would first ask for each of them.
-    for objects in [&manifests, &volumes] {
+    for objects in [&manifests, &offered] {
         command::feed(plane.kubectl().args(["create", "-f", "-"]), objects)?;
     }
     for node in &started {
@@ -286,12 +286,13 @@ pub fn down() -> Result<()> {
         left.iter().for_each(|pid| process::kill(*pid));
         unmount(&dir);
         let mounts = mounts(&dir);
-        if left.is_empty() && mounts.is_empty() && cgroup::remove_all() {
+        let disks = volumes::attached(&dir);
+        if left.is_empty() && mounts.is_empty() && disks.is_empty() && cgroup::remove_all() {
             break;
         }
         ensure!(
             Instant::now() < deadline,
-            "still there: processes {left:?}, mounts {mounts:?}, or their cgroups"
+            "still there: processes {left:?}, mounts {mounts:?}, disks {disks:?}, or cgroups"
         );
         std::thread::sleep(Duration::from_millis(50));
     }
