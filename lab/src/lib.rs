@@ -36,6 +36,7 @@ mod sandbox;
 mod state;
 mod traces;
 pub mod versions;
+mod volumes;
 
 pub use act::{Checkout, Job};
 pub use architecture::Architecture;

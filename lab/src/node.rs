@@ -1,8 +1,7 @@
 //! A node: a containerd and a kubelet in a network namespace.
 
-use std::fmt::Write as _;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 use anyhow::Result;
@@ -14,9 +13,6 @@ use crate::images::{self, Images};
 use crate::process::Daemons;
 use crate::state::Node;
 use crate::{cgroup, command, kubelet, network, sandbox};
-
-/// Volumes each node offers; a claim takes one for as long as the lab lives.
-const VOLUMES: usize = 100;
 
 /// What a node is started from.
 #[derive(Debug)]
@@ -186,24 +182,4 @@ fn resolv_conf() -> &'static str {
     } else {
         "/etc/resolv.conf"
     }
-}
-
-/// Local volumes of a node, as manifests: folders that outlive pods and containers.
-pub(crate) fn volumes(dir: &Path, node: &str) -> Result<String> {
-    let mut manifests = String::new();
-    for number in 1..=VOLUMES {
-        let path: PathBuf = dir.join("volumes").join(node).join(number.to_string());
-        fs::create_dir_all(&path)?;
-        let volume = json!({
-            "apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": format!("{node}-{number}")},
-            "spec": {
-                "capacity": {"storage": "60Gi"}, "accessModes": ["ReadWriteOnce"], "storageClassName": "gp3",
-                "persistentVolumeReclaimPolicy": "Retain", "local": {"path": path},
-                "nodeAffinity": {"required": {"nodeSelectorTerms": [{"matchExpressions": [
-                    {"key": "kubernetes.io/hostname", "operator": "In", "values": [node]}]}]}},
-            },
-        });
-        writeln!(manifests, "---\n{volume}")?;
-    }
-    Ok(manifests)
 }
