@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use anyhow::Context;
-use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim};
 use kube::Error;
@@ -11,8 +10,8 @@ use kube::api::{Api, ApiResource, DynamicObject, Patch, PatchParams};
 use serde::Serialize;
 use serde_json::Value;
 
-use super::Cluster;
 use super::refusal::Request;
+use super::{Cluster, Object};
 use crate::agent::manifests::Objects;
 use crate::agent::volume::{self, Volume};
 use crate::agent::{self, Spec, state};
@@ -101,25 +100,19 @@ impl Cluster {
     }
 
     /// Any kind, as the server has it: a type of ours would leave out what it does not know.
-    pub(super) fn untyped<K>(&self) -> Api<DynamicObject>
-    where
-        K: kube::Resource<Scope = NamespaceResourceScope, DynamicType = ()>,
-    {
+    pub(super) fn untyped<K: Object>(&self) -> Api<DynamicObject> {
         let kind = ApiResource::erase::<K>(&());
         Api::namespaced_with(self.client.clone(), &self.namespace, &kind)
     }
 
     /// Applies an object and returns what the server made of it.
-    async fn patch<K>(
+    async fn patch<K: Object>(
         &self,
         name: &str,
         object: &(impl Serialize + std::fmt::Debug),
         params: &PatchParams,
         request: Request,
-    ) -> anyhow::Result<Value>
-    where
-        K: kube::Resource<Scope = NamespaceResourceScope, DynamicType = ()>,
-    {
+    ) -> anyhow::Result<Value> {
         let api = self.untyped::<K>();
         let mut attempts: u32 = 0;
         loop {

@@ -3,11 +3,10 @@
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim};
 use kube::api::{DeleteParams, ListParams, Preconditions};
-use kube::{Error, Resource, ResourceExt};
-use serde::de::DeserializeOwned;
+use kube::{Error, ResourceExt};
 
-use super::Cluster;
 use super::refusal::Request;
+use super::{Cluster, Object};
 use crate::agent::manifests::{INSTANCE, MANAGED_BY};
 
 /// What this program made for one input `name`.
@@ -49,21 +48,14 @@ impl Cluster {
         Ok(())
     }
 
-    async fn things<K>(&self, instance: &str) -> anyhow::Result<Vec<Thing>>
-    where
-        K: Resource<Scope = k8s_openapi::NamespaceResourceScope, DynamicType = ()>
-            + k8s_openapi::Resource
-            + DeserializeOwned
-            + Clone
-            + std::fmt::Debug,
-    {
+    async fn things<K: Object>(&self, instance: &str) -> anyhow::Result<Vec<Thing>> {
         let (label, value) = MANAGED_BY;
         let selector = format!("{label}={value},{INSTANCE}={instance}");
         let list = self
             .api::<K>()
             .list(&ListParams::default().labels(&selector))
             .await;
-        let list = list.map_err(|e| self.refused(&e, &request::<K>("list")))?;
+        let list = list.map_err(|e| self.refused(&e, &Request::of::<K>("list")))?;
         let thing = |object: &K| Thing {
             name: object.name_any(),
             uid: object.uid(),
@@ -72,14 +64,7 @@ impl Cluster {
     }
 
     /// What has gone meanwhile is as it should be.
-    async fn delete<K>(&self, thing: &Thing) -> anyhow::Result<()>
-    where
-        K: Resource<Scope = k8s_openapi::NamespaceResourceScope, DynamicType = ()>
-            + k8s_openapi::Resource
-            + DeserializeOwned
-            + Clone
-            + std::fmt::Debug,
-    {
+    async fn delete<K: Object>(&self, thing: &Thing) -> anyhow::Result<()> {
         let params = DeleteParams::background().preconditions(Preconditions {
             uid: thing.uid.clone(),
             ..Preconditions::default()
@@ -88,11 +73,7 @@ impl Cluster {
             Ok(_) => Ok(()),
             // 409: another object has the name now.
             Err(Error::Api(status)) if matches!(status.code, 404 | 409) => Ok(()),
-            Err(error) => Err(self.refused(&error, &request::<K>("delete"))),
+            Err(error) => Err(self.refused(&error, &Request::of::<K>("delete"))),
         }
     }
-}
-
-fn request<K: k8s_openapi::Resource>(verb: &'static str) -> Request {
-    Request::new(verb, K::URL_PATH_SEGMENT).group(K::GROUP)
 }

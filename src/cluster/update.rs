@@ -7,9 +7,9 @@ use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, Pod};
 use serde_json::Value;
 
-use super::Cluster;
 use super::apply::{Found, json};
 use super::refusal::Request;
+use super::{Cluster, Object};
 use crate::agent::manifests::Objects;
 use crate::agent::volume::{self, Fault, Volume};
 use crate::agent::{Spec, changes, state};
@@ -93,14 +93,9 @@ impl Cluster {
     }
 
     /// An object with every field that the server knows.
-    async fn whole<K>(&self, name: &str) -> anyhow::Result<Option<Value>>
-    where
-        K: kube::Resource<Scope = k8s_openapi::NamespaceResourceScope, DynamicType = ()>
-            + k8s_openapi::Resource,
-    {
-        let request = Request::new("get", K::URL_PATH_SEGMENT).group(<K as k8s_openapi::Resource>::GROUP);
+    async fn whole<K: Object>(&self, name: &str) -> anyhow::Result<Option<Value>> {
         let got = self.untyped::<K>().get_opt(name).await;
-        let got = got.map_err(|e| self.refused(&e, &request))?;
+        let got = got.map_err(|e| self.refused(&e, &Request::of::<K>("get")))?;
         got.map(|object| json(&object)).transpose()
     }
 }
