@@ -17,6 +17,7 @@ mod debian;
 mod go;
 mod images;
 mod install;
+mod kernel;
 mod lifecycle;
 mod network;
 mod node;

@@ -13,7 +13,7 @@ use crate::control_plane::{ControlPlane, Pki};
 use crate::install::Installed;
 use crate::process::{self, Daemons};
 use crate::state::{self, State, link_programs};
-use crate::{asset, cgroup, command, images, network, node, progress, registry, sandbox, volumes};
+use crate::{asset, cgroup, command, images, kernel, network, node, progress, registry, sandbox, volumes};
 
 /// A running lab; dropping it takes it down if it was started here.
 #[derive(Debug)]
@@ -112,6 +112,7 @@ fn start(dir: &Path, installed: &Installed, nodes: usize) -> Result<State> {
     };
 
     sandbox::make_mount_points(dir)?;
+    kernel::allow_user_namespaces(dir)?;
     network::up(dir)?;
     plane.start_etcd()?;
     registry::start(
@@ -299,6 +300,7 @@ pub fn down() -> Result<()> {
     let failed = network::down(&dir);
     ensure!(failed.is_empty(), "{}", failed.join("; "));
     if found {
+        kernel::restore(&dir)?;
         sandbox::remove_mount_points(&dir);
         fs::remove_dir_all(&dir).with_context(|| format!("could not remove {}", dir.display()))?;
     }

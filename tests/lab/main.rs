@@ -15,3 +15,4 @@ mod signals;
 mod support;
 mod tokens;
 mod toolkit;
+mod unprivileged;
