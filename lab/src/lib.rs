@@ -21,6 +21,7 @@ mod go;
 mod host_programs;
 mod images;
 mod install;
+mod kernel;
 mod kubelet;
 mod lifecycle;
 mod network;

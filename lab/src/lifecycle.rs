@@ -14,7 +14,9 @@ use crate::control_plane::{ControlPlane, Pki};
 use crate::install::Installed;
 use crate::process::{self, Daemons};
 use crate::state::{self, State, link_programs};
-use crate::{asset, binfmt, cgroup, command, images, network, node, progress, registry, sandbox, volumes};
+use crate::{
+    asset, binfmt, cgroup, command, images, kernel, network, node, progress, registry, sandbox, volumes,
+};
 
 /// Enough for what the product does on several: one of this machine's architecture, and an arm64 one.
 pub const NODES: usize = 2;
@@ -119,6 +121,7 @@ fn start(dir: &Path, installed: &Installed, nodes: usize) -> Result<State> {
     };
 
     sandbox::make_mount_points(dir)?;
+    kernel::allow_user_namespaces(dir)?;
     network::up(dir)?;
     plane.start_etcd()?;
     registry::start(
@@ -311,6 +314,7 @@ pub fn down() -> Result<()> {
     let failed = [network::down(&dir), binfmt::remove(&dir)].concat();
     ensure!(failed.is_empty(), "{}", failed.join("; "));
     if found {
+        kernel::restore(&dir)?;
         sandbox::remove_mount_points(&dir);
         fs::remove_dir_all(&dir).with_context(|| format!("could not remove {}", dir.display()))?;
     }
