@@ -37,7 +37,7 @@ pub(super) async fn ready(job: &Job, spec: &Spec) -> anyhow::Result<Ready> {
         if job.plan.deploy == Deploy::Always {
             update::update(job, spec, &deployment).await?;
         } else {
-            say_differences(spec, &serde_json::to_value(&deployment)?)?;
+            say_differences(job, spec, &deployment)?;
         }
     }
     let answered = answer(job, spec, job.deadline).await;
@@ -103,26 +103,25 @@ async fn answer(job: &Job, spec: &Spec, deadline: Instant) -> anyhow::Result<Ans
 }
 
 /// One line, so that nobody wonders why an input does nothing.
-fn say_differences(spec: &Spec, deployment: &serde_json::Value) -> anyhow::Result<()> {
+fn say_differences(job: &Job, spec: &Spec, deployment: &Deployment) -> anyhow::Result<()> {
     let wanted = Objects::new(spec, spec.storage_bytes)?.deployment;
-    let fields = changes::differing(&wanted, deployment);
-    if !fields.is_empty() {
-        let shown = fields
-            .iter()
-            .take(3)
-            .map(String::as_str)
-            .collect::<Vec<_>>()
-            .join(", ");
-        let more = fields.len().saturating_sub(3);
-        let more = if more > 0 {
-            format!(" and {more} more")
-        } else {
-            String::new()
-        };
-        Report::detail(&format!(
-            "it differs from the inputs in {shown}{more}; `deploy: always` brings it up to date"
-        ));
+    let fields = changes::differing(&wanted, &serde_json::to_value(deployment)?);
+    if fields.is_empty() {
+        return Ok(());
     }
+    let (shown, more) = fields.split_at(fields.len().min(3));
+    let more = match more.len() {
+        0 => String::new(),
+        number => format!(" and {number} more"),
+    };
+    let remedy = match job.plan.deploy {
+        Deploy::Never => "what remote-buildkit manifests prints",
+        Deploy::IfAbsent | Deploy::Always => "`deploy: always`",
+    };
+    Report::detail(&format!(
+        "it differs from the inputs in {}{more}; {remedy} brings it up to date",
+        shown.join(", ")
+    ));
     Ok(())
 }
 
