@@ -1,7 +1,6 @@
 //! What to do about an agent that will not become ready.
 
-use crate::agent::scheduling::{Cause, Refusal};
-use crate::agent::verdict::{ClaimFault, Hopeless};
+use crate::agent::start::{Cause, ClaimFault, Hopeless, Refusal};
 use crate::problem::Problem;
 
 pub(super) fn problem(namespace: &str, name: &str, why: &Hopeless) -> Problem {

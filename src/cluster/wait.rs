@@ -7,8 +7,7 @@ use futures::StreamExt;
 use super::Cluster;
 use super::events::Change;
 use super::given_up;
-use crate::agent::progress::{Sight, Step};
-use crate::agent::verdict::Patience;
+use crate::agent::start::{Patience, Sight, Step};
 use crate::problem::Problem;
 
 /// How often somebody who waits hears what for.

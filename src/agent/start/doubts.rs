@@ -112,7 +112,7 @@ pub(super) mod tests {
     use super::*;
 
     /// An agent `a` with a pod of this status.
-    pub(in crate::agent) fn sight(status: Value) -> Sight {
+    pub(in crate::agent::start) fn sight(status: Value) -> Sight {
         Sight {
             pods: [pod(
                 "a-1-2",
@@ -144,18 +144,18 @@ pub(super) mod tests {
         ]}))
     }
 
-    pub(in crate::agent) fn container(state: Value) -> Sight {
+    pub(in crate::agent::start) fn container(state: Value) -> Sight {
         sight(json!({"containerStatuses": [{
             "name": "buildkitd", "image": "moby/buildkit:x", "imageID": "", "ready": false, "restartCount": 1,
             "state": state, "lastState": {}
         }]}))
     }
 
-    pub(in crate::agent) fn waiting(reason: &str, message: &str) -> Sight {
+    pub(in crate::agent::start) fn waiting(reason: &str, message: &str) -> Sight {
         container(json!({"waiting": {"reason": reason, "message": message}}))
     }
 
-    pub(in crate::agent) fn hear(
+    pub(in crate::agent::start) fn hear(
         sight: &mut Sight,
         object: (&str, &str),
         reporter: &str,
@@ -166,7 +166,7 @@ pub(super) mod tests {
     }
 
     /// Which doubt there is, and its seconds.
-    pub(in crate::agent) fn doubt(sight: &Sight) -> Option<(&'static str, u64)> {
+    pub(in crate::agent::start) fn doubt(sight: &Sight) -> Option<(&'static str, u64)> {
         let Doubt { why, patience } = sight.doubt()?;
         let name = match why {
             Hopeless::Claim { .. } => "claim",

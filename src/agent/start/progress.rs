@@ -2,8 +2,9 @@
 
 use k8s_openapi::api::core::v1::{ContainerStatus, PersistentVolumeClaim, Pod};
 
+use super::super::state;
 use super::heard::{Heard, Word, newest};
-use super::{scheduling, state};
+use super::scheduling;
 
 /// The steps of an agent's start, in their order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

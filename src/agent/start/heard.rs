@@ -119,7 +119,7 @@ pub(super) mod tests {
     use super::*;
 
     /// An event as the older way of reporting makes it.
-    pub(in crate::agent) fn event(
+    pub(in crate::agent::start) fn event(
         object: (&str, &str),
         reporter: &str,
         reason: &str,
