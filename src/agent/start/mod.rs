@@ -10,5 +10,5 @@ mod verdict;
 mod words;
 
 pub use progress::{Sight, Step};
-pub use scheduling::{Cause, Refusal};
+pub use scheduling::{Cause, Refusal, sentence};
 pub use verdict::{ClaimFault, Hopeless, Patience};
