@@ -75,22 +75,23 @@ impl Sight {
         let waiting = status.state.as_ref()?.waiting.as_ref()?;
         let said = waiting.message.as_deref().unwrap_or_default();
         let reason = waiting.reason.as_deref()?;
-        let pulls = self
-            .words(pod)
-            .filter(|w| w.reporter == "kubelet" && is_of_pull(w, &status.image));
-        let pull = newest(pulls);
+        let pulls = self.words(pod).filter(|w| w.reporter == "kubelet");
+        let pulls: Vec<&Word> = pulls.filter(|w| is_of_pull(w, &status.image)).collect();
+        let has_failed = |w: &&Word| w.reason == "Failed";
+        let failed = newest(pulls.iter().copied().filter(has_failed));
+        let pull = newest(pulls.into_iter());
         let message = match reason {
             "ErrImagePull" | "InvalidImageName" | "ErrImageNeverPull" => said,
             // The kubelet waits before it tries again. Until 1.32, and after a restart, it does not say why; the event does.
             "ImagePullBackOff" if said.contains("\": ") => said,
-            "ImagePullBackOff" => &pull.filter(|w| w.reason == "Failed")?.message,
+            "ImagePullBackOff" => &failed?.message,
             _ => return None,
         };
         let patience = if reason == "InvalidImageName" || no_such_image(message) {
             MOMENT
         } else if passes(message) {
             return None;
-        } else if reason == "ErrImageNeverPull" || pull.is_some_and(|w| w.reason == "Failed") {
+        } else if reason == "ErrImageNeverPull" || pull.as_ref().is_some_and(has_failed) {
             SETTLING
         } else {
             PULLING
@@ -199,6 +200,11 @@ mod tests {
         let failed = |why: &str| format!("Failed to pull image \"moby/buildkit:x\": {why}");
         pulls(&mut sight, "Failed", &failed(SLOW));
         assert_eq!(doubt(&sight), None);
+        pulls(&mut sight, "Failed", &failed(DENIED));
+        assert_eq!(doubt(&sight), Some(("image", 45)));
+        // Tried again, and still in back-off to the status.
+        pulls(&mut sight, "Pulling", "Pulling image \"moby/buildkit:x\"");
+        assert_eq!(doubt(&sight), Some(("image", 180)));
         pulls(&mut sight, "Failed", &failed(ABSENT));
         pulls(&mut sight, "Failed", "Error: ImagePullBackOff");
         assert_eq!(doubt(&sight), Some(("image", 3)));

@@ -34,7 +34,7 @@ pub(super) fn denied(message: &str) -> bool {
 pub(super) fn no_such_image(message: &str) -> bool {
     let words = ["manifest unknown", "no match for platform", "invalid reference"];
     // At the end of what containerd says: elsewhere it is a helper or a host that is not found.
-    let absent = message.ends_with(": not found") || contains_any(message, &words);
+    let absent = message.trim_end().ends_with(": not found") || contains_any(message, &words);
     absent && !passes(message)
 }
 
