@@ -1,5 +1,6 @@
 //! An agent's start: how far it has come, and whether waiting for it is of no use.
 
+mod claim;
 mod crash;
 mod doubts;
 mod heard;
