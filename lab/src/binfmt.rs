@@ -31,6 +31,8 @@ pub(crate) fn register(dir: &Path, emulator: &Path) -> Result<()> {
         )?;
     }
     fs::write(note(dir, "registered"), "")?;
+    // A lab that was killed left it, with an emulator that may be gone.
+    unregister()?;
     fs::write(&register, line(emulator)).with_context(|| format!("could not register {}", emulator.display()))
 }
 
@@ -41,12 +43,10 @@ fn line(emulator: &Path) -> String {
 /// Takes back what was done for the lab in `dir`, and returns what could not be.
 pub(crate) fn remove(dir: &Path) -> Vec<String> {
     let mut failed = Vec::new();
-    let entry = Path::new(FOLDER).join(NAME);
     if note(dir, "registered").exists()
-        && entry.exists()
-        && let Err(error) = fs::write(&entry, "-1")
+        && let Err(error) = unregister()
     {
-        failed.push(format!("{}: {error}", entry.display()));
+        failed.push(format!("{error:#}"));
     }
     if note(dir, "mounted").exists()
         && Path::new(FOLDER).join("register").exists()
@@ -55,6 +55,14 @@ pub(crate) fn remove(dir: &Path) -> Vec<String> {
         failed.push(format!("{error:#}"));
     }
     failed
+}
+
+fn unregister() -> Result<()> {
+    let entry = Path::new(FOLDER).join(NAME);
+    if entry.exists() {
+        fs::write(&entry, "-1").with_context(|| format!("could not remove {}", entry.display()))?;
+    }
+    Ok(())
 }
 
 /// Names of all that is registered, for [`crate::Traces`].

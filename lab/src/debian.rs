@@ -18,6 +18,7 @@ const TOOLS: &[(&str, &str)] = &[
     ("dpkg-deb", "dpkg"),
     ("ldd", "libc-bin"),
     ("mount", "mount"),
+    ("mkfs.ext4", "e2fsprogs"),
     ("pkg-config", "pkg-config"),
 ];
 

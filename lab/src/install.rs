@@ -29,7 +29,7 @@ pub struct Installed {
     pub(crate) registry_ca: PathBuf,
 }
 
-/// Makes what the cache does not have yet: about a quarter of an hour on two cores, then nothing.
+/// Makes what the cache does not have yet: about twenty minutes on two cores, then nothing.
 pub fn install() -> Result<Installed> {
     let start = Instant::now();
     debian::require_clients()?;

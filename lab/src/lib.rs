@@ -21,6 +21,7 @@ mod go;
 mod host_programs;
 mod images;
 mod install;
+mod kernel;
 mod kubelet;
 mod lifecycle;
 mod network;
@@ -36,6 +37,7 @@ mod sandbox;
 mod state;
 mod traces;
 pub mod versions;
+mod volumes;
 
 pub use act::{Checkout, Job};
 pub use architecture::Architecture;

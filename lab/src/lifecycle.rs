@@ -14,7 +14,9 @@ use crate::control_plane::{ControlPlane, Pki};
 use crate::install::Installed;
 use crate::process::{self, Daemons};
 use crate::state::{self, State, link_programs};
-use crate::{asset, binfmt, cgroup, command, images, network, node, progress, registry, sandbox};
+use crate::{
+    asset, binfmt, cgroup, command, images, kernel, network, node, progress, registry, sandbox, volumes,
+};
 
 /// Enough for what the product does on several: one of this machine's architecture, and an arm64 one.
 pub const NODES: usize = 2;
@@ -119,6 +121,7 @@ fn start(dir: &Path, installed: &Installed, nodes: usize) -> Result<State> {
     };
 
     sandbox::make_mount_points(dir)?;
+    kernel::allow_user_namespaces(dir)?;
     network::up(dir)?;
     plane.start_etcd()?;
     registry::start(
@@ -146,7 +149,7 @@ fn start(dir: &Path, installed: &Installed, nodes: usize) -> Result<State> {
         cni_plugins: &cni_plugins,
     };
     let manifests = fs::read_to_string(asset("cluster.yaml"))?;
-    let mut volumes = String::new();
+    let mut offered = volumes::small(dir, 1)?;
     let mut started = Vec::new();
     // The kernel's, so that of every node: not for a lab of the first one alone.
     let emulated = |of: &Architecture| (1..=nodes).any(|number| Architecture::of_node(number) == *of);
@@ -155,7 +158,7 @@ fn start(dir: &Path, installed: &Installed, nodes: usize) -> Result<State> {
     }
     for number in 1..=nodes {
         let node = parts.start(number, nodes)?;
-        volumes.push_str(&node::volumes(dir, &node.name)?);
+        offered.push_str(&volumes::folders(dir, &node.name)?);
         started.push(node);
     }
     let first = started.first().context("a lab has a node")?;
@@ -166,7 +169,7 @@ fn start(dir: &Path, installed: &Installed, nodes: usize) -> Result<State> {
         .args([images::BASE, images::INDEX]);
     command::output(&mut push)?;
     // `create`, because `apply` would first ask for each of them.
-    for objects in [&manifests, &volumes] {
+    for objects in [&manifests, &offered] {
         command::feed(plane.kubectl().args(["create", "-f", "-"]), objects)?;
     }
     for node in &started {
@@ -298,18 +301,20 @@ pub fn down() -> Result<()> {
         left.iter().for_each(|pid| process::kill(*pid));
         unmount(&dir);
         let mounts = mounts(&dir);
-        if left.is_empty() && mounts.is_empty() && cgroup::remove_all() {
+        let disks = volumes::attached(&dir);
+        if left.is_empty() && mounts.is_empty() && disks.is_empty() && cgroup::remove_all() {
             break;
         }
         ensure!(
             Instant::now() < deadline,
-            "still there: processes {left:?}, mounts {mounts:?}, or their cgroups"
+            "still there: processes {left:?}, mounts {mounts:?}, disks {disks:?}, or cgroups"
         );
         std::thread::sleep(Duration::from_millis(50));
     }
     let failed = [network::down(&dir), binfmt::remove(&dir)].concat();
     ensure!(failed.is_empty(), "{}", failed.join("; "));
     if found {
+        kernel::restore(&dir)?;
         sandbox::remove_mount_points(&dir);
         fs::remove_dir_all(&dir).with_context(|| format!("could not remove {}", dir.display()))?;
     }

@@ -1,7 +1,7 @@
 //! A node: a containerd and a kubelet in a network namespace.
 
-use std::fmt::Write as _;
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -15,8 +15,20 @@ use crate::process::Daemons;
 use crate::state::Node;
 use crate::{cgroup, command, kubelet, network, sandbox};
 
-/// Volumes each node offers; a claim takes one for as long as the lab lives.
-const VOLUMES: usize = 100;
+/// A RuntimeClass, and a seccomp profile that a container may have.
+const NO_USER_NAMESPACES: &str = "no-user-namespaces";
+
+/// What the kernel answers (ENOSPC) where user.max_user_namespaces is 0, as on Bottlerocket. The sysctl itself would be
+/// the machine's. clone3 is not there (ENOSYS): its flags cannot be looked at, and programs then use clone.
+const NONE_LEFT: &str = r#"{
+  "defaultAction": "SCMP_ACT_ALLOW",
+  "syscalls": [
+    {"names": ["clone", "unshare"], "action": "SCMP_ACT_ERRNO", "errnoRet": 28,
+     "args": [{"index": 0, "value": 268435456, "valueTwo": 268435456, "op": "SCMP_CMP_MASKED_EQ"}]},
+    {"names": ["clone3"], "action": "SCMP_ACT_ERRNO", "errnoRet": 38}
+  ]
+}
+"#;
 
 /// What a node is started from.
 #[derive(Debug)]
@@ -81,7 +93,8 @@ impl Parts<'_> {
         });
         fs::write(dir.join("cni/10-bridge.conflist"), network.to_string())?;
         let config = dir.join("containerd.toml");
-        fs::write(&config, self.containerd_config(node, dir))?;
+        let old = self.runtime_without_features(dir)?;
+        fs::write(&config, self.containerd_config(node, dir, &old))?;
         let name = format!("containerd-{}", node.name);
         let mut containerd = sandbox::new(number, &dir.join("own"), &self.bin.join("containerd"));
         containerd.env("PATH", self.path()).arg("-c").arg(config);
@@ -92,10 +105,24 @@ impl Parts<'_> {
         Ok(pid)
     }
 
+    /// A runtime that cannot say what it supports, as runc before 1.1: containerd takes it for one without user
+    /// namespaces. Pods choose it by a RuntimeClass.
+    fn runtime_without_features(&self, dir: &Path) -> Result<PathBuf> {
+        let path = dir.join("runc-without-features");
+        let runc = self.bin.join("runc");
+        let script = format!(
+            "#!/bin/sh\n[ \"$1\" != features ] && exec {} \"$@\"\n",
+            runc.display()
+        );
+        fs::write(&path, script)?;
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755))?;
+        Ok(path)
+    }
+
     /// disable_apparmor: containerd would load its profile into the host's kernel, where it stays.
     /// restrict_oom_score_adj: where the lab lacks CAP_SYS_RESOURCE, as in a sandbox, a pod's score cannot be lowered.
     /// nri: its socket and its plugins would be the host's.
-    fn containerd_config(&self, node: &Node, dir: &Path) -> String {
+    fn containerd_config(&self, node: &Node, dir: &Path, old: &Path) -> String {
         format!(
             r#"version = 4
 imports = []
@@ -120,12 +147,17 @@ state = "/run/containerd"
     runtime_type = "io.containerd.runc.v2"
     [plugins."io.containerd.cri.v1.runtime".containerd.runtimes.runc.options]
       BinaryName = "{runc}"
+  [plugins."io.containerd.cri.v1.runtime".containerd.runtimes.{NO_USER_NAMESPACES}]
+    runtime_type = "io.containerd.runc.v2"
+    [plugins."io.containerd.cri.v1.runtime".containerd.runtimes.{NO_USER_NAMESPACES}.options]
+      BinaryName = "{old}"
 "#,
             dir = dir.display(),
             socket = node.containerd_socket.display(),
             pause = images::PAUSE,
             cni = self.cni_plugins.display(),
             runc = self.bin.join("runc").display(),
+            old = old.display(),
         )
     }
 
@@ -148,6 +180,9 @@ state = "/run/containerd"
             "imageGCHighThresholdPercent": 100,
             "registerWithTaints": taints(node.architecture),
         });
+        let profiles = dir.join("kubelet/seccomp");
+        fs::create_dir_all(&profiles)?;
+        fs::write(profiles.join(format!("{NO_USER_NAMESPACES}.json")), NONE_LEFT)?;
         let file = dir.join("kubelet.json");
         fs::write(&file, config.to_string())?;
         let mut kubelet = sandbox::join(containerd, &self.bin.join(kubelet::name(node.architecture)));
@@ -186,24 +221,4 @@ fn resolv_conf() -> &'static str {
     } else {
         "/etc/resolv.conf"
     }
-}
-
-/// Local volumes of a node, as manifests: folders that outlive pods and containers.
-pub(crate) fn volumes(dir: &Path, node: &str) -> Result<String> {
-    let mut manifests = String::new();
-    for number in 1..=VOLUMES {
-        let path: PathBuf = dir.join("volumes").join(node).join(number.to_string());
-        fs::create_dir_all(&path)?;
-        let volume = json!({
-            "apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": format!("{node}-{number}")},
-            "spec": {
-                "capacity": {"storage": "60Gi"}, "accessModes": ["ReadWriteOnce"], "storageClassName": "gp3",
-                "persistentVolumeReclaimPolicy": "Retain", "local": {"path": path},
-                "nodeAffinity": {"required": {"nodeSelectorTerms": [{"matchExpressions": [
-                    {"key": "kubernetes.io/hostname", "operator": "In", "values": [node]}]}]}},
-            },
-        });
-        writeln!(manifests, "---\n{volume}")?;
-    }
-    Ok(manifests)
 }

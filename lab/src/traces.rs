@@ -2,14 +2,15 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Result, ensure};
 
-use crate::{State, binfmt, command};
+use crate::{State, binfmt, command, volumes};
 
-/// A machine at a moment: links, network namespaces, packet filter rules, mounts, emulators, cgroups, and
-/// processes of a lab.
+/// A machine at a moment: links, network namespaces, packet filter rules, mounts, disks made of files, emulators,
+/// cgroups, and processes of a lab.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Traces(BTreeSet<String>);
 
@@ -35,6 +36,8 @@ impl Traces {
         let points = mounts.lines().filter_map(|l| l.split(' ').nth(1));
         found.extend(points.map(|point| format!("mount: {point}")));
         found.extend(binfmt::registered().iter().map(|name| format!("binfmt: {name}")));
+        let disks = volumes::attached(Path::new("/"));
+        found.extend(disks.iter().map(|file| format!("disk: {}", file.display())));
         for hierarchy in ["/sys/fs/cgroup", "/sys/fs/cgroup/cpu", "/sys/fs/cgroup/memory"] {
             for entry in fs::read_dir(hierarchy).into_iter().flatten().flatten() {
                 if entry.file_type().is_ok_and(|t| t.is_dir()) {

@@ -27,6 +27,10 @@ impl Isolation {
         }
     }
 
+    pub fn is_rootless(self) -> bool {
+        self == Self::Rootless
+    }
+
     pub fn default_image(self) -> String {
         match self {
             Self::Rootless => format!("{}-rootless", super::DEFAULT_IMAGE),
@@ -34,11 +38,20 @@ impl Isolation {
         }
     }
 
-    /// Where buildkitd keeps everything, and so where the volume is mounted.
-    pub fn root(self) -> &'static str {
+    /// Where the volume is mounted.
+    pub fn mount_path(self) -> &'static str {
         match self {
             Self::Rootless => "/home/user/.local/share/buildkit",
             Self::Privileged | Self::UserNamespace => "/var/lib/buildkit",
+        }
+    }
+
+    /// Where buildkitd keeps everything. Rootless, one folder further down: fsGroup gives the top of the volume the bit
+    /// setgid, and every folder that is made in it, those of images too, would inherit it.
+    pub fn root(self) -> &'static str {
+        match self {
+            Self::Rootless => "/home/user/.local/share/buildkit/root",
+            Self::Privileged | Self::UserNamespace => self.mount_path(),
         }
     }
 
@@ -52,7 +65,8 @@ impl Isolation {
 
     pub(super) fn arguments(self) -> Option<Vec<String>> {
         // A pod has no /proc of its own to mount in a build's namespace, unless it is privileged.
-        (self == Self::Rootless).then(|| vec!["--oci-worker-no-process-sandbox".into()])
+        self.is_rootless()
+            .then(|| vec!["--oci-worker-no-process-sandbox".into()])
     }
 
     pub(super) fn host_users(self) -> Option<bool> {
@@ -60,7 +74,7 @@ impl Isolation {
     }
 
     pub(super) fn of_pod(self) -> Option<PodSecurityContext> {
-        (self == Self::Rootless).then(|| PodSecurityContext {
+        self.is_rootless().then(|| PodSecurityContext {
             fs_group: Some(ROOTLESS_UID),
             // A cache of a million files is not walked at each start.
             fs_group_change_policy: Some("OnRootMismatch".into()),

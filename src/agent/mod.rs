@@ -3,23 +3,16 @@
 
 pub mod buildkitd;
 pub mod changes;
-mod crash;
-mod doubts;
 pub mod group;
-pub mod heard;
 pub mod isolation;
-mod kubelet;
 pub mod manifests;
 pub mod patch;
 pub mod platform;
-pub mod progress;
 pub mod quantity;
 pub mod routing;
-pub mod scheduling;
+pub mod start;
 pub mod state;
-pub mod verdict;
 pub mod volume;
-mod words;
 
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -1,12 +1,13 @@
 //! What the cluster's objects say of an agent.
 
-use k8s_openapi::api::apps::v1::Deployment;
+pub use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 use serde_json::Value;
 
-use super::manifests::MANAGED_BY;
+use super::manifests::{INSTANCE, MANAGED_BY, VOLUME_SIZE};
+use super::quantity::Bytes;
 
 /// Whether buildx can use this Deployment as a node of its name; the reason when it cannot.
 pub fn usable(deployment: &Deployment) -> Result<(), String> {
@@ -28,6 +29,19 @@ pub fn usable(deployment: &Deployment) -> Result<(), String> {
 pub fn is_ours(metadata: &ObjectMeta) -> bool {
     let labels = metadata.labels.as_ref();
     labels.and_then(|l| l.get(MANAGED_BY.0)).map(String::as_str) == Some(MANAGED_BY.1)
+}
+
+/// The input `name` that it was made for, of an agent that this program made.
+pub fn instance(metadata: &ObjectMeta) -> Option<&str> {
+    let labels = metadata.labels.as_ref()?;
+    labels.get(INSTANCE).map(String::as_str)
+}
+
+/// For how many bytes an agent's buildkitd is configured.
+pub fn configured_for(deployment: &Deployment) -> Option<Bytes> {
+    let template = deployment.spec.as_ref()?.template.metadata.as_ref()?;
+    let bytes = template.annotations.as_ref()?.get(VOLUME_SIZE)?;
+    bytes.parse().ok().map(Bytes)
 }
 
 /// How many pods it is to have.
@@ -67,9 +81,10 @@ pub fn is_ready(pod: &Pod) -> bool {
     ready && stays(pod)
 }
 
-/// Whether a pod is not on its way out.
+/// Whether a pod has not ended and is not on its way out. One that was evicted stays, as a record.
 pub fn stays(pod: &Pod) -> bool {
-    pod.metadata.deletion_timestamp.is_none()
+    let phase = pod.status.as_ref().and_then(|s| s.phase.as_deref());
+    pod.metadata.deletion_timestamp.is_none() && !matches!(phase, Some("Failed" | "Succeeded"))
 }
 
 /// Whether the server left out `hostUsers: false`, as one does that cannot do it: the field is behind a feature gate.

@@ -15,10 +15,13 @@ pub struct Volume {
     pub size: Bytes,
 }
 
-/// A claim that holds more than the inputs ask for: no driver shrinks a volume.
+/// What no claim can be made to do.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Smaller {
-    pub has: String,
+pub enum Fault {
+    /// It holds more than the inputs ask for, and no driver shrinks a volume.
+    Shrink { has: String },
+    /// It has another StorageClass.
+    Class { has: String },
 }
 
 /// For an agent that is absent: a claim that is there keeps its size and its cache.
@@ -30,24 +33,37 @@ pub fn kept(spec: &Spec, claim: Option<&PersistentVolumeClaim>) -> Volume {
 }
 
 /// For an agent that is brought up to date: a claim of ours grows. One of somebody else is left as it is.
-pub fn grown(spec: &Spec, claim: Option<&PersistentVolumeClaim>) -> Result<Volume, Smaller> {
+///
+/// buildkitd is configured for what the volume has, not for what it will have: an expansion takes its time, and room
+/// that is not there yet would be collected. Nor for a little more than it is `configured` for, since a driver rounds
+/// sizes up: that would be a restart for nothing.
+pub fn grown(
+    spec: &Spec,
+    claim: Option<&PersistentVolumeClaim>,
+    configured: Option<Bytes>,
+) -> Result<Volume, Fault> {
+    let now = kept(spec, claim);
+    let size = configured
+        .filter(|c| (c.0..=c.0 + c.0 / 20).contains(&now.size.0))
+        .unwrap_or(now.size);
     let Some(ours) = claim.filter(|claim| state::is_ours(&claim.metadata)) else {
-        return Ok(kept(spec, claim));
+        return Ok(Volume { size, ..now });
     };
-    let asked = request(ours).unwrap_or_default();
-    let has = quantity::bytes(&asked).unwrap_or(spec.storage_bytes);
-    if spec.storage_bytes < has {
-        return Err(Smaller { has: asked });
+    let class = ours.spec.as_ref().and_then(|s| s.storage_class_name.clone());
+    if let (Some(asked), Some(has)) = (&spec.storage_class, class)
+        && *asked != has
+    {
+        return Err(Fault::Class { has });
     }
-    let grows = spec.storage_bytes > has;
+    let asked = request(ours).unwrap_or_default();
+    if quantity::bytes(&asked).is_some_and(|has| spec.storage_bytes < has) {
+        return Err(Fault::Shrink { has: asked });
+    }
+    // One that has no volume yet cannot be changed; one that has, also when only a label is another.
+    let phase = ours.status.as_ref().and_then(|s| s.phase.as_deref());
     Ok(Volume {
-        // Also when only a label has changed.
-        apply: true,
-        size: if grows {
-            spec.storage_bytes
-        } else {
-            capacity(ours).unwrap_or(spec.storage_bytes)
-        },
+        apply: phase == Some("Bound"),
+        size,
     })
 }
 
@@ -74,7 +90,10 @@ mod tests {
         serde_json::from_value(json!({
             "metadata": {"labels": {"app.kubernetes.io/managed-by": manager}},
             "spec": {"resources": {"requests": {"storage": asked}}},
-            "status": {"capacity": has.map(|has| json!({"storage": has}))}
+            "status": {
+                "capacity": has.map(|has| json!({"storage": has})),
+                "phase": if has.is_some() { "Bound" } else { "Pending" }
+            }
         }))
         .expect("claim")
     }
@@ -100,15 +119,48 @@ mod tests {
     #[test]
     fn a_claim_of_ours_grows_and_never_shrinks() {
         let spec = Spec::example();
-        assert_eq!(grown(&spec, None), Ok(volume(true, 50)));
-        let grows = claim("20Gi", Some("20Gi"), true);
-        assert_eq!(grown(&spec, Some(&grows)), Ok(volume(true, 50)));
-        let same = claim("50Gi", Some("60Gi"), true);
-        assert_eq!(grown(&spec, Some(&same)), Ok(volume(true, 60)));
-        let larger = claim("100Gi", Some("100Gi"), true);
+        let grown = |claim: Option<PersistentVolumeClaim>| grown(&spec, claim.as_ref(), None);
+        assert_eq!(grown(None), Ok(volume(true, 50)));
+        // The expansion has not happened yet.
+        assert_eq!(
+            grown(Some(claim("20Gi", Some("20Gi"), true))),
+            Ok(volume(true, 20))
+        );
         let has = "100Gi".to_owned();
-        assert_eq!(grown(&spec, Some(&larger)), Err(Smaller { has }));
+        let larger = claim("100Gi", Some("100Gi"), true);
+        assert_eq!(grown(Some(larger)), Err(Fault::Shrink { has }));
         let foreign = claim("100Gi", Some("100Gi"), false);
-        assert_eq!(grown(&spec, Some(&foreign)), Ok(volume(false, 100)));
+        assert_eq!(grown(Some(foreign)), Ok(volume(false, 100)));
+    }
+
+    #[test]
+    fn a_class_is_for_life() {
+        let mut claim = claim("50Gi", None, true);
+        claim.spec.as_mut().expect("spec").storage_class_name = Some("gp2".into());
+        let asking = |class: Option<&str>| Spec {
+            storage_class: class.map(Into::into),
+            ..Spec::example()
+        };
+        let has = "gp2".to_owned();
+        assert_eq!(
+            grown(&asking(Some("gp3")), Some(&claim), None),
+            Err(Fault::Class { has })
+        );
+        assert!(grown(&asking(Some("gp2")), Some(&claim), None).is_ok());
+        assert!(grown(&asking(None), Some(&claim), None).is_ok());
+    }
+
+    #[test]
+    fn a_configuration_follows_what_matters() {
+        let spec = Spec::example();
+        let size = |gib: u64, has: &str| {
+            let claim = claim("50Gi", Some(has), true);
+            grown(&spec, Some(&claim), Some(Bytes(gib << 30)))
+                .expect("no fault")
+                .size
+        };
+        assert_eq!(size(50, "51Gi"), Bytes(50 << 30));
+        assert_eq!(size(50, "60Gi"), Bytes(60 << 30));
+        assert_eq!(size(50, "49Gi"), Bytes(49 << 30));
     }
 }

@@ -1,41 +1,28 @@
-//! Deploying an agent and bringing it up to date, by server-side apply.
+//! Server-side apply of an agent's objects.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::Context;
-use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::apps::v1::Deployment;
-use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, Pod};
+use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim};
 use kube::Error;
-use kube::api::{Patch, PatchParams};
+use kube::api::{Api, ApiResource, DynamicObject, Patch, PatchParams};
 use serde::Serialize;
-use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::Cluster;
 use super::refusal::Request;
+use super::{Cluster, Object};
 use crate::agent::manifests::Objects;
 use crate::agent::volume::{self, Volume};
-use crate::agent::{self, Spec, changes, state};
+use crate::agent::{self, Spec, state};
 use crate::problem::Problem;
 
-/// What bringing an agent up to date would change, seen by the server in a dry run.
-#[derive(Debug)]
-pub struct Update {
-    /// As `kubectl diff` shows it; empty when nothing changes.
-    pub diff: String,
-    /// Whether the pod is replaced.
-    pub restarts: bool,
-    objects: Objects,
-    volume: Volume,
-}
-
-/// What the server has, or would have, of an agent.
+/// What the server has, or would have, of an agent: all of it, whether this program knows the field or not.
 #[derive(Debug, Default)]
-struct Found {
-    config: Option<Value>,
-    claim: Option<Value>,
-    deployment: Option<Value>,
+pub(super) struct Found {
+    pub(super) config: Option<Value>,
+    pub(super) claim: Option<Value>,
+    pub(super) deployment: Option<Value>,
 }
 
 impl Cluster {
@@ -43,6 +30,7 @@ impl Cluster {
     /// refused leaves nothing half-made. A claim that exists keeps its size and its cache, and the configuration is
     /// made for it.
     pub async fn deploy(&self, spec: &Spec) -> anyhow::Result<()> {
+        self.check_config(spec).await?;
         let claim = self.get::<PersistentVolumeClaim>(&spec.name).await?;
         let volume = volume::kept(spec, claim.as_ref());
         let objects = Objects::new(spec, volume.size)?;
@@ -55,59 +43,24 @@ impl Cluster {
         Ok(())
     }
 
-    /// What the server would make of an agent of ours that is there.
-    pub async fn preview(&self, spec: &Spec, deployment: &Deployment) -> anyhow::Result<Update> {
+    /// Keeps somebody else's ConfigMap from becoming ours: with other keys than ours there would be no conflict.
+    pub(super) async fn check_config(&self, spec: &Spec) -> anyhow::Result<()> {
         let config = self.get::<ConfigMap>(&spec.name).await?;
-        let claim = self.get::<PersistentVolumeClaim>(&spec.name).await?;
-        let volume = volume::grown(spec, claim.as_ref()).map_err(|smaller| cannot_shrink(spec, &smaller))?;
-        let objects = Objects::new(spec, volume.size)?;
-        let after = self.apply(spec, &objects, &volume, true).await?;
-        let before = Found {
-            config: config.map(|c| json(&c)).transpose()?,
-            claim: claim.map(|c| json(&c)).transpose()?,
-            deployment: Some(json(deployment)?),
-        };
-        let mut diff = String::new();
-        for (kind, before, after) in [
-            ("ConfigMap", &before.config, &after.config),
-            ("PersistentVolumeClaim", &before.claim, &after.claim),
-            ("Deployment", &before.deployment, &after.deployment),
-        ] {
-            let title = format!("{kind} {}", spec.name);
-            let changed = after
-                .as_ref()
-                .map(|after| changes::diff(&title, before.as_ref(), after));
-            diff.extend(changed.transpose()?.flatten());
-        }
-        let templates = before.deployment.zip(after.deployment);
-        Ok(Update {
-            diff,
-            restarts: templates.is_some_and(|(before, after)| changes::restarts(&before, &after)),
-            objects,
-            volume,
-        })
-    }
-
-    /// Makes a preview come true. Returns when the pods that it replaces are on their way out: whoever looks for a ready
-    /// one then finds a new one.
-    pub async fn update(&self, spec: &Spec, update: &Update, deadline: Instant) -> anyhow::Result<()> {
-        let before = self.pods(&spec.name).await?;
-        self.apply(spec, &update.objects, &update.volume, false).await?;
-        if !update.restarts {
+        if config.is_none_or(|config| state::is_ours(&config.metadata)) {
             return Ok(());
         }
-        let is_old = |pod: &Pod| before.iter().any(|old| old.metadata.uid == pod.metadata.uid);
-        while Instant::now() < deadline {
-            let pods = self.pods(&spec.name).await?;
-            if !pods.iter().any(|pod| is_old(pod) && state::stays(pod)) {
-                break;
-            }
-            tokio::time::sleep(Duration::from_millis(200)).await;
-        }
-        Ok(())
+        Err(Problem::new(
+            "Object of somebody else",
+            format!(
+                "Looked whether the agent {0}/{1} can be deployed, and there is a ConfigMap {1} that was not made for it.",
+                self.namespace, spec.name
+            ),
+            "Choose another `name`, or delete that ConfigMap.",
+        )
+        .into())
     }
 
-    async fn apply(
+    pub(super) async fn apply(
         &self,
         spec: &Spec,
         objects: &Objects,
@@ -124,8 +77,9 @@ impl Cluster {
             .await?;
         let claim = if volume.apply {
             let request = Request::apply("persistentvolumeclaims");
+            let claim = &objects.claim;
             Some(
-                self.patch::<PersistentVolumeClaim>(name, &objects.claim, &params, request)
+                self.patch::<PersistentVolumeClaim>(name, claim, &params, request)
                     .await?,
             )
         } else {
@@ -145,22 +99,21 @@ impl Cluster {
         })
     }
 
+    /// Any kind, as the server has it: a type of ours would leave out what it does not know.
+    pub(super) fn untyped<K: Object>(&self) -> Api<DynamicObject> {
+        let kind = ApiResource::erase::<K>(&());
+        Api::namespaced_with(self.client.clone(), &self.namespace, &kind)
+    }
+
     /// Applies an object and returns what the server made of it.
-    async fn patch<K>(
+    async fn patch<K: Object>(
         &self,
         name: &str,
         object: &(impl Serialize + std::fmt::Debug),
         params: &PatchParams,
         request: Request,
-    ) -> anyhow::Result<Value>
-    where
-        K: kube::Resource<Scope = NamespaceResourceScope, DynamicType = ()>
-            + Serialize
-            + DeserializeOwned
-            + Clone
-            + std::fmt::Debug,
-    {
-        let api = self.api::<K>();
+    ) -> anyhow::Result<Value> {
+        let api = self.untyped::<K>();
         let mut attempts: u32 = 0;
         loop {
             let patched = api.patch(name, params, &Patch::Apply(object)).await;
@@ -186,7 +139,7 @@ impl Cluster {
     }
 }
 
-fn json(object: &impl Serialize) -> anyhow::Result<Value> {
+pub(super) fn json(object: &impl Serialize) -> anyhow::Result<Value> {
     serde_json::to_value(object).context("reading what the server has")
 }
 
@@ -200,21 +153,6 @@ fn conflict(cluster: &Cluster, name: &str, message: &str) -> Problem {
         "Another tool, or somebody with kubectl, manages those fields: choose another `name`, set the inputs to what is \
          there, or take the fields back with what remote-buildkit manifests prints and kubectl apply --server-side \
          --field-manager=remote-buildkit --force-conflicts.",
-    )
-}
-
-fn cannot_shrink(spec: &Spec, smaller: &volume::Smaller) -> Problem {
-    let Spec { name, namespace, .. } = spec;
-    let (asked, has) = (&spec.storage, &smaller.has);
-    Problem::new(
-        "Volume cannot shrink",
-        format!(
-            "The input is `storage: {asked}`, and the claim {namespace}/{name} has {has}; volumes only grow."
-        ),
-        format!(
-            "Set `storage: {has}`; for a smaller volume, and an empty cache, remove the agent first: remote-buildkit \
-             destroy --volumes."
-        ),
     )
 }
 

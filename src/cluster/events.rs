@@ -19,11 +19,11 @@ pub(super) enum Change {
     Pod(Box<Pod>),
     PodGone(String),
     Claim(Box<PersistentVolumeClaim>),
+    /// It was deleted, or a watch on it begins.
+    ClaimGone,
     Event(Box<Event>),
     /// The server did not answer a watch; it is asked again.
     Trouble(String),
-    /// Events may not be watched.
-    Deaf,
 }
 
 /// Pods are what is waited for; the others only explain.
@@ -55,6 +55,7 @@ impl Cluster {
                 WatchEvent::Added(claim) | WatchEvent::Modified(claim) => {
                     Some(Change::Claim(Box::new(claim)))
                 }
+                WatchEvent::Deleted(_) => Some(Change::ClaimGone),
                 _ => None,
             },
         );
@@ -104,15 +105,16 @@ impl Cluster {
                             let event = event.inspect_err(|error| tracing::debug!("watch: {error}"));
                             change(event.ok()?).map(Ok)
                         });
-                        let anew = (watched == Watched::Pods).then_some(Ok(Change::PodsAnew));
+                        let anew = match watched {
+                            Watched::Pods => Some(Ok(Change::PodsAnew)),
+                            Watched::Claims => Some(Ok(Change::ClaimGone)),
+                            Watched::Events => None,
+                        };
                         futures::stream::iter(anew).chain(changes).boxed()
                     }
                     Err(kube::Error::Api(status)) if status.code == 403 && watched != Watched::Pods => {
                         tracing::debug!("not watched: {}", status.message);
-                        let deaf = (watched == Watched::Events).then_some(Ok(Change::Deaf));
-                        futures::stream::iter(deaf)
-                            .chain(futures::stream::pending())
-                            .boxed()
+                        futures::stream::pending().boxed()
                     }
                     Err(error) if refusal::heals(&error) => {
                         let change = Change::Trouble(chain(&error));

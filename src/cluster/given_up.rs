@@ -1,7 +1,6 @@
 //! What to do about an agent that will not become ready.
 
-use crate::agent::scheduling::{Cause, Refusal};
-use crate::agent::verdict::{ClaimFault, Hopeless};
+use crate::agent::start::{Cause, ClaimFault, Hopeless, Refusal, Sight, Step, sentence};
 use crate::problem::Problem;
 
 pub(super) fn problem(namespace: &str, name: &str, why: &Hopeless) -> Problem {
@@ -79,6 +78,45 @@ pub(super) fn problem(namespace: &str, name: &str, why: &Hopeless) -> Problem {
     }
 }
 
+/// At the timeout: what it waits for may still come true. Where it is in doubt, the remedy is the doubt's.
+pub(super) fn too_late(namespace: &str, name: &str, step: Step, sight: &Sight) -> Problem {
+    let latest = sight.latest();
+    let before = sight.predecessor().map(|pod| {
+        format!("; its pod {pod} is ending, which takes until its builds have, and at most `drain-timeout`")
+    });
+    let remedy = if let Some(doubt) = sight.doubt() {
+        problem(namespace, name, &doubt.why).remedy
+    } else if before.is_some() {
+        "Give it more `timeout`: the next pod starts when that one has ended.".into()
+    } else if let Some(refusal) = sight.refusal() {
+        node(namespace, name, &refusal)
+    } else {
+        match step {
+            _ if sight.no_pod_made() => {
+                "No pod could be made: see the namespace's quota, and its label pod-security.kubernetes.io/enforce, \
+                 which has to be privileged."
+            }
+            Step::VolumeBound => {
+                "Check that the StorageClass exists and its CSI driver runs (on EKS the add-on \
+                 aws-ebs-csi-driver), and that a node has room for the pod."
+            }
+            Step::ImagePulled | Step::ContainerStarted | Step::Ready => {
+                "Give it more `timeout`, or see kubectl describe pod for what it waits for."
+            }
+        }
+        .into()
+    };
+    Problem::new(
+        "Agent not ready in time",
+        format!(
+            "Waited for the agent {namespace}/{name} until the timeout, last for: {}{}; the last thing heard: {latest}.",
+            step.name(),
+            before.unwrap_or_default()
+        ),
+        remedy,
+    )
+}
+
 /// A claim keeps its class, and a Deployment that is there is not changed by other inputs.
 fn delete(namespace: &str, name: &str) -> String {
     format!("kubectl -n {namespace} delete deployment,pvc {name}")
@@ -99,6 +137,11 @@ fn volume(namespace: &str, name: &str, fault: ClaimFault) -> String {
         ClaimFault::Provisioning => "Check what the CSI driver may do (on EKS the IAM role of the add-on \
                                      aws-ebs-csi-driver), the input `storage` and the parameters of the StorageClass."
             .into(),
+        ClaimFault::Deleted => format!(
+            "Somebody deleted the claim, as `destroy --volumes` does. It goes when the pods that use it have ended, and \
+             they wait for their builds, at most `drain-timeout`. Then remove what is left, and run the job again: \
+             {delete}."
+        ),
         ClaimFault::Lost => format!("The volume was deleted. Remove the agent to have it made anew: {delete}."),
     }
 }
@@ -128,8 +171,71 @@ fn node(namespace: &str, name: &str, refusal: &Refusal) -> String {
     remedies.collect::<Vec<_>>().join(" ")
 }
 
-/// The scheduler's first sentence; what follows is about preemption.
-fn sentence(message: &str) -> &str {
-    let end = message.find(". ").unwrap_or(message.len());
-    message[..end].trim_end_matches('.')
+#[cfg(test)]
+mod tests {
+    use k8s_openapi::api::core::v1::Pod;
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn pod(name: &str, metadata: &Value, message: &str) -> Pod {
+        let mut metadata = metadata.clone();
+        metadata["name"] = name.into();
+        serde_json::from_value(json!({"metadata": metadata, "status": {"conditions": [
+            {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": message}
+        ]}}))
+        .expect("pod")
+    }
+
+    #[test]
+    fn a_predecessor_that_drains_is_what_was_waited_for() {
+        let mut sight = Sight::default();
+        let deleted = json!({"deletionTimestamp": "2026-01-01T00:00:00Z"});
+        sight.see(pod("a-1-1", &deleted, ""));
+        sight.see(pod(
+            "a-1-2",
+            &json!({}),
+            "0/2 nodes are available: 2 Insufficient cpu.",
+        ));
+        let late = too_late("x", "a", Step::VolumeBound, &sight);
+        let said = "Waited for the agent x/a until the timeout, last for: volume bound; its pod a-1-1 is ending, which takes \
+                    until its builds have, and at most `drain-timeout`; the last thing heard: ";
+        assert!(late.what.starts_with(said), "{}", late.what);
+        assert!(late.remedy.contains("more `timeout`"), "{}", late.remedy);
+    }
+
+    #[test]
+    fn who_was_not_given_up_is_told_what_the_scheduler_wants() {
+        let mut sight = Sight::default();
+        sight.see(pod(
+            "a-1-2",
+            &json!({}),
+            "0/2 nodes are available: 2 Insufficient cpu.",
+        ));
+        let late = too_late("x", "a", Step::VolumeBound, &sight);
+        assert!(
+            late.remedy.contains("other pods have the room"),
+            "{}",
+            late.remedy
+        );
+    }
+
+    #[test]
+    fn a_deleted_claim_is_said_to_go_with_its_pod() {
+        let (event, fault) = (
+            "persistentvolumeclaim \"a\" is being deleted".into(),
+            ClaimFault::Deleted,
+        );
+        let problem = problem("x", "a", &Hopeless::Claim { event, fault });
+        assert!(
+            problem.what.contains("\"a\" is being deleted"),
+            "{}",
+            problem.what
+        );
+        assert!(
+            problem.remedy.contains("`destroy --volumes`"),
+            "{}",
+            problem.remedy
+        );
+    }
 }

@@ -10,6 +10,7 @@ mod probe;
 mod refusal;
 mod remove;
 mod spdy;
+mod update;
 mod wait;
 
 use std::time::Duration;
@@ -22,12 +23,31 @@ use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
 use serde::de::DeserializeOwned;
 
-pub use apply::Update;
 pub use disk::Use;
 pub use probe::{Answer, Buildkit};
 use refusal::Request;
 pub use refusal::Unauthorized;
 pub use remove::Made;
+pub use update::Update;
+
+/// A kind of object in a namespace.
+trait Object:
+    kube::Resource<Scope = k8s_openapi::NamespaceResourceScope, DynamicType = ()>
+    + k8s_openapi::Resource
+    + DeserializeOwned
+    + Clone
+    + std::fmt::Debug
+{
+}
+
+impl<K> Object for K where
+    K: kube::Resource<Scope = k8s_openapi::NamespaceResourceScope, DynamicType = ()>
+        + k8s_openapi::Resource
+        + DeserializeOwned
+        + Clone
+        + std::fmt::Debug
+{
+}
 
 /// A cluster and the namespace of the agent.
 #[derive(Clone)]
@@ -76,17 +96,9 @@ impl Cluster {
     }
 
     /// An object by its name, if there is one.
-    async fn get<K>(&self, name: &str) -> anyhow::Result<Option<K>>
-    where
-        K: kube::Resource<Scope = k8s_openapi::NamespaceResourceScope, DynamicType = ()>
-            + k8s_openapi::Resource
-            + DeserializeOwned
-            + Clone
-            + std::fmt::Debug,
-    {
+    async fn get<K: Object>(&self, name: &str) -> anyhow::Result<Option<K>> {
         let got = self.api::<K>().get_opt(name).await;
-        let request = Request::new("get", K::URL_PATH_SEGMENT).group(<K as k8s_openapi::Resource>::GROUP);
-        got.map_err(|e| self.refused(&e, &request))
+        got.map_err(|e| self.refused(&e, &Request::of::<K>("get")))
     }
 
     pub async fn deployment(&self, name: &str) -> anyhow::Result<Option<Deployment>> {

@@ -26,6 +26,11 @@ impl Request {
         }
     }
 
+    /// About objects of a kind.
+    pub(super) fn of<K: k8s_openapi::Resource>(verb: &'static str) -> Self {
+        Self::new(verb, K::URL_PATH_SEGMENT).group(K::GROUP)
+    }
+
     /// Server-side apply is a patch, and a create as well where there is nothing yet.
     pub(super) const fn apply(resource: &'static str) -> Self {
         Self {

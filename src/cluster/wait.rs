@@ -7,9 +7,7 @@ use futures::StreamExt;
 use super::Cluster;
 use super::events::Change;
 use super::given_up;
-use crate::agent::progress::{Sight, Step};
-use crate::agent::verdict::Patience;
-use crate::problem::Problem;
+use crate::agent::start::{Patience, Sight, Step};
 
 /// How often somebody who waits hears what for.
 const HEARTBEAT: Duration = Duration::from_secs(15);
@@ -56,7 +54,7 @@ impl Cluster {
                 },
                 () = tokio::time::sleep_until(wake.into()) => {
                     if Instant::now() >= deadline {
-                        return Err(self.too_late(name, *step, &sight).into());
+                        return Err(given_up::too_late(&self.namespace, name, *step, &sight).into());
                     }
                     if Instant::now() >= next_word {
                         let (latest, seconds) = (sight.latest(), since.elapsed().as_secs_f64());
@@ -67,31 +65,6 @@ impl Cluster {
             }
         }
     }
-
-    fn too_late(&self, name: &str, step: Step, sight: &Sight) -> Problem {
-        let latest = sight.latest();
-        Problem::new(
-            "Agent not ready in time",
-            format!(
-                "Waited for the agent {}/{name} until the timeout, last for: {}; the last thing heard: {latest}.",
-                self.namespace,
-                step.name()
-            ),
-            match step {
-                _ if sight.no_pod_made() => {
-                    "No pod could be made: see the namespace's quota, and its label pod-security.kubernetes.io/enforce, \
-                     which has to be privileged."
-                }
-                Step::VolumeBound => {
-                    "Check that the StorageClass exists and its CSI driver runs (on EKS the add-on \
-                     aws-ebs-csi-driver), and that a node has room for the pod."
-                }
-                Step::ImagePulled | Step::ContainerStarted | Step::Ready => {
-                    "Give it more `timeout`, or see kubectl describe pod for what it waits for."
-                }
-            },
-        )
-    }
 }
 
 impl Sight {
@@ -99,16 +72,12 @@ impl Sight {
         match change {
             Change::PodsAnew => self.pods.clear(),
             Change::Trouble(error) => self.trouble = Some(error),
-            Change::Deaf => self.deaf = true,
-            Change::Pod(pod) => {
-                if let Some(name) = pod.metadata.name.clone() {
-                    self.pods.insert(name, *pod);
-                }
-            }
+            Change::Pod(pod) => self.see(*pod),
             Change::PodGone(name) => {
                 self.pods.remove(&name);
             }
             Change::Claim(claim) => self.claim = Some(claim),
+            Change::ClaimGone => self.claim = None,
             Change::Event(event) => self.heard.hear(&event, agent),
         }
     }

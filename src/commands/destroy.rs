@@ -6,6 +6,7 @@ use anyhow::Context;
 
 use super::road;
 use super::selection::Selection;
+use super::signals::Signals;
 use crate::cli::DestroyArgs;
 use crate::cluster::Made;
 use crate::inputs::{self, Removal};
@@ -19,8 +20,20 @@ pub fn run(args: &DestroyArgs) -> anyhow::Result<()> {
         .enable_all()
         .build()
         .context("starting the asynchronous runtime")?;
+    let destroyed = runtime.block_on(guarded(&removal));
+    // A thread may wait for an answer that never comes.
+    runtime.shutdown_background();
+    destroyed
+}
+
+/// Removes what was asked for, and in any case the credentials that were needed for it.
+async fn guarded(removal: &Removal) -> anyhow::Result<()> {
+    let mut signals = Signals::listen()?;
     let selection = Selection::create(&removal.name)?;
-    let destroyed = runtime.block_on(destroy(&removal, &selection));
+    let destroyed = tokio::select! {
+        destroyed = destroy(removal, &selection) => destroyed,
+        name = signals.next() => Err(anyhow::anyhow!("stopped by {name}")),
+    };
     let discarded = selection.discard();
     destroyed.and(discarded)
 }
@@ -46,20 +59,8 @@ async fn destroy(removal: &Removal, selection: &Selection) -> anyhow::Result<()>
         return Ok(());
     }
     say(&format!("In {namespace} of {} this removes:", cluster.server()));
-    made.deployments
-        .iter()
-        .for_each(|d| say(&format!("  Deployment {d}")));
-    made.configs.iter().for_each(|c| say(&format!("  ConfigMap {c}")));
-    for claim in &made.claims {
-        if *volumes {
-            say(&format!("  PersistentVolumeClaim {claim}, and the cache in it"));
-        } else {
-            say(&format!(
-                "and keeps the PersistentVolumeClaim {claim}, with its cache"
-            ));
-        }
-    }
-    if *ask && !agreed()? {
+    made.say(*volumes);
+    if *ask && !agreed().await? {
         say("Nothing is removed");
         return Ok(());
     }
@@ -69,15 +70,31 @@ async fn destroy(removal: &Removal, selection: &Selection) -> anyhow::Result<()>
 }
 
 impl Made {
+    fn say(&self, volumes: bool) {
+        for thing in &self.deployments {
+            say(&format!("  Deployment {}", thing.name));
+        }
+        for thing in &self.configs {
+            say(&format!("  ConfigMap {}", thing.name));
+        }
+        for thing in &self.claims {
+            let name = &thing.name;
+            say(&if volumes {
+                format!("  PersistentVolumeClaim {name}, and the cache in it")
+            } else {
+                format!("and keeps the PersistentVolumeClaim {name}, with its cache")
+            });
+        }
+    }
+
     fn is_empty(&self, volumes: bool) -> bool {
         self.deployments.is_empty() && self.configs.is_empty() && (self.claims.is_empty() || !volumes)
     }
 }
 
 /// As kubectl and apt ask; whoever cannot be asked has to say it beforehand.
-fn agreed() -> anyhow::Result<bool> {
-    let input = std::io::stdin();
-    if !input.is_terminal() {
+async fn agreed() -> anyhow::Result<bool> {
+    if !std::io::stdin().is_terminal() {
         return Err(Problem::new(
             "Not confirmed",
             "Wanted to ask before removing anything, and standard input is no terminal.",
@@ -88,7 +105,11 @@ fn agreed() -> anyhow::Result<bool> {
     let mut output = std::io::stdout();
     write!(output, "Remove them? [y/N] ")?;
     output.flush()?;
-    let mut answer = String::new();
-    input.read_line(&mut answer).context("reading the answer")?;
+    // Reading blocks, and Ctrl-C shall be heard meanwhile.
+    let answer = tokio::task::spawn_blocking(|| {
+        let mut answer = String::new();
+        std::io::stdin().read_line(&mut answer).map(|_| answer)
+    });
+    let answer = answer.await?.context("reading the answer")?;
     Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
 }

@@ -7,4 +7,5 @@ pub mod manifests;
 mod road;
 mod selection;
 mod sign_in;
+mod signals;
 pub mod token;

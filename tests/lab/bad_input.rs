@@ -326,6 +326,26 @@ fn inputs_that_do_not_reach_an_agent_that_is_there() -> Result<()> {
     Ok(())
 }
 
+/// With other keys than ours, server-side apply would find no conflict, and `destroy` would delete it.
+#[test]
+fn a_config_map_of_somebody_else() -> Result<()> {
+    let namespace = Namespace::new("config")?;
+    let theirs = [
+        "create",
+        "configmap",
+        "remote-buildkit-agent",
+        "--from-literal=theirs=precious",
+    ];
+    namespace.kubectl(&theirs)?;
+    let inputs = [("namespace", "config")];
+    let words = ["ConfigMap remote-buildkit-agent", "Choose another `name`"];
+    refused(Runner::new()?, &inputs, "Object of somebody else", &words)?;
+    let config = namespace.json(&["get", "configmap", "remote-buildkit-agent"])?;
+    ensure!(config["metadata"]["labels"].is_null(), "{config}");
+    ensure!(namespace.names("deployment,pvc")?.is_empty(), "half an agent");
+    Ok(())
+}
+
 /// A refusal of the server's that no Role would mend.
 #[test]
 fn quota_of_the_namespace() -> Result<()> {

@@ -107,3 +107,37 @@ fn the_printed_manifests_are_what_connect_applies() -> Result<()> {
     assert_eq!(policy[0]["maxUsedSpace"], 25_u64 << 29);
     Ok(())
 }
+
+/// Whatever the inputs say, the server takes what is printed.
+#[test]
+fn manifests_with_every_input_are_taken_by_the_server() -> Result<()> {
+    let _namespace = Namespace::new("printed")?;
+    let flags = [
+        "--namespace=printed",
+        "--rbac",
+        "--platforms=linux/amd64,linux/arm64",
+        "--agents=2",
+        "--isolation=rootless",
+        "--storage-class=gp3",
+        "--cpu=500m",
+        "--memory=1Gi",
+        "--drain-timeout=30m",
+        "--max-parallelism=4",
+        "--registry-mirrors=mirror.example:5000",
+        "--buildkitd-config=[worker.oci.labels]\nteam = 'a'\n",
+        "--entitlements=network.host",
+        "--node-selector=pool=builds",
+        "--tolerations=dedicated=builds:NoSchedule",
+        "--service-account=builder",
+        "--labels=team=platform",
+        "--annotations=example.com/note=a, b",
+        "--patch=spec: {template: {spec: {priorityClassName: high}}}",
+    ];
+    let yaml = run(Command::new(program()).arg("manifests").args(flags))?;
+    let kinds = |kind: &str| yaml.matches(&format!("\nkind: {kind}\n")).count();
+    assert_eq!(
+        ["Deployment", "ConfigMap", "PersistentVolumeClaim", "Role"].map(kinds),
+        [4, 4, 4, 2]
+    );
+    kubectl_with_input(&["apply", "--server-side", "--dry-run=server", "-f", "-"], &yaml)
+}

@@ -121,5 +121,31 @@ fn a_key_finds_its_agent_from_everywhere() -> Result<()> {
         let (agent, _) = connect(&mut Runner::new()?, key)?;
         ensure!(agent == expected(key), "{key} did not come back: {agent}");
     }
+
+    // One that does not become ready is waited for until the timeout.
+    let nowhere =
+        r#"{"spec": {"template": {"spec": {"nodeSelector": {"kubernetes.io/hostname": "nowhere"}}}}}"#;
+    namespace.kubectl(&["patch", "deployment", gone, "--patch", nowhere])?;
+    let inputs = [
+        ("namespace", "several"),
+        ("agents", "2"),
+        ("cache-key", keys[0].as_str()),
+        ("timeout", "10s"),
+    ];
+    let outcome = Runner::new()?.connect(&inputs)?.ok()?;
+    ensure!(
+        outcome
+            .log
+            .contains(&format!("agent {gone} does not serve: Agent not ready in time")),
+        "{}",
+        outcome.log
+    );
+    ensure!(
+        outcome
+            .log
+            .contains("::warning title=Another agent serves this job::"),
+        "{}",
+        outcome.log
+    );
     Ok(())
 }

@@ -91,7 +91,22 @@ fn no_default_storage_class() -> Result<()> {
     given_up(&outcome, "No volume for the agent", &words)
 }
 
+/// An autoscaler may take a minute and a half to say a word, so these wait side by side.
 #[test]
+fn agents_that_no_node_takes() -> Result<()> {
+    let cases = [
+        selector_that_matches_no_node,
+        more_than_any_node_has,
+        volume_in_another_zone,
+        autoscaler_that_makes_a_node_is_waited_for,
+    ];
+    std::thread::scope(|threads| {
+        let cases = cases.map(|case| threads.spawn(case));
+        let results = cases.map(|case| case.join().expect("a case does not panic"));
+        results.into_iter().collect()
+    })
+}
+
 fn selector_that_matches_no_node() -> Result<()> {
     let _namespace = Namespace::new("stuck-selector")?;
     let outcome = connect("stuck-selector", &[("node-selector", "disk=floppy")])?;
@@ -103,7 +118,18 @@ fn selector_that_matches_no_node() -> Result<()> {
     given_up(&outcome, "No node for the agent", &words)
 }
 
-#[test]
+fn more_than_any_node_has() -> Result<()> {
+    let _namespace = Namespace::new("stuck-cpu")?;
+    let outcome = connect("stuck-cpu", &[("cpu", "640")])?;
+    let words = [
+        "Insufficient cpu",
+        "the inputs `cpu` and `memory`",
+        "none is as large",
+    ];
+    given_up(&outcome, "No node for the agent", &words)
+}
+
+/// An agent that had a node may get it back, unless an autoscaler says that it makes none.
 fn volume_in_another_zone() -> Result<()> {
     let namespace = Namespace::new("stuck-zone")?;
     let volume = r#"
@@ -126,30 +152,31 @@ spec:
         claim("storageClassName: stuck-zone, volumeName: stuck-zone,")
     );
     namespace.apply(&by_hand(VOLUME, CACHE, &objects))?;
+    let message = "pod didn't trigger scale-up: 1 max node group size reached";
+    autoscaler_says(&namespace, "NotTriggerScaleUp", message)?;
     let outcome = connect("stuck-zone", &[])?;
     kubectl(&["delete", "pv", "stuck-zone", "--wait=false"])?;
     let words = [
         "node(s) didn't match PersistentVolume's node affinity",
+        message,
         "The volume with the cache is in a zone",
     ];
     given_up(&outcome, "No node for the agent", &words)
 }
 
-#[test]
-fn more_than_any_node_has() -> Result<()> {
-    let _namespace = Namespace::new("stuck-cpu")?;
-    let outcome = connect("stuck-cpu", &[("cpu", "640")])?;
-    let words = [
-        "Insufficient cpu",
-        "the inputs `cpu` and `memory`",
-        "none is as large",
-    ];
-    given_up(&outcome, "No node for the agent", &words)
+fn autoscaler_that_makes_a_node_is_waited_for() -> Result<()> {
+    let namespace = Namespace::new("stuck-scaled")?;
+    namespace.apply(&by_hand("nodeSelector: {disk: floppy}", "", ""))?;
+    let message = "pod triggered scale-up: [{group 0->1}]";
+    autoscaler_says(&namespace, "TriggeredScaleUp", message)?;
+    // Longer than the patience with a cluster in which nobody says so.
+    let outcome = connect("stuck-scaled", &[("timeout", "100s")])?;
+    let words = ["volume bound", "the input `node-selector`"];
+    given_up(&outcome, "Agent not ready in time", &words)
 }
 
 /// What an autoscaler says of the pod of an agent that no node takes.
 fn autoscaler_says(namespace: &Namespace, reason: &str, message: &str) -> Result<()> {
-    namespace.apply(&by_hand("nodeSelector: {disk: floppy}", "", ""))?;
     // The Deployment has its ReplicaSet and the pod a moment later.
     let deployment = "deployment/remote-buildkit-agent";
     namespace.kubectl(&[
@@ -172,32 +199,6 @@ reason: {reason}
 message: "{message}"
 "#
     ))
-}
-
-#[test]
-fn autoscaler_that_makes_a_node_is_waited_for() -> Result<()> {
-    let namespace = Namespace::new("stuck-scaled")?;
-    autoscaler_says(
-        &namespace,
-        "TriggeredScaleUp",
-        "pod triggered scale-up: [{group 0->1}]",
-    )?;
-    // Longer than the patience with a cluster in which nobody says so.
-    let outcome = connect("stuck-scaled", &[("timeout", "40s")])?;
-    given_up(&outcome, "Agent not ready in time", &["volume bound"])
-}
-
-#[test]
-fn autoscaler_that_declines_is_quoted() -> Result<()> {
-    let namespace = Namespace::new("stuck-declined")?;
-    let message = "pod didn't trigger scale-up: 1 max node group size reached";
-    autoscaler_says(&namespace, "NotTriggerScaleUp", message)?;
-    let outcome = connect("stuck-declined", &[])?;
-    given_up(
-        &outcome,
-        "No node for the agent",
-        &["node affinity/selector", message],
-    )
 }
 
 #[test]

@@ -5,7 +5,7 @@ use lab::{Lab, State};
 
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Task {
-    /// Build what the lab is made of; about a quarter of an hour, once
+    /// Build what the lab is made of; about twenty minutes, once
     Install,
     /// Start it, and leave it running
     Up {

@@ -64,11 +64,13 @@ pub(super) fn deployment(spec: &Spec, volume: Bytes) -> anyhow::Result<Value> {
 }
 
 /// What no patch may change: by these the agent is found, and there is one pod of it.
-const UNTOUCHABLE: [&str; 7] = [
+const UNTOUCHABLE: [&str; 9] = [
     "/metadata/name",
     "/metadata/namespace",
     "/metadata/labels/app.kubernetes.io~1managed-by",
+    "/metadata/labels/app.kubernetes.io~1instance",
     "/spec/replicas",
+    "/spec/strategy",
     "/spec/selector",
     "/spec/template/metadata/labels/app",
     // buildx talks to the first container.
@@ -92,4 +94,32 @@ fn pod_annotations(spec: &Spec, volume: Bytes) -> anyhow::Result<BTreeMap<String
     annotations.insert(CONFIG_HASH.into(), hash);
     annotations.insert(VOLUME_SIZE.into(), volume.0.to_string());
     Ok(annotations)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::patch::Patch;
+    use super::*;
+
+    fn patched(patch: &str) -> Result<Value, String> {
+        let spec = Spec {
+            patch: Some(Patch::parse(patch).expect("a patch")),
+            ..Spec::example()
+        };
+        deployment(&spec, spec.storage_bytes).map_err(|e| e.to_string())
+    }
+
+    #[test]
+    fn a_patch_leaves_what_makes_an_agent() {
+        assert!(patched("spec: {template: {spec: {priorityClassName: high}}}").is_ok());
+        for (patch, named) in [
+            ("spec: {replicas: 2}", "/spec/replicas"),
+            ("spec: {strategy: {type: RollingUpdate}}", "/spec/strategy"),
+            ("metadata: {labels: {app.kubernetes.io/instance: x}}", "instance"),
+            ("spec: {template: {metadata: {labels: {app: x}}}}", "labels/app"),
+        ] {
+            let error = patched(patch).expect_err(patch);
+            assert!(error.contains(named), "{named} is not in {error}");
+        }
+    }
 }

@@ -18,7 +18,7 @@ pub(super) fn pod(spec: &Spec) -> PodSpec {
     PodSpec {
         // buildx talks to the first container.
         containers: vec![container(spec)],
-        init_containers: Some(vec![wait_for_lock(spec)]),
+        init_containers: Some(vec![prepare(spec)]),
         // A build could read the token of the pod's service account.
         automount_service_account_token: Some(false),
         service_account_name: spec.service_account.clone(),
@@ -56,7 +56,7 @@ fn container(spec: &Spec) -> Container {
         args: spec.isolation.arguments(),
         volume_mounts: Some(vec![
             mount("config", spec.isolation.config_folder()),
-            mount("cache", spec.isolation.root()),
+            mount("cache", spec.isolation.mount_path()),
         ]),
         lifecycle: Some(Lifecycle {
             pre_stop: Some(LifecycleHandler {
@@ -78,17 +78,20 @@ fn container(spec: &Spec) -> Container {
     }
 }
 
-/// A pod that was deleted holds buildkitd's lock until its builds have ended. Its successor on the same node waits for
-/// that; without, it would crash and be restarted at ever longer intervals.
-fn wait_for_lock(spec: &Spec) -> Container {
+/// Makes buildkitd's folder, and waits for its lock: a pod that was deleted holds it until its builds have ended.
+/// Without, its successor on the same node would crash and be restarted at ever longer intervals.
+fn prepare(spec: &Spec) -> Container {
     let root = spec.isolation.root();
-    let lock = format!("{root}/buildkitd.lock");
+    let script = format!("mkdir -p {root} && chmod g-s {root} && flock {root}/buildkitd.lock true");
     Container {
-        name: "wait-for-lock".into(),
+        name: "prepare".into(),
         image: Some(spec.image.clone()),
-        command: Some(["flock", &lock, "true"].map(Into::into).into()),
-        volume_mounts: Some(vec![mount("cache", root)]),
+        command: Some(["sh", "-c", &script].map(Into::into).into()),
+        volume_mounts: Some(vec![mount("cache", spec.isolation.mount_path())]),
         termination_message_policy: Some("FallbackToLogsOnError".into()),
+        // A quota wants them of every container; they come one after the other, so the pod needs no more.
+        resources: resources(spec),
+        // With SELinux, files have the label of the container that made them.
         security_context: Some(spec.isolation.of_container()),
         ..Default::default()
     }

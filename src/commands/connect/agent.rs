@@ -2,10 +2,12 @@
 
 use std::time::Instant;
 
-use super::Job;
+use super::serve::FALLBACK;
+use super::{Job, update};
 use crate::agent::manifests::Objects;
+use crate::agent::state::Deployment;
 use crate::agent::{Spec, changes, state};
-use crate::cluster::{Answer, Unauthorized};
+use crate::cluster::Answer;
 use crate::inputs::Deploy;
 use crate::problem::Problem;
 use crate::report::Report;
@@ -13,50 +15,76 @@ use crate::report::Report;
 /// An agent that serves, or why this one does not: another may. What is wrong with more than this agent is an error.
 pub(super) type Ready = Result<Answer, Problem>;
 
-/// Returns when the agent answers; deploys it if need be.
-pub(super) async fn ready(job: &Job, spec: &Spec, deadline: Instant) -> anyhow::Result<Ready> {
+/// The agent whose turn it is: returns when it answers, deploys it or brings it up to date if need be.
+pub(super) async fn ready(job: &Job, spec: &Spec) -> anyhow::Result<Ready> {
     let Job { cluster, report, .. } = job;
     let Spec { name, namespace, .. } = spec;
-    let deployment = cluster.deployment(name).await?;
-    let found = deployment.is_some();
-    match deployment {
-        Some(deployment) => {
-            if let Err(why) = state::usable(&deployment) {
-                return Ok(Err(unusable(spec, &why)));
-            }
-            let ours = state::is_ours(&deployment.metadata);
-            let whose = if ours {
-                ""
-            } else {
-                ", made by others and left as it is"
-            };
-            report.done(&format!("Agent {namespace}/{name} is there{whose}"));
-            if !state::has_volume(&deployment) {
-                Report::detail("it has no persistent volume: its cache ends with its pod");
-            }
-            if state::replicas(&deployment) > 1 {
-                Report::detail("it has several pods, each with a cache of its own: buildx takes any of them");
-            }
-            if ours {
-                say_differences(spec, &serde_json::to_value(&deployment)?)?;
-            }
+    let Some(deployment) = cluster.deployment(name).await? else {
+        if job.plan.deploy == Deploy::Never {
+            return Ok(Err(absent(job, spec)));
         }
-        None if job.plan.deploy == Deploy::Never => return Ok(Err(absent(job, spec))),
-        None => {
-            cluster.deploy(spec).await?;
-            report.done(&format!("Agent {namespace}/{name} was absent and is deployed"));
+        if let Err(error) = cluster.deploy(spec).await {
+            return unavailable(error);
+        }
+        report.done(&format!("Agent {namespace}/{name} was absent and is deployed"));
+        return answer(job, spec, job.deadline).await.map(Ok).or_else(unavailable);
+    };
+    if let Err(why) = state::usable(&deployment) {
+        return Ok(Err(unusable(spec, &why)));
+    }
+    say_found(job, spec, &deployment);
+    if is_ours(spec, &deployment) {
+        if job.plan.deploy == Deploy::Always {
+            update::update(job, spec, &deployment).await?;
+        } else {
+            say_differences(job, spec, &deployment)?;
         }
     }
-    match answer(job, spec, deadline).await {
-        Ok(answer) => Ok(Ok(answer)),
-        Err(error) if error.is::<Unauthorized>() => Err(error),
-        Err(error) => error.downcast().map(|problem| {
-            Err(if found {
-                not_by_inputs(problem, job.plan.deploy)
-            } else {
-                problem
-            })
-        }),
+    let answered = answer(job, spec, job.deadline).await;
+    answered
+        .map(Ok)
+        .or_else(|error| unavailable(not_by_inputs(error, job.plan.deploy)))
+}
+
+/// An agent further down in the order: one that is there, as it is, or none. Deploying it would take longer than
+/// whoever asks has left.
+pub(super) async fn ready_now(job: &Job, spec: &Spec) -> anyhow::Result<Ready> {
+    let Some(deployment) = job.cluster.deployment(&spec.name).await? else {
+        return Ok(Err(absent(job, spec)));
+    };
+    if let Err(why) = state::usable(&deployment) {
+        return Ok(Err(unusable(spec, &why)));
+    }
+    say_found(job, spec, &deployment);
+    let answered = answer(job, spec, job.deadline + FALLBACK).await;
+    answered.map(Ok).or_else(unavailable)
+}
+
+/// What is wrong with one agent; anything else is wrong with all of them.
+fn unavailable(error: anyhow::Error) -> anyhow::Result<Ready> {
+    error.downcast().map(Err)
+}
+
+/// Made by this program, for the same input `name`.
+fn is_ours(spec: &Spec, deployment: &Deployment) -> bool {
+    let metadata = &deployment.metadata;
+    state::is_ours(metadata) && state::instance(metadata) == Some(&spec.instance)
+}
+
+fn say_found(job: &Job, spec: &Spec, deployment: &Deployment) {
+    let Spec { name, namespace, .. } = spec;
+    let whose = if is_ours(spec, deployment) {
+        ""
+    } else {
+        ", made by others and left as it is"
+    };
+    job.report
+        .done(&format!("Agent {namespace}/{name} is there{whose}"));
+    if !state::has_volume(deployment) {
+        Report::detail("it has no persistent volume: its cache ends with its pod");
+    }
+    if state::replicas(deployment) > 1 {
+        Report::detail("it has several pods, each with a cache of its own: buildx takes any of them");
     }
 }
 
@@ -75,47 +103,49 @@ async fn answer(job: &Job, spec: &Spec, deadline: Instant) -> anyhow::Result<Ans
 }
 
 /// One line, so that nobody wonders why an input does nothing.
-fn say_differences(spec: &Spec, deployment: &serde_json::Value) -> anyhow::Result<()> {
+fn say_differences(job: &Job, spec: &Spec, deployment: &Deployment) -> anyhow::Result<()> {
     let wanted = Objects::new(spec, spec.storage_bytes)?.deployment;
-    let fields = changes::differing(&wanted, deployment);
-    if !fields.is_empty() {
-        let shown = fields
-            .iter()
-            .take(3)
-            .map(String::as_str)
-            .collect::<Vec<_>>()
-            .join(", ");
-        let more = fields.len().saturating_sub(3);
-        let more = if more > 0 {
-            format!(" and {more} more")
-        } else {
-            String::new()
-        };
-        Report::detail(&format!(
-            "it differs from the inputs in {shown}{more}; `deploy: always` brings it up to date"
-        ));
+    let fields = changes::differing(&wanted, &serde_json::to_value(deployment)?);
+    if fields.is_empty() {
+        return Ok(());
     }
+    let (shown, more) = fields.split_at(fields.len().min(3));
+    let more = match more.len() {
+        0 => String::new(),
+        number => format!(" and {number} more"),
+    };
+    let remedy = match job.plan.deploy {
+        Deploy::Never => "what remote-buildkit manifests prints",
+        Deploy::IfAbsent | Deploy::Always => "`deploy: always`",
+    };
+    Report::detail(&format!(
+        "it differs from the inputs in {}{more}; {remedy} brings it up to date",
+        shown.join(", ")
+    ));
     Ok(())
 }
 
 /// The wait was for an agent that was there: other inputs would not change it.
-fn not_by_inputs(problem: Problem, deploy: Deploy) -> Problem {
+fn not_by_inputs(error: anyhow::Error, deploy: Deploy) -> anyhow::Error {
     if deploy == Deploy::Always {
-        return problem;
+        return error;
     }
+    let problem: Problem = match error.downcast() {
+        Ok(problem) => problem,
+        Err(other) => return other,
+    };
     let remedy = format!(
         "{} The agent was there already, and the inputs are not applied to it, unless with `deploy: always`.",
         problem.remedy
     );
-    Problem { remedy, ..problem }
+    Problem { remedy, ..problem }.into()
 }
 
 fn absent(job: &Job, spec: &Spec) -> Problem {
     Problem::new(
         "No agent",
         format!(
-            "Looked for the Deployment {} in the namespace {} of {} and there is none; `deploy: never` forbids to \
-             deploy it.",
+            "Looked for the Deployment {} in the namespace {} of {} and there is none.",
             spec.name,
             spec.namespace,
             job.cluster.server()

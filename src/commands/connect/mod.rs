@@ -3,7 +3,6 @@
 mod agent;
 mod outputs;
 mod serve;
-mod signals;
 mod update;
 
 use std::sync::Arc;
@@ -13,16 +12,16 @@ use anyhow::Context;
 
 use super::road;
 use super::selection::Selection;
+use super::signals::Signals;
 use crate::agent::platform::Platform;
 use crate::buildx::{self, Builder, Node};
 use crate::cli::ConnectArgs;
 use crate::cluster::{Answer, Cluster};
 use crate::github;
-use crate::inputs::{self, Deploy, Plan};
+use crate::inputs::{self, Plan};
 use crate::problem::Problem;
 use crate::report::{Report, say};
 use serve::FALLBACK;
-use signals::Signals;
 
 pub fn run(args: &ConnectArgs) -> anyhow::Result<()> {
     let plan = inputs::connect(args)?;
@@ -116,20 +115,12 @@ async fn reach(
         report,
         plan,
     };
-    match serve_all(&job).await {
+    let groups = job.plan.agents.groups();
+    let served = groups.iter().map(|group| serve::serve(&job, group));
+    match futures::future::try_join_all(served).await {
         Ok(reached) => Ok(reached),
         Err(error) => Err(road::named(error, session.as_ref()).await),
     }
-}
-
-async fn serve_all(job: &Job) -> anyhow::Result<Vec<Reached>> {
-    if job.plan.deploy == Deploy::Always {
-        for spec in job.plan.agents.all() {
-            update::update(job, &spec).await?;
-        }
-    }
-    let groups = job.plan.agents.groups();
-    futures::future::try_join_all(groups.iter().map(|group| serve::serve(job, group))).await
 }
 
 /// Tells the job of the builder, and buildx, last: where this fails, nothing is selected.

@@ -23,11 +23,10 @@ pub(super) async fn serve(job: &Job, group: &Group) -> anyhow::Result<Reached> {
     let order = routing::order(&job.key, group.agents.iter().collect(), |spec: &&Spec| &spec.name);
     let mut trouble: Option<Problem> = None;
     for spec in order {
-        let deadline = match trouble {
-            None => job.deadline,
-            Some(_) => job.deadline + FALLBACK,
+        let ready: Ready = match trouble {
+            None => agent::ready(job, spec).await?,
+            Some(_) => agent::ready_now(job, spec).await?,
         };
-        let ready: Ready = agent::ready(job, spec, deadline).await?;
         match ready.and_then(|answer| native(spec, group, answer)) {
             Ok(answer) => {
                 say(job, spec, &answer);

@@ -1,20 +1,15 @@
-//! `deploy: always`: agents of ours as the inputs describe them.
+//! `deploy: always`: an agent of ours as the inputs describe it.
 
 use super::Job;
-use crate::agent::{Spec, state};
+use crate::agent::Spec;
+use crate::agent::state::Deployment;
 use crate::report::Report;
 
-/// Brings one agent up to date. One that is absent is left to be deployed, one of somebody else as it is.
-pub(super) async fn update(job: &Job, spec: &Spec) -> anyhow::Result<()> {
+/// Brings an agent of ours up to date.
+pub(super) async fn update(job: &Job, spec: &Spec, deployment: &Deployment) -> anyhow::Result<()> {
     let Job { cluster, report, .. } = job;
     let Spec { name, namespace, .. } = spec;
-    let Some(deployment) = cluster.deployment(name).await? else {
-        return Ok(());
-    };
-    if !state::is_ours(&deployment.metadata) {
-        return Ok(());
-    }
-    let update = cluster.preview(spec, &deployment).await?;
+    let update = cluster.preview(spec, deployment).await?;
     if update.diff.is_empty() {
         report.done(&format!("Agent {namespace}/{name} is up to date"));
         return Ok(());

@@ -45,19 +45,29 @@ const CAUSES: [(&str, Cause); 15] = [
     ("no nodes available to schedule pods", Cause::NoNodes),
 ];
 
-/// Taints that nodes and controllers put on a node and take away again, as one that has just joined. Scheduler 1.34
-/// names no taint.
-const PASSING_TAINTS: [&str; 3] = [
+/// Taints that nodes and controllers put on a node and take away again, as one that has just joined.
+const PASSING_TAINTS: [&str; 6] = [
     "{node.kubernetes.io/",
     "{node.cloudprovider.kubernetes.io/",
     "/agent-not-ready",
+    "{karpenter.sh/",
+    "OfClusterAutoscaler",
+    "ByClusterAutoscaler",
 ];
+
+/// All that a scheduler from 1.34 on says of taints (`tainttoleration`): they may be those that pass.
+const UNNAMED_TAINT: &str = "untolerated taint(s)";
+
+/// Of a claim that the pod needs (`volumebinding`); the first is of one that was deleted while another pod uses it.
+const CLAIM_GOES: [&str; 2] = ["is being deleted", "not found"];
 
 #[derive(Debug, PartialEq, Eq)]
 pub struct Refusal {
     pub causes: BTreeSet<Cause>,
     /// No pod that ends makes it come true.
     pub lasting: bool,
+    /// A node has a taint that the scheduler does not name.
+    pub unnamed_taint: bool,
 }
 
 impl Refusal {
@@ -75,19 +85,36 @@ impl Refusal {
             return Some(Self {
                 causes: [Cause::NoNodes].into(),
                 lasting: true,
+                unnamed_taint: false,
             });
         }
         // What comes after the sentence is about preemption, too.
-        let sentence = reasons.trim().split(". ").next().unwrap_or_default();
-        let causes = sentence.trim_end_matches('.').split(", ").map(cause);
+        let causes = sentence(reasons).split(", ").map(cause);
         let causes: BTreeSet<Cause> = causes.collect::<Option<_>>()?;
         // The scheduler asks itself whether a node would do without the pods on it. It is of no help where the node is
         // too small as well: only from 1.31 does it say so of resources, before it then looks for victims.
         let (_, all) = nodes.split_once('/').unwrap_or_default();
         let helpless = preemption.contains(&format!(": {all} Preemption is not helpful for scheduling"));
         let lasting = !causes.contains(&Cause::Room) || helpless;
-        Some(Self { causes, lasting })
+        Some(Self {
+            causes,
+            lasting,
+            unnamed_taint: reasons.contains(UNNAMED_TAINT),
+        })
     }
+}
+
+/// The scheduler's first sentence; what follows is about preemption.
+pub fn sentence(message: &str) -> &str {
+    let first = message.trim().split(". ").next().unwrap_or_default();
+    first.trim_end_matches('.')
+}
+
+/// What the scheduler says of a claim of the pod's that was deleted, or soon will have been.
+pub(super) fn claim_goes(message: &str) -> Option<&str> {
+    let (_, said) = sentence(message).split_once("persistentvolumeclaim \"")?;
+    let goes = CLAIM_GOES.iter().any(|words| said.contains(words));
+    goes.then(|| sentence(message))
 }
 
 fn cause(reason: &str) -> Option<Cause> {
@@ -138,6 +165,17 @@ impl<'a> Autoscaler<'a> {
         }
         newest(last.into_iter()).map_or(Self::Silent, Self::Declines)
     }
+}
+
+/// Whether what an autoscaler declines for passes: cluster-autoscaler leaves a group alone for a while after a failure,
+/// and Karpenter an offering that EC2 had no capacity for.
+pub(super) fn comes_back(word: &Word) -> bool {
+    let words = [
+        "in backoff",
+        "has the required offering",
+        "had enough resources, had a required offering",
+    ];
+    words.iter().any(|w| word.message.contains(w))
 }
 
 /// Whether a word is an autoscaler's, and says that a node comes. cluster-autoscaler reports the first and the third;
@@ -222,6 +260,7 @@ mod tests {
             "0/1 nodes are available: 1 node(s) had untolerated taint {node.kubernetes.io/not-ready: }. preemption: 0/1 \
              nodes are available: 1 Preemption is not helpful for scheduling.",
             "0/1 nodes are available: 1 node(s) had untolerated taint {ebs.csi.aws.com/agent-not-ready: }.",
+            "0/1 nodes are available: 1 node(s) had untolerated taint {karpenter.sh/unregistered: }.",
             "0/3 nodes are available: 1 node(s) were unschedulable, 2 node(s) didn't match PersistentVolume's node \
              affinity. preemption: 0/3 nodes are available: 3 Preemption is not helpful for scheduling.",
             "0/1 nodes are available: 1 node(s) exceed max volume count.",
@@ -230,6 +269,37 @@ mod tests {
         ] {
             assert_eq!(read(message), None, "{message}");
         }
+    }
+
+    /// A scheduler of 1.34 says the same of a node that joins and of one that is meant for others.
+    #[test]
+    fn a_taint_without_a_name() {
+        let unnamed = |message| Refusal::read(message).map(|r| r.unnamed_taint);
+        assert_eq!(
+            unnamed(
+                "0/3 nodes are available: 1 node(s) had untolerated taint(s), 2 node(s) didn't match Pod's node \
+                 affinity/selector. preemption: 0/3 nodes are available: 3 Preemption is not helpful for scheduling."
+            ),
+            Some(true)
+        );
+        assert_eq!(
+            unnamed("0/1 nodes are available: 1 node(s) had untolerated taint {dedicated: gpu}."),
+            Some(false)
+        );
+    }
+
+    #[test]
+    fn a_claim_that_goes() {
+        let goes = "0/2 nodes are available: persistentvolumeclaim \"a\" is being deleted";
+        assert_eq!(
+            claim_goes(&format!(
+                "{goes}. preemption: 0/2 nodes are available: 2 Preemption is not helpful for scheduling."
+            )),
+            Some(goes)
+        );
+        let gone = "0/2 nodes are available: persistentvolumeclaim \"a\" not found";
+        assert_eq!(claim_goes(&format!("{gone}. not found")), Some(gone));
+        assert_eq!(claim_goes("0/2 nodes are available: 2 Insufficient cpu."), None);
     }
 
     #[test]

@@ -8,17 +8,25 @@ use super::heard::{Word, newest};
 use super::progress::Sight;
 use super::scheduling::{self, Autoscaler, Refusal};
 use super::verdict::{ClaimFault, Doubt, Hopeless};
-use super::words::{denied, no_such_class, passes};
+use super::words::passes;
 
 /// For what is final: a pod or a claim that has just been replaced is seen until its controller has done so.
 pub(super) const MOMENT: Duration = Duration::from_secs(3);
 
-/// For what comes a moment after the pod: an autoscaler's word (cluster-autoscaler looks every 10 s and means to act
-/// within 30 s, Karpenter collects pods for up to 10 s), or an object applied next to the agent.
-pub(super) const SETTLING: Duration = Duration::from_secs(30);
+/// For what may come a moment after the pod, such as an object applied next to the agent. Whoever tries again does so
+/// ever more rarely: the kubelet of a mount after 31 s, of an image after 10 and 30 s, a ReplicaSet of its pod after 41 s.
+/// So each of them has tried again, and failed.
+pub(super) const SETTLING: Duration = Duration::from_secs(45);
 
-/// For room that other pods have: those that are ending leave within their grace period, 30 s by default.
-const ROOM: Duration = Duration::from_secs(60);
+/// For an autoscaler's word: cluster-autoscaler acts within 30 s, on large clusters 60 s, and Karpenter collects pods for
+/// up to 10 s. Where one declines it is as long: another one may act, and there is no telling how many there are.
+pub(super) const SILENCE: Duration = Duration::from_secs(90);
+
+/// For a quota that other pods fill: a ReplicaSet's attempts come to 82 and 164 s.
+const QUOTA: Duration = Duration::from_secs(180);
+
+/// For a taint without a name: a node that joins has its last one for a minute or two, until its drivers run.
+const JOINING: Duration = Duration::from_secs(180);
 
 impl Sight {
     pub fn doubt(&self) -> Option<Doubt> {
@@ -28,26 +36,14 @@ impl Sight {
         })
     }
 
-    fn claim_doubt(&self) -> Option<Doubt> {
-        let claim = self.claim.as_ref()?;
-        let phase = claim.status.as_ref().and_then(|s| s.phase.as_deref());
-        let name = claim.metadata.name.as_deref()?;
-        let words = self.heard.about("PersistentVolumeClaim", name);
-        // Of the claim that there is: events of one that was deleted are kept under the same name.
-        let word = newest(words.filter(|w| w.uid == claim.metadata.uid));
-        let event = word.map(Word::text).unwrap_or_default();
-        let message = word.map(|w| w.message.as_str()).unwrap_or_default();
-        let (fault, patience) = match (phase?, word.map(|w| w.reason.as_str()).unwrap_or_default()) {
-            ("Bound", _) => return None,
-            ("Lost", _) => (ClaimFault::Lost, MOMENT),
-            (_, "ProvisioningFailed") if no_such_class(message) => (ClaimFault::NoSuchClass, MOMENT),
-            (_, "ProvisioningFailed") if denied(message) => (ClaimFault::Provisioning, SETTLING),
-            (_, "FailedBinding") if message.contains("no storage class is set") => {
-                (ClaimFault::NoDefaultClass, MOMENT)
-            }
-            _ => return None,
+    /// An agent that had a node may have lost it: a group replaces its node in two or three minutes, and says so in no
+    /// event about the pod. A claim that may not be seen could be bound.
+    fn may_have_had_a_node(&self, pod: &Pod) -> bool {
+        let Some(claim) = &self.claim else {
+            let volumes = pod.spec.as_ref().and_then(|s| s.volumes.as_ref());
+            return volumes.is_some_and(|v| v.iter().any(|v| v.persistent_volume_claim.is_some()));
         };
-        Doubt::after(patience, Hopeless::Claim { event, fault })
+        claim.status.as_ref().and_then(|s| s.phase.as_deref()) == Some("Bound")
     }
 
     /// A quota, Pod Security, an admission webhook, a service account that is not there. The controller tries on, ever
@@ -59,7 +55,7 @@ impl Sight {
             return None;
         }
         let quota = word.message.contains("exceeded quota");
-        let patience = if quota { ROOM } else { SETTLING };
+        let patience = if quota { QUOTA } else { SETTLING };
         Doubt::after(patience, Hopeless::Pod { event: word.text() })
     }
 
@@ -71,22 +67,26 @@ impl Sight {
     }
 
     fn node_doubt(&self, pod: &Pod, message: &str) -> Option<Doubt> {
-        // Who may not see events cannot tell whether an autoscaler acts. A predecessor that drains has the volume and
-        // the room.
-        if self.deaf || self.draining() {
-            return None;
+        // It goes with the predecessor that uses it, and nobody makes it anew for this pod.
+        if let Some(said) = scheduling::claim_goes(message) {
+            let (event, fault) = (said.to_owned(), ClaimFault::Deleted);
+            return Doubt::after(SETTLING, Hopeless::Claim { event, fault });
         }
         let refusal = Refusal::read(message)?;
-        let autoscaler = Autoscaler::of(pod, self.words(pod));
-        let settling = if refusal.lasting { SETTLING } else { ROOM };
-        let (patience, autoscaler) = match autoscaler {
+        // A predecessor that drains has the volume and the room; and other pods end, too.
+        if self.draining() || !refusal.lasting {
+            return None;
+        }
+        // Who does not hear the scheduler, as without permission to see events, would hear no autoscaler either.
+        self.words(pod).find(|w| w.reason == "FailedScheduling")?;
+        let autoscaler = match Autoscaler::of(pod, self.words(pod)) {
             Autoscaler::Acts => return None,
-            // Still some time for another autoscaler.
-            Autoscaler::Declines(word) => {
-                (settling / 2, Some(format!("{}: {}", word.reporter, word.message)))
-            }
-            Autoscaler::Silent => (settling, None),
+            Autoscaler::Declines(word) if scheduling::comes_back(word) => return None,
+            Autoscaler::Declines(word) => Some(format!("{}: {}", word.reporter, word.message)),
+            Autoscaler::Silent if self.may_have_had_a_node(pod) => return None,
+            Autoscaler::Silent => None,
         };
+        let patience = if refusal.unnamed_taint { JOINING } else { SILENCE };
         let message = message.to_owned();
         Doubt::after(
             patience,
@@ -96,6 +96,11 @@ impl Sight {
                 autoscaler,
             },
         )
+    }
+
+    /// Why its pod has no node, as far as the scheduler says so.
+    pub fn refusal(&self) -> Option<Refusal> {
+        Refusal::read(scheduling::refused(self.pod()?)?)
     }
 
     pub(super) fn words<'a>(&'a self, pod: &'a Pod) -> impl Iterator<Item = &'a Word> {
@@ -112,7 +117,7 @@ pub(super) mod tests {
     use super::*;
 
     /// An agent `a` with a pod of this status.
-    pub(in crate::agent) fn sight(status: Value) -> Sight {
+    pub(in crate::agent::start) fn sight(status: Value) -> Sight {
         Sight {
             pods: [pod(
                 "a-1-2",
@@ -138,24 +143,37 @@ pub(super) mod tests {
         pod("a-1-1", metadata, json!({}))
     }
 
-    fn unscheduled(message: &str) -> Sight {
+    /// As the status says it and, to who may see events, the scheduler.
+    pub(in crate::agent::start) fn unscheduled(message: &str) -> Sight {
+        let mut sight = unheard(message);
+        hear(
+            &mut sight,
+            ("Pod", "a-1-2"),
+            "default-scheduler",
+            "FailedScheduling",
+            message,
+        );
+        sight
+    }
+
+    fn unheard(message: &str) -> Sight {
         sight(json!({"phase": "Pending", "conditions": [
             {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": message}
         ]}))
     }
 
-    pub(in crate::agent) fn container(state: Value) -> Sight {
+    pub(in crate::agent::start) fn container(state: Value) -> Sight {
         sight(json!({"containerStatuses": [{
             "name": "buildkitd", "image": "moby/buildkit:x", "imageID": "", "ready": false, "restartCount": 1,
             "state": state, "lastState": {}
         }]}))
     }
 
-    pub(in crate::agent) fn waiting(reason: &str, message: &str) -> Sight {
+    pub(in crate::agent::start) fn waiting(reason: &str, message: &str) -> Sight {
         container(json!({"waiting": {"reason": reason, "message": message}}))
     }
 
-    pub(in crate::agent) fn hear(
+    pub(in crate::agent::start) fn hear(
         sight: &mut Sight,
         object: (&str, &str),
         reporter: &str,
@@ -166,7 +184,7 @@ pub(super) mod tests {
     }
 
     /// Which doubt there is, and its seconds.
-    pub(in crate::agent) fn doubt(sight: &Sight) -> Option<(&'static str, u64)> {
+    pub(in crate::agent::start) fn doubt(sight: &Sight) -> Option<(&'static str, u64)> {
         let Doubt { why, patience } = sight.doubt()?;
         let name = match why {
             Hopeless::Claim { .. } => "claim",
@@ -186,10 +204,17 @@ pub(super) mod tests {
     const FULL: &str = "0/2 nodes are available: 2 Insufficient cpu. preemption: 0/2 nodes are available: 2 No \
         preemption victims found for incoming pod.";
 
+    const LARGE: &str = "0/2 nodes are available: 2 Insufficient cpu. no new claims to deallocate, preemption: 0/2 nodes \
+        are available: 2 Preemption is not helpful for scheduling.";
+
     #[test]
     fn a_pod_without_a_node() {
-        assert_eq!(doubt(&unscheduled(SELECTOR)), Some(("node", 30)));
-        assert_eq!(doubt(&unscheduled(FULL)), Some(("node", 60)));
+        assert_eq!(doubt(&unscheduled(SELECTOR)), Some(("node", 90)));
+        assert_eq!(doubt(&unscheduled(LARGE)), Some(("node", 90)));
+        assert_eq!(doubt(&unscheduled(FULL)), None);
+        let joining = "0/2 nodes are available: 1 node(s) had untolerated taint(s), 1 node(s) didn't match Pod's node \
+            affinity/selector.";
+        assert_eq!(doubt(&unscheduled(joining)), Some(("node", 180)));
         let passing = "0/2 nodes are available: pod has unbound immediate PersistentVolumeClaims. not found";
         assert_eq!(doubt(&unscheduled(passing)), None);
         let gated = sight(json!({"conditions": [
@@ -202,11 +227,9 @@ pub(super) mod tests {
     fn an_autoscaler_decides() {
         let pod = ("Pod", "a-1-2");
         let mut sight = unscheduled(SELECTOR);
-        hear(&mut sight, pod, "default-scheduler", "FailedScheduling", SELECTOR);
-        assert_eq!(doubt(&sight), Some(("node", 30)));
         let no = "pod didn't trigger scale-up: 1 max node group size reached";
         hear(&mut sight, pod, "cluster-autoscaler", "NotTriggerScaleUp", no);
-        assert_eq!(doubt(&sight), Some(("node", 15)));
+        assert_eq!(doubt(&sight), Some(("node", 90)));
         let Some(Hopeless::Node { autoscaler, .. }) = sight.doubt().map(|d| d.why) else {
             panic!("no doubt");
         };
@@ -226,67 +249,83 @@ pub(super) mod tests {
     fn words_about_another_pod_do_not_count() {
         let mut sight = unscheduled(SELECTOR);
         hear(&mut sight, ("Pod", "a-1-1"), "karpenter", "Nominated", "");
-        assert_eq!(doubt(&sight), Some(("node", 30)));
+        assert_eq!(doubt(&sight), Some(("node", 90)));
     }
 
+    #[test]
+    fn an_autoscaler_that_comes_back_to_it_is_waited_for() {
+        for (reporter, reason, message) in [
+            (
+                "cluster-autoscaler",
+                "NotTriggerScaleUp",
+                "pod didn't trigger scale-up: 1 in backoff after failed scale-up",
+            ),
+            (
+                "karpenter",
+                "FailedScheduling",
+                "Failed to schedule pod, incompatible with nodepool \"x\", daemonset overhead={}, no instance type has \
+                 the required offering, requirements=x, resources={}",
+            ),
+        ] {
+            let mut sight = unscheduled(SELECTOR);
+            hear(&mut sight, ("Pod", "a-1-2"), reporter, reason, message);
+            assert_eq!(doubt(&sight), None, "{message}");
+        }
+    }
+
+    /// As without permission to watch events.
     #[test]
     fn who_hears_no_autoscaler_waits() {
-        let mut sight = unscheduled(SELECTOR);
-        sight.deaf = true;
-        assert_eq!(doubt(&sight), None);
+        assert_eq!(doubt(&unheard(SELECTOR)), None);
     }
 
     #[test]
-    fn a_predecessor_that_drains_has_the_room() {
-        let mut sight = unscheduled(FULL);
-        sight.pods.extend([draining()]);
-        assert_eq!(doubt(&sight), None);
-    }
-
-    fn claim(phase: &str, reason: &str, message: &str) -> Sight {
-        let mut sight =
-            unscheduled("0/2 nodes are available: pod has unbound immediate PersistentVolumeClaims.");
-        let claim = json!({"metadata": {"name": "a", "uid": "uid-a"}, "status": {"phase": phase}});
-        sight.claim = Some(Box::new(serde_json::from_value(claim).expect("claim")));
-        let object = ("PersistentVolumeClaim", "a");
-        hear(&mut sight, object, "persistentvolume-controller", reason, message);
-        sight
-    }
-
-    fn fault(sight: &Sight) -> Option<ClaimFault> {
-        match sight.doubt()?.why {
-            Hopeless::Claim { fault, .. } => Some(fault),
-            _ => None,
+    fn an_agent_that_had_a_node_waits_for_it() {
+        let zone = "0/2 nodes are available: 2 node(s) didn't match PersistentVolume's node affinity.";
+        for message in [zone, SELECTOR] {
+            let mut sight = unscheduled(message);
+            assert_eq!(doubt(&sight), Some(("node", 90)));
+            let bound = json!({"metadata": {"name": "a"}, "status": {"phase": "Bound"}});
+            sight.claim = Some(Box::new(serde_json::from_value(bound).expect("claim")));
+            assert_eq!(doubt(&sight), None);
+            let pod = ("Pod", "a-1-2");
+            hear(&mut sight, pod, "cluster-autoscaler", "NotTriggerScaleUp", "no");
+            assert_eq!(doubt(&sight), Some(("node", 90)));
         }
     }
 
     #[test]
-    fn a_claim_without_a_volume() {
-        let tape = "storageclass.storage.k8s.io \"tape\" not found";
-        let none = "no persistent volumes available for this claim and no storage class is set";
-        let of = |reason, message| fault(&claim("Pending", reason, message));
-        assert_eq!(of("ProvisioningFailed", tape), Some(ClaimFault::NoSuchClass));
-        assert_eq!(of("FailedBinding", none), Some(ClaimFault::NoDefaultClass));
-        let denied =
-            "rpc error: code = Internal desc = Could not create volume: api error UnauthorizedOperation";
-        assert_eq!(of("ProvisioningFailed", denied), Some(ClaimFault::Provisioning));
-        let slow = "rpc error: code = DeadlineExceeded desc = context deadline exceeded";
-        assert_eq!(of("ProvisioningFailed", slow), None);
-        let waits = "Waiting for a volume to be created either by the external provisioner 'ebs.csi.aws.com'";
-        assert_eq!(of("ExternalProvisioning", waits), None);
-        assert_eq!(fault(&claim("Bound", "FailedBinding", none)), None);
-        assert_eq!(fault(&claim("Lost", "ClaimLost", "")), Some(ClaimFault::Lost));
+    fn a_claim_that_is_not_seen_may_be_bound() {
+        let mut sight = unscheduled(SELECTOR);
+        let pod = sight
+            .pods
+            .get_mut("a-1-2")
+            .and_then(|p| p.spec.as_mut())
+            .expect("spec");
+        let volumes = json!([{"name": "cache", "persistentVolumeClaim": {"claimName": "b"}}]);
+        pod.volumes = serde_json::from_value(volumes).expect("volumes");
+        assert_eq!(doubt(&sight), None);
+    }
+
+    /// As after `destroy --volumes`, while the old pod drains, and when it has.
+    #[test]
+    fn a_claim_that_was_deleted() {
+        for said in ["is being deleted", "not found"] {
+            let text = format!("0/2 nodes are available: persistentvolumeclaim \"a\" {said}");
+            let mut sight = unscheduled(&format!(
+                "{text}. preemption: 0/2 nodes are available: 2 Preemption is not helpful for scheduling."
+            ));
+            sight.pods.extend([draining()]);
+            let why = sight.doubt().map(|d| d.why);
+            let fault = ClaimFault::Deleted;
+            assert_eq!(why, Some(Hopeless::Claim { event: text, fault }));
+        }
     }
 
     #[test]
-    fn events_of_a_claim_that_was_deleted_do_not_count() {
-        let mut sight = claim(
-            "Pending",
-            "ProvisioningFailed",
-            "storageclass.storage.k8s.io \"t\" not found",
-        );
-        let claim = sight.claim.as_mut().expect("claim");
-        claim.metadata.uid = Some("another".into());
+    fn a_predecessor_that_drains_has_the_room() {
+        let mut sight = unscheduled(LARGE);
+        sight.pods.extend([draining()]);
         assert_eq!(doubt(&sight), None);
     }
 
@@ -302,10 +341,10 @@ pub(super) mod tests {
             "Error creating: pods \"a-1-\" is forbidden: error looking up service account x/nobody: serviceaccount \
              \"nobody\" not found",
         );
-        assert_eq!(doubt(&account), Some(("pod", 30)));
+        assert_eq!(doubt(&account), Some(("pod", 45)));
         let quota =
             refused("Error creating: pods \"a-1-2\" is forbidden: exceeded quota: none, limited: pods=0");
-        assert_eq!(doubt(&quota), Some(("pod", 60)));
+        assert_eq!(doubt(&quota), Some(("pod", 180)));
         let webhook =
             "Error creating: Internal error occurred: failed calling webhook \"x\": connection refused";
         assert_eq!(doubt(&refused(webhook)), None);

@@ -3,6 +3,8 @@
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Event;
 
+use super::words::one_line;
+
 /// The last event of its reason about an object, by one reporter.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Word {
@@ -14,6 +16,8 @@ pub struct Word {
     /// Who says so, such as `default-scheduler`, `kubelet` or `karpenter`.
     pub reporter: String,
     pub message: String,
+    /// Whether it was said once more while we listened.
+    pub again: bool,
     warning: bool,
     at: Timestamp,
 }
@@ -36,7 +40,8 @@ impl Word {
             uid: object.uid.clone(),
             reason: event.reason.clone()?,
             reporter: reporter.or(source).unwrap_or_default(),
-            message: event.message.as_deref().unwrap_or_default().trim().to_owned(),
+            message: one_line(event.message.as_deref().unwrap_or_default()),
+            again: false,
             warning: event.type_.as_deref() == Some("Warning"),
             at: [series, last, first]
                 .into_iter()
@@ -49,6 +54,11 @@ impl Word {
     /// As `kubectl describe` shows it.
     pub fn text(&self) -> String {
         format!("{}: {}", self.reason, self.message)
+    }
+
+    /// After `Failed: Failed to pull image "x": WHY` the kubelet says `Failed: Error: ErrImagePull`.
+    fn only_repeats(&self) -> bool {
+        self.reason == "Failed" && self.message.starts_with("Error: ") && self.message.contains("ImagePull")
     }
 
     fn same_subject(&self, other: &Self) -> bool {
@@ -74,15 +84,17 @@ pub struct Heard(Vec<Word>);
 impl Heard {
     /// Takes an event of the namespace, of whatever object; those of the agent's own objects are kept.
     pub fn hear(&mut self, event: &Event, agent: &str) {
-        let Some(word) = Word::of(event) else { return };
-        if !belongs(&word, agent) {
+        let Some(mut word) = Word::of(event) else { return };
+        if !belongs(&word, agent) || word.only_repeats() {
             return;
         }
-        match self.0.iter().position(|w| w.same_subject(&word)) {
+        if let Some(known) = self.0.iter().position(|w| w.same_subject(&word)) {
             // A watch begins with what there is, in no order.
-            Some(known) if self.0[known].at > word.at => return,
-            Some(known) => drop(self.0.remove(known)),
-            None => {}
+            if self.0[known].at > word.at {
+                return;
+            }
+            let before = self.0.remove(known);
+            word.again = before.again || before.at < word.at;
         }
         self.0.push(word);
     }
@@ -101,12 +113,20 @@ pub fn newest<'a>(words: impl Iterator<Item = &'a Word>) -> Option<&'a Word> {
     words.max_by_key(|w| w.at)
 }
 
+/// What the server keeps of a `generateName` before it adds five characters (`apiserver/pkg/storage/names`).
+const GENERATED_FROM: usize = 58;
+
 /// A ReplicaSet is named AGENT-HASH and its pods AGENT-HASH-HASH, with hashes without a hyphen: `a-b-5d8f` is not one
-/// of the agent `a`. Whether a pod's name is really one of the agent's is for who knows the pods.
+/// of the agent `a`. Of a long name the pods have only the beginning. Whether a pod's name is really one of the
+/// agent's is for who knows the pods.
 fn belongs(word: &Word, agent: &str) -> bool {
     let rest = word.name.strip_prefix(agent).and_then(|r| r.strip_prefix('-'));
     match word.kind.as_str() {
-        "Pod" => rest.is_some(),
+        "Pod" => {
+            let base = format!("{agent}-");
+            let kept = base.get(..GENERATED_FROM).unwrap_or(&base);
+            word.name.starts_with(kept)
+        }
         "ReplicaSet" => rest.is_some_and(|hash| !hash.contains('-')),
         _ => word.name == agent,
     }
@@ -119,7 +139,7 @@ pub(super) mod tests {
     use super::*;
 
     /// An event as the older way of reporting makes it.
-    pub(in crate::agent) fn event(
+    pub(in crate::agent::start) fn event(
         object: (&str, &str),
         reporter: &str,
         reason: &str,
@@ -137,7 +157,7 @@ pub(super) mod tests {
         serde_json::from_value(value).expect("event")
     }
 
-    fn at(event: Event, time: &str) -> Event {
+    pub(in crate::agent::start) fn at(event: Event, time: &str) -> Event {
         let time = Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(
             time.parse().expect("time"),
         ));
@@ -163,6 +183,47 @@ pub(super) mod tests {
         assert_eq!(names, ["a-5d8f", "a"]);
     }
 
+    /// Kubernetes cuts the name of a pod, not that of a ReplicaSet.
+    #[test]
+    fn pods_of_a_long_name_are_heard() {
+        for length in [57, 58, 63] {
+            let agent = "a".repeat(length);
+            let set = format!("{agent}-5d8f9c7b6d");
+            let pod = format!("{}x7k2p", &format!("{set}-")[..GENERATED_FROM]);
+            let mut heard = Heard::default();
+            heard.hear(&event(("Pod", &pod), "x", "Failed", ""), &agent);
+            heard.hear(&event(("ReplicaSet", &set), "x", "Failed", ""), &agent);
+            heard.hear(&event(("Pod", "aaa-1-2"), "x", "Failed", ""), &agent);
+            let names: Vec<&str> = heard.0.iter().map(|w| w.name.as_str()).collect();
+            assert_eq!(names, [pod, set], "{length}");
+        }
+    }
+
+    #[test]
+    fn why_a_pull_failed_stays() {
+        let mut heard = Heard::default();
+        for message in [
+            "Failed to pull image \"x\": no",
+            "Error: ErrImagePull",
+            "Error: ImagePullBackOff",
+        ] {
+            heard.hear(&event(("Pod", "a-1-2"), "kubelet", "Failed", message), "a");
+        }
+        let words: Vec<&str> = heard.of_kind("Pod").map(|w| w.message.as_str()).collect();
+        assert_eq!(words, ["Failed to pull image \"x\": no"]);
+    }
+
+    #[test]
+    fn a_message_is_one_line() {
+        let mut heard = Heard::default();
+        heard.hear(
+            &event(("Pod", "a-1-2"), "x", "Failed", "one\n::error::two\r\n"),
+            "a",
+        );
+        let words: Vec<&str> = heard.of_kind("Pod").map(|w| w.message.as_str()).collect();
+        assert_eq!(words, ["one ::error::two"]);
+    }
+
     #[test]
     fn an_older_event_does_not_replace_a_newer_one() {
         let mut heard = Heard::default();
@@ -172,9 +233,13 @@ pub(super) mod tests {
         heard.hear(&said("first", "2026-01-01T00:00:01Z"), "a");
         let words: Vec<&str> = heard.about("Pod", "a-1-2").map(|w| w.message.as_str()).collect();
         assert_eq!(words, ["second"]);
+        assert!(heard.0.iter().all(|w| !w.again));
         heard.hear(&said("third", "2026-01-01T00:00:02Z"), "a");
+        assert!(heard.0.iter().all(|w| !w.again));
         let pod = newest(heard.of_kind("Pod"));
         assert_eq!(pod.map(Word::text).as_deref(), Some("Failed: third"));
+        heard.hear(&said("fourth", "2026-01-01T00:00:03Z"), "a");
+        assert!(heard.0.iter().all(|w| w.again));
     }
 
     /// As the scheduler of 1.34 makes it, by events.k8s.io.

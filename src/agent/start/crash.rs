@@ -32,9 +32,27 @@ pub fn last_end(status: &ContainerStatus) -> Option<&ContainerStateTerminated> {
     state.terminated.as_ref().or(before)
 }
 
+/// How often a container that does not run has ended of late: since it had restarted `before` times when it was first
+/// seen, or as often as the kubelet's back-off says. The count itself is of all the life of its pod, which may be months.
+fn ends(status: &ContainerStatus, before: i32) -> u32 {
+    let since = u32::try_from(status.restart_count - before).unwrap_or_default() + 1;
+    since.max(backed_off(status).unwrap_or_default())
+}
+
+/// `back-off 1m20s restarting failed container=…`: 10 s at the second end, and each time twice as long (kubelet,
+/// `MaxCrashLoopBackOff`). A kubelet that starts begins anew, and so does a container that ran for ten minutes. Where it is
+/// configured to be shorter, this is too low.
+fn backed_off(status: &ContainerStatus) -> Option<u32> {
+    let waiting = status.state.as_ref()?.waiting.as_ref()?;
+    let (_, rest) = waiting.message.as_deref()?.split_once("back-off ")?;
+    let delay: jiff::SignedDuration = rest.split_once(" restarting")?.0.parse().ok()?;
+    let tens = u32::try_from(delay.as_secs() / 10).ok()?;
+    Some(2 + tens.checked_ilog2()?)
+}
+
 /// Whether a container that ended will do so again. One that served for a while and was killed comes back; so does one
 /// whose predecessor `drains` or still holds the lock.
-pub fn repeats(status: &ContainerStatus, end: &ContainerStateTerminated, drains: bool) -> bool {
+pub fn repeats(status: &ContainerStatus, end: &ContainerStateTerminated, before: i32, drains: bool) -> bool {
     let said = end.message.as_deref().unwrap_or_default();
     let lived = || {
         Some(
@@ -45,8 +63,7 @@ pub fn repeats(status: &ContainerStatus, end: &ContainerStateTerminated, drains:
         )
     };
     let is_word = |line: &str| line.starts_with("buildkitd: ") || line.starts_with("[rootlesskit:");
-    // The container does not run, so each start ended.
-    let ends = status.restart_count + 1;
+    let ends = ends(status, before);
     if said.contains(LOCKED) {
         false
     } else if FINAL.iter().any(|words| said.contains(words)) {
@@ -56,7 +73,7 @@ pub fn repeats(status: &ContainerStatus, end: &ContainerStateTerminated, drains:
     } else if lived().is_none_or(|lived| lived >= SERVED) {
         false
     } else if said.lines().any(is_word) {
-        ends >= 2
+        ends >= 3
     } else {
         ends >= 5 && !drains
     }
@@ -117,15 +134,15 @@ mod tests {
     fn given_up_at(seconds: u32, message: &str, drains: bool) -> Option<i32> {
         (0..20).find(|restarts| {
             let status = waiting(*restarts, seconds, message);
-            repeats(&status, last_end(&status).expect("end"), drains)
+            repeats(&status, last_end(&status).expect("end"), 0, drains)
         })
     }
 
     #[test]
     fn words_say_how_often_to_try() {
         assert_eq!(given_up_at(0, SYNTAX, false), Some(0));
-        assert_eq!(given_up_at(0, SNAPSHOTTER, false), Some(1));
-        assert_eq!(given_up_at(0, PERMISSION, false), Some(1));
+        assert_eq!(given_up_at(0, SNAPSHOTTER, false), Some(2));
+        assert_eq!(given_up_at(0, PERMISSION, false), Some(2));
         assert_eq!(given_up_at(0, "Killed", false), Some(4));
         assert_eq!(given_up_at(0, "", false), Some(4));
     }
@@ -134,7 +151,7 @@ mod tests {
     fn a_lock_is_waited_for_and_so_is_a_predecessor() {
         assert_eq!(given_up_at(0, LOCK, false), None);
         assert_eq!(given_up_at(0, "", true), None);
-        assert_eq!(given_up_at(0, SNAPSHOTTER, true), Some(1));
+        assert_eq!(given_up_at(0, SNAPSHOTTER, true), Some(2));
     }
 
     #[test]
@@ -143,13 +160,44 @@ mod tests {
         assert_eq!(given_up_at(30, SNAPSHOTTER, false), None);
     }
 
+    #[test]
+    fn what_a_pod_went_through_before_does_not_count() {
+        let status = waiting(6, 0, "");
+        assert_eq!(ends(&status, 0), 7);
+        assert_eq!(ends(&status, 5), 2);
+        let repeats = |before| repeats(&status, last_end(&status).expect("end"), before, false);
+        assert!(repeats(2));
+        assert!(!repeats(5));
+    }
+
+    #[test]
+    fn a_back_off_tells_how_often_it_ended() {
+        let backs_off = |delay: &str| {
+            let mut status = waiting(9, 0, "");
+            let message = format!("back-off {delay} restarting failed container=buildkitd pod=a-1-2_x(1)");
+            let state = json!({"waiting": {"reason": "CrashLoopBackOff", "message": message}});
+            status.state = serde_json::from_value(state).expect("state");
+            ends(&status, 9)
+        };
+        for (delay, ends) in [
+            ("1s", 1),
+            ("10s", 2),
+            ("20s", 3),
+            ("40s", 4),
+            ("1m20s", 5),
+            ("5m0s", 6),
+        ] {
+            assert_eq!(backs_off(delay), ends, "{delay}");
+        }
+    }
+
     /// The runtime gives it the epoch as its start.
     #[test]
     fn a_process_that_never_started() {
         let end = json!({"exitCode": 128, "reason": "StartError", "message": "exec: \"/nonsense\": no such file",
             "startedAt": "1970-01-01T00:00:00Z", "finishedAt": "2026-01-01T00:00:00Z"});
         let status = |restarts| status(restarts, end.clone());
-        let repeats = |s: &ContainerStatus| repeats(s, last_end(s).expect("end"), false);
+        let repeats = |s: &ContainerStatus| repeats(s, last_end(s).expect("end"), 0, false);
         assert!(!repeats(&status(0)));
         assert!(repeats(&status(1)));
     }

@@ -3,10 +3,11 @@
 //! Kubernetes retries everything, so nothing it reports is final by itself. What it says is: an agent is doubted for
 //! reasons that name a fault which only somebody can mend, and given up when the doubt outlasts its patience.
 
+use std::collections::BTreeSet;
 use std::mem::{Discriminant, discriminant};
 use std::time::{Duration, Instant};
 
-use super::scheduling::Refusal;
+use super::scheduling::{Cause, Refusal};
 
 #[derive(Debug, PartialEq, Eq)]
 pub enum Hopeless {
@@ -54,6 +55,8 @@ pub enum ClaimFault {
     /// The driver has no permission, or does not take what is asked.
     Provisioning,
     Lost,
+    /// By somebody, while a pod needs it.
+    Deleted,
 }
 
 /// A reason to give up, and how long it has to hold.
@@ -69,9 +72,20 @@ impl Doubt {
     }
 }
 
+/// What makes two doubts the same. Where the causes of a refusal change, so does the cluster: a node comes, or goes.
+type Reason = (Discriminant<Hopeless>, BTreeSet<Cause>);
+
+fn reason(why: &Hopeless) -> Reason {
+    let causes = match why {
+        Hopeless::Node { refusal, .. } => refusal.causes.clone(),
+        _ => BTreeSet::new(),
+    };
+    (discriminant(why), causes)
+}
+
 /// Since when an agent is doubted for the same reason; its words may change meanwhile, as with a count of nodes.
 #[derive(Debug, Default)]
-pub struct Patience(Option<(Discriminant<Hopeless>, Instant)>);
+pub struct Patience(Option<(Reason, Instant)>);
 
 impl Patience {
     /// When it ends, if the doubt that there is now lasts.
@@ -80,9 +94,9 @@ impl Patience {
             self.0 = None;
             return None;
         };
-        let reason = discriminant(&doubt.why);
-        let since = match self.0 {
-            Some((known, since)) if known == reason => since,
+        let reason = reason(&doubt.why);
+        let since = match &self.0 {
+            Some((known, since)) if *known == reason => *since,
             _ => now,
         };
         self.0 = Some((reason, since));
@@ -109,10 +123,35 @@ mod tests {
         let mut patience = Patience::default();
         assert_eq!(patience.ends(Some(&doubt(30, "2 nodes")), at(0)), Some(at(30)));
         assert_eq!(patience.ends(Some(&doubt(30, "3 nodes")), at(10)), Some(at(30)));
-        // An autoscaler has declined.
         assert_eq!(patience.ends(Some(&doubt(15, "3 nodes")), at(12)), Some(at(15)));
         assert_eq!(patience.ends(Some(&other), at(14)), Some(at(44)));
         assert_eq!(patience.ends(None, at(15)), None);
         assert_eq!(patience.ends(Some(&other), at(16)), Some(at(46)));
+    }
+
+    #[test]
+    fn other_causes_are_another_doubt() {
+        let doubt = |causes: &[Cause], message: &str| Doubt {
+            why: Hopeless::Node {
+                message: message.into(),
+                refusal: Refusal {
+                    causes: causes.iter().copied().collect(),
+                    lasting: true,
+                    unnamed_taint: false,
+                },
+                autoscaler: None,
+            },
+            patience: Duration::from_secs(90),
+        };
+        let start = Instant::now();
+        let at = |seconds| start + Duration::from_secs(seconds);
+        let mut patience = Patience::default();
+        let mut ends = |doubt, now| patience.ends(Some(&doubt), at(now));
+        assert_eq!(ends(doubt(&[Cause::Selector], "0/2"), 0), Some(at(90)));
+        assert_eq!(ends(doubt(&[Cause::Selector], "0/3"), 80), Some(at(90)));
+        assert_eq!(
+            ends(doubt(&[Cause::Selector, Cause::Taint], "0/3"), 85),
+            Some(at(175))
+        );
     }
 }

@@ -1,9 +1,13 @@
 //! How far an agent that is not ready yet has come.
 
+use std::collections::BTreeMap;
+
 use k8s_openapi::api::core::v1::{ContainerStatus, PersistentVolumeClaim, Pod};
 
+use super::super::state;
 use super::heard::{Heard, Word, newest};
-use super::{scheduling, state};
+use super::scheduling;
+use super::words::one_line;
 
 /// The steps of an agent's start, in their order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -37,15 +41,36 @@ impl Step {
 pub struct Sight {
     pub claim: Option<Box<PersistentVolumeClaim>>,
     /// Pods of the agent by name, terminating ones included.
-    pub pods: std::collections::BTreeMap<String, Pod>,
+    pub pods: BTreeMap<String, Pod>,
     pub heard: Heard,
-    /// Events may not be watched.
-    pub deaf: bool,
+    /// How often the containers of a pod had restarted when it was first seen, by the names of both.
+    pub(super) restarts: BTreeMap<(String, String), i32>,
     /// How the API server last failed to answer a watch.
     pub trouble: Option<String>,
 }
 
 impl Sight {
+    /// Takes a pod as it is now.
+    pub fn see(&mut self, pod: Pod) {
+        let Some(name) = pod.metadata.name.clone() else {
+            return;
+        };
+        let status = pod.status.iter();
+        let containers = status.flat_map(|s| [&s.init_container_statuses, &s.container_statuses]);
+        for container in containers.flatten().flatten() {
+            let key = (name.clone(), container.name.clone());
+            self.restarts.entry(key).or_insert(container.restart_count);
+        }
+        self.pods.insert(name, pod);
+    }
+
+    /// How often a container of a pod had restarted before we looked.
+    pub(super) fn restarts_before(&self, pod: &Pod, container: &str) -> i32 {
+        let name = pod.metadata.name.clone().unwrap_or_default();
+        let known = self.restarts.get(&(name, container.to_owned()));
+        known.copied().unwrap_or_default()
+    }
+
     /// The pod that serves or will: a ready one, else the youngest that is not going away or has ended.
     pub fn pod(&self) -> Option<&Pod> {
         let phase = |pod: &Pod| pod.status.as_ref().and_then(|s| s.phase.clone());
@@ -63,15 +88,20 @@ impl Sight {
         statuses.find(|s| Some(s.name.as_str()) == state::container(pod))
     }
 
-    /// Of the container that is at work, or is to be next: one that prepares, as long as there is one, or buildkitd's.
+    /// Of the container that is at work, or is to be next: one that prepares, as long as there is one, or buildkitd's. A
+    /// native sidecar is one that prepares until it runs, and then never ends.
     pub(super) fn current(&self) -> Option<&ContainerStatus> {
-        let status = self.pod()?.status.as_ref()?;
+        let pod = self.pod()?;
+        let status = pod.status.as_ref()?;
+        let runs = |s: &ContainerStatus| s.state.as_ref().is_some_and(|s| s.running.is_some());
         let ended_well = |s: &ContainerStatus| {
             let end = s.state.as_ref().and_then(|s| s.terminated.as_ref());
             end.is_some_and(|end| end.exit_code == 0)
         };
         let mut preparing = status.init_container_statuses.iter().flatten();
-        preparing.find(|s| !ended_well(s)).or_else(|| self.status())
+        preparing
+            .find(|s| !(ended_well(s) || runs(s) && is_sidecar(pod, &s.name)))
+            .or_else(|| self.status())
     }
 
     fn claim_bound(&self) -> bool {
@@ -105,10 +135,19 @@ impl Sight {
         }
     }
 
+    /// The pods that are on their way out.
+    fn ending(&self) -> impl Iterator<Item = &Pod> {
+        self.pods.values().filter(|pod| !state::stays(pod))
+    }
+
+    /// The name of one. Its successor waits for it.
+    pub fn predecessor(&self) -> Option<&str> {
+        self.ending().find_map(|pod| pod.metadata.name.as_deref())
+    }
+
     /// Whether a pod is on its way out. Until it has gone it holds buildkitd's lock, and its successor cannot start.
     pub(super) fn draining(&self) -> bool {
-        let mut pods = self.pods.values();
-        pods.any(|pod| pod.metadata.deletion_timestamp.is_some())
+        self.ending().next().is_some()
     }
 
     /// Whether the agent's controller says that it may not make a pod.
@@ -135,9 +174,16 @@ impl Sight {
         if heard.is_empty() {
             "no event yet".into()
         } else {
-            heard.join("; ")
+            one_line(&heard.join("; "))
         }
     }
+}
+
+/// Whether a container that prepares is one that stays (`restartPolicy: Always`).
+fn is_sidecar(pod: &Pod, container: &str) -> bool {
+    let spec = pod.spec.as_ref().and_then(|s| s.init_containers.as_ref());
+    let mut stay = spec.into_iter().flatten();
+    stay.any(|c| c.name == container && c.restart_policy.as_deref() == Some("Always"))
 }
 
 #[cfg(test)]
@@ -191,6 +237,55 @@ mod tests {
         sidecar.name = "a-sidecar".into();
         statuses.insert(0, sidecar);
         assert_eq!(sight.status().map(|s| s.name.as_str()), Some("buildkitd"));
+    }
+
+    #[test]
+    fn a_native_sidecar_that_runs_is_not_waited_for() {
+        let current = |policy: Option<&str>, state: Value| {
+            let mut sight = sight(json!({"waiting": {"reason": "ImagePullBackOff"}}), false);
+            let pod = sight.pods.get_mut("p").expect("pod");
+            let spec = json!({
+                "initContainers": [{"name": "mesh", "restartPolicy": policy}], "containers": [{"name": "buildkitd"}]
+            });
+            pod.spec = serde_json::from_value(spec).expect("spec");
+            let mesh = json!([{
+                "name": "mesh", "image": "", "imageID": "", "ready": false, "restartCount": 0, "state": state
+            }]);
+            let status = pod.status.as_mut().expect("status");
+            status.init_container_statuses = serde_json::from_value(mesh).expect("statuses");
+            sight.current().map(|s| s.name.clone()).expect("current")
+        };
+        assert_eq!(current(Some("Always"), json!({"running": {}})), "buildkitd");
+        assert_eq!(current(Some("Always"), json!({"waiting": {}})), "mesh");
+        assert_eq!(current(None, json!({"running": {}})), "mesh");
+    }
+
+    #[test]
+    fn restarts_count_from_the_first_look() {
+        let mut seen = Sight::default();
+        let mut pod = sight(json!({"running": {}}), false)
+            .pods
+            .remove("p")
+            .expect("pod");
+        for restarts in [5, 6] {
+            let status = pod.status.as_mut().and_then(|s| s.container_statuses.as_mut());
+            status.expect("statuses")[0].restart_count = restarts;
+            seen.see(pod.clone());
+        }
+        assert_eq!(seen.restarts_before(&pod, "buildkitd"), 5);
+        assert_eq!(seen.restarts_before(&pod, "another"), 0);
+    }
+
+    #[test]
+    fn a_predecessor_is_named() {
+        let mut sight = sight(json!({"running": {}}), false);
+        assert_eq!(sight.predecessor(), None);
+        let mut pod = sight.pods["p"].clone();
+        pod.metadata.name = Some("q".into());
+        pod.metadata.deletion_timestamp = serde_json::from_value(json!("2026-01-01T00:00:00Z")).ok();
+        sight.see(pod);
+        assert_eq!(sight.predecessor(), Some("q"));
+        assert!(sight.draining());
     }
 
     #[test]

@@ -5,6 +5,12 @@ fn contains_any(text: &str, words: &[&str]) -> bool {
     words.iter().any(|w| text.contains(w))
 }
 
+/// What is printed of them: a line that the cluster began would be a command to a workflow.
+pub(super) fn one_line(text: &str) -> String {
+    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+    lines.collect::<Vec<_>>().join(" ")
+}
+
 /// `storageclass.storage.k8s.io "tape" not found`, of the persistent volume controller.
 pub(super) fn no_such_class(message: &str) -> bool {
     message.contains("storageclass") && message.contains("not found")
@@ -23,20 +29,13 @@ pub(super) fn denied(message: &str) -> bool {
     contains_any(message, &words)
 }
 
-/// A registry that answered, and has no image for this platform or for us, or is not trusted.
-pub(super) fn not_pullable(message: &str) -> bool {
-    let words = [
-        "not found",
-        "manifest unknown",
-        "no match for platform",
-        "invalid reference",
-        "unauthorized",
-        "authorization failed",
-        "access denied",
-        "forbidden",
-        "x509:",
-    ];
-    contains_any(message, &words) && !passes(message)
+/// A registry that answered, and has no such image, or none for this platform. Not that it refuses us: a node that has
+/// just joined may not have its credentials yet.
+pub(super) fn no_such_image(message: &str) -> bool {
+    let words = ["manifest unknown", "no match for platform", "invalid reference"];
+    // At the end of what containerd says: elsewhere it is a helper or a host that is not found.
+    let absent = message.trim_end().ends_with(": not found") || contains_any(message, &words);
+    absent && !passes(message)
 }
 
 /// `MountVolume.SetUp failed for volume "config" : configmap "buildkitd" not found`, or of a key that it lacks.
@@ -59,6 +58,8 @@ pub(super) fn passes(message: &str) -> bool {
         "bad gateway",
         "service unavailable",
         "server misbehaving",
+        // The kubelet, just after its start.
+        "have not yet been read",
         "temporary failure",
         "failed calling webhook",
         "is reserved for",
@@ -92,12 +93,18 @@ mod tests {
         for message in [
             "failed to resolve reference \"r.example/x:1\": r.example/x:1: not found",
             "failed to resolve image: no match for platform in manifest: not found",
+            "manifest unknown: manifest tagged by \"1\" is not found",
+        ] {
+            assert!(no_such_image(message), "{message}");
+        }
+        for message in [
             "pull access denied, repository does not exist or may require authorization: server message: \
              insufficient_scope: authorization failed",
             "unexpected status from HEAD request to https://r.example/v2/x/manifests/1: 401 Unauthorized",
             "tls: failed to verify certificate: x509: certificate signed by unknown authority",
+            "error getting credentials: exec: \"docker-credential-x\": executable file not found in $PATH, out: ``",
         ] {
-            assert!(not_pullable(message), "{message}");
+            assert!(!no_such_image(message) && !passes(message), "{message}");
         }
         for message in [
             "dial tcp 10.0.0.1:443: i/o timeout",
@@ -105,7 +112,7 @@ mod tests {
             "unexpected status: 503 Service Unavailable",
             "429 Too Many Requests - Server message: toomanyrequests: You have reached your pull rate limit.",
         ] {
-            assert!(!not_pullable(message) && passes(message), "{message}");
+            assert!(!no_such_image(message) && passes(message), "{message}");
         }
     }
 
