@@ -14,9 +14,9 @@ pub(super) fn problem(namespace: &str, name: &str, why: &Hopeless) -> Problem {
         Hopeless::Pod { event } => Problem::new(
             "No pod for the agent",
             format!("{agent} and its pod may not be made: {event}."),
-            "The message says who forbids it: a quota of the namespace; its label pod-security.kubernetes.io/enforce, \
-             which has to be privileged, with any `isolation`; the input `service-account`, which has to exist there; or \
-             an admission policy.",
+            "No pod could be made; the message says who forbids it: a quota of the namespace; its label \
+             pod-security.kubernetes.io/enforce, which has to be privileged, with any `isolation`; the input \
+             `service-account`, which has to exist there; or an admission policy.",
         ),
         Hopeless::Node {
             message,
