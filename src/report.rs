@@ -6,40 +6,39 @@ use std::time::Instant;
 /// Prints each step with the seconds it took. Clones are one report: one may be asked while another works. Not to be
 /// confused with the debug log.
 #[derive(Debug, Clone)]
-pub struct Report(Arc<Mutex<Progress>>);
-
-#[derive(Debug)]
-struct Progress {
-    since: Instant,
-    last: String,
+pub struct Report {
+    since: Arc<Mutex<Instant>>,
+    last: Arc<Mutex<String>>,
 }
 
 impl Report {
     pub fn start() -> Self {
-        Self(Arc::new(Mutex::new(Progress {
-            since: Instant::now(),
-            last: "nothing was done yet".into(),
-        })))
+        Self {
+            since: Arc::new(Mutex::new(Instant::now())),
+            last: Arc::new(Mutex::new("nothing was done yet".into())),
+        }
+    }
+
+    /// The same report, for what goes on beside it: with a clock of its own.
+    pub fn beside(&self) -> Self {
+        Self {
+            since: Arc::new(Mutex::new(Instant::now())),
+            last: self.last.clone(),
+        }
     }
 
     /// How far it has come.
     pub fn last(&self) -> String {
-        self.0
-            .lock()
-            .map(|progress| progress.last.clone())
-            .unwrap_or_default()
+        self.last.lock().map(|last| last.clone()).unwrap_or_default()
     }
 
     /// A step is done.
     pub fn done(&self, what: &str) {
         // A lock is lost only by a panic elsewhere, and that is what will be reported.
-        if let Ok(mut progress) = self.0.lock() {
-            say(&format!(
-                "{what} ({:.2} s)",
-                progress.since.elapsed().as_secs_f64()
-            ));
-            what.clone_into(&mut progress.last);
-            progress.since = Instant::now();
+        if let (Ok(mut since), Ok(mut last)) = (self.since.lock(), self.last.lock()) {
+            say(&format!("{what} ({:.2} s)", since.elapsed().as_secs_f64()));
+            what.clone_into(&mut last);
+            *since = Instant::now();
         }
     }
 

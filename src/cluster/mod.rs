@@ -22,6 +22,7 @@ use kube::api::{Api, ListParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 pub use disk::Use;
 pub use probe::{Answer, Buildkit};
@@ -101,8 +102,27 @@ impl Cluster {
         got.map_err(|e| self.refused(&e, &Request::of::<K>("get")))
     }
 
+    /// An object with every field that the server knows.
+    async fn whole<K: Object>(&self, name: &str) -> anyhow::Result<Option<Value>> {
+        let got = self.untyped::<K>().get_opt(name).await;
+        let got = got.map_err(|e| self.refused(&e, &Request::of::<K>("get")))?;
+        got.map(|object| serde_json::to_value(&object).context("reading what the server has"))
+            .transpose()
+    }
+
     pub async fn deployment(&self, name: &str) -> anyhow::Result<Option<Deployment>> {
         self.get(name).await
+    }
+
+    /// A Deployment, and the same with the fields that this program does not know.
+    pub async fn whole_deployment(&self, name: &str) -> anyhow::Result<Option<(Deployment, Value)>> {
+        let whole = self.whole::<Deployment>(name).await?;
+        whole
+            .map(|whole| {
+                let known = serde_json::from_value(whole.clone()).context("reading the Deployment")?;
+                Ok((known, whole))
+            })
+            .transpose()
     }
 
     /// The pods buildx would see for a node of this name.

@@ -91,13 +91,6 @@ impl Cluster {
             deployment: self.whole::<Deployment>(name).await?,
         })
     }
-
-    /// An object with every field that the server knows.
-    async fn whole<K: Object>(&self, name: &str) -> anyhow::Result<Option<Value>> {
-        let got = self.untyped::<K>().get_opt(name).await;
-        let got = got.map_err(|e| self.refused(&e, &Request::of::<K>("get")))?;
-        got.map(|object| json(&object)).transpose()
-    }
 }
 
 /// Files of a privileged agent are root's, and a rootless one could not write a single one of them.

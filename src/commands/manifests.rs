@@ -10,6 +10,6 @@ pub fn run(args: &ManifestsArgs) -> anyhow::Result<()> {
     if args.rbac {
         text = format!("{text}---\n{}", rbac::yaml(&agents.spec.namespace)?);
     }
-    report::say(text.trim_end());
+    report::verbatim(text.trim_end());
     Ok(())
 }

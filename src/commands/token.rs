@@ -11,7 +11,7 @@ use serde_json::json;
 use super::sign_in;
 use crate::aws::{self, Session};
 use crate::env;
-use crate::report::say;
+use crate::report::verbatim;
 
 pub fn run(path: &Path) -> anyhow::Result<()> {
     let mut session = Session::read(path)?;
@@ -20,15 +20,17 @@ pub fn run(path: &Path) -> anyhow::Result<()> {
         session = renewed(session, path, now)?;
     }
     let token = aws::token(&session.keys, &session.cluster, &session.place, now)?;
-    say(&json!({
-        "apiVersion": "client.authentication.k8s.io/v1",
-        "kind": "ExecCredential",
-        "status": {
-            "expirationTimestamp": token.expires.strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
-            "token": token.value.expose(),
-        },
-    })
-    .to_string());
+    verbatim(
+        &json!({
+            "apiVersion": "client.authentication.k8s.io/v1",
+            "kind": "ExecCredential",
+            "status": {
+                "expirationTimestamp": token.expires.strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
+                "token": token.value.expose(),
+            },
+        })
+        .to_string(),
+    );
     Ok(())
 }
 

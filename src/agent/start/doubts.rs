@@ -25,6 +25,9 @@ pub(super) const SILENCE: Duration = Duration::from_secs(90);
 /// For a quota that other pods fill: a ReplicaSet's attempts come to 82 and 164 s.
 const QUOTA: Duration = Duration::from_secs(180);
 
+/// For the node that an agent had: a group replaces one in two or three minutes.
+const RETURNING: Duration = Duration::from_secs(240);
+
 /// For a taint without a name: a node that joins has its last one for a minute or two, until its drivers run.
 const JOINING: Duration = Duration::from_secs(180);
 
@@ -83,10 +86,13 @@ impl Sight {
             Autoscaler::Acts => return None,
             Autoscaler::Declines(word) if scheduling::comes_back(word) => return None,
             Autoscaler::Declines(word) => Some(format!("{}: {}", word.reporter, word.message)),
-            Autoscaler::Silent if self.may_have_had_a_node(pod) => return None,
             Autoscaler::Silent => None,
         };
-        let patience = if refusal.unnamed_taint { JOINING } else { SILENCE };
+        let patience = match autoscaler {
+            None if self.may_have_had_a_node(pod) => RETURNING,
+            _ if refusal.unnamed_taint => JOINING,
+            _ => SILENCE,
+        };
         let message = message.to_owned();
         Doubt::after(
             patience,
@@ -287,7 +293,7 @@ pub(super) mod tests {
             assert_eq!(doubt(&sight), Some(("node", 90)));
             let bound = json!({"metadata": {"name": "a"}, "status": {"phase": "Bound"}});
             sight.claim = Some(Box::new(serde_json::from_value(bound).expect("claim")));
-            assert_eq!(doubt(&sight), None);
+            assert_eq!(doubt(&sight), Some(("node", 240)));
             let pod = ("Pod", "a-1-2");
             hear(&mut sight, pod, "cluster-autoscaler", "NotTriggerScaleUp", "no");
             assert_eq!(doubt(&sight), Some(("node", 90)));
@@ -304,7 +310,7 @@ pub(super) mod tests {
             .expect("spec");
         let volumes = json!([{"name": "cache", "persistentVolumeClaim": {"claimName": "b"}}]);
         pod.volumes = serde_json::from_value(volumes).expect("volumes");
-        assert_eq!(doubt(&sight), None);
+        assert_eq!(doubt(&sight), Some(("node", 240)));
     }
 
     /// As after `destroy --volumes`, while the old pod drains, and when it has.

@@ -2,6 +2,8 @@
 
 use std::time::Instant;
 
+use serde_json::Value;
+
 use super::serve::FALLBACK;
 use super::{Job, update};
 use crate::agent::manifests::Objects;
@@ -19,7 +21,7 @@ pub(super) type Ready = Result<Answer, Problem>;
 pub(super) async fn ready(job: &Job, spec: &Spec) -> anyhow::Result<Ready> {
     let Job { cluster, report, .. } = job;
     let Spec { name, namespace, .. } = spec;
-    let Some(deployment) = cluster.deployment(name).await? else {
+    let Some((deployment, whole)) = cluster.whole_deployment(name).await? else {
         if job.plan.deploy == Deploy::Never {
             return Ok(Err(absent(job, spec)));
         }
@@ -37,7 +39,7 @@ pub(super) async fn ready(job: &Job, spec: &Spec) -> anyhow::Result<Ready> {
         if job.plan.deploy == Deploy::Always {
             update::update(job, spec, &deployment).await?;
         } else {
-            say_differences(job, spec, &deployment)?;
+            say_differences(job, spec, &whole)?;
         }
     }
     let answered = answer(job, spec, job.deadline).await;
@@ -103,9 +105,9 @@ async fn answer(job: &Job, spec: &Spec, deadline: Instant) -> anyhow::Result<Ans
 }
 
 /// One line, so that nobody wonders why an input does nothing.
-fn say_differences(job: &Job, spec: &Spec, deployment: &Deployment) -> anyhow::Result<()> {
+fn say_differences(job: &Job, spec: &Spec, deployment: &Value) -> anyhow::Result<()> {
     let wanted = Objects::new(spec, spec.storage_bytes)?.deployment;
-    let fields = changes::differing(&wanted, &serde_json::to_value(deployment)?);
+    let fields = changes::differing(&wanted, deployment);
     if fields.is_empty() {
         return Ok(());
     }

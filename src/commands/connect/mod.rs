@@ -81,6 +81,7 @@ fn too_late(plan: &Plan, report: &Report) -> Problem {
 }
 
 /// What is known of a job on its way.
+#[derive(Clone)]
 struct Job {
     plan: Arc<Plan>,
     cluster: Cluster,
@@ -88,6 +89,16 @@ struct Job {
     key: String,
     deadline: Instant,
     report: Report,
+}
+
+impl Job {
+    /// For one of several architectures.
+    fn beside(&self) -> Self {
+        Self {
+            report: self.report.beside(),
+            ..self.clone()
+        }
+    }
 }
 
 /// An agent that answers.
@@ -116,7 +127,7 @@ async fn reach(
         plan,
     };
     let groups = job.plan.agents.groups();
-    let served = groups.iter().map(|group| serve::serve(&job, group));
+    let served = groups.iter().map(|group| serve::serve(job.beside(), group));
     match futures::future::try_join_all(served).await {
         Ok(reached) => Ok(reached),
         Err(error) => Err(road::named(error, session.as_ref()).await),

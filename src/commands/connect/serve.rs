@@ -19,7 +19,8 @@ pub(super) const FALLBACK: Duration = Duration::from_secs(10);
 const FULL: u64 = 90;
 
 /// The first agent of the key's order that answers. One that is further down has less of the job's cache.
-pub(super) async fn serve(job: &Job, group: &Group) -> anyhow::Result<Reached> {
+pub(super) async fn serve(job: Job, group: &Group) -> anyhow::Result<Reached> {
+    let job = &job;
     let order = routing::order(&job.key, group.agents.iter().collect(), |spec: &&Spec| &spec.name);
     let mut trouble: Option<Problem> = None;
     for spec in order {

@@ -10,14 +10,15 @@ pub(super) async fn update(job: &Job, spec: &Spec, deployment: &Deployment) -> a
     let Job { cluster, report, .. } = job;
     let Spec { name, namespace, .. } = spec;
     let update = cluster.preview(spec, deployment).await?;
+    for line in update.diff.lines() {
+        Report::detail(line);
+    }
+    // Also when nothing differs: fields may become ours, or cease to be.
+    cluster.update(spec, &update, job.deadline).await?;
     if update.diff.is_empty() {
         report.done(&format!("Agent {namespace}/{name} is up to date"));
         return Ok(());
     }
-    for line in update.diff.lines() {
-        Report::detail(line);
-    }
-    cluster.update(spec, &update, job.deadline).await?;
     let pod = if update.restarts {
         "its pod is replaced when its builds have ended"
     } else {

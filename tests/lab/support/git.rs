@@ -33,8 +33,10 @@ impl GitServer {
         // Where the registry is, the pods can go.
         let (host, _) = LAB.registry.split_once(':').context("no port")?;
         let port = TcpListener::bind((host, 0))?.local_addr()?.port();
-        let daemon = Command::new("git")
-            .args(["daemon", "--export-all", "--reuseaddr"])
+        // Not `git daemon`: that would be its parent, and the one that is ended.
+        let programs = run(Command::new("git").arg("--exec-path"))?;
+        let daemon = Command::new(Path::new(programs.trim()).join("git-daemon"))
+            .args(["--export-all", "--reuseaddr"])
             .arg(format!("--listen={host}"))
             .arg(format!("--port={port}"))
             .arg(format!("--base-path={}", folder.path().display()))
