@@ -5,11 +5,9 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, Pod};
-use serde_json::Value;
 
-use super::apply::{Found, json};
-use super::refusal::Request;
-use super::{Cluster, Object};
+use super::Cluster;
+use super::apply::Found;
 use crate::agent::manifests::Objects;
 use crate::agent::volume::{self, Fault, Volume};
 use crate::agent::{Spec, changes, state};

@@ -2,11 +2,11 @@
 
 use serde_json::Value;
 
+use super::super::manifests::VOLUME_SIZE;
+use super::super::patch::{List, list};
+use super::super::quantity;
 use super::owners::Owners;
 use super::{Place, label};
-use crate::agent::manifests::VOLUME_SIZE;
-use crate::agent::patch::{List, list};
-use crate::agent::quantity;
 
 pub(super) fn compare(wanted: &Value, live: &Value) -> Vec<String> {
     let mut found = Vec::new();

@@ -4,8 +4,8 @@
 
 use serde_json::{Map, Value};
 
+use super::super::FIELD_MANAGER;
 use super::label;
-use crate::agent::FIELD_MANAGER;
 
 /// A field, and what is said of it and below it: by us and by others. A field whose value is one, such as a string or
 /// an atomic list, has nothing below it.

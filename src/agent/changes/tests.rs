@@ -1,7 +1,7 @@
 use serde_json::{Value, json};
 
+use super::super::manifests::VOLUME_SIZE;
 use super::*;
-use crate::agent::manifests::VOLUME_SIZE;
 
 /// As it was applied by us.
 fn applied() -> Value {

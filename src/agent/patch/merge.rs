@@ -10,7 +10,7 @@ const DELETE_FROM: &str = "$deleteFromPrimitiveList/";
 const SET_ORDER: &str = "$setElementOrder/";
 
 /// How two lists of this name become one.
-pub(in crate::agent) enum List {
+pub(in super::super) enum List {
     /// Elements with the same value of this key are one.
     By(&'static str),
     /// A set of plain values.
@@ -21,7 +21,7 @@ pub(in crate::agent) enum List {
 
 /// The lists of a Deployment that are merged: `patchStrategy` and `patchMergeKey` of k8s.io/api/core/v1 and
 /// k8s.io/apimachinery/pkg/apis/meta/v1. No two lists of one name differ.
-pub(in crate::agent) fn list(name: &str) -> List {
+pub(in super::super) fn list(name: &str) -> List {
     match name {
         "containers"
         | "initContainers"

@@ -123,7 +123,7 @@ pub(super) mod tests {
     use super::*;
 
     /// An agent `a` with a pod of this status.
-    pub(in crate::agent::start) fn sight(status: Value) -> Sight {
+    pub(in super::super) fn sight(status: Value) -> Sight {
         Sight {
             pods: [pod(
                 "a-1-2",
@@ -150,7 +150,7 @@ pub(super) mod tests {
     }
 
     /// As the status says it and, to who may see events, the scheduler.
-    pub(in crate::agent::start) fn unscheduled(message: &str) -> Sight {
+    pub(in super::super) fn unscheduled(message: &str) -> Sight {
         let mut sight = unheard(message);
         hear(
             &mut sight,
@@ -168,18 +168,18 @@ pub(super) mod tests {
         ]}))
     }
 
-    pub(in crate::agent::start) fn container(state: Value) -> Sight {
+    pub(in super::super) fn container(state: Value) -> Sight {
         sight(json!({"containerStatuses": [{
             "name": "buildkitd", "image": "moby/buildkit:x", "imageID": "", "ready": false, "restartCount": 1,
             "state": state, "lastState": {}
         }]}))
     }
 
-    pub(in crate::agent::start) fn waiting(reason: &str, message: &str) -> Sight {
+    pub(in super::super) fn waiting(reason: &str, message: &str) -> Sight {
         container(json!({"waiting": {"reason": reason, "message": message}}))
     }
 
-    pub(in crate::agent::start) fn hear(
+    pub(in super::super) fn hear(
         sight: &mut Sight,
         object: (&str, &str),
         reporter: &str,
@@ -190,7 +190,7 @@ pub(super) mod tests {
     }
 
     /// Which doubt there is, and its seconds.
-    pub(in crate::agent::start) fn doubt(sight: &Sight) -> Option<(&'static str, u64)> {
+    pub(in super::super) fn doubt(sight: &Sight) -> Option<(&'static str, u64)> {
         let Doubt { why, patience } = sight.doubt()?;
         let name = match why {
             Hopeless::Claim { .. } => "claim",

@@ -139,7 +139,7 @@ pub(super) mod tests {
     use super::*;
 
     /// An event as the older way of reporting makes it.
-    pub(in crate::agent::start) fn event(
+    pub(in super::super) fn event(
         object: (&str, &str),
         reporter: &str,
         reason: &str,
@@ -157,7 +157,7 @@ pub(super) mod tests {
         serde_json::from_value(value).expect("event")
     }
 
-    pub(in crate::agent::start) fn at(event: Event, time: &str) -> Event {
+    pub(in super::super) fn at(event: Event, time: &str) -> Event {
         let time = Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(
             time.parse().expect("time"),
         ));
