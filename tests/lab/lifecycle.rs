@@ -211,13 +211,13 @@ fn the_successor_of_a_deleted_pod_waits_for_its_builds() -> Result<()> {
 }
 
 fn until(mut what: impl FnMut() -> Result<bool>) -> Result<()> {
-    for _ in 0..100 {
+    for _ in 0..300 {
         if what()? {
             return Ok(());
         }
         thread::sleep(std::time::Duration::from_millis(200));
     }
-    anyhow::bail!("it did not come to pass in 20 s")
+    anyhow::bail!("it did not come to pass in a minute")
 }
 
 fn destroy(flags: &[&str]) -> Result<(Option<i32>, String)> {
