@@ -90,8 +90,8 @@ fn rustflags(root: &Path, toolchain: &Toolchain, work: &Path, cargo_home: &Path)
         "-Clinker-flavor=ld.lld",
         // Half a megabyte of relocations; musl's start code reads the packed form.
         "-Clink-arg=-zpack-relative-relocs",
-        // A panic aborts, so nothing reads them; without symbols not even a backtrace would be of use.
-        "-Cforce-unwind-tables=no",
+        // An index of the stack's frames, for unwinding: a panic aborts.
+        "-Clink-arg=--no-eh-frame-hdr",
     ]
     .map(OsString::from)
     .into();
