@@ -1,6 +1,4 @@
-//! How full an agent's volume is.
-
-use super::Cluster;
+//! How full an agent's volume is, as `df` says. Good to know, and no reason to fail: an image may be without it.
 
 /// Bytes of a file system.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,19 +14,8 @@ impl Use {
     }
 }
 
-impl Cluster {
-    /// Asks `df` in the agent's container. Good to know, and no reason to fail: an image may be without it.
-    pub(super) async fn disk_use(&self, pod: &str, container: &str, path: Option<&str>) -> Option<Use> {
-        let output = self.exec(pod, container, &["df", "-Pk", path?]).await;
-        let output = output
-            .inspect_err(|error| tracing::debug!("df: {error:#}"))
-            .ok()?;
-        read(&String::from_utf8_lossy(&output))
-    }
-}
-
 /// POSIX's format: a head line, then name, 1024-blocks, used, available, capacity, mount point.
-fn read(df: &str) -> Option<Use> {
+pub(super) fn read(df: &str) -> Option<Use> {
     let mut columns = df.lines().nth(1)?.split_whitespace().skip(1);
     let kib: u64 = columns.next()?.parse().ok()?;
     let used: u64 = columns.next()?.parse().ok()?;

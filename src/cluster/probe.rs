@@ -6,7 +6,7 @@ use anyhow::Context;
 use serde::Deserialize;
 
 use super::Cluster;
-use super::disk::Use;
+use super::disk::{self, Use};
 use super::refusal::Unauthorized;
 use crate::agent::state;
 use crate::problem::Problem;
@@ -55,6 +55,9 @@ struct Version {
 const PATIENCE: Duration = Duration::from_secs(60);
 const COMMAND: [&str; 5] = ["buildctl", "debug", "workers", "--format", "{{json .}}"];
 
+/// The same, and how full the volume is: an exec takes longer than either.
+const WITH_DISK: &str = r#"df -Pk "$0" 2>/dev/null; exec buildctl debug workers --format '{{json .}}'"#;
+
 const ATTEMPT_WITHIN: Duration = Duration::from_secs(15);
 
 impl Cluster {
@@ -101,17 +104,33 @@ impl Cluster {
         let pod = state::ready_pod(&pods).context("its pod is not ready any more")?;
         let name = pod.metadata.name.clone().context("a pod without a name")?;
         let container = state::container(pod).context("its pod has no container")?;
-        let (output, disk) = tokio::join!(
-            self.exec(&name, container, &COMMAND),
-            self.disk_use(&name, container, state::cache_path(pod))
-        );
-        let buildkit = read(&output?)?;
+        // An image without a shell, as an agent made by hand may have, is asked the one question alone.
+        let output = match state::cache_path(pod) {
+            Some(path) => self
+                .exec(&name, container, &["sh", "-c", WITH_DISK, path])
+                .await
+                .ok(),
+            None => None,
+        };
+        let output = match output {
+            Some(output) => output,
+            None => self.exec(&name, container, &COMMAND).await?,
+        };
+        let (disk, workers) = split(&output);
+        let (disk, buildkit) = (disk::read(&String::from_utf8_lossy(disk)), read(workers)?);
         Ok(Answer {
             pod: name,
             buildkit,
             disk,
         })
     }
+}
+
+/// What df printed, and what buildctl did: its line is the last.
+fn split(output: &[u8]) -> (&[u8], &[u8]) {
+    let output = output.trim_ascii_end();
+    let end = output.iter().rposition(|byte| *byte == b'\n');
+    output.split_at(end.map_or(0, |end| end + 1))
 }
 
 fn read(output: &[u8]) -> anyhow::Result<Buildkit> {
@@ -142,6 +161,8 @@ mod tests {
             platforms: vec!["linux/amd64".into(), "linux/arm/v7".into()],
         };
         assert_eq!(read(output).expect("workers"), expected);
+        assert_eq!(split(b"[]\n"), (&b""[..], &b"[]"[..]));
+        assert_eq!(split(b"a\nb\n[]\n"), (&b"a\nb\n"[..], &b"[]"[..]));
         assert!(read(b"[]").is_err());
         assert!(read(b"error: no socket").is_err());
     }
