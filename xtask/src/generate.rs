@@ -1,4 +1,4 @@
-//! `cargo xtask generate`: the parts of the README that are made from action.yml and examples/.
+//! `cargo xtask generate`: the parts of the documents that are made from action.yml and examples/.
 
 use anyhow::Result;
 
@@ -27,5 +27,5 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     if !args.check {
         test.env("REMOTE_BUILDKIT_WRITE_DOCUMENTS", "1");
     }
-    stage("generated parts of README.md", &mut test)
+    stage("generated parts of the documents", &mut test)
 }

@@ -28,7 +28,7 @@ enum Task {
     Bench(bench::Args),
     /// Build the binaries of the action
     Dist(dist::Args),
-    /// Bring the generated parts of the README up to date
+    /// Bring the generated parts of the documents up to date
     Generate(generate::Args),
 }
 
