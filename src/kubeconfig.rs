@@ -5,8 +5,8 @@ use std::path::Path;
 
 use anyhow::Context as _;
 use kube::config::{
-    AuthInfo, Cluster, Context, ExecConfig, ExecInteractiveMode, Kubeconfig, NamedAuthInfo, NamedCluster,
-    NamedContext,
+    AuthInfo, Cluster, Context, ExecConfig, ExecInteractiveMode, Kubeconfig, KubeconfigError, NamedAuthInfo,
+    NamedCluster, NamedContext,
 };
 
 use crate::problem::{Problem, chain};
@@ -80,6 +80,15 @@ pub fn in_cluster() -> Result<Kubeconfig, Problem> {
 
 /// One context of a kubeconfig of the user's.
 pub fn excerpt(path: &Path, context: Option<&str>) -> Result<Kubeconfig, Problem> {
+    excerpt_of(Kubeconfig::read_from(path), path, context)
+}
+
+/// The same of what was read from that path.
+pub fn excerpt_of(
+    config: Result<Kubeconfig, KubeconfigError>,
+    path: &Path,
+    context: Option<&str>,
+) -> Result<Kubeconfig, Problem> {
     let unusable = |why: String, remedy: &str| {
         Problem::new(
             "Kubeconfig not usable",
@@ -87,7 +96,7 @@ pub fn excerpt(path: &Path, context: Option<&str>) -> Result<Kubeconfig, Problem
             remedy,
         )
     };
-    let config = Kubeconfig::read_from(path).map_err(|e| {
+    let config = config.map_err(|e| {
         unusable(
             format!("got: {}", chain(&e)),
             "Check the input `kubeconfig`; a relative path is taken from the step's working directory.",

@@ -10,7 +10,7 @@ mod architecture;
 mod archive;
 mod aws;
 mod binfmt;
-mod cache;
+pub mod cache;
 pub mod cancel;
 mod cgroup;
 mod command;

@@ -18,11 +18,12 @@ pub async fn describe_cluster(keys: &Keys, cluster: &str, place: &Place) -> anyh
         .credentials_provider(keys.credentials())
         .load()
         .await;
-    let answer = aws_sdk_eks::Client::new(&config)
-        .describe_cluster()
-        .name(cluster)
-        .send()
-        .await;
+    describe(&aws_sdk_eks::Client::new(&config), cluster, region).await
+}
+
+/// The fuzzers' client answers by itself.
+pub async fn describe(client: &aws_sdk_eks::Client, cluster: &str, region: &str) -> anyhow::Result<Endpoint> {
+    let answer = client.describe_cluster().name(cluster).send().await;
     let output = answer.map_err(|e| refused(cluster, region, &Answer::of(&e)))?;
     let found = output.cluster();
     let url = found.and_then(|c| c.endpoint());

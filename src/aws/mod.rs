@@ -6,7 +6,9 @@ mod keys;
 mod session;
 mod token;
 
-pub use eks::describe_cluster;
+#[cfg(fuzzing)]
+pub use eks::describe;
+pub use eks::{Endpoint, describe_cluster};
 pub use identity::{AssumeRole, assume_role, caller, default_chain};
 pub use keys::Keys;
 pub use session::Session;

@@ -60,7 +60,8 @@ impl Store {
             .context("looking for buildx's folder: neither BUILDX_CONFIG, DOCKER_CONFIG nor HOME is set")
     }
 
-    fn open_at(root: PathBuf) -> anyhow::Result<Self> {
+    /// Opens a folder, making it if there is none.
+    pub fn open_at(root: PathBuf) -> anyhow::Result<Self> {
         DirBuilder::new()
             .recursive(true)
             .mode(0o700)

@@ -74,7 +74,7 @@ impl Cluster {
 }
 
 /// The client's side of remotecommand v4: streams error, stdout and stderr; the status comes on the error stream.
-async fn run(mut connection: impl AsyncReadExt + AsyncWriteExt + Unpin) -> anyhow::Result<Vec<u8>> {
+pub async fn run(mut connection: impl AsyncReadExt + AsyncWriteExt + Unpin) -> anyhow::Result<Vec<u8>> {
     let mut opener = Opener::default();
     let mut streams = [0; 3];
     for (stream, stream_type) in streams.iter_mut().zip(["error", "stdout", "stderr"]) {
