@@ -79,7 +79,7 @@ fuzz_target!(|data: &[u8]| {
     let Some(answer) = answer(data) else { return };
     ANSWER.set(answer);
     let described =
-        EKS.with(|(runtime, client)| runtime.block_on(aws::describe(client, "shop", "eu-west-1")));
+        EKS.with(|(runtime, client)| runtime.block_on(aws::describe_once(client, "shop", "eu-west-1")));
     match described {
         Ok(found) => {
             let paths = ("/dist/remote-buildkit", "/tmp/session.json");
@@ -93,8 +93,8 @@ fuzz_target!(|data: &[u8]| {
             let read = Kubeconfig::from_yaml(&written).expect("what is written can be read");
             assert_eq!(serde_json::to_string_pretty(&read).expect("JSON"), written);
         }
-        Err(error) => {
-            let problem: &Problem = error.downcast_ref().expect("an error with a remedy");
+        Err(failed) => {
+            let problem: &Problem = failed.error.downcast_ref().expect("an error with a remedy");
             assert!(!problem.what.is_empty() && !problem.remedy.is_empty());
         }
     }

@@ -1,8 +1,9 @@
 //! Where the cluster is.
 
 use super::keys::Keys;
-use super::{Answer, DENIED, Place, loader, partition, unreachable};
+use super::{Answer, DENIED, Place, loader, once, partition, unreachable};
 use crate::problem::Problem;
+use crate::retry::{Failed, Tries};
 
 /// How to reach a cluster's API server.
 #[derive(Debug, Clone)]
@@ -12,19 +13,29 @@ pub struct Endpoint {
     pub certificate_authority: String,
 }
 
-pub async fn describe_cluster(keys: &Keys, cluster: &str, place: &Place) -> anyhow::Result<Endpoint> {
+pub async fn describe_cluster(
+    keys: &Keys,
+    cluster: &str,
+    place: &Place,
+    tries: &Tries,
+) -> anyhow::Result<Endpoint> {
     let region = &place.region;
     let config = loader(Some(region))
         .credentials_provider(keys.credentials())
+        .retry_config(once())
         .load()
         .await;
-    describe(&aws_sdk_eks::Client::new(&config), cluster, region).await
+let client = aws_sdk_eks::Client::new(&config);
+    tries.run(|| ask(&client, cluster, region)).await
 }
 
-/// The fuzzers' client answers by itself.
-pub async fn describe(client: &aws_sdk_eks::Client, cluster: &str, region: &str) -> anyhow::Result<Endpoint> {
+/// Asks once. That of a fuzzer is a client that answers by itself.
+pub async fn ask(client: &aws_sdk_eks::Client, cluster: &str, region: &str) -> Result<Endpoint, Failed> {
     let answer = client.describe_cluster().name(cluster).send().await;
-    let output = answer.map_err(|e| refused(cluster, region, &Answer::of(&e)))?;
+    let output = answer.map_err(|error| {
+        let answer = Answer::of(&error);
+        Failed::new(answer.cause, refused(cluster, region, &answer))
+    })?;
     let found = output.cluster();
     let url = found.and_then(|c| c.endpoint());
     let ca = found.and_then(|c| c.certificate_authority()?.data());
@@ -46,7 +57,7 @@ pub async fn describe(client: &aws_sdk_eks::Client, cluster: &str, region: &str)
 }
 
 fn refused(cluster: &str, region: &str, answer: &Answer) -> Problem {
-    if answer.code.is_none() {
+    if !answer.answered {
         return unreachable("EKS", region, answer);
     }
     let what = format!(
