@@ -38,7 +38,11 @@ fuzz_target!(|text: &str| {
             let lines: Vec<&str> = text.split('\n').collect();
             for fault in faults.split('\n') {
                 let (line, column) = place(fault).unwrap_or_else(|| panic!("no place in {fault:?}"));
-                let length = lines.get(line - 1).expect("the text has that line").chars().count();
+                let length = lines
+                    .get(line - 1)
+                    .expect("the text has that line")
+                    .chars()
+                    .count();
                 assert!(column <= length + 1, "{fault:?} in a line of {length} characters");
             }
         }

@@ -21,7 +21,11 @@ fn take(sight: &mut Sight, line: &[u8]) {
                 sight.see(pod);
             }
         }
-        b'C' => sight.claim = serde_json::from_slice::<PersistentVolumeClaim>(object).ok().map(Box::new),
+        b'C' => {
+            sight.claim = serde_json::from_slice::<PersistentVolumeClaim>(object)
+                .ok()
+                .map(Box::new)
+        }
         b'E' => {
             if let Ok(event) = serde_json::from_slice::<Event>(object) {
                 sight.heard.hear(&event, AGENT);

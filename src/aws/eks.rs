@@ -25,7 +25,7 @@ pub async fn describe_cluster(
         .retry_config(once())
         .load()
         .await;
-let client = aws_sdk_eks::Client::new(&config);
+    let client = aws_sdk_eks::Client::new(&config);
     tries.run(|| ask(&client, cluster, region)).await
 }
 

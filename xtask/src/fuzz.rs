@@ -41,7 +41,11 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let all = targets()?;
     let wanted: Vec<String> = match &args.target {
         Some(target) => {
-            ensure!(all.contains(target), "no target {target}; there are: {}", all.join(", "));
+            ensure!(
+                all.contains(target),
+                "no target {target}; there are: {}",
+                all.join(", ")
+            );
             vec![target.clone()]
         }
         None => all,
@@ -61,7 +65,13 @@ pub(crate) fn short() -> Result<()> {
 fn pass(targets: &[String], bounds: Bounds) -> Result<()> {
     let program = install()?;
     // cargo-fuzz has no --locked.
-    let manifest = ["metadata", "--format-version=1", "--locked", "--manifest-path", "fuzz/Cargo.toml"];
+    let manifest = [
+        "metadata",
+        "--format-version=1",
+        "--locked",
+        "--manifest-path",
+        "fuzz/Cargo.toml",
+    ];
     let locked = cargo(&manifest).output()?;
     ensure!(
         locked.status.success(),
@@ -79,7 +89,12 @@ fn pass(targets: &[String], bounds: Bounds) -> Result<()> {
 fn targets() -> Result<Vec<String>> {
     let mut names = Vec::new();
     for entry in fs::read_dir(root().join("fuzz/targets"))? {
-        names.extend(entry?.path().file_stem().map(|stem| stem.to_string_lossy().into_owned()));
+        names.extend(
+            entry?
+                .path()
+                .file_stem()
+                .map(|stem| stem.to_string_lossy().into_owned()),
+        );
     }
     names.sort();
     Ok(names)
@@ -89,7 +104,14 @@ fn install() -> Result<PathBuf> {
     let cache = Cache::from_env()?;
     let _lock = cache.lock()?;
     let dir = cache.entry(&Key::new(format!("cargo-fuzz {CARGO_FUZZ}")), |dir| {
-        let mut install = cargo(&["install", "cargo-fuzz", "--locked", "--version", CARGO_FUZZ, "--root"]);
+        let mut install = cargo(&[
+            "install",
+            "cargo-fuzz",
+            "--locked",
+            "--version",
+            CARGO_FUZZ,
+            "--root",
+        ]);
         stage("cargo-fuzz, installed", install.arg(dir))
     })?;
     Ok(dir.join("bin/cargo-fuzz"))
