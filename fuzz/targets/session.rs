@@ -16,6 +16,5 @@ fuzz_target!(|text: &[u8]| {
     let _ = session.needs_renewal(now);
     if let Ok(token) = token(&session.keys, &session.cluster, &session.place, now) {
         assert!(token.value.expose().starts_with("k8s-aws-v1."));
-        assert!(token.expires > now);
     }
 });

@@ -95,7 +95,9 @@ pub async fn run(mut connection: impl AsyncReadExt + AsyncWriteExt + Unpin) -> a
         if connection.read_buf(&mut arrived).await? == 0 {
             break;
         }
-        while let Some(frame) = take_frame(&mut arrived) {
+        while !open.is_empty()
+            && let Some(frame) = take_frame(&mut arrived)
+        {
             match frame {
                 Frame::Data {
                     stream,

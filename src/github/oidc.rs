@@ -144,7 +144,7 @@ fn subject(jwt: &Secret) -> Option<String> {
     let payload = jwt.expose().split('.').nth(1)?;
     let payload = URL_SAFE_NO_PAD.decode(payload).ok()?;
     let claims: Claims = serde_json::from_slice(&payload).ok()?;
-    Some(claims.sub)
+    Some(claims.sub).filter(|sub| !sub.contains(char::is_control))
 }
 
 #[cfg(test)]

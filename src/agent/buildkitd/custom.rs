@@ -178,7 +178,11 @@ impl Check<'_> {
         } else {
             return Some(plain);
         };
-        let found = plain.to_string();
+        // A text of several lines is written so.
+        let found = match &plain {
+            Value::String(text) => format!("{text:?}"),
+            other => other.to_string(),
+        };
         self.fault(value.span(), &format!("`{place}` must be {allowed}, not {found}"));
         None
     }
