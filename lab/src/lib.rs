@@ -31,6 +31,7 @@ mod pki;
 mod process;
 pub mod progress;
 mod registry;
+mod requests;
 mod rootless;
 mod runc;
 mod sandbox;
@@ -44,6 +45,7 @@ pub use architecture::Architecture;
 pub use command::wait;
 pub use install::{Installed, install};
 pub use lifecycle::{Lab, NODES, daemons, down};
+pub use requests::ApiRequest;
 pub use state::{Node, State};
 pub use traces::Traces;
 

@@ -11,6 +11,7 @@ mod home;
 mod isolation;
 mod job;
 mod lifecycle;
+mod load;
 mod manifests;
 mod patch;
 mod placement;
