@@ -164,8 +164,22 @@ fn assemble(cluster: Cluster, user: AuthInfo, namespace: Option<String>) -> Kube
 }
 
 pub fn write(kubeconfig: &Kubeconfig, path: &Path) -> anyhow::Result<()> {
-    let text = serde_json::to_vec_pretty(kubeconfig).context("kubeconfig to JSON")?;
-    files::write_private(path, &text)
+    files::write_private(path, text(kubeconfig)?.as_bytes())
+}
+
+/// JSON that is YAML as well: some characters that JSON allows in a text, YAML does not, or takes for the end of a line.
+pub fn text(kubeconfig: &Kubeconfig) -> anyhow::Result<String> {
+    let json = serde_json::to_string_pretty(kubeconfig).context("kubeconfig to JSON")?;
+    let mut text = String::with_capacity(json.len());
+    for c in json.chars() {
+        match c {
+            '\u{7f}'..='\u{9f}' | '\u{2028}' | '\u{2029}' | '\u{feff}' | '\u{fffe}' | '\u{ffff}' => {
+                text.push_str(&format!("\\u{:04x}", u32::from(c)));
+            }
+            c => text.push(c),
+        }
+    }
+    Ok(text)
 }
 
 #[cfg(test)]

@@ -89,9 +89,9 @@ fuzz_target!(|data: &[u8]| {
                 Path::new(paths.0),
                 Path::new(paths.1),
             );
-            let written = serde_json::to_string_pretty(&config).expect("JSON");
+            let written = kubeconfig::text(&config).expect("JSON");
             let read = Kubeconfig::from_yaml(&written).expect("what is written can be read");
-            assert_eq!(serde_json::to_string_pretty(&read).expect("JSON"), written);
+            assert_eq!(kubeconfig::text(&read).expect("JSON"), written);
         }
         Err(failed) => {
             let problem: &Problem = failed.error.downcast_ref().expect("an error with a remedy");

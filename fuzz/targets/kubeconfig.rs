@@ -6,7 +6,7 @@ use std::path::Path;
 
 use kube::config::{Config, KubeConfigOptions, Kubeconfig};
 use libfuzzer_sys::fuzz_target;
-use remote_buildkit::kubeconfig::excerpt_of;
+use remote_buildkit::kubeconfig::{excerpt_of, text};
 use serde_json::Value;
 use tokio::runtime::{Builder, Runtime};
 
@@ -19,12 +19,12 @@ fn value(config: &Kubeconfig) -> Value {
     serde_json::to_value(config).expect("JSON")
 }
 
-fn excerpt(text: &str, context: Option<&str>) {
+fn excerpt(yaml: &str, context: Option<&str>) {
     let path = Path::new("/home/me/config");
-    let Ok(excerpt) = excerpt_of(Kubeconfig::from_yaml(text), path, context) else {
+    let Ok(excerpt) = excerpt_of(Kubeconfig::from_yaml(yaml), path, context) else {
         return;
     };
-    let written = serde_json::to_string_pretty(&excerpt).expect("JSON");
+    let written = text(&excerpt).expect("JSON");
     let read = Kubeconfig::from_yaml(&written).expect("what is written can be read");
     let again = excerpt_of(Ok(read), path, None).expect("it has a context");
     assert_eq!(value(&again), value(&excerpt));
@@ -40,7 +40,7 @@ fn names_files(config: &Kubeconfig) -> bool {
     clusters.any(|c| c.certificate_authority.is_some())
 }
 
-fuzz_target!(|text: &str| {
-    excerpt(text, None);
-    excerpt(text, Some("other"));
+fuzz_target!(|yaml: &str| {
+    excerpt(yaml, None);
+    excerpt(yaml, Some("other"));
 });

@@ -54,6 +54,8 @@ impl Custom {
             Err(error) => {
                 let span = error.span().unwrap_or_default();
                 let at = text.get(span.clone()).unwrap_or_default().trim();
+                // A text that does not end goes on to the end of the file.
+                let at = at.lines().next().unwrap_or_default();
                 let at = if at.is_empty() {
                     String::new()
                 } else {
