@@ -295,7 +295,7 @@ const KNOWN_TO: &[(&str, &[&str])] = &[
     ("aws_", &["aws/"]),
     ("kube::", &["cluster/", "kubeconfig.rs", "commands/road.rs"]),
     ("k8s_openapi::", &["agent/", "cluster/", "commands/road.rs"]),
-    ("Client::try_from", &["cluster/"]),
+    ("ClientBuilder::try_from", &["cluster/"]),
     ("hyper::", &["cluster/"]),
     ("hyper_util::", &["cluster/", "github/oidc.rs"]),
     ("DriverOpts", &["buildx/"]),
