@@ -89,7 +89,9 @@ pub fn redacted(url: &str) -> String {
         None => (url, None),
     };
     let query = query.map_or_else(String::new, |query| {
-        let parts = query.split('&').map(|part| match part.split_once('=') {
+        // kube begins one with an empty part.
+        let parts = query.split('&').filter(|part| !part.is_empty());
+        let parts = parts.map(|part| match part.split_once('=') {
             Some((name, _)) if !HARMLESS.contains(&name) => format!("{name}=***"),
             None if !HARMLESS.contains(&part) => "***".to_owned(),
             _ => part.to_owned(),
@@ -134,7 +136,7 @@ mod tests {
             ("http://me:pass@word@[::1]:3128/", "http://***@[::1]:3128/"),
             ("http://me@proxy:3128", "http://***@proxy:3128"),
             (
-                "/api/v1/pods?labelSelector=app%3Da&x",
+                "/api/v1/pods?&labelSelector=app%3Da&x",
                 "/api/v1/pods?labelSelector=app%3Da&***",
             ),
             ("https://h/a@b?c=//u:p@d", "https://h/a@b?c=***"),

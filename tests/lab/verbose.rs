@@ -31,10 +31,10 @@ fn requests_are_listed_without_secrets() -> Result<()> {
         format!("POST {}/ -> 200, request ", LAB.aws_endpoint),
         format!("GET {}/clusters/{} -> 200", LAB.aws_endpoint, LAB.cluster),
         format!(
-            "GET {}/apis/apps/v1/namespaces/verbose/deployments/remote-buildkit-agent? -> 404, request ",
+            "GET {}/apis/apps/v1/namespaces/verbose/deployments/remote-buildkit-agent -> 404, request ",
             LAB.api_server
         ),
-        "?&dryRun=All&force=true&fieldManager=remote-buildkit -> 201".to_owned(),
+        "?dryRun=All&fieldManager=remote-buildkit -> 201, request ".to_owned(),
         "/exec?container=".to_owned(),
         " -> 101".to_owned(),
         " ms)".to_owned(),
