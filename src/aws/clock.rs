@@ -49,7 +49,7 @@ impl Clock {
         let seconds = off.as_secs().unsigned_abs();
         let amount = match seconds {
             ..120 => format!("{seconds} s"),
-            ..7200 => format!("{} min", (seconds + 30) / 60),
+            120..7200 => format!("{} min", (seconds + 30) / 60),
             _ => format!("{} h", (seconds + 1800) / 3600),
         };
         let direction = if off.is_negative() { "ahead of" } else { "behind" };

@@ -58,6 +58,8 @@ fn read(kubeconfig: Kubeconfig) -> anyhow::Result<Config> {
     config.tls_server_name = cluster.tls_server_name;
     config.auth_info = user;
     config.connect_timeout = Some(Duration::from_secs(10));
+    // `retry` sees to that.
+    config.default_retry = false;
     Ok(config)
 }
 

@@ -102,7 +102,12 @@ fn through(namespace: &str, variable: &str) -> Result<()> {
     let proxy = Intercept::start()?;
     let mut runner = Runner::new()?;
     runner.env.remove("AWS_ENDPOINT_URL");
+    let oidc = "pipelines.actions.githubusercontent.com";
+    let oidc_url = LAB
+        .oidc_url
+        .replace(&LAB.aws_endpoint, &format!("https://{oidc}"));
     for (name, value) in [
+        ("ACTIONS_ID_TOKEN_REQUEST_URL", oidc_url),
         ("HTTPS_PROXY", proxy.url.clone()),
         (variable, proxy.ca()),
         ("RUNNER_DEBUG", "1".into()),
@@ -119,6 +124,7 @@ fn through(namespace: &str, variable: &str) -> Result<()> {
     let asked = proxy.asked_for()?;
     let cluster = LAB.api_server.trim_start_matches("https://");
     for address in [
+        format!("{oidc}:443"),
         format!("sts.{}.amazonaws.com:443", LAB.region),
         format!("eks.{}.amazonaws.com:443", LAB.region),
         cluster.to_owned(),
