@@ -1,9 +1,11 @@
 //! What the tests stand on: the lab, a runner to be, a namespace of their own.
 
+mod between;
 mod cluster;
 mod git;
 mod runner;
 
+pub(crate) use between::{Forward, Rewrite};
 pub(crate) use cluster::{Namespace, kubectl, kubectl_json};
 pub(crate) use git::GitServer;
 pub(crate) use runner::{Outcome, Runner};
