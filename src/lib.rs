@@ -28,9 +28,15 @@ use problem::Problem;
 
 /// The program.
 pub fn main() -> ExitCode {
-    let cli = Cli::parse_from(cli::arguments(std::env::args(), env::get));
-    log();
-    match run(&cli.command) {
+    let done = match cli::arguments(std::env::args_os(), env::raw) {
+        Ok(line) => {
+            let cli = Cli::parse_from(line);
+            log();
+            run(&cli.command)
+        }
+        Err(unreadable) => Err(inputs::no_text(&unreadable).into()),
+    };
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             fail(error);

@@ -302,7 +302,7 @@ const KNOWN_TO: &[(&str, &[&str])] = &[
     ("\"instances\"", &["buildx/"]),
     ("::add-mask", &["github/"]),
     ("GITHUB_OUTPUT", &["github/", "env.rs"]),
-    ("std::env::var(", &["env.rs"]),
+    ("std::env::var_os(", &["env.rs"]),
 ];
 
 /// What a module does not know.

@@ -9,6 +9,7 @@ mod given_up;
 mod probe;
 mod refusal;
 mod remove;
+mod settle;
 mod spdy;
 mod update;
 mod wait;

@@ -35,14 +35,21 @@ pub(super) async fn ready(job: &Job, spec: &Spec) -> anyhow::Result<Ready> {
         return Ok(Err(unusable(spec, &why)));
     }
     say_found(job, spec, &deployment);
+    let mut as_wanted = false;
     if is_ours(spec, &deployment) {
         if job.plan.deploy == Deploy::Always {
             update::update(job, spec, &deployment).await?;
         } else {
-            say_differences(job, spec, &whole)?;
+            as_wanted = say_differences(job, spec, &whole)?;
         }
     }
-    let answered = answer(job, spec, job.deadline).await;
+    let mends = as_wanted && job.plan.deploy == Deploy::IfAbsent;
+    let mending = async {
+        if mends {
+            mend(job, spec, &deployment).await;
+        }
+    };
+    let (answered, ()) = futures::future::join(answer(job, spec, job.deadline), mending).await;
     answered
         .map(Ok)
         .or_else(|error| unavailable(not_by_inputs(error, job.plan.deploy)))
@@ -104,12 +111,12 @@ async fn answer(job: &Job, spec: &Spec, deadline: Instant) -> anyhow::Result<Ans
         .await
 }
 
-/// One line, so that nobody wonders why an input does nothing.
-fn say_differences(job: &Job, spec: &Spec, deployment: &Value) -> anyhow::Result<()> {
+/// One line, so that nobody wonders why an input does nothing. Returns whether there was none to say.
+fn say_differences(job: &Job, spec: &Spec, deployment: &Value) -> anyhow::Result<bool> {
     let wanted = Objects::new(spec, spec.storage_bytes)?.deployment;
     let fields = changes::differing(&wanted, deployment);
     if fields.is_empty() {
-        return Ok(());
+        return Ok(true);
     }
     let (shown, more) = fields.split_at(fields.len().min(3));
     let more = match more.len() {
@@ -124,7 +131,18 @@ fn say_differences(job: &Job, spec: &Spec, deployment: &Value) -> anyhow::Result
         "it differs from the inputs in {}{more}; {remedy} brings it up to date",
         shown.join(", ")
     ));
-    Ok(())
+    Ok(false)
+}
+
+/// What a job left that was killed while it deployed. A job that may not do that has an agent all the same.
+async fn mend(job: &Job, spec: &Spec, deployment: &Deployment) {
+    match job.cluster.mend(spec, deployment).await {
+        Ok(true) => Report::detail(
+            "its ConfigMap was not that of its Deployment and is put right; its daemon reads it when it starts next",
+        ),
+        Ok(false) => {}
+        Err(error) => tracing::debug!("the ConfigMap is not looked at: {error:#}"),
+    }
 }
 
 /// The wait was for an agent that was there: other inputs would not change it.

@@ -14,7 +14,7 @@ use super::road;
 use super::selection::Selection;
 use super::signals::Signals;
 use crate::agent::platform::Platform;
-use crate::buildx::{self, Builder, Node};
+use crate::buildx::{self, Builder, Node, Store};
 use crate::cli::ConnectArgs;
 use crate::cluster::{Answer, Cluster};
 use crate::github;
@@ -26,6 +26,7 @@ use serve::FALLBACK;
 pub fn run(args: &ConnectArgs) -> anyhow::Result<()> {
     let plan = inputs::connect(args)?;
     buildx::check_installed()?;
+    Store::check()?;
     // Two threads: the client runs a plugin of the kubeconfig and blocks one until the plugin has answered. The other
     // goes on turning the clock, so that the deadline and signals end the step all the same.
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -50,12 +51,17 @@ async fn guarded(plan: Arc<Plan>) -> anyhow::Result<()> {
         Duration::ZERO
     };
     let work = tokio::spawn(reach(plan.clone(), selection.clone(), deadline, report.clone()));
+    let work = async {
+        let reached = work.await.context("the work ended by itself").flatten()?;
+        Ok((reached, Store::open().await?))
+    };
     let reached = tokio::select! {
-        reached = work => reached.context("the work ended by itself").flatten(),
+        reached = work => reached,
         () = tokio::time::sleep_until((deadline + fallback + GRACE).into()) => Err(too_late(&plan, &report).into()),
         name = signals.next() => Err(anyhow::anyhow!("stopped by {name}")),
     };
-    let connected = reached.and_then(|reached| select(&plan, &selection, &reached, &report));
+    let connected =
+        reached.and_then(|(reached, store)| select(&plan, &selection, &store, &reached, &report));
     if connected.is_err() {
         // What the failure was matters more than what becomes of this.
         if let Err(error) = selection.discard() {
@@ -135,7 +141,13 @@ async fn reach(
 }
 
 /// Tells the job of the builder, and buildx, last: where this fails, nothing is selected.
-fn select(plan: &Plan, selection: &Selection, reached: &[Reached], report: &Report) -> anyhow::Result<()> {
+fn select(
+    plan: &Plan,
+    selection: &Selection,
+    store: &Store,
+    reached: &[Reached],
+    report: &Report,
+) -> anyhow::Result<()> {
     let node = |reached: &Reached| Node {
         name: reached.agent.clone(),
         platforms: reached.platforms.clone(),
@@ -147,8 +159,16 @@ fn select(plan: &Plan, selection: &Selection, reached: &[Reached], report: &Repo
         timeout: plan.timeout,
     };
     outputs::set(&builder, &selection.kubeconfig(), reached)?;
-    selection.select(&builder)?;
+    selection.select(store, &builder)?;
     report.done(&format!("Builder {} is selected", builder.name));
+    for file in store.malformed() {
+        let text = format!(
+            "{} is no builder as buildx writes one. Builds of this job go on, and docker buildx ls fails on it: remove it.",
+            file.display()
+        );
+        github::warning("Not a builder of buildx", &text);
+        Report::detail(&text);
+    }
     if !github::in_job() {
         say(&format!(
             "Undo with: remote-buildkit disconnect --builder {}",

@@ -1,0 +1,76 @@
+//! Jobs that apply one agent at once, with different inputs.
+//!
+//! There is no transaction over a ConfigMap and a Deployment, and a lock would be one more object to leave behind. So the
+//! Deployment decides: a ConfigMap is only ever written before a Deployment, and looked at after it. Whoever wrote the
+//! Deployment last then finds either its own ConfigMap, or one whose writer was killed before it came to its Deployment.
+
+use std::hash::{BuildHasher, RandomState};
+use std::time::Duration;
+
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::core::v1::ConfigMap;
+use serde_json::Value;
+
+use super::Cluster;
+use crate::agent::manifests::{Objects, same_configuration, same_inputs};
+use crate::agent::volume::Volume;
+use crate::agent::{Spec, state};
+
+/// Longer than another job takes from its claim to its Deployment.
+const A_MOMENT: Duration = Duration::from_millis(500);
+
+/// More than jobs at once need: each sleeps for a time of its own.
+const ROUNDS: usize = 20;
+
+impl Cluster {
+    /// Applies an agent's objects until its ConfigMap is that of its Deployment, ours or another job's.
+    pub(super) async fn put(&self, spec: &Spec, objects: &Objects, volume: &Volume) -> anyhow::Result<()> {
+        for _ in 0..ROUNDS {
+            self.apply(spec, objects, volume, false).await?;
+            if self.has_config(&spec.name, objects).await? {
+                return Ok(());
+            }
+            // The Deployment to that ConfigMap is on its way. Not for equally long in each job: two that always met again
+            // would go on for ever.
+            let random = RandomState::new().hash_one(()) % 100;
+            tokio::time::sleep(Duration::from_millis(20 + random)).await;
+            let live = self.whole::<Deployment>(&spec.name).await?;
+            if live.is_none_or(|live| !same_configuration(&objects.deployment, &live)) {
+                return Ok(());
+            }
+            tracing::debug!("the ConfigMap {} is not that of its Deployment", spec.name);
+        }
+        // Whatever changes it each time is not a job that applies an agent.
+        Ok(())
+    }
+
+    /// Puts the ConfigMap of an agent right whose Deployment is as the inputs describe it: a job that was killed between
+    /// the two leaves another. Returns whether there was something to do.
+    pub async fn mend(&self, spec: &Spec, deployment: &Deployment) -> anyhow::Result<bool> {
+        let Some(size) = state::configured_for(deployment) else {
+            return Ok(false);
+        };
+        let objects = Objects::new(spec, size)?;
+        if self.has_config(&spec.name, &objects).await? {
+            return Ok(false);
+        }
+        self.put(spec, &objects, &Volume { apply: false, size }).await?;
+        Ok(true)
+    }
+
+    async fn has_config(&self, name: &str, objects: &Objects) -> anyhow::Result<bool> {
+        let live = self.get::<ConfigMap>(name).await?;
+        let live = live.and_then(|live| live.data).unwrap_or_default();
+        let ours = objects.config.data.iter().flatten();
+        Ok(ours.into_iter().all(|(key, text)| live.get(key) == Some(text)))
+    }
+
+    /// Whether there is an agent now that another job made, with other inputs.
+    pub(super) async fn made_by_another(&self, spec: &Spec) -> bool {
+        tokio::time::sleep(A_MOMENT).await;
+        let live: Option<Value> = self.whole::<Deployment>(&spec.name).await.ok().flatten();
+        let ours = Objects::new(spec, spec.storage_bytes);
+        let differs = |live: Value| ours.is_ok_and(|ours| !same_inputs(&ours.deployment, &live));
+        live.is_some_and(differs)
+    }
+}
