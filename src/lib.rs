@@ -13,6 +13,7 @@ pub mod files;
 pub mod github;
 pub mod inputs;
 pub mod kubeconfig;
+pub mod output;
 pub mod problem;
 pub mod report;
 pub mod secret;
@@ -36,13 +37,15 @@ pub fn main() -> ExitCode {
         }
         Err(unreadable) => Err(inputs::no_text(&unreadable).into()),
     };
-    match done {
+    let code = match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             fail(error);
             ExitCode::FAILURE
         }
-    }
+    };
+    output::finish();
+    code
 }
 
 fn run(command: &Command) -> anyhow::Result<()> {
@@ -80,6 +83,7 @@ fn fail(error: anyhow::Error) {
     if github::in_job() {
         github::error(&problem);
     } else {
+        output::finish();
         eprintln!("error: {problem}");
     }
 }

@@ -42,7 +42,10 @@ impl Store {
         let root = Self::root()?;
         let there = root.ancestors().find(|folder| folder.exists());
         let instances = root.join("instances");
-        for folder in there.into_iter().chain([instances.as_path()].into_iter().filter(|f| f.exists())) {
+        for folder in there
+            .into_iter()
+            .chain([instances.as_path()].into_iter().filter(|f| f.exists()))
+        {
             rustix::fs::access(folder, Access::WRITE_OK | Access::EXEC_OK)
                 .map_err(|error| not_written(&root, Place::Buildx, &error.into()))?;
         }
@@ -356,7 +359,10 @@ mod tests {
         folder.add("a");
         let text = folder.read("instances/a").expect("file");
         let mut written: serde_json::Value = serde_json::from_str(&text).expect("json");
-        written.as_object_mut().expect("a builder").remove("RemoteBuildkit");
+        written
+            .as_object_mut()
+            .expect("a builder")
+            .remove("RemoteBuildkit");
         std::fs::write(folder.0.join("buildx/instances/a"), written.to_string()).expect("write");
         folder.remove("a");
         assert_eq!(folder.read("instances/a"), None);
@@ -370,7 +376,11 @@ mod tests {
         let path = folder.0.join("buildx/instances/b");
         for text in ["", "{", "[]", "Name: b"] {
             std::fs::write(&path, text).expect("write");
-            assert_eq!(folder.store().malformed(), std::slice::from_ref(&path), "{text:?}");
+            assert_eq!(
+                folder.store().malformed(),
+                std::slice::from_ref(&path),
+                "{text:?}"
+            );
         }
     }
 }

@@ -11,6 +11,7 @@ mod refusal;
 mod remove;
 mod settle;
 mod spdy;
+mod standing;
 mod update;
 mod wait;
 
@@ -30,6 +31,7 @@ pub use probe::{Answer, Buildkit};
 use refusal::Request;
 pub use refusal::Unauthorized;
 pub use remove::Made;
+pub use standing::Lost;
 pub use update::Update;
 
 /// A kind of object in a namespace.

@@ -10,6 +10,7 @@ use super::signals::Signals;
 use crate::cli::DestroyArgs;
 use crate::cluster::Made;
 use crate::inputs::{self, Removal};
+use crate::output;
 use crate::problem::Problem;
 use crate::report::{Report, say};
 
@@ -102,6 +103,7 @@ async fn agreed() -> anyhow::Result<bool> {
         )
         .into());
     }
+    output::finish();
     let mut output = std::io::stdout();
     write!(output, "Remove them? [y/N] ")?;
     output.flush()?;

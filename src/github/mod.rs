@@ -26,7 +26,7 @@ pub fn in_job() -> bool {
 pub fn mask(secret: &Secret) {
     if in_job() {
         for line in secret.expose().lines().filter(|l| !l.is_empty()) {
-            report::verbatim(&format!("::add-mask::{}", escape(line)));
+            report::command(format!("::add-mask::{}", escape(line)));
         }
     }
 }
@@ -55,13 +55,13 @@ pub fn error(problem: &Problem) {
 }
 
 pub fn warning(title: &str, text: &str) {
-    annotate("warning", title, text);
+    annotate("warning", title, &report::bounded(text));
 }
 
 fn annotate(level: &str, title: &str, text: &str) {
     if in_job() {
         let title = escape(title).replace(':', "%3A").replace(',', "%2C");
-        report::verbatim(&format!("::{level} title={title}::{}", escape(text)));
+        report::command(format!("::{level} title={title}::{}", escape(text)));
     }
 }
 

@@ -152,7 +152,9 @@ pub fn destroy(args: &DestroyArgs) -> Result<Removal, Problem> {
 
 /// Inputs that cannot even be read.
 pub fn no_text(names: &[String]) -> Problem {
-    let faults = names.iter().map(|name| format!("`{name}`: it is no text in UTF-8"));
+    let faults = names
+        .iter()
+        .map(|name| format!("`{name}`: it is no text in UTF-8"));
     Faults(faults.collect()).problem()
 }
 

@@ -9,7 +9,7 @@ use super::{Job, update};
 use crate::agent::manifests::Objects;
 use crate::agent::state::Deployment;
 use crate::agent::{Spec, changes, state};
-use crate::cluster::Answer;
+use crate::cluster::{Answer, Lost};
 use crate::inputs::Deploy;
 use crate::problem::Problem;
 use crate::report::Report;
@@ -103,7 +103,10 @@ async fn answer(job: &Job, spec: &Spec, deadline: Instant) -> anyhow::Result<Ans
     if state::ready_pod(&pods).is_none() {
         let name = &spec.name;
         let said = |line: &str| Report::detail(&format!("{name}: {line}"));
-        cluster.wait_ready(name, deadline, said).await?;
+        tokio::select! {
+            ready = cluster.wait_ready(name, deadline, said) => ready?,
+            lost = cluster.lost(name) => return Err(not_coming(spec, lost)),
+        }
         report.done(&format!("Agent {}/{name} is ready", spec.namespace));
     }
     cluster
@@ -173,6 +176,21 @@ fn absent(job: &Job, spec: &Spec) -> Problem {
         "Deploy it (remote-buildkit manifests prints what to apply), correct `name` or `namespace`, or set `deploy: \
          if-absent`.",
     )
+}
+
+/// Somebody changed the agent while it was waited for.
+fn not_coming(spec: &Spec, lost: Lost) -> anyhow::Error {
+    let Spec { name, namespace, .. } = spec;
+    match lost {
+        Lost::Deleted => Problem::new(
+            "No agent",
+            format!("Waited for the agent {namespace}/{name}, and meanwhile its Deployment was deleted."),
+            "Run the job again: unless with `deploy: never`, it deploys the agent anew.",
+        )
+        .into(),
+        Lost::Unusable(why) => unusable(spec, &why).into(),
+        Lost::Refused(error) => error,
+    }
 }
 
 fn unusable(spec: &Spec, why: &str) -> Problem {

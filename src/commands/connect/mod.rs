@@ -10,9 +10,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 
-use super::road;
 use super::selection::Selection;
 use super::signals::Signals;
+use super::{children, road};
 use crate::agent::platform::Platform;
 use crate::buildx::{self, Builder, Node, Store};
 use crate::cli::ConnectArgs;
@@ -60,9 +60,9 @@ async fn guarded(plan: Arc<Plan>) -> anyhow::Result<()> {
         () = tokio::time::sleep_until((deadline + fallback + GRACE).into()) => Err(too_late(&plan, &report).into()),
         name = signals.next() => Err(anyhow::anyhow!("stopped by {name}")),
     };
-    let connected =
-        reached.and_then(|(reached, store)| select(&plan, &selection, &store, &reached, &report));
+    let connected = reached.and_then(|(reached, store)| select(&plan, &selection, &store, &reached, &report));
     if connected.is_err() {
+        children::end();
         // What the failure was matters more than what becomes of this.
         if let Err(error) = selection.discard() {
             say(&format!("could not clean up: {error:#}"));
