@@ -1,12 +1,16 @@
 //! What the tests stand on: the lab, a runner to be, a namespace of their own.
 
 mod cluster;
+mod failure;
 mod git;
 mod runner;
+mod running;
 
 pub(crate) use cluster::{Namespace, kubectl, kubectl_json};
+pub(crate) use failure::Untouched;
 pub(crate) use git::GitServer;
 pub(crate) use runner::{Outcome, Runner};
+pub(crate) use running::Running;
 
 use std::path::PathBuf;
 use std::process::{Command, Output};
