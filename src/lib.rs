@@ -16,6 +16,7 @@ pub mod kubeconfig;
 pub mod output;
 pub mod problem;
 pub mod report;
+pub mod retry;
 pub mod secret;
 
 use std::process::ExitCode;

@@ -12,6 +12,7 @@ use k8s_openapi::api::core::v1::ConfigMap;
 use serde_json::Value;
 
 use super::Cluster;
+use super::refusal::Request;
 use crate::agent::manifests::{Objects, same_configuration, same_inputs};
 use crate::agent::volume::Volume;
 use crate::agent::{Spec, state};
@@ -51,7 +52,10 @@ impl Cluster {
             return Ok(false);
         };
         let objects = Objects::new(spec, size)?;
-        if self.has_config(&spec.name, &objects).await? {
+        // Once: an agent that serves does not wait for this.
+        let (api, request) = (self.api::<ConfigMap>(), Request::of::<ConfigMap>("get"));
+        let live = self.once(&request, api.get_opt(&spec.name)).await;
+        if is_config(live.map_err(|failed| failed.error)?, &objects) {
             return Ok(false);
         }
         self.put(spec, &objects, &Volume { apply: false, size }).await?;
@@ -59,10 +63,7 @@ impl Cluster {
     }
 
     async fn has_config(&self, name: &str, objects: &Objects) -> anyhow::Result<bool> {
-        let live = self.get::<ConfigMap>(name).await?;
-        let live = live.and_then(|live| live.data).unwrap_or_default();
-        let ours = objects.config.data.iter().flatten();
-        Ok(ours.into_iter().all(|(key, text)| live.get(key) == Some(text)))
+        Ok(is_config(self.get::<ConfigMap>(name).await?, objects))
     }
 
     /// Whether there is an agent now that another job made, with other inputs.
@@ -73,4 +74,10 @@ impl Cluster {
         let differs = |live: Value| ours.is_ok_and(|ours| !same_inputs(&ours.deployment, &live));
         live.is_some_and(differs)
     }
+}
+
+fn is_config(live: Option<ConfigMap>, objects: &Objects) -> bool {
+    let live = live.and_then(|live| live.data).unwrap_or_default();
+    let mut ours = objects.config.data.iter().flatten();
+    ours.all(|(key, text)| live.get(key) == Some(text))
 }

@@ -5,8 +5,9 @@ use std::time::Duration;
 use k8s_openapi::api::apps::v1::Deployment;
 
 use super::Cluster;
-use super::refusal::{self, Request};
+use super::refusal::Request;
 use crate::agent::state;
+use crate::retry::Cause;
 
 /// What became of a Deployment while its pod was waited for.
 #[derive(Debug)]
@@ -25,20 +26,18 @@ impl Cluster {
     /// Returns when there is nothing left to wait for. The watches do not say so: without a pod they are silent, and they go
     /// on when their permission is taken away.
     pub async fn lost(&self, name: &str) -> Lost {
+        let (api, request) = (self.api::<Deployment>(), Request::of::<Deployment>("get"));
         loop {
             tokio::time::sleep(LOOK_AGAIN).await;
-            match self.api::<Deployment>().get_opt(name).await {
+            match self.once(&request, api.get_opt(name)).await {
                 Ok(None) => return Lost::Deleted,
                 Ok(Some(deployment)) => {
                     if let Err(why) = state::usable(&deployment) {
                         return Lost::Unusable(why);
                     }
                 }
-                Err(error) if refusal::heals(&error) => tracing::debug!("not looked at: {error}"),
-                Err(error) => {
-                    let request = Request::of::<Deployment>("get");
-                    return Lost::Refused(self.refused(&error, &request));
-                }
+                Err(failed) if failed.cause == Cause::Final => return Lost::Refused(failed.error),
+                Err(failed) => tracing::debug!("not looked at: {:#}", failed.error),
             }
         }
     }
