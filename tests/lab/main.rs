@@ -8,6 +8,7 @@ mod builders;
 mod buildkitd;
 mod disk;
 mod expiry;
+mod healed;
 mod home;
 mod isolation;
 mod job;
