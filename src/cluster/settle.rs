@@ -8,8 +8,7 @@ use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
 
 use k8s_openapi::api::apps::v1::Deployment;
-use k8s_openapi::api::core::v1::ConfigMap;
-use serde_json::Value;
+use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim};
 
 use super::Cluster;
 use super::refusal::Request;
@@ -17,8 +16,9 @@ use crate::agent::manifests::{Objects, same_configuration, same_inputs};
 use crate::agent::volume::Volume;
 use crate::agent::{Spec, state};
 
-/// Longer than another job takes from its claim to its Deployment.
-const A_MOMENT: Duration = Duration::from_millis(500);
+/// Longer than another job takes from its claim to its Deployment: on a busy API server that is a second.
+const LOOKS: u32 = 20;
+const BETWEEN_LOOKS: Duration = Duration::from_millis(250);
 
 /// More than jobs at once need: each sleeps for a time of its own.
 const ROUNDS: usize = 20;
@@ -66,13 +66,24 @@ impl Cluster {
         Ok(is_config(self.get::<ConfigMap>(name).await?, objects))
     }
 
-    /// Whether there is an agent now that another job made, with other inputs.
+    /// Whether there is an agent that another job made, with other inputs. One that has only its claim yet is on its way.
     pub(super) async fn made_by_another(&self, spec: &Spec) -> bool {
-        tokio::time::sleep(A_MOMENT).await;
-        let live: Option<Value> = self.whole::<Deployment>(&spec.name).await.ok().flatten();
-        let ours = Objects::new(spec, spec.storage_bytes);
-        let differs = |live: Value| ours.is_ok_and(|ours| !same_inputs(&ours.deployment, &live));
-        live.is_some_and(differs)
+        let Ok(ours) = Objects::new(spec, spec.storage_bytes) else {
+            return false;
+        };
+        for _ in 0..LOOKS {
+            match self.whole::<Deployment>(&spec.name).await {
+                Ok(Some(live)) => return !same_inputs(&ours.deployment, &live),
+                Ok(None) => {}
+                Err(_) => return false,
+            }
+            let claim = self.get::<PersistentVolumeClaim>(&spec.name).await;
+            if !claim.is_ok_and(|claim| claim.is_some()) {
+                return false;
+            }
+            tokio::time::sleep(BETWEEN_LOOKS).await;
+        }
+        false
     }
 }
 
