@@ -9,6 +9,9 @@ use clap::{Args, CommandFactory, Parser, Subcommand};
 #[derive(Debug, Parser)]
 #[command(name = "remote-buildkit", version, args_override_self = true)]
 pub struct Cli {
+    /// Print a line for each request to AWS, the cluster and GitHub, without secrets; in a job, debug logging does too.
+    #[arg(long, global = true)]
+    pub verbose: bool,
     #[command(subcommand)]
     pub command: Command,
 }
@@ -191,9 +194,11 @@ pub fn arguments(
     input: impl Fn(&str) -> Option<OsString>,
 ) -> Result<Vec<OsString>, Vec<String>> {
     let mut line: Vec<OsString> = typed.into_iter().collect();
-    if line.get(1).is_none_or(|command| command != "connect") {
+    let is_flag = |word: &OsString| word.as_encoded_bytes().starts_with(b"-");
+    let command = line.iter().skip(1).position(|word| !is_flag(word));
+    let Some(at) = command.map(|at| at + 1).filter(|at| line[*at] == "connect") else {
         return Ok(line);
-    }
+    };
     let (mut flags, mut unreadable) = (Vec::new(), Vec::new());
     for name in connect_inputs() {
         match input(&input_variable(&name)).map(OsString::into_string) {
@@ -206,7 +211,7 @@ pub fn arguments(
     if !unreadable.is_empty() {
         return Err(unreadable);
     }
-    line.splice(2..2, flags);
+    line.splice(at + 1..at + 1, flags);
     Ok(line)
 }
 
@@ -307,6 +312,15 @@ mod tests {
             &[("INPUT_CLUSTER", "input")],
         );
         assert_eq!(args.road.cluster.as_deref(), Some("typed"));
+    }
+
+    #[test]
+    fn a_flag_may_stand_before_the_command() {
+        let args = parse(
+            &["remote-buildkit", "--verbose", "connect"],
+            &[("INPUT_CLUSTER", "input")],
+        );
+        assert_eq!(args.road.cluster.as_deref(), Some("input"));
     }
 
     #[test]

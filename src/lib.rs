@@ -15,9 +15,12 @@ pub mod inputs;
 pub mod kubeconfig;
 pub mod output;
 pub mod problem;
+pub mod proxy;
 pub mod report;
 pub mod retry;
 pub mod secret;
+pub mod trace;
+pub mod trust;
 
 use std::process::ExitCode;
 
@@ -33,7 +36,7 @@ pub fn main() -> ExitCode {
     let done = match cli::arguments(std::env::args_os(), env::raw) {
         Ok(line) => {
             let cli = Cli::parse_from(line);
-            log();
+            log(cli.verbose);
             run(&cli.command)
         }
         Err(unreadable) => Err(inputs::no_text(&unreadable).into()),
@@ -61,10 +64,10 @@ fn run(command: &Command) -> anyhow::Result<()> {
     }
 }
 
-/// Our own debug lines when the user asked the runner for them; never those of the HTTP clients, which hold headers.
-fn log() {
-    let wanted = env::get(env::RUNNER_DEBUG).as_deref() == Some("1");
-    let level = if wanted {
+/// Our own debug lines when the user asked for them; never those of the HTTP clients, which hold headers.
+fn log(verbose: bool) {
+    let set = |name: &str, value: &str| env::get(name).as_deref() == Some(value);
+    let level = if verbose || set(env::RUNNER_DEBUG, "1") || set(env::ACTIONS_STEP_DEBUG, "true") {
         LevelFilter::DEBUG
     } else {
         LevelFilter::OFF

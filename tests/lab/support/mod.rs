@@ -1,5 +1,6 @@
 //! What the tests stand on: the lab, a runner to be, a namespace of their own.
 
+mod between;
 mod cluster;
 mod failure;
 mod git;
@@ -7,6 +8,7 @@ mod listener;
 mod runner;
 mod running;
 
+pub(crate) use between::{Forward, Rewrite};
 pub(crate) use cluster::{Namespace, kubectl, kubectl_json};
 pub(crate) use failure::Untouched;
 pub(crate) use git::GitServer;
