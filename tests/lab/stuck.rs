@@ -3,7 +3,7 @@
 
 use anyhow::{Context, Result, ensure};
 
-use crate::support::{Namespace, Outcome, Runner, kubectl};
+use crate::support::{Namespace, Outcome, Runner, Untouched, kubectl};
 
 /// Has to fail with this title and these words, and with a remedy.
 fn given_up(outcome: &Outcome, title: &str, words: &[&str]) -> Result<()> {
@@ -17,10 +17,17 @@ fn given_up(outcome: &Outcome, title: &str, words: &[&str]) -> Result<()> {
     Ok(())
 }
 
-/// `connect` with these inputs in a namespace of its own.
+/// `connect` with these inputs in a namespace of its own. Where it fails it leaves nothing on the runner.
 fn connect(namespace: &str, inputs: &[(&str, &str)]) -> Result<Outcome> {
     let namespace = [("namespace", namespace)];
-    Runner::new()?.connect(&[&namespace, inputs].concat())
+    let mut runner = Runner::new()?;
+    let before = Untouched::of(&runner)?;
+    let outcome = runner.connect(&[&namespace, inputs].concat())?;
+    if outcome.code != Some(0) {
+        ensure!(outcome.outputs.is_empty(), "outputs: {:?}", outcome.outputs);
+        before.is(&runner)?;
+    }
+    Ok(outcome)
 }
 
 /// An agent made by hand: with this in the pod's and in the container's part, and these objects.

@@ -103,13 +103,19 @@ impl Runner {
 
     /// `connect`, with what a job on the lab's cluster gives it; `inputs` come on top.
     pub(crate) fn connect(&mut self, inputs: &[(&str, &str)]) -> Result<Outcome> {
+        let command = self.usual_command(inputs);
+        self.step(command)
+    }
+
+    /// The command of it.
+    pub(crate) fn usual_command(&self, inputs: &[(&str, &str)]) -> Command {
         let role = role("ci");
         let usual = [
             ("cluster", LAB.cluster.as_str()),
             ("region", LAB.region.as_str()),
             ("role-to-assume", role.as_str()),
         ];
-        self.connect_with(&[&usual, inputs].concat())
+        self.connect_command(&[&usual, inputs].concat())
     }
 
     /// `connect` with these inputs alone.
@@ -120,27 +126,43 @@ impl Runner {
 
     /// Runs a step and takes over what it exported.
     pub(crate) fn step(&mut self, mut command: Command) -> Result<Outcome> {
-        for file in ["output", "env", "state"] {
-            std::fs::write(self.folder.path().join(file), "")?;
-        }
+        self.begin()?;
         let output = output(&mut command)?;
-        self.env.extend(self.file_commands("env")?);
-        self.state.extend(self.file_commands("state")?);
         Ok(Outcome {
             code: output.status.code(),
             log: String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned(),
-            outputs: self.file_commands("output")?,
+            outputs: self.take_over()?,
         })
+    }
+
+    /// Empties the files through which a step talks to the runner.
+    pub(crate) fn begin(&self) -> Result<()> {
+        for file in ["output", "env", "state"] {
+            std::fs::write(self.folder.path().join(file), "")?;
+        }
+        Ok(())
+    }
+
+    /// Takes over what a step exported, however it ended; returns its outputs.
+    pub(crate) fn take_over(&mut self) -> Result<BTreeMap<String, String>> {
+        self.env.extend(self.file_commands("env")?);
+        self.state.extend(self.file_commands("state")?);
+        self.file_commands("output")
     }
 
     /// The post step.
     pub(crate) fn disconnect(&mut self) -> Result<Outcome> {
+        let command = self.disconnect_command();
+        self.step(command)
+    }
+
+    pub(crate) fn disconnect_command(&self) -> Command {
         let mut command = self.command(program());
         command.arg("disconnect");
         for (name, value) in &self.state {
             command.env(format!("STATE_{name}"), value);
         }
-        self.step(command)
+        command
     }
 
     /// `docker buildx …`, of which plain progress and errors come back.
@@ -237,5 +259,19 @@ impl Runner {
             }
         }
         Ok(files)
+    }
+
+    /// The processes that have this runner's environment: those of its steps, and what they started.
+    pub(crate) fn processes(&self) -> Result<Vec<String>> {
+        let folder = self.folder.path().to_string_lossy();
+        let mut found = Vec::new();
+        for entry in std::fs::read_dir("/proc")?.flatten() {
+            let environment = std::fs::read(entry.path().join("environ")).unwrap_or_default();
+            if String::from_utf8_lossy(&environment).contains(&*folder) {
+                let line = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
+                found.push(String::from_utf8_lossy(&line).replace('\0', " "));
+            }
+        }
+        Ok(found)
     }
 }
