@@ -2,11 +2,15 @@
 
 mod cluster;
 mod git;
+mod remains;
 mod runner;
+pub(crate) mod step;
 
 pub(crate) use cluster::{Namespace, kubectl, kubectl_json};
 pub(crate) use git::GitServer;
-pub(crate) use runner::{Outcome, Runner};
+pub(crate) use remains::Before;
+pub(crate) use runner::Runner;
+pub(crate) use step::Outcome;
 
 use std::path::PathBuf;
 use std::process::{Command, Output};

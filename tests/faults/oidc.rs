@@ -1,0 +1,33 @@
+//! GitHub's OIDC endpoint.
+
+use anyhow::{Result, ensure};
+
+use crate::trial::{Answers, Trial};
+
+const ALWAYS: u32 = 1000;
+
+#[test]
+fn endpoint_errs_three_times() -> Result<()> {
+    let mut trial = Trial::new("oidc-errs", 40)?;
+    let _answers = Answers::of("IdToken", 500, "", 3)?;
+    let outcome = trial.connects()?;
+    ensure!(outcome.log.contains("trying again"), "{}", outcome.log);
+    Ok(())
+}
+
+#[test]
+fn endpoint_errs_always() -> Result<()> {
+    let mut trial = Trial::new("oidc-errs-always", 8)?;
+    let answers = Answers::of("IdToken", 500, "", ALWAYS)?;
+    trial.fails("Timed out", &["500", "OIDC"])?;
+    answers.end();
+    trial.heals()
+}
+
+#[test]
+fn endpoint_refuses_connections() -> Result<()> {
+    let nobody = "http://127.0.0.1:9/idtoken";
+    let mut trial = Trial::new("oidc-refuses", 8)?.env("ACTIONS_ID_TOKEN_REQUEST_URL", nobody)?;
+    trial.fails("Timed out", &["Connection refused", "OIDC"])?;
+    trial.heals()
+}
