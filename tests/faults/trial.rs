@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 
-use crate::support::step::Step;
+use crate::support::step::{Step, note};
 use crate::support::{Before, LAB, Namespace, Outcome, Runner, run};
 
 /// How much later than its `timeout` a connect may end: it says so after a second, on two processors that others use.
@@ -34,12 +34,6 @@ impl Trial {
             timeout,
             before,
         })
-    }
-
-    /// With one more input.
-    pub(crate) fn with(mut self, input: &'static str, value: &str) -> Self {
-        self.inputs.push((input, value.to_owned()));
-        self
     }
 
     /// In an environment with this variable.
@@ -110,7 +104,7 @@ impl Trial {
 
     fn in_time(&mut self, step: Step) -> Result<Outcome> {
         let outcome = self.runner.finish(step)?;
-        outcome.note()?;
+        note(outcome.seconds)?;
         let Outcome { seconds, log, .. } = &outcome;
         ensure!(
             *seconds < f64::from(self.timeout) + LATE,
@@ -163,4 +157,15 @@ pub(crate) fn wait_for(what: &str, mut so: impl FnMut() -> Result<bool>) -> Resu
         std::thread::sleep(Duration::from_millis(200));
     }
     anyhow::bail!("waited a minute for {what}")
+}
+
+/// Whether the command runs that connect starts in an agent to ask whether it answers; only one test runs at a time.
+pub(crate) fn probe_runs() -> Result<bool> {
+    let lines = std::fs::read_dir("/proc")?.flatten().map(|entry| {
+        let line = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
+        String::from_utf8_lossy(&line).replace('\0', " ")
+    });
+    Ok(lines
+        .into_iter()
+        .any(|line| line.starts_with("buildctl debug workers --format")))
 }

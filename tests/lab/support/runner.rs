@@ -8,7 +8,7 @@ use std::process::Command;
 use anyhow::{Context, Result, ensure};
 
 use super::remains::files;
-use super::step::{Outcome, Step};
+use super::step::{Outcome, Step, note};
 use super::{LAB, output, program, role, run};
 
 /// A runner with a home of its own.
@@ -96,7 +96,7 @@ impl Runner {
     pub(crate) fn connect(&mut self, inputs: &[(&str, &str)]) -> Result<Outcome> {
         let step = self.start_connect(inputs)?;
         let outcome = self.finish(step)?;
-        outcome.note()?;
+        note(outcome.seconds)?;
         Ok(outcome)
     }
 

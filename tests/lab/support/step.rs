@@ -44,16 +44,16 @@ impl Outcome {
         ensure!(self.outputs.is_empty(), "{title}: outputs {:?}", self.outputs);
         Ok(())
     }
+}
 
-    /// Writes the time down for the test that this thread is of.
-    pub(crate) fn note(&self) -> Result<()> {
-        let (file, thread) = (std::env::var_os(TIMES), std::thread::current());
-        if let (Some(file), Some(test)) = (file, thread.name()) {
-            let mut file = File::options().create(true).append(true).open(file)?;
-            writeln!(file, "{test} {:.1}", self.seconds)?;
-        }
-        Ok(())
+/// Writes down how long what the test that this thread is of is about took; the last time counts.
+pub(crate) fn note(seconds: f64) -> Result<()> {
+    let (file, thread) = (std::env::var_os(TIMES), std::thread::current());
+    if let (Some(file), Some(test)) = (file, thread.name()) {
+        let mut file = File::options().create(true).append(true).open(file)?;
+        writeln!(file, "{test} {seconds:.1}")?;
     }
+    Ok(())
 }
 
 /// One that runs; killed if it is dropped before its end.
