@@ -43,7 +43,7 @@ fn gone_between_connect_and_the_build() -> Result<()> {
     let _namespace = Namespace::new("node-leaves")?;
     let mut runner = Runner::new()?;
     runner
-        .connect(&[("namespace", "node-leaves"), ("timeout", "10s")])?
+        .connect(&[("namespace", "node-leaves")])?
         .ok()?;
     let fault = cut_off()?;
     let started = Instant::now();

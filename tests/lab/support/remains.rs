@@ -63,17 +63,22 @@ impl Before {
     }
 }
 
-/// Every file below a folder with its content; links are not followed.
+/// Every file below a folder with its content; that of a link is where it leads.
 pub(super) fn files(folder: &std::path::Path) -> Result<BTreeMap<PathBuf, Vec<u8>>> {
     let mut files = BTreeMap::new();
     let mut folders = vec![folder.to_owned()];
     while let Some(folder) = folders.pop() {
         for entry in std::fs::read_dir(folder)? {
             let entry = entry?;
-            if entry.file_type()?.is_dir() {
-                folders.push(entry.path());
-            } else if entry.path().is_file() {
-                files.insert(entry.path(), std::fs::read(entry.path())?);
+            let (path, kind) = (entry.path(), entry.file_type()?);
+            if kind.is_dir() {
+                folders.push(path);
+            } else if kind.is_symlink() {
+                let target = std::fs::read_link(&path)?;
+                files.insert(path, target.to_string_lossy().into_owned().into_bytes());
+            } else {
+                let content = std::fs::read(&path)?;
+                files.insert(path, content);
             }
         }
     }
