@@ -15,6 +15,7 @@ pub mod inputs;
 pub mod kubeconfig;
 pub mod problem;
 pub mod report;
+pub mod retry;
 pub mod secret;
 
 use std::process::ExitCode;

@@ -4,7 +4,7 @@
 use std::fmt;
 
 /// An error with its remedy. Everything else is an `anyhow::Error` with context.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 pub struct Problem {
     /// A few words, the annotation's title.
     pub title: String,

@@ -1,8 +1,9 @@
 //! Where the cluster is.
 
 use super::keys::Keys;
-use super::{Answer, DENIED, Place, loader, partition, unreachable};
+use super::{Answer, DENIED, Place, loader, once, partition, unreachable};
 use crate::problem::Problem;
+use crate::retry::{Failed, Tries};
 
 /// How to reach a cluster's API server.
 #[derive(Debug, Clone)]
@@ -12,18 +13,27 @@ pub struct Endpoint {
     pub certificate_authority: String,
 }
 
-pub async fn describe_cluster(keys: &Keys, cluster: &str, place: &Place) -> anyhow::Result<Endpoint> {
+pub async fn describe_cluster(
+    keys: &Keys,
+    cluster: &str,
+    place: &Place,
+    tries: &Tries,
+) -> anyhow::Result<Endpoint> {
     let region = &place.region;
     let config = loader(Some(region))
         .credentials_provider(keys.credentials())
+        .retry_config(once())
         .load()
         .await;
-    let answer = aws_sdk_eks::Client::new(&config)
-        .describe_cluster()
-        .name(cluster)
-        .send()
-        .await;
-    let output = answer.map_err(|e| refused(cluster, region, &Answer::of(&e)))?;
+    let client = aws_sdk_eks::Client::new(&config);
+    let output = tries.run(|| async {
+        let answer = client.describe_cluster().name(cluster).send().await;
+        answer.map_err(|error| {
+            let answer = Answer::of(&error);
+            Failed::new(answer.cause, refused(cluster, region, &answer))
+        })
+    });
+    let output = output.await?;
     let found = output.cluster();
     let url = found.and_then(|c| c.endpoint());
     let ca = found.and_then(|c| c.certificate_authority()?.data());
@@ -45,7 +55,7 @@ pub async fn describe_cluster(keys: &Keys, cluster: &str, place: &Place) -> anyh
 }
 
 fn refused(cluster: &str, region: &str, answer: &Answer) -> Problem {
-    if answer.code.is_none() {
+    if !answer.answered {
         return unreachable("EKS", region, answer);
     }
     let what = format!(

@@ -1,11 +1,13 @@
 //! Who we are to AWS.
 
+use anyhow::Context;
 use aws_credential_types::provider::ProvideCredentials;
 use serde::{Deserialize, Serialize};
 
 use super::keys::Keys;
-use super::{Answer, DENIED, Place, loader, place, unreachable};
+use super::{Answer, DENIED, Place, loader, once, place, unreachable};
 use crate::problem::{Problem, chain};
+use crate::retry::Failed;
 use crate::secret::Secret;
 
 /// A role to assume with a web identity.
@@ -43,14 +45,14 @@ pub async fn default_chain(wanted: Option<&str>) -> anyhow::Result<(Keys, Place)
     Ok((Keys::try_from(credentials)?, place))
 }
 
-/// Keys of a role, for a token of the job's OIDC issuer. `subject` is that token's, for the error alone.
+/// Keys of a role, for a token of the job's OIDC issuer: asked once, for the next attempt wants a new token. `subject` is that token's, for the error alone.
 pub async fn assume_role(
     role: &AssumeRole,
     wanted: Option<&str>,
     jwt: &Secret,
     subject: &str,
-) -> anyhow::Result<(Keys, Place)> {
-    let config = loader(wanted).no_credentials().load().await;
+) -> Result<(Keys, Place), Failed> {
+    let config = loader(wanted).no_credentials().retry_config(once()).load().await;
     let place = place(&config)?;
     let answer = aws_sdk_sts::Client::new(&config)
         .assume_role_with_web_identity()
@@ -59,7 +61,10 @@ pub async fn assume_role(
         .web_identity_token(jwt.expose())
         .send()
         .await;
-    let output = answer.map_err(|e| refused(role, &place.region, subject, &Answer::of(&e)))?;
+    let output = answer.map_err(|error| {
+        let answer = Answer::of(&error);
+        Failed::new(answer.cause, refused(role, &place.region, subject, &answer))
+    })?;
     let keys = output.credentials().ok_or_else(|| {
         Problem::new(
             "No credentials from STS",
@@ -70,7 +75,8 @@ pub async fn assume_role(
             "Check what answers at the STS endpoint of this region.",
         )
     })?;
-    let expires = jiff::Timestamp::from_second(keys.expiration().secs())?;
+    let expires = jiff::Timestamp::from_second(keys.expiration().secs());
+    let expires = expires.context("reading the expiry of the credentials")?;
     let keys = Keys {
         access_key_id: keys.access_key_id().to_owned(),
         secret_access_key: Secret::new(keys.secret_access_key()),
@@ -81,7 +87,7 @@ pub async fn assume_role(
 }
 
 fn refused(role: &AssumeRole, region: &str, subject: &str, answer: &Answer) -> Problem {
-    if answer.code.is_none() {
+    if !answer.answered {
         return unreachable("STS", region, answer);
     }
     let account = role.arn.split(':').nth(4).unwrap_or("ACCOUNT");

@@ -14,16 +14,20 @@ pub use token::token;
 
 use std::time::Duration;
 
+use aws_config::retry::RetryConfig;
 use aws_config::{BehaviorVersion, ConfigLoader, Region, SdkConfig};
+use aws_runtime::retries::classifiers::{THROTTLING_ERRORS, TRANSIENT_ERRORS};
 use aws_smithy_async::rt::sleep::TokioSleep;
 use aws_smithy_http_client::proxy::ProxyConfig;
 use aws_smithy_http_client::{Connector, tls};
+use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::result::SdkError;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use aws_smithy_types::timeout::TimeoutConfig;
 use serde::{Deserialize, Serialize};
 
 use crate::problem::{Problem, chain};
+use crate::retry::Cause;
 
 /// The SDK's loader with our HTTP client and bounds on each attempt.
 fn loader(region: Option<&str>) -> ConfigLoader {
@@ -48,6 +52,11 @@ fn loader(region: Option<&str>) -> ConfigLoader {
         Some(region) => loader.region(Region::new(region.to_owned())),
         None => loader,
     }
+}
+
+/// For our own calls, which `retry` sees to.
+fn once() -> RetryConfig {
+    RetryConfig::disabled()
 }
 
 /// Where the calls go.
@@ -75,20 +84,31 @@ fn place(config: &SdkConfig) -> Result<Place, Problem> {
 
 /// An error of a service: its code and message, or why there was no answer.
 struct Answer {
+    /// Whether it is the service that says so.
+    answered: bool,
     code: Option<String>,
     text: String,
+    cause: Cause,
 }
 
 impl Answer {
-    fn of<E, R>(error: &SdkError<E, R>) -> Self
+    fn of<E>(error: &SdkError<E, HttpResponse>) -> Self
     where
         E: ProvideErrorMetadata + std::error::Error + 'static,
-        R: std::fmt::Debug + 'static,
     {
+        let status = error.raw_response().map(|response| response.status().as_u16());
         let Some(service) = error.as_service_error() else {
+            let text = chain(error);
+            let cause = match (error, status) {
+                (_, Some(status)) => Cause::of_status(status),
+                (SdkError::TimeoutError(_), _) => Cause::Silent,
+                _ => Cause::of_no_answer(&text),
+            };
             return Self {
+                answered: false,
                 code: None,
-                text: chain(error),
+                text,
+                cause,
             };
         };
         // AccessDenied is not modelled by DescribeCluster, so the variants of the error cannot be relied on.
@@ -96,16 +116,38 @@ impl Answer {
         let code = meta.code().map(str::to_owned);
         let message = meta.message().unwrap_or("no message");
         Self {
-            text: match &code {
-                Some(code) => format!("{code}: {message}"),
-                None => message.to_owned(),
+            answered: true,
+            text: match (&code, status) {
+                (Some(code), _) => format!("{code}: {message}"),
+                (None, Some(status)) => format!("HTTP status {status}: {message}"),
+                (None, None) => message.to_owned(),
             },
+            cause: cause(
+                code.as_deref().unwrap_or_default(),
+                message,
+                status.unwrap_or_default(),
+            ),
             code,
         }
     }
 
     fn is(&self, codes: &[&str]) -> bool {
         self.code.as_deref().is_some_and(|c| codes.contains(&c))
+    }
+}
+
+/// What the SDK's own classifier knows, which does not see to it that a web identity is fetched anew; and what STS says
+/// when it could not ask the issuer for its keys.
+fn cause(code: &str, message: &str, status: u16) -> Cause {
+    if THROTTLING_ERRORS.contains(&code) {
+        Cause::Throttled
+    } else if TRANSIENT_ERRORS.contains(&code)
+        || code.starts_with("IDPCommunicationError")
+        || message.contains("retrieve verification key")
+    {
+        Cause::Busy
+    } else {
+        Cause::of_status(status)
     }
 }
 

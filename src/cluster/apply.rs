@@ -1,7 +1,5 @@
 //! Server-side apply of an agent's objects.
 
-use std::time::Duration;
-
 use anyhow::Context;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim};
@@ -10,7 +8,7 @@ use kube::api::{Api, ApiResource, DynamicObject, Patch, PatchParams};
 use serde::Serialize;
 use serde_json::Value;
 
-use super::refusal::Request;
+use super::refusal::{self, Request};
 use super::{Cluster, Object};
 use crate::agent::manifests::Objects;
 use crate::agent::volume::{self, Volume};
@@ -114,28 +112,20 @@ impl Cluster {
         request: Request,
     ) -> anyhow::Result<Value> {
         let api = self.untyped::<K>();
-        let mut attempts: u32 = 0;
-        loop {
-            let patched = api.patch(name, params, &Patch::Apply(object)).await;
-            let error = match patched {
-                Ok(object) => return json(&object),
-                Err(error) => error,
-            };
-            let Error::Api(status) = &error else {
-                return Err(self.refused(&error, &request));
-            };
-            let causes = status.details.iter().flat_map(|d| &d.causes);
-            if causes.into_iter().any(|c| c.reason == "FieldManagerConflict") {
-                return Err(conflict(self, name, &status.message).into());
+        let patch = Patch::Apply(object);
+        let patched = self.tries.run(|| async {
+            // Two jobs that change the same object at once: one of them is told to come again.
+            let patched = tokio::time::timeout(request.within(), api.patch(name, params, &patch)).await;
+            match patched {
+                Ok(Ok(object)) => Ok(object),
+                Ok(Err(Error::Api(status))) if refusal::is_conflict_of_fields(&status) => {
+                    Err(conflict(self, name, &status.message).into())
+                }
+                Ok(Err(error)) => Err(self.failed(&error, &request)),
+                Err(_) => Err(self.silent(&request)),
             }
-            // Two jobs that create or change the same object at once: one of them is told to come again.
-            attempts += 1;
-            if status.code == 409 && attempts < 10 {
-                tokio::time::sleep(Duration::from_millis(50) * attempts).await;
-                continue;
-            }
-            return Err(self.refused(&error, &request));
-        }
+        });
+        json(&patched.await?)
     }
 }
 

@@ -1,15 +1,13 @@
 //! Watching several kinds of objects at once.
 
-use std::time::Duration;
-
 use futures::stream::{BoxStream, StreamExt};
 use k8s_openapi::api::core::v1::{Event, PersistentVolumeClaim, Pod};
-use kube::api::{Api, WatchEvent, WatchParams};
+use kube::api::{WatchEvent, WatchParams};
 use serde::de::DeserializeOwned;
 
 use super::Cluster;
-use super::refusal::{self, Request};
-use crate::problem::chain;
+use super::refusal::Request;
+use super::watch::{self, Seen};
 
 /// A change seen by a watch.
 #[derive(Debug)]
@@ -24,23 +22,19 @@ pub(super) enum Change {
     Event(Box<Event>),
     /// The server did not answer a watch; it is asked again.
     Trouble(String),
-}
-
-/// Pods are what is waited for; the others only explain.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Watched {
-    Pods,
-    Claims,
-    Events,
+    /// It answers again.
+    Resumed,
 }
 
 impl Cluster {
-    /// Pods of the agent, its claim, and the namespace's events, each from the state it is in now.
+    /// Pods of the agent, its claim, and the namespace's events, each from the state it is in now. Pods are what is
+    /// waited for, the others only explain: a job that only uses an agent needs no permission for them.
     pub(super) fn changes(&self, name: &str) -> BoxStream<'static, anyhow::Result<Change>> {
         let pods = self.follow::<Pod>(
             WatchParams::default().labels(&format!("app={name}")),
             Request::new("watch", "pods"),
-            Watched::Pods,
+            false,
+            || Change::PodsAnew,
             |event| match event {
                 WatchEvent::Added(pod) | WatchEvent::Modified(pod) => Some(Change::Pod(Box::new(pod))),
                 WatchEvent::Deleted(pod) => pod.metadata.name.map(Change::PodGone),
@@ -50,7 +44,8 @@ impl Cluster {
         let claims = self.follow::<PersistentVolumeClaim>(
             WatchParams::default().fields(&format!("metadata.name={name}")),
             Request::new("watch", "persistentvolumeclaims"),
-            Watched::Claims,
+            true,
+            || Change::ClaimGone,
             |event| match event {
                 WatchEvent::Added(claim) | WatchEvent::Modified(claim) => {
                     Some(Change::Claim(Box::new(claim)))
@@ -62,7 +57,8 @@ impl Cluster {
         let events = self.follow::<Event>(
             WatchParams::default(),
             Request::new("watch", "events"),
-            Watched::Events,
+            true,
+            || Change::Resumed,
             |event| match event {
                 WatchEvent::Added(event) | WatchEvent::Modified(event) => {
                     Some(Change::Event(Box::new(event)))
@@ -73,13 +69,12 @@ impl Cluster {
         futures::stream::select_all([pods, claims, events]).boxed()
     }
 
-    /// A watch that is begun anew when the server ends it or does not answer. Claims and events that may not be
-    /// watched are left out: a job that only uses an agent needs no permission for them.
     fn follow<K>(
         &self,
         params: WatchParams,
         request: Request,
-        watched: Watched,
+        optional: bool,
+        anew: fn() -> Change,
         change: fn(WatchEvent<K>) -> Option<Change>,
     ) -> BoxStream<'static, anyhow::Result<Change>>
     where
@@ -90,44 +85,16 @@ impl Cluster {
             + Send
             + 'static,
     {
-        let api: Api<K> = self.api();
-        let cluster = self.clone();
-        let begun = futures::stream::unfold(true, move |first| {
-            let (api, params, cluster) = (api.clone(), params.clone(), cluster.clone());
-            async move {
-                if !first {
-                    tokio::time::sleep(Duration::from_secs(1)).await;
-                }
-                // From version 0 the server first sends what there is.
-                let stream = match api.watch(&params, "0").await {
-                    Ok(stream) => {
-                        let changes = stream.filter_map(move |event| async move {
-                            let event = event.inspect_err(|error| tracing::debug!("watch: {error}"));
-                            change(event.ok()?).map(Ok)
-                        });
-                        let anew = match watched {
-                            Watched::Pods => Some(Ok(Change::PodsAnew)),
-                            Watched::Claims => Some(Ok(Change::ClaimGone)),
-                            Watched::Events => None,
-                        };
-                        futures::stream::iter(anew).chain(changes).boxed()
-                    }
-                    Err(kube::Error::Api(status)) if status.code == 403 && watched != Watched::Pods => {
-                        tracing::debug!("not watched: {}", status.message);
-                        futures::stream::pending().boxed()
-                    }
-                    Err(error) if refusal::heals(&error) => {
-                        let change = Change::Trouble(chain(&error));
-                        futures::stream::once(async { Ok(change) }).boxed()
-                    }
-                    Err(error) => {
-                        let error = cluster.refused(&error, &request);
-                        futures::stream::once(async { Err(error) }).boxed()
-                    }
-                };
-                Some((stream, false))
+        let seen = watch::watch::<K>(self, params, request, optional);
+        let changes = seen.filter_map(move |seen| async move {
+            match seen {
+                Ok(Seen::Anew) => Some(Ok(anew())),
+                Ok(Seen::Resumed) => Some(Ok(Change::Resumed)),
+                Ok(Seen::Trouble(error)) => Some(Ok(Change::Trouble(error))),
+                Ok(Seen::Event(event)) => change(event).map(Ok),
+                Err(error) => Some(Err(error)),
             }
         });
-        begun.flatten().boxed()
+        changes.boxed()
     }
 }

@@ -11,6 +11,7 @@ use super::Cluster;
 use super::refusal::Request;
 use super::spdy::{Frame, Opener, take_frame};
 use crate::problem::chain;
+use crate::retry::{Cause, Failed};
 
 const PROTOCOL: &str = "v4.channel.k8s.io";
 
@@ -19,26 +20,23 @@ const MAX_OUTPUT: usize = 1 << 20;
 
 impl Cluster {
     /// The standard output of a command; an error when it fails.
-    pub(super) async fn exec(&self, pod: &str, container: &str, command: &[&str]) -> anyhow::Result<Vec<u8>> {
+    pub(super) async fn exec(&self, pod: &str, container: &str, command: &[&str]) -> Result<Vec<u8>, Failed> {
         let request = http::Request::post(self.exec_path(pod, container, command))
             .header(http::header::CONNECTION, "Upgrade")
             .header(http::header::UPGRADE, "SPDY/3.1")
             .header("X-Stream-Protocol-Version", PROTOCOL)
             .body(Body::empty())
             .context("building the exec request")?;
-        // No answer is no `Problem` yet: the probe tries again.
-        let response = self
-            .client
-            .send(request)
-            .await
-            .map_err(|e| anyhow::anyhow!(chain(&e)))?;
+        let response = self.client.send(request).await;
+        let response = response.map_err(|e| not_yet(anyhow::anyhow!(chain(&e))))?;
         if response.status() != StatusCode::SWITCHING_PROTOCOLS {
             return Err(self.not_upgraded(response).await);
         }
         let upgraded = hyper::upgrade::on(response)
             .await
-            .context("upgrading the connection to SPDY/3.1")?;
-        run(TokioIo::new(upgraded)).await
+            .context("upgrading the connection to SPDY/3.1")
+            .map_err(not_yet)?;
+        run(TokioIo::new(upgraded)).await.map_err(not_yet)
     }
 
     fn exec_path(&self, pod: &str, container: &str, command: &[&str]) -> String {
@@ -56,7 +54,7 @@ impl Cluster {
         )
     }
 
-    async fn not_upgraded(&self, response: http::Response<Body>) -> anyhow::Error {
+    async fn not_upgraded(&self, response: http::Response<Body>) -> Failed {
         use http_body_util::BodyExt;
         let code = response.status();
         let body = response.into_body().collect().await;
@@ -64,13 +62,18 @@ impl Cluster {
         match serde_json::from_slice::<kube::core::Status>(&text) {
             Ok(status) => {
                 let error = kube::Error::Api(Box::new(status));
-                self.refused(&error, &Request::new("create", "pods/exec"))
+                self.failed(&error, &Request::new("create", "pods/exec"))
             }
-            Err(_) => anyhow::anyhow!(
+            Err(_) => not_yet(anyhow::anyhow!(
                 "asked to upgrade a connection to SPDY/3.1 and got {code}; a proxy in between may not let it through"
-            ),
+            )),
         }
     }
+}
+
+/// A kubelet, a pod or its daemon may be about to come.
+fn not_yet(error: anyhow::Error) -> Failed {
+    Failed::new(Cause::NotYet, error)
 }
 
 /// The client's side of remotecommand v4: streams error, stdout and stderr; the status comes on the error stream.

@@ -12,6 +12,7 @@ mod remove;
 mod spdy;
 mod update;
 mod wait;
+mod watch;
 
 use std::time::Duration;
 
@@ -30,6 +31,8 @@ use refusal::Request;
 pub use refusal::Unauthorized;
 pub use remove::Made;
 pub use update::Update;
+
+use crate::retry::{Failed, Tries};
 
 /// A kind of object in a namespace.
 trait Object:
@@ -56,6 +59,7 @@ pub struct Cluster {
     client: Client,
     namespace: String,
     server: String,
+    tries: Tries,
 }
 
 impl std::fmt::Debug for Cluster {
@@ -66,7 +70,7 @@ impl std::fmt::Debug for Cluster {
 
 impl Cluster {
     /// A client over the kubeconfig that buildx will use, plugin included.
-    pub async fn open(kubeconfig: Kubeconfig, namespace: &str) -> anyhow::Result<Self> {
+    pub async fn open(kubeconfig: Kubeconfig, namespace: &str, tries: Tries) -> anyhow::Result<Self> {
         let mut config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default())
             .await
             .context("reading the kubeconfig of this job")?;
@@ -82,6 +86,7 @@ impl Cluster {
             client,
             namespace: namespace.to_owned(),
             server: server.trim_end_matches('/').to_owned(),
+            tries,
         })
     }
 
@@ -96,18 +101,37 @@ impl Cluster {
         Api::namespaced(self.client.clone(), &self.namespace)
     }
 
+    /// Asks as often as it is worth it.
+    async fn ask<T, F>(&self, request: &Request, mut asked: impl FnMut() -> F) -> anyhow::Result<T>
+    where
+        F: Future<Output = kube::Result<T>>,
+    {
+        self.tries.run(|| self.once(request, asked())).await
+    }
+
+    /// Asks once. A server that is frozen takes a connection and says nothing.
+    async fn once<T>(
+        &self,
+        request: &Request,
+        asked: impl Future<Output = kube::Result<T>>,
+    ) -> Result<T, Failed> {
+        match tokio::time::timeout(request.within(), asked).await {
+            Ok(answer) => answer.map_err(|error| self.failed(&error, request)),
+            Err(_) => Err(self.silent(request)),
+        }
+    }
+
     /// An object by its name, if there is one.
     async fn get<K: Object>(&self, name: &str) -> anyhow::Result<Option<K>> {
-        let got = self.api::<K>().get_opt(name).await;
-        got.map_err(|e| self.refused(&e, &Request::of::<K>("get")))
+        let api = self.api::<K>();
+        self.ask(&Request::of::<K>("get"), || api.get_opt(name)).await
     }
 
     /// An object with every field that the server knows.
     async fn whole<K: Object>(&self, name: &str) -> anyhow::Result<Option<Value>> {
-        let got = self.untyped::<K>().get_opt(name).await;
-        let got = got.map_err(|e| self.refused(&e, &Request::of::<K>("get")))?;
-        got.map(|object| serde_json::to_value(&object).context("reading what the server has"))
-            .transpose()
+        let api = self.untyped::<K>();
+        let got = self.ask(&Request::of::<K>("get"), || api.get_opt(name)).await?;
+        got.as_ref().map(apply::json).transpose()
     }
 
     pub async fn deployment(&self, name: &str) -> anyhow::Result<Option<Deployment>> {
@@ -128,8 +152,10 @@ impl Cluster {
     /// The pods buildx would see for a node of this name.
     pub async fn pods(&self, name: &str) -> anyhow::Result<Vec<Pod>> {
         let params = ListParams::default().labels(&format!("app={name}"));
-        let list = self.api::<Pod>().list(&params).await;
-        let list = list.map_err(|e| self.refused(&e, &Request::new("list", "pods")))?;
+        let api = self.api::<Pod>();
+        let list = self
+            .ask(&Request::new("list", "pods"), || api.list(&params))
+            .await?;
         Ok(list.items)
     }
 }

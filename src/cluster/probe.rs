@@ -1,6 +1,6 @@
 //! Does BuildKit answer, through the same exec that every build will use?
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::Context;
 use serde::Deserialize;
@@ -10,6 +10,7 @@ use super::disk::{self, Use};
 use super::refusal::Unauthorized;
 use crate::agent::state;
 use crate::problem::Problem;
+use crate::retry::{Cause, Failed};
 
 /// A daemon that answers.
 #[derive(Debug)]
@@ -51,8 +52,6 @@ struct Version {
     version: String,
 }
 
-/// For what heals by itself; a certificate takes a minute at worst.
-const PATIENCE: Duration = Duration::from_secs(60);
 const COMMAND: [&str; 5] = ["buildctl", "debug", "workers", "--format", "{{json .}}"];
 
 /// The same, and how full the volume is: an exec takes longer than either.
@@ -61,47 +60,50 @@ const WITH_DISK: &str = r#"df -Pk "$0" 2>/dev/null; exec buildctl debug workers 
 const ATTEMPT_WITHIN: Duration = Duration::from_secs(15);
 
 impl Cluster {
-    /// Asks until there is an answer. Tried again is what heals: the
-    /// kubelet of a node that just joined answers `tls: internal error` until its certificate is approved
-    /// (docker/buildx#2668), and a pod may go while we look, for another one to come.
-    pub async fn probe(&self, agent: &str, within: Duration) -> anyhow::Result<Answer> {
-        let deadline = Instant::now() + within.min(PATIENCE);
-        let mut attempt: u32 = 0;
-        loop {
-            attempt += 1;
-            let answer = tokio::time::timeout(ATTEMPT_WITHIN, self.ask(agent)).await;
-            let error = match answer {
-                Ok(Ok(found)) => return Ok(found),
-                Ok(Err(error)) => error,
-                Err(_) => anyhow::anyhow!("no answer within {} s", ATTEMPT_WITHIN.as_secs()),
+    /// Asks until there is an answer: the kubelet of a node that just joined answers `tls: internal error` until its
+    /// certificate is approved (docker/buildx#2668), and a pod may go while we look, for another one to come.
+    pub async fn probe(&self, agent: &str) -> anyhow::Result<Answer> {
+        let answered = self.tries.run(|| async {
+            let silent = || {
+                let error = anyhow::anyhow!("no answer within {} s", ATTEMPT_WITHIN.as_secs());
+                Err(Failed::new(Cause::NotYet, error))
             };
-            if error.is::<Problem>() || error.is::<Unauthorized>() {
-                return Err(error);
-            }
-            let pause = Duration::from_millis(250) * attempt;
-            if Instant::now() + pause >= deadline {
-                let namespace = &self.namespace;
-                return Err(Problem::new(
-                    "BuildKit does not answer",
-                    format!(
-                        "Ran `{}` in the agent {namespace}/{agent} by exec, {attempt} times, and got: {error:#}.",
-                        COMMAND.join(" ")
-                    ),
-                    format!(
-                        "See kubectl -n {namespace} logs deployment/{agent}, and whether the API server reaches that \
-                         node's kubelet."
-                    ),
-                )
-                .into());
-            }
-            tracing::debug!("probe {attempt}: {error:#}");
-            tokio::time::sleep(pause).await;
+            let answer = tokio::time::timeout(ATTEMPT_WITHIN, self.ask_daemon(agent)).await;
+            answer
+                .unwrap_or_else(|_| silent())
+                .map_err(|failed| self.not_answered(agent, failed))
+        });
+        answered.await
+    }
+
+    fn not_answered(&self, agent: &str, failed: Failed) -> Failed {
+        let Failed { cause, after, error } = failed;
+        if error.is::<Problem>() || error.is::<Unauthorized>() {
+            return Failed { cause, after, error };
+        }
+        let namespace = &self.namespace;
+        let problem = Problem::new(
+            "BuildKit does not answer",
+            format!(
+                "Ran `{}` in the agent {namespace}/{agent} by exec and got: {error:#}.",
+                COMMAND.join(" ")
+            ),
+            format!(
+                "See kubectl -n {namespace} logs deployment/{agent}, and whether the API server reaches that node's \
+                 kubelet."
+            ),
+        );
+        Failed {
+            error: problem.into(),
+            cause,
+            after,
         }
     }
 
-    async fn ask(&self, agent: &str) -> anyhow::Result<Answer> {
+    async fn ask_daemon(&self, agent: &str) -> Result<Answer, Failed> {
+        let not_yet = |words: &'static str| move || Failed::new(Cause::NotYet, anyhow::anyhow!(words));
         let pods = self.pods(agent).await?;
-        let pod = state::ready_pod(&pods).context("its pod is not ready any more")?;
+        let pod = state::ready_pod(&pods).ok_or_else(not_yet("its pod is not ready any more"))?;
         let name = pod.metadata.name.clone().context("a pod without a name")?;
         let container = state::container(pod).context("its pod has no container")?;
         // An image without a shell, as an agent made by hand may have, is asked the one question alone.
@@ -117,11 +119,11 @@ impl Cluster {
             None => self.exec(&name, container, &COMMAND).await?,
         };
         let (disk, workers) = split(&output);
-        let (disk, buildkit) = (disk::read(&String::from_utf8_lossy(disk)), read(workers)?);
+        let buildkit = read(workers).map_err(|error| Failed::new(Cause::NotYet, error))?;
         Ok(Answer {
             pod: name,
             buildkit,
-            disk,
+            disk: disk::read(&String::from_utf8_lossy(disk)),
         })
     }
 }

@@ -1,10 +1,14 @@
 //! From an error of the API server to what a user can do about it.
 
+use std::time::Duration;
+
 use kube::Error;
 use kube::client::AuthError;
+use kube::core::Status;
 
 use super::Cluster;
 use crate::problem::{Problem, chain};
+use crate::retry::{Cause, Failed};
 
 /// What was asked, in the words of RBAC.
 #[derive(Debug, Clone, Copy)]
@@ -39,18 +43,30 @@ impl Request {
         }
     }
 
+    /// A change waits for webhooks, which have 30 s at most; a read for nobody.
+    pub(super) fn within(&self) -> Duration {
+        Duration::from_secs(if self.verb == "apply" { 35 } else { 15 })
+    }
+
     pub(super) const fn group(self, group: &'static str) -> Self {
         Self { group, ..self }
     }
 }
 
-/// Whether the same request may succeed a moment later: no answer, or the server is busy.
-pub(super) fn heals(error: &Error) -> bool {
+/// Whether the same request may succeed a moment later.
+pub(super) fn cause(error: &Error) -> Cause {
     match error {
-        Error::Api(status) => status.code == 429 || status.code >= 500,
-        Error::HyperError(_) | Error::Service(_) | Error::ReadEvents(_) => true,
-        _ => false,
+        Error::Api(status) if is_conflict_of_fields(status) || unknown_field(&status.message) => Cause::Final,
+        Error::Api(status) => Cause::of_status(status.code),
+        Error::Auth(_) => Cause::Final,
+        other => Cause::of_no_answer(&chain(other)),
     }
+}
+
+/// A 409 that names a field manager: the fields are somebody else's, and stay so.
+pub(super) fn is_conflict_of_fields(status: &Status) -> bool {
+    let mut causes = status.details.iter().flat_map(|details| &details.causes);
+    causes.any(|cause| cause.reason == "FieldManagerConflict")
 }
 
 fn not_taken(what: String) -> Problem {
@@ -87,33 +103,59 @@ pub(super) fn no_credential(error: &Error) -> Option<Problem> {
 }
 
 impl Cluster {
+    pub(super) fn failed(&self, error: &Error, request: &Request) -> Failed {
+        let after = match error {
+            Error::Api(status) => status.details.as_ref().map(|details| details.retry_after_seconds),
+            _ => None,
+        };
+        Failed {
+            cause: cause(error),
+            after: after.map(|seconds| Duration::from_secs(seconds.into())),
+            error: self.refused(error, request),
+        }
+    }
+
+    pub(super) fn silent(&self, request: &Request) -> Failed {
+        let why = format!("nothing came within {} s", request.within().as_secs());
+        Failed::new(Cause::Silent, self.not_reached(request, &why))
+    }
+
+    fn asked(&self, request: &Request) -> String {
+        format!(
+            "Asked the API server {} to {} {} in the namespace {}",
+            self.server, request.verb, request.resource, self.namespace
+        )
+    }
+
+    fn not_reached(&self, request: &Request, why: &str) -> Problem {
+        Problem::new(
+            "Cluster not reached",
+            format!("{} and got no answer: {why}.", self.asked(request)),
+            "Check that this runner can reach that address: a private endpoint of EKS is reached only from its VPC and \
+             what is peered with it.",
+        )
+    }
+
     pub(super) fn refused(&self, error: &Error, request: &Request) -> anyhow::Error {
         let Request {
-            verb,
             verbs,
             resource,
             group,
+            ..
         } = request;
-        let asked = format!(
-            "Asked the API server {} to {verb} {resource} in the namespace {}",
-            self.server, self.namespace
-        );
         if let Some(problem) = no_credential(error) {
             return problem.into();
         }
         let status = match error {
             Error::Api(status) => status,
-            other => {
-                return Problem::new(
-                    "Cluster not reached",
-                    format!("{asked} and got no answer: {}.", chain(other)),
-                    "Check that this runner can reach that address: a private endpoint of EKS is reached only from \
-                     its VPC and what is peered with it.",
-                )
-                .into();
-            }
+            other => return self.not_reached(request, &chain(other)).into(),
         };
-        let what = format!("{asked} and got {}: {}.", status.code, status.message);
+        let what = format!(
+            "{} and got {}: {}.",
+            self.asked(request),
+            status.code,
+            status.message
+        );
         let kind = status.details.as_ref().map(|d| d.kind.as_str());
         match (status.code, kind) {
             (401, _) => Unauthorized { what }.into(),

@@ -17,6 +17,13 @@ pub struct Made {
     pub claims: Vec<Thing>,
 }
 
+impl Made {
+    /// Whether there is nothing to remove.
+    pub fn is_empty(&self, volumes: bool) -> bool {
+        self.deployments.is_empty() && self.configs.is_empty() && (self.claims.is_empty() || !volumes)
+    }
+}
+
 /// An object, and not another one that gets its name later.
 #[derive(Debug)]
 pub struct Thing {
@@ -51,11 +58,8 @@ impl Cluster {
     async fn things<K: Object>(&self, instance: &str) -> anyhow::Result<Vec<Thing>> {
         let (label, value) = MANAGED_BY;
         let selector = format!("{label}={value},{INSTANCE}={instance}");
-        let list = self
-            .api::<K>()
-            .list(&ListParams::default().labels(&selector))
-            .await;
-        let list = list.map_err(|e| self.refused(&e, &Request::of::<K>("list")))?;
+        let (api, params) = (self.api::<K>(), ListParams::default().labels(&selector));
+        let list = self.ask(&Request::of::<K>("list"), || api.list(&params)).await?;
         let thing = |object: &K| Thing {
             name: object.name_any(),
             uid: object.uid(),
@@ -69,11 +73,16 @@ impl Cluster {
             uid: thing.uid.clone(),
             ..Preconditions::default()
         });
-        match self.api::<K>().delete(&thing.name, &params).await {
-            Ok(_) => Ok(()),
-            // 409: another object has the name now.
-            Err(Error::Api(status)) if matches!(status.code, 404 | 409) => Ok(()),
-            Err(error) => Err(self.refused(&error, &Request::of::<K>("delete"))),
-        }
+        let api = self.api::<K>();
+        let request = Request::of::<K>("delete");
+        let deleted = self.ask(&request, || async {
+            match api.delete(&thing.name, &params).await {
+                Ok(_) => Ok(()),
+                // 409: another object has the name now.
+                Err(Error::Api(status)) if matches!(status.code, 404 | 409) => Ok(()),
+                Err(error) => Err(error),
+            }
+        });
+        deleted.await
     }
 }

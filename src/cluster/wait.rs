@@ -70,7 +70,11 @@ impl Cluster {
 impl Sight {
     fn take(&mut self, change: Change, agent: &str) {
         match change {
-            Change::PodsAnew => self.pods.clear(),
+            Change::PodsAnew => {
+                self.pods.clear();
+                self.trouble = None;
+            }
+            Change::Resumed => self.trouble = None,
             Change::Trouble(error) => self.trouble = Some(error),
             Change::Pod(pod) => self.see(*pod),
             Change::PodGone(name) => {

@@ -1,53 +1,54 @@
 //! `destroy`: removes agents that `connect` deployed. For people; never part of a job.
 
 use std::io::{IsTerminal, Write};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
 
+use super::guard::{self, Ended, Guard};
 use super::road;
 use super::selection::Selection;
-use super::signals::Signals;
 use crate::cli::DestroyArgs;
 use crate::cluster::Made;
 use crate::inputs::{self, Removal};
 use crate::problem::Problem;
 use crate::report::{Report, say};
+use crate::retry::Tries;
 
 pub fn run(args: &DestroyArgs) -> anyhow::Result<()> {
     let removal = inputs::destroy(args)?;
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()
-        .context("starting the asynchronous runtime")?;
-    let destroyed = runtime.block_on(guarded(&removal));
-    // A thread may wait for an answer that never comes.
-    runtime.shutdown_background();
-    destroyed
+    guard::block_on(guarded(Arc::new(removal)))
 }
 
+/// For asking: whoever sits before it may take their time to answer.
+const PATIENCE: Duration = Duration::from_secs(300);
+
 /// Removes what was asked for, and in any case the credentials that were needed for it.
-async fn guarded(removal: &Removal) -> anyhow::Result<()> {
-    let mut signals = Signals::listen()?;
-    let selection = Selection::create(&removal.name)?;
-    let destroyed = tokio::select! {
-        destroyed = destroy(removal, &selection) => destroyed,
-        name = signals.next() => Err(anyhow::anyhow!("stopped by {name}")),
+async fn guarded(removal: Arc<Removal>) -> anyhow::Result<()> {
+    let mut guard = Guard::listen()?;
+    let selection = Arc::new(Selection::create(&removal.name)?);
+    let work = destroy(removal, selection.clone());
+    let destroyed = match guard.over(work, None).await {
+        Ok(destroyed) => destroyed,
+        Err(Ended::Signal(name)) => Err(anyhow::anyhow!("stopped by {name}")),
+        Err(Ended::Deadline) => Err(anyhow::anyhow!("out of time")),
     };
     let discarded = selection.discard();
     destroyed.and(discarded)
 }
 
-async fn destroy(removal: &Removal, selection: &Selection) -> anyhow::Result<()> {
+async fn destroy(removal: Arc<Removal>, selection: Arc<Selection>) -> anyhow::Result<()> {
     let Removal {
         road,
         name,
         namespace,
         volumes,
         ask,
-    } = removal;
+    } = &*removal;
     let report = Report::start();
-    let (cluster, session) = road::open(road, namespace, selection, &report).await?;
+    let tries = Tries::until(Instant::now() + PATIENCE, Report::detail);
+    let (cluster, session) = road::open(road, namespace, &selection, &report, &tries).await?;
     let made = match cluster.made(name).await {
         Ok(made) => made,
         Err(error) => return Err(road::named(error, session.as_ref()).await),
@@ -59,7 +60,7 @@ async fn destroy(removal: &Removal, selection: &Selection) -> anyhow::Result<()>
         return Ok(());
     }
     say(&format!("In {namespace} of {} this removes:", cluster.server()));
-    made.say(*volumes);
+    say_made(&made, *volumes);
     if *ask && !agreed().await? {
         say("Nothing is removed");
         return Ok(());
@@ -69,26 +70,20 @@ async fn destroy(removal: &Removal, selection: &Selection) -> anyhow::Result<()>
     Ok(())
 }
 
-impl Made {
-    fn say(&self, volumes: bool) {
-        for thing in &self.deployments {
-            say(&format!("  Deployment {}", thing.name));
-        }
-        for thing in &self.configs {
-            say(&format!("  ConfigMap {}", thing.name));
-        }
-        for thing in &self.claims {
-            let name = &thing.name;
-            say(&if volumes {
-                format!("  PersistentVolumeClaim {name}, and the cache in it")
-            } else {
-                format!("and keeps the PersistentVolumeClaim {name}, with its cache")
-            });
-        }
+fn say_made(made: &Made, volumes: bool) {
+    for thing in &made.deployments {
+        say(&format!("  Deployment {}", thing.name));
     }
-
-    fn is_empty(&self, volumes: bool) -> bool {
-        self.deployments.is_empty() && self.configs.is_empty() && (self.claims.is_empty() || !volumes)
+    for thing in &made.configs {
+        say(&format!("  ConfigMap {}", thing.name));
+    }
+    for thing in &made.claims {
+        let name = &thing.name;
+        say(&if volumes {
+            format!("  PersistentVolumeClaim {name}, and the cache in it")
+        } else {
+            format!("and keeps the PersistentVolumeClaim {name}, with its cache")
+        });
     }
 }
 

@@ -3,9 +3,9 @@
 pub mod connect;
 pub mod destroy;
 pub mod disconnect;
+mod guard;
 pub mod manifests;
 mod road;
 mod selection;
 mod sign_in;
-mod signals;
 pub mod token;

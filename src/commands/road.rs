@@ -13,6 +13,7 @@ use crate::inputs::Road;
 use crate::kubeconfig;
 use crate::problem::Problem;
 use crate::report::Report;
+use crate::retry::Tries;
 
 /// A cluster, and the session of AWS behind it if there is one. The kubeconfig of this job is written on the way.
 pub(super) async fn open(
@@ -20,10 +21,11 @@ pub(super) async fn open(
     namespace: &str,
     selection: &Selection,
     report: &Report,
+    tries: &Tries,
 ) -> anyhow::Result<(Cluster, Option<Session>)> {
-    let (kubeconfig, session) = walk(road, selection, report).await?;
+    let (kubeconfig, session) = walk(road, selection, report, tries).await?;
     kubeconfig::write(&kubeconfig, &selection.kubeconfig())?;
-    let cluster = Cluster::open(kubeconfig, namespace).await?;
+    let cluster = Cluster::open(kubeconfig, namespace, tries.clone()).await?;
     Ok((cluster, session))
 }
 
@@ -31,6 +33,7 @@ async fn walk(
     road: &Road,
     selection: &Selection,
     report: &Report,
+    tries: &Tries,
 ) -> anyhow::Result<(Kubeconfig, Option<Session>)> {
     match road {
         Road::Eks {
@@ -38,13 +41,13 @@ async fn walk(
             region,
             role,
         } => {
-            let session = sign_in(cluster, region.as_deref(), role.as_ref()).await?;
+            let session = sign_in(cluster, region.as_deref(), role.as_ref(), tries).await?;
             session.write(&selection.session())?;
             report.done(&match &session.role {
                 Some(role) => format!("Signed in as {}, session {}", role.arn, role.session_name),
                 None => "Signed in with the default AWS credentials".to_owned(),
             });
-            let endpoint = aws::describe_cluster(&session.keys, cluster, &session.place).await?;
+            let endpoint = aws::describe_cluster(&session.keys, cluster, &session.place, tries).await?;
             report.done(&format!(
                 "Cluster {cluster} in {} is at {}",
                 session.place.region, endpoint.url

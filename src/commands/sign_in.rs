@@ -3,6 +3,7 @@
 use crate::aws::{self, AssumeRole, Keys, Place, Session};
 use crate::github;
 use crate::inputs::Role;
+use crate::retry::Tries;
 use crate::secret::Secret;
 
 /// The session of a job. Its secrets are masked as soon as they are there.
@@ -10,13 +11,14 @@ pub(super) async fn sign_in(
     cluster: &str,
     region: Option<&str>,
     role: Option<&Role>,
+    tries: &Tries,
 ) -> anyhow::Result<Session> {
     let role = role.map(|role| AssumeRole {
         arn: role.arn.clone(),
         audience: role.audience.clone(),
         session_name: github::session_name(),
     });
-    let (keys, place) = keys(role.as_ref(), region, github::mask).await?;
+    let (keys, place) = keys(role.as_ref(), region, tries, github::mask).await?;
     keys.secrets().for_each(github::mask);
     Ok(Session {
         cluster: cluster.to_owned(),
@@ -27,9 +29,9 @@ pub(super) async fn sign_in(
 }
 
 /// The same session with new keys. Nothing is masked: the plugin's output may go into a file.
-pub(super) async fn renew(session: &Session) -> anyhow::Result<Session> {
+pub(super) async fn renew(session: &Session, tries: &Tries) -> anyhow::Result<Session> {
     let region = Some(session.place.region.as_str());
-    let (keys, _place) = keys(session.role.as_ref(), region, |_| ()).await?;
+    let (keys, _place) = keys(session.role.as_ref(), region, tries, |_| ()).await?;
     Ok(Session {
         keys,
         ..session.clone()
@@ -40,12 +42,16 @@ pub(super) async fn renew(session: &Session) -> anyhow::Result<Session> {
 async fn keys(
     role: Option<&AssumeRole>,
     region: Option<&str>,
+    tries: &Tries,
     minted: impl Fn(&Secret),
 ) -> anyhow::Result<(Keys, Place)> {
     let Some(role) = role else {
         return aws::default_chain(region).await;
     };
-    let id = github::id_token(&role.audience).await?;
-    minted(&id.jwt);
-    aws::assume_role(role, region, &id.jwt, &id.subject).await
+    let signed_in = tries.run(|| async {
+        let id = github::id_token(&role.audience).await?;
+        minted(&id.jwt);
+        aws::assume_role(role, region, &id.jwt, &id.subject).await
+    });
+    signed_in.await
 }

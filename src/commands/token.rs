@@ -3,6 +3,7 @@
 //! With keys that are good for a while yet it asks nobody.
 
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use jiff::{SignedDuration, Timestamp};
@@ -12,6 +13,7 @@ use super::sign_in;
 use crate::aws::{self, Session};
 use crate::env;
 use crate::report::verbatim;
+use crate::retry::Tries;
 
 pub fn run(path: &Path) -> anyhow::Result<()> {
     let mut session = Session::read(path)?;
@@ -43,13 +45,20 @@ fn other_keys_in_environment(session: &Session) -> bool {
     endless && exported.is_some_and(|new| kept.is_some_and(|kept| kept.expose() != new))
 }
 
+/// Whoever calls the plugin waits for it without a bound of its own.
+const RENEWED_WITHIN: Duration = Duration::from_secs(45);
+
 /// A new session, or the old one when it cannot be had and the old one still works.
 fn renewed(session: Session, path: &Path, now: Timestamp) -> anyhow::Result<Session> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .context("starting the asynchronous runtime")?;
-    match runtime.block_on(sign_in::renew(&session)) {
+    // Standard output is for the credential alone.
+    let tries = Tries::until(Instant::now() + RENEWED_WITHIN, |line| {
+        eprintln!("remote-buildkit: {line}")
+    });
+    match runtime.block_on(sign_in::renew(&session, &tries)) {
         Ok(new) => {
             // The keys are good whether or not they can be kept.
             if let Err(error) = new.write(path) {

@@ -18,6 +18,7 @@ use serde::Deserialize;
 
 use crate::env;
 use crate::problem::{Problem, chain};
+use crate::retry::{Cause, Failed};
 use crate::secret::Secret;
 
 /// A token that says which job this is; it lives five minutes, so it is asked for where it is used.
@@ -40,7 +41,8 @@ struct Claims {
 
 const WITHIN: Duration = Duration::from_secs(15);
 
-pub async fn id_token(audience: &str) -> anyhow::Result<IdToken> {
+/// Asks once: whoever needs it asks for a new one with each attempt.
+pub async fn id_token(audience: &str) -> Result<IdToken, Failed> {
     let (Some(url), Some(bearer)) = (
         env::get(env::ACTIONS_ID_TOKEN_REQUEST_URL),
         env::get(env::ACTIONS_ID_TOKEN_REQUEST_TOKEN),
@@ -60,26 +62,33 @@ pub async fn id_token(audience: &str) -> anyhow::Result<IdToken> {
         .finish();
     // GitHub's URL has a query already, that of an Enterprise server may not.
     let separator = if url.contains('?') { '&' } else { '?' };
-    let answer = tokio::time::timeout(WITHIN, ask(&format!("{url}{separator}{query}"), &bearer))
-        .await
-        .unwrap_or_else(|_| Err(anyhow::anyhow!("no answer within {} s", WITHIN.as_secs())));
-    let jwt = answer.map_err(|error| {
-        Problem::new(
+    let answer = tokio::time::timeout(WITHIN, ask(&format!("{url}{separator}{query}"), &bearer)).await;
+    let silent = || {
+        let error = anyhow::anyhow!("no answer within {} s", WITHIN.as_secs());
+        Err(Failed::new(Cause::Silent, error))
+    };
+    let jwt = answer.unwrap_or_else(|_| silent()).map_err(|failed| {
+        let problem = Problem::new(
             "No OIDC token for this job",
-            format!("Asked GitHub's OIDC endpoint for a token for {audience} and got: {error:#}."),
+            format!(
+                "Asked GitHub's OIDC endpoint for a token for {audience} and got: {:#}.",
+                failed.error
+            ),
             "Run the job again; if it stays, see githubstatus.com and what this runner may reach.",
-        )
+        );
+        Failed::new(failed.cause, problem)
     })?;
     let subject = subject(&jwt).unwrap_or_else(|| "unknown".into());
     Ok(IdToken { jwt, subject })
 }
 
-async fn ask(url: &str, bearer: &Secret) -> anyhow::Result<Secret> {
+async fn ask(url: &str, bearer: &Secret) -> Result<Secret, Failed> {
     let request = Request::get(url)
         .header(http::header::AUTHORIZATION, format!("Bearer {}", bearer.expose()))
         .header(http::header::ACCEPT, "application/json")
         .header(http::header::USER_AGENT, "remote-buildkit")
-        .body(Empty::<Bytes>::new())?;
+        .body(Empty::<Bytes>::new())
+        .context("a URL that is none")?;
     let mut direct = HttpConnector::new();
     direct.enforce_http(false);
     let client = Client::builder(TokioExecutor::new());
@@ -93,14 +102,23 @@ async fn ask(url: &str, bearer: &Secret) -> anyhow::Result<Secret> {
         }
         None => client.build(over_tls(direct)?).request(request).await,
     };
-    let response = response.map_err(|e| anyhow::anyhow!(chain(&e)))?;
+    let response = response.map_err(|error| no_answer(&error))?;
     let status = response.status();
-    let body = response.into_body().collect().await?.to_bytes();
+    let body = response.into_body().collect().await;
+    let body = body.map_err(|error| no_answer(&error))?.to_bytes();
     if status != StatusCode::OK {
-        anyhow::bail!("{status}");
+        return Err(Failed::new(
+            Cause::of_status(status.as_u16()),
+            anyhow::anyhow!("{status}"),
+        ));
     }
     let answer: Answer = serde_json::from_slice(&body).context("an answer that is not a token")?;
     Ok(answer.value)
+}
+
+fn no_answer(error: &(dyn std::error::Error + 'static)) -> Failed {
+    let text = chain(error);
+    Failed::new(Cause::of_no_answer(&text), anyhow::anyhow!(text))
 }
 
 fn over_tls<C>(connector: C) -> anyhow::Result<hyper_rustls::HttpsConnector<C>> {

@@ -1,10 +1,9 @@
 //! One agent: found or deployed, waited for, and asked whether it answers.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use super::serve::FALLBACK;
 use super::{Job, update};
 use crate::agent::manifests::Objects;
 use crate::agent::state::Deployment;
@@ -29,12 +28,14 @@ pub(super) async fn ready(job: &Job, spec: &Spec) -> anyhow::Result<Ready> {
             return unavailable(error);
         }
         report.done(&format!("Agent {namespace}/{name} was absent and is deployed"));
-        return answer(job, spec, job.deadline).await.map(Ok).or_else(unavailable);
+        return answer(job, spec, first_by(job))
+            .await
+            .map(Ok)
+            .or_else(unavailable);
     };
-    if let Err(why) = state::usable(&deployment) {
-        return Ok(Err(unusable(spec, &why)));
+    if let Err(problem) = found(job, spec, &deployment) {
+        return Ok(Err(problem));
     }
-    say_found(job, spec, &deployment);
     if is_ours(spec, &deployment) {
         if job.plan.deploy == Deploy::Always {
             update::update(job, spec, &deployment).await?;
@@ -42,7 +43,7 @@ pub(super) async fn ready(job: &Job, spec: &Spec) -> anyhow::Result<Ready> {
             say_differences(job, spec, &whole)?;
         }
     }
-    let answered = answer(job, spec, job.deadline).await;
+    let answered = answer(job, spec, first_by(job)).await;
     answered
         .map(Ok)
         .or_else(|error| unavailable(not_by_inputs(error, job.plan.deploy)))
@@ -50,16 +51,32 @@ pub(super) async fn ready(job: &Job, spec: &Spec) -> anyhow::Result<Ready> {
 
 /// An agent further down in the order: one that is there, as it is, or none. Deploying it would take longer than
 /// whoever asks has left.
-pub(super) async fn ready_now(job: &Job, spec: &Spec) -> anyhow::Result<Ready> {
+pub(super) async fn ready_as_it_is(job: &Job, spec: &Spec) -> anyhow::Result<Ready> {
     let Some(deployment) = job.cluster.deployment(&spec.name).await? else {
         return Ok(Err(absent(job, spec)));
     };
-    if let Err(why) = state::usable(&deployment) {
-        return Ok(Err(unusable(spec, &why)));
+    if let Err(problem) = found(job, spec, &deployment) {
+        return Ok(Err(problem));
     }
-    say_found(job, spec, &deployment);
-    let answered = answer(job, spec, job.deadline + FALLBACK).await;
+    let answered = answer(job, spec, job.deadline).await;
     answered.map(Ok).or_else(unavailable)
+}
+
+/// Until when the first of several is waited for: long enough before the deadline for one that is ready to answer.
+fn first_by(job: &Job) -> Instant {
+    if job.plan.agents.number == 1 {
+        return job.deadline;
+    }
+    job.deadline - FALLBACK.min(job.plan.timeout / 2)
+}
+
+const FALLBACK: Duration = Duration::from_secs(10);
+
+/// Says what there is, if it can be used.
+fn found(job: &Job, spec: &Spec, deployment: &Deployment) -> Result<(), Problem> {
+    state::usable(deployment).map_err(|why| unusable(spec, &why))?;
+    say_found(job, spec, deployment);
+    Ok(())
 }
 
 /// What is wrong with one agent; anything else is wrong with all of them.
@@ -99,9 +116,7 @@ async fn answer(job: &Job, spec: &Spec, deadline: Instant) -> anyhow::Result<Ans
         cluster.wait_ready(name, deadline, said).await?;
         report.done(&format!("Agent {}/{name} is ready", spec.namespace));
     }
-    cluster
-        .probe(&spec.name, deadline.saturating_duration_since(Instant::now()))
-        .await
+    cluster.probe(&spec.name).await
 }
 
 /// One line, so that nobody wonders why an input does nothing.

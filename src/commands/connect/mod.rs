@@ -1,6 +1,7 @@
 //! `connect`: from the inputs to a selected builder that answers.
 
 mod agent;
+mod late;
 mod outputs;
 mod serve;
 mod update;
@@ -8,54 +9,45 @@ mod update;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::Context;
-
+use super::guard::{self, Ended, Guard};
 use super::road;
 use super::selection::Selection;
-use super::signals::Signals;
 use crate::agent::platform::Platform;
 use crate::buildx::{self, Builder, Node};
 use crate::cli::ConnectArgs;
 use crate::cluster::{Answer, Cluster};
 use crate::github;
 use crate::inputs::{self, Plan};
-use crate::problem::Problem;
 use crate::report::{Report, say};
-use serve::FALLBACK;
+use crate::retry::Tries;
 
 pub fn run(args: &ConnectArgs) -> anyhow::Result<()> {
     let plan = inputs::connect(args)?;
     buildx::check_installed()?;
-    // Two threads: the client runs a plugin of the kubeconfig and blocks one until the plugin has answered. The other
-    // goes on turning the clock, so that the deadline and signals end the step all the same.
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()
-        .context("starting the asynchronous runtime")?;
-    let connected = runtime.block_on(guarded(Arc::new(plan)));
-    runtime.shutdown_background();
-    connected
+    guard::block_on(guarded(Arc::new(plan)))
 }
 
 /// Connects, or leaves nothing behind.
 async fn guarded(plan: Arc<Plan>) -> anyhow::Result<()> {
-    let mut signals = Signals::listen()?;
+    let mut guard = Guard::listen()?;
     let selection = Arc::new(Selection::create(&plan.agents.spec.name)?);
     let report = Report::start();
     let deadline = Instant::now() + plan.timeout;
-    let fallback = if plan.agents.number > 1 {
-        FALLBACK
-    } else {
-        Duration::ZERO
+    let tries = Tries::until(deadline, Report::detail);
+    let work = reach(
+        plan.clone(),
+        selection.clone(),
+        deadline,
+        report.clone(),
+        tries.clone(),
+    );
+    let connected = match guard.over(work, Some(deadline + GRACE)).await {
+        Ok(Ok(reached)) => select(&plan, &selection, &reached, &report),
+        Ok(Err(error)) if Instant::now() >= deadline => Err(late::told(error, &plan, &report)),
+        Ok(Err(error)) => Err(error),
+        Err(Ended::Deadline) => Err(late::cut_off(&plan, &report, tries.trouble()).into()),
+        Err(Ended::Signal(name)) => Err(anyhow::anyhow!("stopped by {name}")),
     };
-    let work = tokio::spawn(reach(plan.clone(), selection.clone(), deadline, report.clone()));
-    let reached = tokio::select! {
-        reached = work => reached.context("the work ended by itself").flatten(),
-        () = tokio::time::sleep_until((deadline + fallback + GRACE).into()) => Err(too_late(&plan, &report).into()),
-        name = signals.next() => Err(anyhow::anyhow!("stopped by {name}")),
-    };
-    let connected = reached.and_then(|reached| select(&plan, &selection, &reached, &report));
     if connected.is_err() {
         // What the failure was matters more than what becomes of this.
         if let Err(error) = selection.discard() {
@@ -65,20 +57,8 @@ async fn guarded(plan: Arc<Plan>) -> anyhow::Result<()> {
     connected
 }
 
-/// For the wait on the agent to end first, which can say more.
+/// For whatever is under way to end first, which can say more.
 const GRACE: Duration = Duration::from_secs(1);
-
-fn too_late(plan: &Plan, report: &Report) -> Problem {
-    Problem::new(
-        "Timed out",
-        format!(
-            "Connecting took longer than the timeout of {} s; the last step that was done: {}.",
-            plan.timeout.as_secs(),
-            report.last()
-        ),
-        "Whatever comes after that step does not answer; see what this runner may reach, or give it more `timeout`.",
-    )
-}
 
 /// What is known of a job on its way.
 #[derive(Clone)]
@@ -115,9 +95,10 @@ async fn reach(
     selection: Arc<Selection>,
     deadline: Instant,
     report: Report,
+    tries: Tries,
 ) -> anyhow::Result<Vec<Reached>> {
     let namespace = &plan.agents.spec.namespace;
-    let (cluster, session) = road::open(&plan.road, namespace, &selection, &report).await?;
+    let (cluster, session) = road::open(&plan.road, namespace, &selection, &report, &tries).await?;
     let key = plan.cache_key.clone().or_else(github::repository);
     let job = Job {
         cluster,

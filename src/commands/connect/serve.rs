@@ -1,7 +1,5 @@
 //! Which agent serves the job, for each architecture.
 
-use std::time::Duration;
-
 use super::agent::{self, Ready};
 use super::{Job, Reached};
 use crate::agent::group::Group;
@@ -11,9 +9,6 @@ use crate::cluster::{Answer, Use};
 use crate::github;
 use crate::problem::Problem;
 use crate::report::Report;
-
-/// For those that are asked because the first was waited for in vain: long enough for one that is ready to answer.
-pub(super) const FALLBACK: Duration = Duration::from_secs(10);
 
 /// Above this many percent the next build may find the disk full: garbage collection comes after a build.
 const FULL: u64 = 90;
@@ -26,7 +21,7 @@ pub(super) async fn serve(job: Job, group: &Group) -> anyhow::Result<Reached> {
     for spec in order {
         let ready: Ready = match trouble {
             None => agent::ready(job, spec).await?,
-            Some(_) => agent::ready_now(job, spec).await?,
+            Some(_) => agent::ready_as_it_is(job, spec).await?,
         };
         match ready.and_then(|answer| native(spec, group, answer)) {
             Ok(answer) => {
