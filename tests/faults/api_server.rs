@@ -43,7 +43,7 @@ fn frozen_before_the_first_answer() -> Result<()> {
 fn frozen_while_the_agent_is_waited_for() -> Result<()> {
     let mut trial = Trial::new("server-freezes", 10)?;
     let mut step = trial.start()?;
-    step.until("is deployed")?;
+    step.until("volume bound")?;
     let fault = LAB.freeze(SERVER)?;
     trial.failed(
         step,

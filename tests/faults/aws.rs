@@ -9,7 +9,7 @@ fn eks_throttles_five_times() -> Result<()> {
     let mut trial = Trial::new("eks-throttles", 40)?;
     let _answers = Answers::of("DescribeCluster", 429, "ThrottlingException", 5)?;
     let outcome = trial.connects()?;
-    ensure!(outcome.log.contains("trying again"), "{}", outcome.log);
+    ensure!(outcome.log.contains("Trying again"), "{}", outcome.log);
     Ok(())
 }
 
@@ -18,7 +18,7 @@ fn sts_throttles_five_times() -> Result<()> {
     let mut trial = Trial::new("sts-throttles", 40)?;
     let _answers = Answers::of("AssumeRoleWithWebIdentity", 400, "Throttling", 5)?;
     let outcome = trial.connects()?;
-    ensure!(outcome.log.contains("trying again"), "{}", outcome.log);
+    ensure!(outcome.log.contains("Trying again"), "{}", outcome.log);
     Ok(())
 }
 
@@ -26,7 +26,7 @@ fn sts_throttles_five_times() -> Result<()> {
 fn sts_is_unavailable() -> Result<()> {
     let mut trial = Trial::new("sts-unavailable", 8)?;
     let answers = Answers::of("AssumeRoleWithWebIdentity", 503, "ServiceUnavailable", 1000)?;
-    trial.fails("Timed out", &["ServiceUnavailable", "8 s"])?;
+    trial.fails("Role not assumed", &["ServiceUnavailable", "timeout of 8 s"])?;
     answers.end();
     trial.heals()
 }

@@ -56,7 +56,7 @@ apiVersion: flowcontrol.apiserver.k8s.io/v1
 kind: FlowSchema
 metadata: {name: NAMESPACE}
 spec:
-  matchingPrecedence: 1
+  matchingPrecedence: 2
   priorityLevelConfiguration: {name: NAMESPACE}
   rules:
   - subjects: [{kind: Group, group: {name: ci}}]

@@ -42,9 +42,7 @@ fn gone_before_connect() -> Result<()> {
 fn gone_between_connect_and_the_build() -> Result<()> {
     let _namespace = Namespace::new("node-leaves")?;
     let mut runner = Runner::new()?;
-    runner
-        .connect(&[("namespace", "node-leaves")])?
-        .ok()?;
+    runner.connect(&[("namespace", "node-leaves")])?.ok()?;
     let fault = cut_off()?;
     let started = Instant::now();
     let built = runner.build("RUN echo built");
