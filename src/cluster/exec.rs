@@ -62,7 +62,10 @@ impl Cluster {
         match serde_json::from_slice::<kube::core::Status>(&text) {
             Ok(status) => {
                 let error = kube::Error::Api(Box::new(status));
-                self.failed(&error, &Request::new("create", "pods/exec"))
+                let failed = self.failed(&error, &Request::new("create", "pods/exec"));
+                // The pod went since it was listed.
+                let gone = code == StatusCode::NOT_FOUND;
+                if gone { not_yet(failed.error) } else { failed }
             }
             Err(_) => not_yet(anyhow::anyhow!(
                 "asked to upgrade a connection to SPDY/3.1 and got {code}; a proxy in between may not let it through"

@@ -57,6 +57,7 @@ impl Request {
 pub(super) fn cause(error: &Error) -> Cause {
     match error {
         Error::Api(status) if is_conflict_of_fields(status) || unknown_field(&status.message) => Cause::Final,
+        Error::Api(status) if status.code == 403 => Cause::Denied,
         Error::Api(status) => Cause::of_status(status.code),
         Error::Auth(_) => Cause::Final,
         other => Cause::of_no_answer(&chain(other)),

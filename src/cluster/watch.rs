@@ -1,6 +1,6 @@
 //! A watch that goes on: resumed where it ended, begun anew where that cannot be, and with an ear for silence.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures::stream::{BoxStream, StreamExt};
 use kube::api::{Api, WatchEvent, WatchParams};
@@ -55,6 +55,7 @@ where
         version: FROM_THE_START.into(),
         began: false,
         events: None,
+        away: None,
     };
     futures::stream::unfold(watch, |mut watch| async { Some((watch.next().await, watch)) }).boxed()
 }
@@ -69,6 +70,8 @@ struct Watch<K> {
     version: String,
     began: bool,
     events: Option<BoxStream<'static, kube::Result<WatchEvent<K>>>>,
+    /// When the server was last asked and was not there.
+    away: Option<Instant>,
 }
 
 impl<K> Watch<K>
@@ -136,7 +139,12 @@ where
                 return Ok(Some(Seen::Trouble(format!("no answer within {seconds} s"))));
             }
         };
+        let cause = refusal::cause(&error);
+        if cause.is_away() {
+            self.away = Some(Instant::now());
+        }
         match &error {
+            error if cause.passes(self.away) => Ok(Some(Seen::Trouble(chain(error)))),
             kube::Error::Api(status) if status.code == 403 && self.optional => {
                 tracing::debug!("not watched: {}", status.message);
                 std::future::pending().await
@@ -145,7 +153,7 @@ where
                 FROM_THE_START.clone_into(&mut self.version);
                 Ok(None)
             }
-            error if refusal::cause(error) != Cause::Final => Ok(Some(Seen::Trouble(chain(error)))),
+            error if !matches!(cause, Cause::Final | Cause::Denied) => Ok(Some(Seen::Trouble(chain(error)))),
             error => Err(self.cluster.refused(error, &self.request)),
         }
     }

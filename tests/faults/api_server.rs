@@ -21,6 +21,16 @@ fn refuses_connections_then_comes_back() -> Result<()> {
     trial.connected(step).map(drop)
 }
 
+/// It denies everything for a moment, until it has read the roles.
+#[test]
+fn is_restarted_while_the_agent_is_waited_for() -> Result<()> {
+    let mut trial = Trial::new("server-restarts", 60)?;
+    let mut step = trial.start()?;
+    step.until("volume bound")?;
+    LAB.kill(SERVER)?.end()?;
+    trial.connected(step).map(drop)
+}
+
 #[test]
 fn refuses_connections_throughout() -> Result<()> {
     let mut trial = Trial::new("server-away", 8)?;

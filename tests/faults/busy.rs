@@ -37,12 +37,15 @@ fn conflict_three_times() -> Result<()> {
     Ok(())
 }
 
-/// A priority level of the API server's without a seat (API Priority and Fairness): it rejects with 429.
-struct NoSeats(String);
+/// A priority level of the API server's without a seat (API Priority and Fairness), for jobs in one namespace. Where
+/// nobody sits, one request may stand: that is ours, whose body never comes. The others are rejected with 429.
+struct NoSeats {
+    name: String,
+    standing: Option<Child>,
+}
 
 impl NoSeats {
     fn for_jobs_of(trial: &Trial) -> Result<Self> {
-        let name = trial.namespace.0.clone();
         trial.namespace.apply(
             r#"
 apiVersion: flowcontrol.apiserver.k8s.io/v1
@@ -63,21 +66,60 @@ spec:
     resourceRules: [{verbs: ["*"], apiGroups: ["*"], resources: ["*"], namespaces: [NAMESPACE]}]
 "#,
         )?;
-        let level = Self(name);
+        let mut level = Self {
+            name: trial.namespace.0.clone(),
+            standing: None,
+        };
         // The server takes them up a moment later.
-        let job = ["--as=job", "--as-group=ci", "-n", &level.0, "get", "pods"];
+        let uid = "jsonpath={.metadata.uid}";
+        let uid = kubectl(&["get", "flowschema", &level.name, "-o", uid])?;
+        wait_for("the API server to know the level", || {
+            let mut get = level.as_a_job("pods");
+            let headers = run(get.args(["--output", "/dev/null", "--dump-header", "-"]))?;
+            Ok(headers.contains(&uid))
+        })?;
+        let mut standing = level.as_a_job("configmaps");
+        standing.args(["--request", "POST", "--upload-file", "-"]);
+        standing.stdin(Stdio::piped()).stdout(Stdio::null());
+        level.standing = Some(standing.spawn()?);
         wait_for("the API server to reject", || {
-            let rejected = kubectl(&job).err();
-            Ok(rejected.is_some_and(|e| e.to_string().contains("too many requests")))
+            let mut get = level.as_a_job("pods");
+            let code = run(get.args(["--output", "/dev/null", "--write-out", "%{http_code}"]))?;
+            Ok(code == "429")
         })?;
         Ok(level)
+    }
+
+    /// A request about objects of the namespace. Not by kubectl, which waits where it is rejected.
+    fn as_a_job(&self, resource: &str) -> Command {
+        let pki = LAB.dir.join("pki");
+        let mut curl = Command::new("curl");
+        curl.arg("--silent").arg("--http1.1");
+        curl.arg("--cacert").arg(pki.join("ca.crt"));
+        curl.arg("--cert").arg(pki.join("admin.crt"));
+        curl.arg("--key").arg(pki.join("admin.key"));
+        curl.args([
+            "--header",
+            "Impersonate-User: job",
+            "--header",
+            "Impersonate-Group: ci",
+        ]);
+        curl.arg(format!(
+            "{}/api/v1/namespaces/{}/{resource}",
+            LAB.api_server, self.name
+        ));
+        curl
     }
 }
 
 impl Drop for NoSeats {
     fn drop(&mut self) {
+        if let Some(mut standing) = self.standing.take() {
+            let _ = standing.kill();
+            let _ = standing.wait();
+        }
         for kind in ["flowschema", "prioritylevelconfiguration"] {
-            if let Err(error) = kubectl(&["delete", kind, &self.0]) {
+            if let Err(error) = kubectl(&["delete", kind, &self.name]) {
                 eprintln!("{kind} stays: {error:#}");
             }
         }
