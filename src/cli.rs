@@ -7,6 +7,9 @@ use clap::{Args, CommandFactory, Parser, Subcommand};
 #[derive(Debug, Parser)]
 #[command(name = "remote-buildkit", version, args_override_self = true)]
 pub struct Cli {
+    /// Print a line for each request to AWS, the cluster and GitHub, without secrets; in a job, debug logging does too.
+    #[arg(long, global = true)]
+    pub verbose: bool,
     #[command(subcommand)]
     pub command: Command,
 }
@@ -187,14 +190,17 @@ pub fn arguments(
     input: impl Fn(&str) -> Option<String>,
 ) -> Vec<String> {
     let mut line: Vec<String> = typed.into_iter().collect();
-    if line.get(1).map(String::as_str) == Some("connect") {
+    let command = line.iter().skip(1).position(|word| !word.starts_with('-'));
+    if let Some(at) = command.map(|at| at + 1)
+        && line[at] == "connect"
+    {
         let flags = connect_inputs().into_iter().filter_map(|name| {
             let value = input(&input_variable(&name))?;
             Some(trimmed(&value))
                 .filter(|value| !value.is_empty())
                 .map(|value| format!("--{name}={value}"))
         });
-        line.splice(2..2, flags.collect::<Vec<_>>());
+        line.splice(at + 1..at + 1, flags.collect::<Vec<_>>());
     }
     line
 }
@@ -280,6 +286,15 @@ mod tests {
             &[("INPUT_CLUSTER", "input")],
         );
         assert_eq!(args.road.cluster.as_deref(), Some("typed"));
+    }
+
+    #[test]
+    fn a_flag_may_stand_before_the_command() {
+        let args = parse(
+            &["remote-buildkit", "--verbose", "connect"],
+            &[("INPUT_CLUSTER", "input")],
+        );
+        assert_eq!(args.road.cluster.as_deref(), Some("input"));
     }
 
     #[test]

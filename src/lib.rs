@@ -14,9 +14,12 @@ pub mod github;
 pub mod inputs;
 pub mod kubeconfig;
 pub mod problem;
+pub mod proxy;
 pub mod report;
 pub mod retry;
 pub mod secret;
+pub mod trace;
+pub mod trust;
 
 use std::process::ExitCode;
 
@@ -30,7 +33,7 @@ use problem::Problem;
 /// The program.
 pub fn main() -> ExitCode {
     let cli = Cli::parse_from(cli::arguments(std::env::args(), env::get));
-    log();
+    log(cli.verbose);
     match run(&cli.command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -52,10 +55,10 @@ fn run(command: &Command) -> anyhow::Result<()> {
     }
 }
 
-/// Our own debug lines when the user asked the runner for them; never those of the HTTP clients, which hold headers.
-fn log() {
-    let wanted = env::get(env::RUNNER_DEBUG).as_deref() == Some("1");
-    let level = if wanted {
+/// Our own debug lines when the user asked for them; never those of the HTTP clients, which hold headers.
+fn log(verbose: bool) {
+    let set = |name: &str, value: &str| env::get(name).as_deref() == Some(value);
+    let level = if verbose || set(env::RUNNER_DEBUG, "1") || set(env::ACTIONS_STEP_DEBUG, "true") {
         LevelFilter::DEBUG
     } else {
         LevelFilter::OFF

@@ -40,9 +40,9 @@ impl Cause {
     fn patience(self) -> Duration {
         Duration::from_secs(match self {
             Self::Throttled | Self::Busy | Self::NoAnswer | Self::Conflict | Self::NotYet => 60,
-            Self::Silent => 20,
+            // Once: the next failure has another cause.
+            Self::Silent | Self::ClockCorrected => 20,
             Self::Unresolved => 10,
-            Self::ClockCorrected => 1,
             Self::Denied | Self::Final => 0,
         })
     }

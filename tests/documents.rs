@@ -295,15 +295,19 @@ const KNOWN_TO: &[(&str, &[&str])] = &[
     ("aws_", &["aws/"]),
     ("kube::", &["cluster/", "kubeconfig.rs", "commands/road.rs"]),
     ("k8s_openapi::", &["agent/", "cluster/", "commands/road.rs"]),
-    ("Client::try_from", &["cluster/"]),
+    ("ClientBuilder::try_from", &["cluster/"]),
     ("hyper::", &["cluster/"]),
     ("hyper_util::", &["cluster/", "github/oidc.rs"]),
+    ("native_certs", &["trust.rs"]),
     ("DriverOpts", &["buildx/"]),
     ("\"instances\"", &["buildx/"]),
     ("::add-mask", &["github/"]),
     ("GITHUB_OUTPUT", &["github/", "env.rs"]),
     ("std::env::var(", &["env.rs"]),
 ];
+
+/// Where requests go.
+const CLIENTS: &[&str] = &["crate::aws", "crate::cluster", "crate::github", "crate::commands"];
 
 /// What a module does not know.
 const UNKNOWN_TO: &[(&str, &[&str])] = &[
@@ -328,6 +332,9 @@ const UNKNOWN_TO: &[(&str, &[&str])] = &[
         "cluster/",
         &["crate::github", "crate::aws", "crate::buildx", "crate::commands"],
     ),
+    ("proxy.rs", CLIENTS),
+    ("trust.rs", CLIENTS),
+    ("trace.rs", CLIENTS),
     (
         "buildx/",
         &["crate::github", "crate::aws", "crate::cluster", "crate::commands"],

@@ -44,7 +44,7 @@ pub use act::{Checkout, Job};
 pub use architecture::Architecture;
 pub use command::wait;
 pub use faults::Fault;
-pub use install::{Installed, install};
+pub use install::{Installed, faketime, install};
 pub use lifecycle::{Lab, NODES, daemons, down};
 pub use state::{Node, State};
 pub use traces::Traces;

@@ -6,7 +6,9 @@ mod disk;
 mod events;
 mod exec;
 mod given_up;
+mod open;
 mod probe;
+mod reach;
 mod refusal;
 mod remove;
 mod spdy;
@@ -14,19 +16,18 @@ mod update;
 mod wait;
 mod watch;
 
-use std::time::Duration;
-
 use anyhow::Context;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::Pod;
+use kube::Client;
 use kube::api::{Api, ListParams};
-use kube::config::{KubeConfigOptions, Kubeconfig};
-use kube::{Client, Config};
+use kube::config::Kubeconfig;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 pub use disk::Use;
 pub use probe::{Answer, Buildkit};
+use reach::Reach;
 use refusal::Request;
 pub use refusal::Unauthorized;
 pub use remove::Made;
@@ -59,6 +60,7 @@ pub struct Cluster {
     client: Client,
     namespace: String,
     server: String,
+    reach: Reach,
     tries: Tries,
 }
 
@@ -69,23 +71,20 @@ impl std::fmt::Debug for Cluster {
 }
 
 impl Cluster {
-    /// A client over the kubeconfig that buildx will use, plugin included.
-    pub async fn open(kubeconfig: Kubeconfig, namespace: &str, tries: Tries) -> anyhow::Result<Self> {
-        let mut config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default())
-            .await
-            .context("reading the kubeconfig of this job")?;
-        config.connect_timeout = Some(Duration::from_secs(10));
-        let server = config.cluster_url.to_string();
-        // This calls the plugin, and blocks until it has answered.
-        let client = Client::try_from(config);
-        let client = client.map_err(|error| match refusal::no_credential(&error) {
-            Some(problem) => problem.into(),
-            None => anyhow::Error::new(error).context("making a Kubernetes client"),
-        })?;
+    /// A client over the kubeconfig that buildx will use, plugin included. `limits` is what to do where the server does
+    /// not answer, for who knows more than its address.
+    pub fn open(
+        kubeconfig: Kubeconfig,
+        namespace: &str,
+        limits: Option<String>,
+        tries: Tries,
+    ) -> anyhow::Result<Self> {
+        let (client, server) = open::open(kubeconfig)?;
         Ok(Self {
             client,
             namespace: namespace.to_owned(),
-            server: server.trim_end_matches('/').to_owned(),
+            reach: Reach::new(&server, limits),
+            server: server.to_string().trim_end_matches('/').to_owned(),
             tries,
         })
     }
@@ -115,7 +114,11 @@ impl Cluster {
         request: &Request,
         asked: impl Future<Output = kube::Result<T>>,
     ) -> Result<T, Failed> {
-        match tokio::time::timeout(request.within(), asked).await {
+        let answer = tokio::time::timeout(request.within(), asked).await;
+        if !matches!(answer, Ok(Ok(_) | Err(kube::Error::Api(_)))) {
+            self.reach.look().await;
+        }
+        match answer {
             Ok(answer) => answer.map_err(|error| self.failed(&error, request)),
             Err(_) => Err(self.silent(request)),
         }

@@ -132,8 +132,7 @@ impl Cluster {
         Problem::new(
             "Cluster not reached",
             format!("{} and got no answer: {why}.", self.asked(request)),
-            "Check that this runner can reach that address: a private endpoint of EKS is reached only from its VPC and \
-             what is peered with it.",
+            self.reach.remedy(),
         )
     }
 

@@ -55,6 +55,7 @@ where
         version: FROM_THE_START.into(),
         began: false,
         events: None,
+        since: Instant::now(),
         away: None,
     };
     futures::stream::unfold(watch, |mut watch| async { Some((watch.next().await, watch)) }).boxed()
@@ -70,7 +71,8 @@ struct Watch<K> {
     version: String,
     began: bool,
     events: Option<BoxStream<'static, kube::Result<WatchEvent<K>>>>,
-    /// When the server was last asked and was not there.
+    since: Instant,
+    /// When the server was last not there.
     away: Option<Instant>,
 }
 
@@ -108,9 +110,16 @@ where
                 }
                 Ok(Some(Err(error))) => {
                     self.events = None;
+                    self.away = Some(Instant::now());
                     return Ok(Seen::Trouble(chain(&error)));
                 }
-                Ok(None) => self.events = None,
+                Ok(None) => {
+                    self.events = None;
+                    // Before its time: by the end of the server, or of the connection.
+                    if self.since.elapsed() < Duration::from_secs(WATCH_SECONDS.into()) {
+                        self.away = Some(Instant::now());
+                    }
+                }
                 Err(_) => {
                     self.events = None;
                     return Ok(Seen::Trouble(format!(
@@ -130,6 +139,7 @@ where
         let error = match tokio::time::timeout(self.request.within(), begun).await {
             Ok(Ok(events)) => {
                 self.events = Some(events.boxed());
+                self.since = Instant::now();
                 let anew = self.version == FROM_THE_START;
                 return Ok(Some(if anew { Seen::Anew } else { Seen::Resumed }));
             }

@@ -1,11 +1,13 @@
 //! What the tests stand on: the lab, a runner to be, a namespace of their own.
 
+mod between;
 mod cluster;
 mod git;
 mod remains;
 mod runner;
 pub(crate) mod step;
 
+pub(crate) use between::{Forward, Rewrite};
 pub(crate) use cluster::{Namespace, kubectl, kubectl_json};
 pub(crate) use git::GitServer;
 pub(crate) use remains::Before;

@@ -177,17 +177,46 @@ impl Runner {
         self.buildx(&["build", "--progress", "plain", &context.path().to_string_lossy()])
     }
 
+    /// Has the job the keys that a step such as configure-aws-credentials exports.
+    pub(crate) fn export_keys(&mut self, of_role: &str) -> Result<()> {
+        let mut curl = Command::new("curl");
+        let bearer = format!("Authorization: Bearer {}", LAB.oidc_request_token);
+        curl.args(["-sf", "-H", &bearer]);
+        let answer = run(curl.arg(format!("{}&audience=sts.amazonaws.com", LAB.oidc_url)))?;
+        let answer: serde_json::Value = serde_json::from_str(&answer)?;
+        let mut cli = self.command(&LAB.aws_cli);
+        cli.args(["sts", "assume-role-with-web-identity"])
+            .args(["--role-session-name", "exported", "--role-arn"])
+            .arg(role(of_role))
+            .args(["--web-identity-token", answer["value"].as_str().context("a JWT")?]);
+        let keys: serde_json::Value = serde_json::from_str(&run(&mut cli)?)?;
+        for (variable, key) in [
+            ("AWS_ACCESS_KEY_ID", "AccessKeyId"),
+            ("AWS_SECRET_ACCESS_KEY", "SecretAccessKey"),
+            ("AWS_SESSION_TOKEN", "SessionToken"),
+        ] {
+            let value = keys["Credentials"][key].as_str().context("a key")?;
+            self.env.insert(variable.into(), value.into());
+        }
+        Ok(())
+    }
+
     /// Calls the plugin as the kubeconfig says, and returns the token.
     pub(crate) fn plugin(&self, kubeconfig: &Path) -> Result<String> {
+        let credential = self.credential(kubeconfig)?;
+        let token = credential["status"]["token"].as_str();
+        Ok(token.context("no token")?.to_owned())
+    }
+
+    /// What the plugin prints.
+    pub(crate) fn credential(&self, kubeconfig: &Path) -> Result<serde_json::Value> {
         let config: serde_json::Value = serde_json::from_slice(&std::fs::read(kubeconfig)?)?;
         let exec = &config["users"][0]["user"]["exec"];
         let mut command = self.command(exec["command"].as_str().context("command")?);
         for argument in exec["args"].as_array().into_iter().flatten() {
             command.arg(argument.as_str().context("argument")?);
         }
-        let credential: serde_json::Value = serde_json::from_str(&run(&mut command)?)?;
-        let token = credential["status"]["token"].as_str();
-        Ok(token.context("no token")?.to_owned())
+        Ok(serde_json::from_str(&run(&mut command)?)?)
     }
 
     /// Reads a file of `name<<delimiter` records.
