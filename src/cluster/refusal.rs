@@ -128,6 +128,11 @@ impl Cluster {
         )
     }
 
+    pub(super) fn answered(&self, status: &Status, request: &Request) -> String {
+        let message = status.message.trim_end_matches('.');
+        format!("{} and got {}: {message}.", self.asked(request), status.code)
+    }
+
     fn not_reached(&self, request: &Request, why: &str) -> Problem {
         Problem::new(
             "Cluster not reached",
@@ -150,12 +155,7 @@ impl Cluster {
             Error::Api(status) => status,
             other => return self.not_reached(request, &chain(other)).into(),
         };
-        let what = format!(
-            "{} and got {}: {}.",
-            self.asked(request),
-            status.code,
-            status.message
-        );
+        let what = self.answered(status, request);
         let kind = status.details.as_ref().map(|d| d.kind.as_str());
         match (status.code, kind) {
             (401, _) => Unauthorized { what }.into(),
@@ -181,6 +181,12 @@ impl Cluster {
             .into(),
             (403 | 422, _) => not_taken(what).into(),
             (400 | 500, _) if unknown_field(&status.message) => not_taken(what).into(),
+            (409 | 429 | 500.., _) => Problem::new(
+                "Cluster busy",
+                what,
+                "The API server is there and does not do it now: run the job again later; if it stays, see the server's                  own logs and kubectl get --raw '/readyz?verbose'.",
+            )
+            .into(),
             _ => anyhow::anyhow!(what),
         }
     }

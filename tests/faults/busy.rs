@@ -23,7 +23,7 @@ fn too_many_requests_for_moments() -> Result<()> {
 fn too_many_requests_throughout() -> Result<()> {
     let mut trial = Trial::new("busy-always", 8)?;
     let level = NoSeats::for_jobs_of(&trial)?;
-    trial.fails("Refused by the cluster", &["429"])?;
+    trial.fails("Cluster busy", &["429", "timeout of 8 s"])?;
     drop(level);
     trial.heals()
 }

@@ -41,6 +41,11 @@ impl Before {
                 ensure!(!text.contains(secret), "{secret}… is in {}", path.display());
             }
         }
+        Self::nothing_runs(runner)
+    }
+
+    /// Every process that the job started has ended.
+    pub(crate) fn nothing_runs(runner: &Runner) -> Result<()> {
         let folder = runner.folder().to_string_lossy().into_owned();
         let mut left = processes(&folder);
         for _ in 0..20 {
