@@ -155,6 +155,8 @@ impl Tries {
         F: Future<Output = Result<T, Failed>>,
     {
         let began = Instant::now();
+        // Of the request that this one is a part of.
+        let before = self.trouble();
         let mut pauses = pauses();
         let mut attempts: u32 = 0;
         let mut away: Option<Instant> = None;
@@ -162,7 +164,7 @@ impl Tries {
             attempts += 1;
             let failed = match attempt().await {
                 Ok(answer) => {
-                    self.note(None);
+                    self.note(before);
                     return Ok(answer);
                 }
                 Err(failed) => failed,
@@ -314,6 +316,25 @@ mod tests {
         assert_eq!(answer.expect("it has read the roles"), 3);
         let denied = || Err::<(), _>(Failed::new(Cause::Denied, anyhow::anyhow!("403")));
         assert_eq!(run(&tries, denied).expect_err("denied").to_string(), "403");
+    }
+
+    #[test]
+    fn the_trouble_of_a_request_outlives_the_success_of_its_parts() {
+        let tries = tries(Duration::from_secs(60));
+        let part = tries.clone();
+        let asked = Cell::new(0);
+        let answer = run(&tries, || {
+            asked.set(asked.get() + 1);
+            let there = futures::executor::block_on(part.run(|| std::future::ready(Ok(()))));
+            there.expect("a part that succeeds");
+            match asked.get() {
+                1 => Err(Failed::new(Cause::Busy, anyhow::anyhow!("503"))),
+                _ => Ok(part.trouble()),
+            }
+        });
+        let trouble = answer.expect("healed").expect("the failure before");
+        assert_eq!(trouble.what, "503.");
+        assert!(tries.trouble().is_none());
     }
 
     #[test]
