@@ -1,6 +1,6 @@
 //! A watch that goes on: resumed where it ended, begun anew where that cannot be, and with an ear for silence.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures::stream::{BoxStream, StreamExt};
 use kube::api::{Api, DynamicObject, WatchEvent, WatchParams};
@@ -50,6 +50,8 @@ where
         version: FROM_THE_START.into(),
         began: false,
         events: None,
+        since: Instant::now(),
+        away: None,
     };
     futures::stream::unfold(watch, |mut watch| async { Some((watch.next().await, watch)) }).boxed()
 }
@@ -64,6 +66,9 @@ struct Watch<K> {
     version: String,
     began: bool,
     events: Option<BoxStream<'static, kube::Result<WatchEvent<K>>>>,
+    since: Instant,
+    /// When the server was last not there.
+    away: Option<Instant>,
 }
 
 impl<K> Watch<K>
@@ -100,9 +105,16 @@ where
                 }
                 Ok(Some(Err(error))) => {
                     self.events = None;
+                    self.away = Some(Instant::now());
                     return Ok(Seen::Trouble(chain(&error)));
                 }
-                Ok(None) => self.events = None,
+                Ok(None) => {
+                    self.events = None;
+                    // Before its time: by the end of the server, or of the connection.
+                    if self.since.elapsed() < Duration::from_secs(WATCH_SECONDS.into()) {
+                        self.away = Some(Instant::now());
+                    }
+                }
                 Err(_) => {
                     self.events = None;
                     return Ok(Seen::Trouble(format!(
@@ -123,6 +135,7 @@ where
             Ok(Ok(events)) => {
                 let events = events.map(|event| typed(event?).map_err(kube::Error::SerdeError));
                 self.events = Some(events.boxed());
+                self.since = Instant::now();
                 let anew = self.version == FROM_THE_START;
                 return Ok(Some(if anew { Seen::Anew } else { Seen::Resumed }));
             }
@@ -132,7 +145,12 @@ where
                 return Ok(Some(Seen::Trouble(format!("no answer within {seconds} s"))));
             }
         };
+        let cause = refusal::cause(&error);
+        if cause.is_away() {
+            self.away = Some(Instant::now());
+        }
         match &error {
+            error if cause.passes(self.away) => Ok(Some(Seen::Trouble(chain(error)))),
             kube::Error::Api(status) if status.code == 403 && self.optional => {
                 tracing::debug!("not watched: {}", status.message);
                 std::future::pending().await
@@ -141,7 +159,7 @@ where
                 FROM_THE_START.clone_into(&mut self.version);
                 Ok(None)
             }
-            error if refusal::cause(error) != Cause::Final => Ok(Some(Seen::Trouble(chain(error)))),
+            error if !matches!(cause, Cause::Final | Cause::Denied) => Ok(Some(Seen::Trouble(chain(error)))),
             error => Err(self.cluster.refused(error, &self.request)),
         }
     }
