@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use rustix::fs::FlockOperation;
+use rustix::fs::{Access, FlockOperation};
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
@@ -53,6 +53,22 @@ impl Store {
         }
     }
 
+    /// The folder, if it can be written or made. Nothing is.
+    pub fn writable() -> anyhow::Result<PathBuf> {
+        let root = Self::root()?;
+        let instances = root.join("instances");
+        let nearest = instances.ancestors().find(|folder| folder.exists());
+        let nearest = nearest.context("looking for buildx's folder")?;
+        rustix::fs::access(nearest, Access::WRITE_OK).with_context(|| {
+            format!(
+                "buildx's folder {}: writing to {}",
+                root.display(),
+                nearest.display()
+            )
+        })?;
+        Ok(root)
+    }
+
     fn root() -> anyhow::Result<PathBuf> {
         let configured = env::get(env::BUILDX_CONFIG).map(PathBuf::from);
         configured
@@ -60,7 +76,7 @@ impl Store {
             .context("looking for buildx's folder: neither BUILDX_CONFIG, DOCKER_CONFIG nor HOME is set")
     }
 
-    fn open_at(root: PathBuf) -> anyhow::Result<Self> {
+    pub(super) fn open_at(root: PathBuf) -> anyhow::Result<Self> {
         DirBuilder::new()
             .recursive(true)
             .mode(0o700)
@@ -88,6 +104,15 @@ impl Store {
             let _ = self.forget(&builder.name);
         }
         selected
+    }
+
+    /// Adds a builder that is not selected.
+    pub(super) fn put(&self, builder: &Builder, kubeconfig: &Path) -> anyhow::Result<()> {
+        let instance = builder.instance(kubeconfig, None);
+        self.write(
+            &self.instance_path(&builder.name),
+            &serde_json::to_vec(&instance)?,
+        )
     }
 
     /// Removes a builder of ours, and the selection if it is still this one.

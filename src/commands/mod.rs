@@ -3,6 +3,7 @@
 pub mod connect;
 pub mod destroy;
 pub mod disconnect;
+pub mod doctor;
 mod guard;
 pub mod manifests;
 mod road;

@@ -7,6 +7,7 @@ mod bad_input;
 mod buildkitd;
 mod clock;
 mod disk;
+mod doctor;
 mod expiry;
 mod home;
 mod isolation;
