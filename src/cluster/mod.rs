@@ -6,17 +6,21 @@ mod disk;
 mod events;
 mod exec;
 mod given_up;
+mod latency;
 mod open;
 mod probe;
+mod raw;
 mod reach;
 mod refusal;
 mod remove;
 mod settle;
 mod spdy;
 mod standing;
+mod storage;
 mod update;
 mod wait;
 mod watch;
+mod whoami;
 
 use anyhow::Context;
 use k8s_openapi::api::apps::v1::Deployment;
@@ -30,12 +34,16 @@ use serde_json::Value;
 
 pub use disk::Use;
 pub use probe::{Answer, Buildkit};
+pub use raw::Seen;
 use reach::Reach;
 use refusal::Request;
 pub use refusal::Unauthorized;
 pub use remove::Made;
 pub use standing::Lost;
+pub use storage::{Claim, Class};
 pub use update::Update;
+pub use wait::Glance;
+pub use whoami::Identity;
 
 use crate::retry::{Failed, Tries};
 
