@@ -76,7 +76,8 @@ impl Store {
             .context("looking for buildx's folder: neither BUILDX_CONFIG, DOCKER_CONFIG nor HOME is set")
     }
 
-    pub(super) fn open_at(root: PathBuf) -> anyhow::Result<Self> {
+    /// Opens a folder, making it if there is none.
+    pub fn open_at(root: PathBuf) -> anyhow::Result<Self> {
         let lock = Lock::of(&root)?;
         while !lock.taken()? {
             std::thread::sleep(LOOK_AGAIN);

@@ -17,7 +17,8 @@ impl Use {
 
     pub fn percent(self) -> u64 {
         // As df rounds: a disk with a byte in it is not empty, one with a byte left is full.
-        (self.used * 100).div_ceil(self.total.max(1))
+        let percent = (u128::from(self.used) * 100).div_ceil(u128::from(self.total.max(1)));
+        percent.try_into().unwrap_or(u64::MAX)
     }
 }
 
@@ -36,10 +37,10 @@ pub(super) fn read(df: &str) -> Option<Use> {
     let used: u64 = columns.next()?.parse().ok()?;
     let free: u64 = columns.next()?.parse().ok()?;
     // What only root may use counts as used up, as it does for df's own percentage.
-    let total = used + free;
+    let total = used.checked_add(free)?.checked_mul(1024)?;
     (kib > 0).then_some(Use {
         used: used * 1024,
-        total: total * 1024,
+        total,
     })
 }
 

@@ -15,6 +15,7 @@ mod home;
 mod isolation;
 mod job;
 mod lifecycle;
+mod load;
 mod log;
 mod machine;
 mod manifests;
