@@ -2,6 +2,9 @@
 //!
 //! The AWS SDK reads its own (`AWS_REGION`, `AWS_PROFILE`, `AWS_WEB_IDENTITY_TOKEN_FILE`, `AWS_ENDPOINT_URL`, …).
 
+use std::ffi::OsString;
+use std::path::PathBuf;
+
 /// `true` inside a GitHub Actions job.
 pub const GITHUB_ACTIONS: &str = "GITHUB_ACTIONS";
 /// File that takes `name=value` outputs of the step.
@@ -22,12 +25,23 @@ pub const ACTIONS_ID_TOKEN_REQUEST_TOKEN: &str = "ACTIONS_ID_TOKEN_REQUEST_TOKEN
 pub const RUNNER_TEMP: &str = "RUNNER_TEMP";
 /// `1` when a user asked for a debug log.
 pub const RUNNER_DEBUG: &str = "RUNNER_DEBUG";
+/// `true` where a user asks for it with a variable of the job instead of one of the repository.
+pub const ACTIONS_STEP_DEBUG: &str = "ACTIONS_STEP_DEBUG";
 
 /// The user's own temporary folder outside Actions.
 pub const XDG_RUNTIME_DIR: &str = "XDG_RUNTIME_DIR";
 
 /// Of temporary keys: tells whether a later step has exported newer ones.
 pub const AWS_SESSION_TOKEN: &str = "AWS_SESSION_TOKEN";
+
+/// A file of certificates to trust when AWS is called.
+pub const AWS_CA_BUNDLE: &str = "AWS_CA_BUNDLE";
+/// A file of certificates in the place of the machine's own.
+pub const SSL_CERT_FILE: &str = "SSL_CERT_FILE";
+/// The proxy for addresses of https.
+pub const HTTPS_PROXY: &str = "HTTPS_PROXY";
+/// What is reached without it.
+pub const NO_PROXY: &str = "NO_PROXY";
 
 /// Where a pod finds its cluster's API server.
 pub const KUBERNETES_SERVICE_HOST: &str = "KUBERNETES_SERVICE_HOST";
@@ -45,7 +59,17 @@ pub const BUILDX_BUILDER: &str = "BUILDX_BUILDER";
 pub const HOME: &str = "HOME";
 pub const PATH: &str = "PATH";
 
-/// A variable's value; empty counts as absent, as for inputs of an action.
+/// A variable's value; empty counts as absent, as for inputs of an action. Bytes that are no text are no value either.
 pub fn get(name: &str) -> Option<String> {
-    std::env::var(name).ok().filter(|v| !v.is_empty())
+    raw(name)?.into_string().ok()
+}
+
+/// A path, which need not be text.
+pub fn path(name: &str) -> Option<PathBuf> {
+    raw(name).map(PathBuf::from)
+}
+
+/// Whatever it holds.
+pub fn raw(name: &str) -> Option<OsString> {
+    std::env::var_os(name).filter(|value| !value.is_empty())
 }

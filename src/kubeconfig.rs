@@ -4,6 +4,8 @@
 use std::path::Path;
 
 use anyhow::Context as _;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use kube::config::{
     AuthInfo, Cluster, Context, ExecConfig, ExecInteractiveMode, Kubeconfig, KubeconfigError, NamedAuthInfo,
     NamedCluster, NamedContext,
@@ -43,6 +45,21 @@ pub fn with_plugin(server: &str, certificate_authority: &str, program: &Path, se
         ..AuthInfo::default()
     };
     assemble(cluster, user, None)
+}
+
+/// A CA as a kubeconfig holds it, with more of them in PEM.
+pub fn with_authorities(certificate_authority: &str, more: &str) -> anyhow::Result<String> {
+    if more.is_empty() {
+        return Ok(certificate_authority.to_owned());
+    }
+    let mut pem = STANDARD
+        .decode(certificate_authority)
+        .context("reading the CA of the cluster")?;
+    if !pem.ends_with(b"\n") {
+        pem.push(b'\n');
+    }
+    pem.extend(more.as_bytes());
+    Ok(STANDARD.encode(pem))
 }
 
 /// For a pod: its service account, whose token kubelet renews in place.
@@ -182,6 +199,11 @@ pub fn text(kubeconfig: &Kubeconfig) -> anyhow::Result<String> {
     Ok(text)
 }
 
+/// One that `write` has written.
+pub fn read(path: &Path) -> anyhow::Result<Kubeconfig> {
+    Kubeconfig::read_from(path).with_context(|| format!("reading {}", path.display()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -195,6 +217,15 @@ mod tests {
             Path::new("/tmp/session.json"),
         );
         insta::assert_json_snapshot!(config);
+    }
+
+    #[test]
+    fn authorities_stay_certificates_of_their_own() {
+        for (ca, both) in [("CA", "CA\nmore"), ("CA\n", "CA\nmore")] {
+            let joined = with_authorities(&STANDARD.encode(ca), "more").expect("joined");
+            assert_eq!(STANDARD.decode(joined).expect("base64"), both.as_bytes());
+        }
+        assert_eq!(with_authorities("Q0E=", "").expect("as it was"), "Q0E=");
     }
 
     #[test]

@@ -8,15 +8,20 @@ pub mod buildx;
 pub mod cli;
 pub mod cluster;
 pub mod commands;
+pub mod diagnosis;
 pub mod env;
 pub mod files;
 pub mod github;
 pub mod inputs;
 pub mod kubeconfig;
+pub mod output;
 pub mod problem;
+pub mod proxy;
 pub mod report;
 pub mod retry;
 pub mod secret;
+pub mod trace;
+pub mod trust;
 
 use std::process::ExitCode;
 
@@ -29,33 +34,44 @@ use problem::Problem;
 
 /// The program.
 pub fn main() -> ExitCode {
-    let cli = Cli::parse_from(cli::arguments(std::env::args(), env::get));
-    log();
-    match run(&cli.command) {
-        Ok(()) => ExitCode::SUCCESS,
+    let done = match cli::arguments(std::env::args_os(), env::raw) {
+        Ok(line) => {
+            let cli = Cli::parse_from(line);
+            log(cli.verbose);
+            run(&cli.command)
+        }
+        Err(unreadable) => Err(inputs::no_text(&unreadable).into()),
+    };
+    let code = match done {
+        Ok(code) => code,
         Err(error) => {
             fail(error);
             ExitCode::FAILURE
         }
-    }
+    };
+    output::finish();
+    code
 }
 
-fn run(command: &Command) -> anyhow::Result<()> {
+fn run(command: &Command) -> anyhow::Result<ExitCode> {
     // Before any TLS client exists: kube and the AWS SDK bring rustls each, and it wants one provider.
     let _ = rustls::crypto::ring::default_provider().install_default();
     match command {
-        Command::Connect(args) => commands::connect::run(args),
-        Command::Disconnect(args) => commands::disconnect::run(args),
-        Command::Token(args) => commands::token::run(&args.session),
-        Command::Manifests(args) => commands::manifests::run(args),
-        Command::Destroy(args) => commands::destroy::run(args),
+        Command::Connect(args) => commands::connect::run(args)?,
+        Command::Disconnect(args) => commands::disconnect::run(args)?,
+        // It has printed what it found, and its code is the verdict.
+        Command::Doctor(args) => return commands::doctor::run(args),
+        Command::Token(args) => commands::token::run(&args.session)?,
+        Command::Manifests(args) => commands::manifests::run(args)?,
+        Command::Destroy(args) => commands::destroy::run(args)?,
     }
+    Ok(ExitCode::SUCCESS)
 }
 
-/// Our own debug lines when the user asked the runner for them; never those of the HTTP clients, which hold headers.
-fn log() {
-    let wanted = env::get(env::RUNNER_DEBUG).as_deref() == Some("1");
-    let level = if wanted {
+/// Our own debug lines when the user asked for them; never those of the HTTP clients, which hold headers.
+fn log(verbose: bool) {
+    let set = |name: &str, value: &str| env::get(name).as_deref() == Some(value);
+    let level = if verbose || set(env::RUNNER_DEBUG, "1") || set(env::ACTIONS_STEP_DEBUG, "true") {
         LevelFilter::DEBUG
     } else {
         LevelFilter::OFF
@@ -75,6 +91,7 @@ fn fail(error: anyhow::Error) {
     if github::in_job() {
         github::error(&problem);
     } else {
+        output::finish();
         eprintln!("error: {problem}");
     }
 }

@@ -29,6 +29,26 @@ pub(crate) fn install(cache: &Cache) -> Result<PathBuf> {
     Ok(dir.join("root"))
 }
 
+/// A library that, preloaded, shows a program another time: for several threads.
+pub(crate) fn faketime(cache: &Cache) -> Result<PathBuf> {
+    let key = Key::new(format!("libfaketime {}", release()?));
+    let dir = cache.entry(&key, |dir| {
+        unpack(dir, &["libfaketime"], &[], &dir.join("build.log"))?;
+        // Below a folder of the machine's architecture.
+        let of_architecture = std::fs::read_dir(dir.join("root/usr/lib"))?;
+        let libraries = of_architecture
+            .filter_map(Result::ok)
+            .map(|folder| folder.path().join("faketime/libfaketimeMT.so.1"));
+        let library = libraries.into_iter().find(|library| library.exists());
+        std::fs::rename(
+            library.context("the package libfaketime holds no library")?,
+            dir.join("libfaketimeMT.so.1"),
+        )?;
+        Ok(std::fs::remove_dir_all(dir.join("root"))?)
+    })?;
+    Ok(dir.join("libfaketimeMT.so.1"))
+}
+
 /// Unpacks packages into the folder `root` in `dir`, with options of apt's own.
 pub(crate) fn unpack(dir: &Path, packages: &[&str], options: &[String], log: &Path) -> Result<()> {
     std::fs::create_dir_all(dir)?;

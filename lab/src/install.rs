@@ -37,6 +37,7 @@ pub fn install() -> Result<Installed> {
     let _lock = cache.lock()?;
     debian::install_tools(&cache)?;
     let root = debian::install(&cache)?;
+    debian::faketime(&cache)?;
     let (registry_authority, registry_ca) = Authority::registry(&cache)?;
     let python = packages::python(&cache)?;
     let npm = packages::npm(&cache)?;
@@ -74,6 +75,13 @@ pub fn install() -> Result<Installed> {
         registry_authority,
         registry_ca,
     })
+}
+
+/// The library that shows a program another time when it is preloaded (libfaketime).
+pub fn faketime() -> Result<PathBuf> {
+    let cache = Cache::from_env()?;
+    let _lock = cache.lock()?;
+    debian::faketime(&cache)
 }
 
 /// The folder that holds a program.

@@ -1,6 +1,6 @@
 """A CONNECT proxy that ends TLS for AWS's real host names with a CA of its own: the authenticator calls
 sts.REGION.amazonaws.com, and reaches the stub."""
-import asyncio, datetime as dt, os, re, ssl, sys
+import asyncio, datetime as dt, ipaddress, os, re, ssl, sys
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -40,7 +40,11 @@ class Proxy:
     def context(self, host):
         if host not in self.contexts:
             key = ec.generate_private_key(ec.SECP256R1())
-            leaf = certificate(host, self.NAME, key, self.key, (x509.SubjectAlternativeName([x509.DNSName(host)]), False),
+            try:
+                name = x509.IPAddress(ipaddress.ip_address(host))
+            except ValueError:
+                name = x509.DNSName(host)
+            leaf = certificate(host, self.NAME, key, self.key, (x509.SubjectAlternativeName([name]), False),
                                (x509.AuthorityKeyIdentifier.from_issuer_public_key(self.key.public_key()), False),
                                (x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), False))
             path = f"{self.folder}/leaf-{host}.pem"

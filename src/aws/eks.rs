@@ -1,9 +1,10 @@
 //! Where the cluster is.
 
-use super::keys::Keys;
-use super::{Answer, DENIED, Place, loader, once, partition, unreachable};
+use aws_sdk_eks::types::VpcConfigResponse;
+
+use super::{Answer, DENIED, Session, loader, once, partition, unreachable};
 use crate::problem::Problem;
-use crate::retry::{Failed, Tries};
+use crate::retry::{Cause, Failed, Tries};
 
 /// How to reach a cluster's API server.
 #[derive(Debug, Clone)]
@@ -11,22 +12,34 @@ pub struct Endpoint {
     pub url: String,
     /// PEM in base64, as a kubeconfig wants it.
     pub certificate_authority: String,
+    /// What to do where it is not reached, if it is not open to everybody.
+    pub limits: Option<String>,
 }
 
-pub async fn describe_cluster(
-    keys: &Keys,
-    cluster: &str,
-    place: &Place,
-    tries: &Tries,
-) -> anyhow::Result<Endpoint> {
-    let region = &place.region;
-    let config = loader(Some(region))
-        .credentials_provider(keys.credentials())
+pub async fn describe_cluster(session: &Session, tries: &Tries) -> anyhow::Result<Endpoint> {
+    let Session { cluster, clock, .. } = session;
+    let region = &session.place.region;
+    let config = loader(Some(region), clock)?
+        .credentials_provider(session.keys.credentials())
         .retry_config(once())
         .load()
         .await;
     let client = aws_sdk_eks::Client::new(&config);
-    tries.run(|| ask(&client, cluster, region)).await
+    let asked = tries.run(|| async {
+        let behind = clock.behind();
+        let asked = ask(&client, cluster, region).await;
+        asked.map_err(|failed| {
+            if clock.corrected_since(behind) {
+                Failed {
+                    cause: Cause::ClockCorrected,
+                    ..failed
+                }
+            } else {
+                failed
+            }
+        })
+    });
+    asked.await
 }
 
 /// Asks once. That of a fuzzer is a client that answers by itself.
@@ -53,7 +66,32 @@ pub async fn ask(client: &aws_sdk_eks::Client, cluster: &str, region: &str) -> R
     Ok(Endpoint {
         url: url.to_owned(),
         certificate_authority: ca.to_owned(),
+        limits: found.and_then(|c| limits(cluster, region, c.resources_vpc_config()?)),
     })
+}
+
+fn limits(cluster: &str, region: &str, access: &VpcConfigResponse) -> Option<String> {
+    let everybody = |cidr: &String| cidr == "0.0.0.0/0" || cidr == "::/0";
+    let admitted = access.public_access_cidrs();
+    let inside = "its VPC and what is peered with it";
+    if !access.endpoint_public_access() {
+        return Some(format!(
+            "The endpoint of the cluster {cluster} is private: it is reached only from {inside}. Take a runner there, or              open it: aws eks update-cluster-config --region {region} --name {cluster} --resources-vpc-config \
+             endpointPublicAccess=true,publicAccessCidrs=ADDRESS_OF_THE_RUNNER/32"
+        ));
+    }
+    if admitted.is_empty() || admitted.iter().any(everybody) {
+        return None;
+    }
+    let private = if access.endpoint_private_access() {
+        format!(", or be in {inside}")
+    } else {
+        String::new()
+    };
+    Some(format!(
+        "The endpoint of the cluster {cluster} is public for {} only: this runner's address has to be among them{private}.",
+        admitted.join(", ")
+    ))
 }
 
 fn refused(cluster: &str, region: &str, answer: &Answer) -> Problem {
@@ -90,4 +128,41 @@ fn refused(cluster: &str, region: &str, answer: &Answer) -> Problem {
         what,
         "The service's own message above says what it refused.",
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_endpoint_that_is_not_open_to_everybody_says_to_whom_it_is() {
+        let limits = |public: bool, private: bool, cidrs: &[&str]| {
+            let access = VpcConfigResponse::builder()
+                .endpoint_public_access(public)
+                .endpoint_private_access(private)
+                .set_public_access_cidrs(Some(cidrs.iter().map(ToString::to_string).collect()))
+                .build();
+            limits("shop", "eu-west-1", &access)
+        };
+        assert_eq!(limits(true, false, &["0.0.0.0/0"]), None);
+        assert_eq!(limits(true, true, &["0.0.0.0/0", "::/0"]), None);
+        assert_eq!(limits(true, true, &[]), None);
+        let private = limits(false, true, &[]).expect("private");
+        assert!(
+            private.contains("is private: it is reached only from its VPC"),
+            "{private}"
+        );
+        assert_eq!(
+            limits(true, false, &["203.0.113.0/24", "2001:db8::/32"]).as_deref(),
+            Some(
+                "The endpoint of the cluster shop is public for 203.0.113.0/24, 2001:db8::/32 only: this runner's address \
+                 has to be among them."
+            )
+        );
+        let both = limits(true, true, &["203.0.113.0/24"]).expect("both");
+        assert!(
+            both.ends_with("or be in its VPC and what is peered with it."),
+            "{both}"
+        );
+    }
 }

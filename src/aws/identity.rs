@@ -5,7 +5,7 @@ use aws_credential_types::provider::ProvideCredentials;
 use serde::{Deserialize, Serialize};
 
 use super::keys::Keys;
-use super::{Answer, DENIED, Place, loader, once, place, unreachable};
+use super::{Answer, Clock, DENIED, Place, Session, loader, once, place, unreachable};
 use crate::problem::{Problem, chain};
 use crate::retry::Failed;
 use crate::secret::Secret;
@@ -21,8 +21,8 @@ pub struct AssumeRole {
 
 /// Keys from the default chain: environment, profile, web identity (IRSA), Pod Identity, instance metadata; and the
 /// region, the given one or the chain's.
-pub async fn default_chain(wanted: Option<&str>) -> anyhow::Result<(Keys, Place)> {
-    let config = loader(wanted).load().await;
+pub async fn default_chain(wanted: Option<&str>, clock: &Clock) -> anyhow::Result<(Keys, Place)> {
+    let config = loader(wanted, clock)?.load().await;
     let place = place(&config)?;
     let none = |why: String| {
         Problem::new(
@@ -38,21 +38,27 @@ pub async fn default_chain(wanted: Option<&str>) -> anyhow::Result<(Keys, Place)
     let provider = config
         .credentials_provider()
         .ok_or_else(|| none("no provider is configured".into()))?;
-    let credentials = provider
-        .provide_credentials()
-        .await
-        .map_err(|e| none(chain(&e)))?;
+    let behind = clock.behind();
+    let mut credentials = provider.provide_credentials().await;
+    // A profile may assume a role with a signed call.
+    if credentials.is_err() && clock.corrected_since(behind) {
+        credentials = provider.provide_credentials().await;
+    }
+    let credentials = credentials.map_err(|e| none(chain(&e)))?;
     Ok((Keys::try_from(credentials)?, place))
 }
 
-/// Keys of a role, for a token of the job's OIDC issuer: asked once, for the next attempt wants a new token. `subject` is that token's, for the error alone.
+/// Keys of a role, for a token of the job's OIDC issuer: asked once, for the next attempt wants a new token. `subject`
+/// is that token's, for the error alone.
 pub async fn assume_role(
     role: &AssumeRole,
     wanted: Option<&str>,
+    clock: &Clock,
     jwt: &Secret,
     subject: &str,
 ) -> Result<(Keys, Place), Failed> {
-    let config = loader(wanted).no_credentials().retry_config(once()).load().await;
+    let config = loader(wanted, clock)?.no_credentials().retry_config(once());
+    let config = config.load().await;
     let place = place(&config)?;
     let answer = aws_sdk_sts::Client::new(&config)
         .assume_role_with_web_identity()
@@ -125,9 +131,11 @@ fn refused(role: &AssumeRole, region: &str, subject: &str, answer: &Answer) -> P
 }
 
 /// The ARN of the caller as an access entry wants it, for messages; `None` when even that cannot be had.
-pub async fn caller(keys: &Keys, place: &Place) -> Option<String> {
-    let config = loader(Some(&place.region))
-        .credentials_provider(keys.credentials())
+pub async fn caller(session: &Session) -> Option<String> {
+    let loader = loader(Some(&session.place.region), &session.clock);
+    let config = loader
+        .ok()?
+        .credentials_provider(session.keys.credentials())
         .load()
         .await;
     let answer = aws_sdk_sts::Client::new(&config)

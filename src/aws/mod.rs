@@ -1,11 +1,14 @@
 //! AWS: credentials, where the cluster is, the token. The only module that names an AWS type.
 
+mod clock;
 mod eks;
+mod http;
 mod identity;
 mod keys;
 mod session;
 mod token;
 
+pub use clock::Clock;
 #[cfg(fuzzing)]
 pub use eks::ask as describe_once;
 pub use eks::{Endpoint, describe_cluster};
@@ -14,47 +17,18 @@ pub use keys::Keys;
 pub use session::Session;
 pub use token::token;
 
-use std::time::Duration;
+use http::loader;
 
+use aws_config::SdkConfig;
 use aws_config::retry::RetryConfig;
-use aws_config::{BehaviorVersion, ConfigLoader, Region, SdkConfig};
 use aws_runtime::retries::classifiers::{THROTTLING_ERRORS, TRANSIENT_ERRORS};
-use aws_smithy_async::rt::sleep::TokioSleep;
-use aws_smithy_http_client::proxy::ProxyConfig;
-use aws_smithy_http_client::{Connector, tls};
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::result::SdkError;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
-use aws_smithy_types::timeout::TimeoutConfig;
 use serde::{Deserialize, Serialize};
 
 use crate::problem::{Problem, chain};
 use crate::retry::Cause;
-
-/// The SDK's loader with our HTTP client and bounds on each attempt.
-fn loader(region: Option<&str>) -> ConfigLoader {
-    // rustls on ring as kube uses it, and the proxy of the environment, which the SDK ignores unless told.
-    let http = aws_smithy_http_client::Builder::new().build_with_connector_fn(|settings, _| {
-        let connector = Connector::builder().proxy_config(ProxyConfig::from_env());
-        let connector = match settings {
-            Some(settings) => connector.connector_settings(settings.clone()),
-            None => connector,
-        };
-        let ring = tls::Provider::Rustls(tls::rustls_provider::CryptoMode::Ring);
-        connector.sleep_impl(TokioSleep::new()).tls_provider(ring).build()
-    });
-    let timeouts = TimeoutConfig::builder()
-        .connect_timeout(Duration::from_secs(5))
-        .operation_attempt_timeout(Duration::from_secs(15))
-        .build();
-    let loader = aws_config::defaults(BehaviorVersion::latest())
-        .http_client(http)
-        .timeout_config(timeouts);
-    match region {
-        Some(region) => loader.region(Region::new(region.to_owned())),
-        None => loader,
-    }
-}
 
 /// For our own calls, which `retry` sees to.
 fn once() -> RetryConfig {

@@ -6,9 +6,9 @@ use anyhow::Context;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use super::Place;
 use super::identity::AssumeRole;
 use super::keys::Keys;
+use super::{Clock, Place};
 use crate::files;
 
 /// Renewed when less than this is left: a token is as good as its credentials, and lasts up to 15 minutes.
@@ -22,6 +22,7 @@ pub struct Session {
     /// Absent: the default chain of AWS.
     pub role: Option<AssumeRole>,
     pub keys: Keys,
+    pub clock: Clock,
 }
 
 impl Session {
@@ -39,6 +40,7 @@ impl Session {
         files::write_private(path, &serde_json::to_vec(self).context("session to JSON")?)
     }
 
+    /// `now` is AWS's time, as the expiry of the keys is.
     pub fn needs_renewal(&self, now: Timestamp) -> bool {
         !self.keys.live_for(now, MARGIN)
     }
@@ -65,6 +67,7 @@ mod tests {
                 session_token: None,
                 expires: None,
             },
+            clock: Clock::default(),
         };
         assert!(!session.needs_renewal(now));
         session.keys.expires = Some(now + SignedDuration::from_mins(16));

@@ -5,11 +5,10 @@ use std::collections::BTreeMap;
 use futures::stream::{AbortHandle, BoxStream, SelectAll, StreamExt};
 use k8s_openapi::api::core::v1::{Event, PersistentVolumeClaim, Pod};
 use kube::api::{WatchEvent, WatchParams};
-use serde::de::DeserializeOwned;
 
-use super::Cluster;
 use super::refusal::Request;
 use super::watch::{self, Seen};
+use super::{Cluster, Object};
 use crate::agent::state;
 
 /// A change seen by a watch.
@@ -132,12 +131,7 @@ impl Cluster {
         change: fn(WatchEvent<K>) -> Option<Change>,
     ) -> Changes
     where
-        K: kube::Resource<Scope = k8s_openapi::NamespaceResourceScope, DynamicType = ()>
-            + Clone
-            + DeserializeOwned
-            + std::fmt::Debug
-            + Send
-            + 'static,
+        K: Object + Send + 'static,
     {
         let seen = watch::watch::<K>(self, params, request, optional);
         let changes = seen.filter_map(move |seen| async move {

@@ -6,22 +6,29 @@ mod disk;
 mod events;
 mod exec;
 mod given_up;
+mod latency;
+mod open;
 mod probe;
+mod raw;
+mod reach;
 mod refusal;
 mod remove;
+mod settle;
 mod spdy;
+mod standing;
+mod storage;
 mod update;
 mod wait;
 mod watch;
-
-use std::time::Duration;
+mod whoami;
 
 use anyhow::Context;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::Pod;
+use kube::Client;
 use kube::api::{Api, ListParams};
-use kube::config::{KubeConfigOptions, Kubeconfig};
-use kube::{Client, Config};
+use kube::config::Kubeconfig;
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
@@ -33,10 +40,16 @@ pub use given_up::problem as given_up;
 #[cfg(fuzzing)]
 pub use probe::read as answer_of;
 pub use probe::{Answer, Buildkit};
+pub use raw::Seen;
+use reach::Reach;
 use refusal::Request;
 pub use refusal::Unauthorized;
 pub use remove::Made;
+pub use standing::Lost;
+pub use storage::{Claim, Class};
 pub use update::Update;
+pub use wait::Glance;
+pub use whoami::Identity;
 
 use crate::retry::{Failed, Tries};
 
@@ -65,6 +78,7 @@ pub struct Cluster {
     client: Client,
     namespace: String,
     server: String,
+    reach: Reach,
     tries: Tries,
 }
 
@@ -75,23 +89,20 @@ impl std::fmt::Debug for Cluster {
 }
 
 impl Cluster {
-    /// A client over the kubeconfig that buildx will use, plugin included.
-    pub async fn open(kubeconfig: Kubeconfig, namespace: &str, tries: Tries) -> anyhow::Result<Self> {
-        let mut config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default())
-            .await
-            .context("reading the kubeconfig of this job")?;
-        config.connect_timeout = Some(Duration::from_secs(10));
-        let server = config.cluster_url.to_string();
-        // This calls the plugin, and blocks until it has answered.
-        let client = Client::try_from(config);
-        let client = client.map_err(|error| match refusal::no_credential(&error) {
-            Some(problem) => problem.into(),
-            None => anyhow::Error::new(error).context("making a Kubernetes client"),
-        })?;
+    /// A client over the kubeconfig that buildx will use, plugin included. `limits` is what to do where the server does
+    /// not answer, for who knows more than its address.
+    pub fn open(
+        kubeconfig: Kubeconfig,
+        namespace: &str,
+        limits: Option<String>,
+        tries: Tries,
+    ) -> anyhow::Result<Self> {
+        let (client, server) = open::open(kubeconfig)?;
         Ok(Self {
             client,
             namespace: namespace.to_owned(),
-            server: server.trim_end_matches('/').to_owned(),
+            reach: Reach::new(&server, limits),
+            server: server.to_string().trim_end_matches('/').to_owned(),
             tries,
         })
     }
@@ -121,7 +132,11 @@ impl Cluster {
         request: &Request,
         asked: impl Future<Output = kube::Result<T>>,
     ) -> Result<T, Failed> {
-        match tokio::time::timeout(request.within(), asked).await {
+        let answer = tokio::time::timeout(request.within(), asked).await;
+        if !matches!(answer, Ok(Ok(_) | Err(kube::Error::Api(_)))) {
+            self.reach.look().await;
+        }
+        match answer {
             Ok(answer) => answer.map_err(|error| self.failed(&error, request)),
             Err(_) => Err(self.silent(request)),
         }
@@ -149,7 +164,7 @@ impl Cluster {
         let whole = self.whole::<Deployment>(name).await?;
         whole
             .map(|whole| {
-                let known = serde_json::from_value(whole.clone()).context("reading the Deployment")?;
+                let known = known(&whole).context("reading the Deployment")?;
                 Ok((known, whole))
             })
             .transpose()
@@ -164,4 +179,10 @@ impl Cluster {
             .await?;
         Ok(list.items)
     }
+}
+
+/// The fields that this program knows. Over text, from which kube reads its answers too: the code that reads a pod from
+/// text is in the binary anyway, and is a quarter of a megabyte again for each other source.
+fn known<K: DeserializeOwned>(object: &impl Serialize) -> serde_json::Result<K> {
+    serde_json::from_str(&serde_json::to_string(object)?)
 }

@@ -1,8 +1,10 @@
 //! The commands: each reads like the list of steps a user would expect.
 
+mod children;
 pub mod connect;
 pub mod destroy;
 pub mod disconnect;
+pub mod doctor;
 mod guard;
 pub mod manifests;
 mod road;

@@ -1,19 +1,19 @@
 //! From the inputs to a cluster that can be asked.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use kube::config::Kubeconfig;
 
 use super::selection::Selection;
 use super::sign_in::sign_in;
-use crate::aws::{self, Session};
+use crate::aws::{self, Endpoint, Session};
 use crate::cluster::{Cluster, Unauthorized};
 use crate::inputs::Road;
-use crate::kubeconfig;
 use crate::problem::Problem;
 use crate::report::Report;
 use crate::retry::Tries;
+use crate::{github, kubeconfig, proxy, trust};
 
 /// A cluster, and the session of AWS behind it if there is one. The kubeconfig of this job is written on the way.
 pub(super) async fn open(
@@ -23,50 +23,99 @@ pub(super) async fn open(
     report: &Report,
     tries: &Tries,
 ) -> anyhow::Result<(Cluster, Option<Session>)> {
-    let (kubeconfig, session) = walk(road, selection, report, tries).await?;
+    let Walked {
+        kubeconfig,
+        session,
+        limits,
+    } = walk(road, selection, report, tries).await?;
     kubeconfig::write(&kubeconfig, &selection.kubeconfig())?;
-    let cluster = Cluster::open(kubeconfig, namespace, tries.clone()).await?;
+    let cluster = Cluster::open(kubeconfig, namespace, limits, tries.clone())?;
     Ok((cluster, session))
 }
 
-async fn walk(
-    road: &Road,
-    selection: &Selection,
-    report: &Report,
-    tries: &Tries,
-) -> anyhow::Result<(Kubeconfig, Option<Session>)> {
+struct Walked {
+    kubeconfig: Kubeconfig,
+    session: Option<Session>,
+    /// Of who reaches the cluster, as far as somebody told.
+    limits: Option<String>,
+}
+
+async fn walk(road: &Road, selection: &Selection, report: &Report, tries: &Tries) -> anyhow::Result<Walked> {
+    let of_others = |kubeconfig| Walked {
+        kubeconfig,
+        session: None,
+        limits: None,
+    };
     match road {
         Road::Eks {
             cluster,
             region,
             role,
         } => {
-            let session = sign_in(cluster, region.as_deref(), role.as_ref(), tries).await?;
+            let session = sign_in(cluster, region.as_deref(), role.as_ref(), tries, github::mask).await?;
             session.write(&selection.session())?;
             report.done(&match &session.role {
                 Some(role) => format!("Signed in as {}, session {}", role.arn, role.session_name),
                 None => "Signed in with the default AWS credentials".to_owned(),
             });
-            let endpoint = aws::describe_cluster(&session.keys, cluster, &session.place, tries).await?;
+            let endpoint = aws::describe_cluster(&session, tries).await;
+            if let Some(correction) = session.clock.correction() {
+                Report::detail(&correction);
+            }
+            let endpoint = endpoint?;
+            // With what the last answer said of the time.
+            session.write(&selection.session())?;
             report.done(&format!(
                 "Cluster {cluster} in {} is at {}",
                 session.place.region, endpoint.url
             ));
-            let program = std::env::current_exe().context("finding this program's own path")?;
-            let config = kubeconfig::with_plugin(
-                &endpoint.url,
-                &endpoint.certificate_authority,
-                &program,
-                &selection.session(),
-            );
-            Ok((config, Some(session)))
+            Ok(Walked {
+                kubeconfig: with_plugin(&endpoint, selection)?,
+                session: Some(session),
+                limits: endpoint.limits,
+            })
         }
-        Road::Kubeconfig { path, context } => {
-            let path = std::path::absolute(path).unwrap_or_else(|_| PathBuf::from(path));
-            Ok((kubeconfig::excerpt(&path, context.as_deref())?, None))
-        }
-        Road::InCluster => Ok((kubeconfig::in_cluster()?, None)),
+        Road::Kubeconfig { path, context } => Ok(of_others(excerpt(path, context.as_deref())?)),
+        Road::InCluster => Ok(of_others(kubeconfig::in_cluster()?)),
     }
+}
+
+/// The cluster of a kubeconfig that this job has written.
+pub(super) fn reopen(
+    selection: &Selection,
+    namespace: &str,
+    limits: Option<String>,
+    tries: &Tries,
+) -> anyhow::Result<Cluster> {
+    let kubeconfig = kubeconfig::read(&selection.kubeconfig())?;
+    Cluster::open(kubeconfig, namespace, limits, tries.clone())
+}
+
+/// For a cluster of EKS: with this program as the plugin.
+pub(super) fn with_plugin(endpoint: &Endpoint, selection: &Selection) -> anyhow::Result<Kubeconfig> {
+    let program = std::env::current_exe().context("finding this program's own path")?;
+    Ok(kubeconfig::with_plugin(
+        &endpoint.url,
+        &authorities(endpoint)?,
+        &program,
+        &selection.session(),
+    ))
+}
+
+/// Of the user's kubeconfig; the plugin that it names may be relative to where we are now.
+pub(super) fn excerpt(path: &Path, context: Option<&str>) -> Result<Kubeconfig, Problem> {
+    let path = std::path::absolute(path).unwrap_or_else(|_| PathBuf::from(path));
+    kubeconfig::excerpt(&path, context)
+}
+
+/// The cluster's own, and those of a proxy that opens TLS: by the kubeconfig kubectl and buildx learn of them, too.
+fn authorities(endpoint: &Endpoint) -> anyhow::Result<String> {
+    let url = endpoint
+        .url
+        .parse()
+        .context("reading the address of the cluster")?;
+    let bundle = trust::for_cluster(proxy::of(&url).is_some())?;
+    kubeconfig::with_authorities(&endpoint.certificate_authority, &bundle.pem())
 }
 
 /// The cluster did not accept our token: say who we are, for only that can be entered there.
@@ -82,7 +131,7 @@ pub(super) async fn named(error: anyhow::Error, session: Option<&Session>) -> an
     let principal = match &session.role {
         Some(role) => role.arn.clone(),
         None => {
-            let caller = aws::caller(&session.keys, &session.place).await;
+            let caller = aws::caller(session).await;
             caller.unwrap_or_else(|| "PRINCIPAL_ARN".into())
         }
     };

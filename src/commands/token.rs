@@ -17,17 +17,24 @@ use crate::retry::Tries;
 
 pub fn run(path: &Path) -> anyhow::Result<()> {
     let mut session = Session::read(path)?;
-    let now = Timestamp::now();
+    let now = session.clock.now();
     if session.needs_renewal(now) || other_keys_in_environment(&session) {
         session = renewed(session, path, now)?;
     }
-    let token = aws::token(&session.keys, &session.cluster, &session.place, now)?;
+    let token = aws::token(
+        &session.keys,
+        &session.cluster,
+        &session.place,
+        session.clock.now(),
+    )?;
+    // Whoever called compares it with the clock of this machine.
+    let expires = session.clock.here(token.expires);
     verbatim(
         &json!({
             "apiVersion": "client.authentication.k8s.io/v1",
             "kind": "ExecCredential",
             "status": {
-                "expirationTimestamp": token.expires.strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
+                "expirationTimestamp": expires.strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
                 "token": token.value.expose(),
             },
         })

@@ -20,6 +20,8 @@ use crate::env;
 use crate::problem::{Problem, chain};
 use crate::retry::{Cause, Failed};
 use crate::secret::Secret;
+use crate::trace::Exchange;
+use crate::trust;
 
 /// A token that says which job this is; it lives five minutes, so it is asked for where it is used.
 #[derive(Debug)]
@@ -68,6 +70,9 @@ pub async fn id_token(audience: &str) -> Result<IdToken, Failed> {
         Err(Failed::new(Cause::Silent, error))
     };
     let jwt = answer.unwrap_or_else(|_| silent()).map_err(|failed| {
+        if failed.error.is::<Problem>() {
+            return failed;
+        }
         let problem = Problem::new(
             "No OIDC token for this job",
             format!(
@@ -89,6 +94,7 @@ async fn ask(url: &str, bearer: &Secret) -> Result<Secret, Failed> {
         .header(http::header::USER_AGENT, "remote-buildkit")
         .body(Empty::<Bytes>::new())
         .context("a URL that is none")?;
+    let exchange = Exchange::begin("GET", url);
     let mut direct = HttpConnector::new();
     direct.enforce_http(false);
     let client = Client::builder(TokioExecutor::new());
@@ -102,8 +108,16 @@ async fn ask(url: &str, bearer: &Secret) -> Result<Secret, Failed> {
         }
         None => client.build(over_tls(direct)?).request(request).await,
     };
-    let response = response.map_err(|error| no_answer(&error))?;
+    let response = match response {
+        Ok(response) => response,
+        Err(error) => {
+            exchange.failed(&chain(&error));
+            return Err(no_answer(&error));
+        }
+    };
     let status = response.status();
+    let header = |name: &str| response.headers().get(name)?.to_str().ok();
+    exchange.answered(status.as_u16(), header);
     let body = response.into_body().collect().await;
     let body = body.map_err(|error| no_answer(&error))?.to_bytes();
     if status != StatusCode::OK {
@@ -134,8 +148,8 @@ fn no_answer(error: &(dyn std::error::Error + 'static)) -> Failed {
 }
 
 fn over_tls<C>(connector: C) -> anyhow::Result<hyper_rustls::HttpsConnector<C>> {
-    let builder = hyper_rustls::HttpsConnectorBuilder::new().with_native_roots();
-    let builder = builder.context("reading the CA certificates of this machine")?;
+    let tls = rustls::ClientConfig::builder().with_root_certificates(trust::roots()?);
+    let builder = hyper_rustls::HttpsConnectorBuilder::new().with_tls_config(tls.with_no_client_auth());
     Ok(builder.https_or_http().enable_http1().wrap_connector(connector))
 }
 

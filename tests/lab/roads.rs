@@ -4,7 +4,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 
-use crate::support::{LAB, Namespace, Runner, kubectl, output, program, role, run};
+use crate::support::{LAB, Namespace, Runner, kubectl, output, program, run};
 
 #[test]
 fn a_kubeconfig_of_the_users_touches_no_aws() -> Result<()> {
@@ -28,25 +28,6 @@ fn a_kubeconfig_of_the_users_touches_no_aws() -> Result<()> {
     runner.build("RUN echo built")?;
     runner.disconnect()?.ok()?;
     assert_eq!(std::fs::read(&LAB.admin_kubeconfig)?, before);
-    Ok(())
-}
-
-/// AWS by its own host names over TLS, through the proxy that the environment names and with its CA.
-#[test]
-fn aws_through_a_proxy_with_a_ca_of_its_own() -> Result<()> {
-    let _namespace = Namespace::new("proxied")?;
-    let mut runner = Runner::new()?;
-    runner.env.remove("AWS_ENDPOINT_URL");
-    let ca = LAB.proxy_ca.to_string_lossy().into_owned();
-    for (name, value) in [
-        ("HTTPS_PROXY", LAB.https_proxy.as_str()),
-        ("NO_PROXY", "127.0.0.1,10.200.0.0/16"),
-        ("SSL_CERT_FILE", &ca),
-    ] {
-        runner.env.insert(name.into(), value.into());
-    }
-    runner.connect(&[("namespace", "proxied")])?.ok()?;
-    runner.build("RUN echo built")?;
     Ok(())
 }
 
@@ -117,33 +98,7 @@ fn outside_a_pod_in_cluster_is_an_error() -> Result<()> {
 fn the_default_chain_of_aws() -> Result<()> {
     let _namespace = Namespace::new("chain")?;
     let mut runner = Runner::new()?;
-    let mut curl = Command::new("curl");
-    curl.args([
-        "-sf",
-        "-H",
-        &format!("Authorization: Bearer {}", LAB.oidc_request_token),
-    ]);
-    let answer = run(curl.arg(format!("{}&audience=sts.amazonaws.com", LAB.oidc_url)))?;
-    let answer: serde_json::Value = serde_json::from_str(&answer)?;
-    let mut cli = runner.command(&LAB.aws_cli);
-    cli.args([
-        "sts",
-        "assume-role-with-web-identity",
-        "--role-session-name",
-        "exported",
-        "--role-arn",
-    ])
-    .arg(role("ci"))
-    .args(["--web-identity-token", answer["value"].as_str().context("a JWT")?]);
-    let keys: serde_json::Value = serde_json::from_str(&run(&mut cli)?)?;
-    for (variable, key) in [
-        ("AWS_ACCESS_KEY_ID", "AccessKeyId"),
-        ("AWS_SECRET_ACCESS_KEY", "SecretAccessKey"),
-        ("AWS_SESSION_TOKEN", "SessionToken"),
-    ] {
-        let value = keys["Credentials"][key].as_str().context("a key")?;
-        runner.env.insert(variable.into(), value.into());
-    }
+    runner.export_keys("ci")?;
     let inputs = [("cluster", LAB.cluster.as_str()), ("namespace", "chain")];
     let connected = runner.connect_with(&inputs)?.ok()?;
     ensure!(

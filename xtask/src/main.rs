@@ -3,6 +3,7 @@
 mod bench;
 mod demo;
 mod dist;
+mod faults;
 mod fuzz;
 mod generate;
 mod lab_task;
@@ -27,6 +28,8 @@ enum Task {
     Lab(lab_task::Task),
     /// Measure connect and builds against the alternatives, on the lab
     Bench(bench::Args),
+    /// Measure how long each fault in docs/faults.md takes to its verdict, and write it there
+    Faults,
     /// Feed what reads foreign input with inputs of all kinds
     Fuzz(fuzz::Args),
     /// Build the binaries of the action
@@ -41,6 +44,7 @@ fn main() -> ExitCode {
         Task::Bench(args) => bench::run(&args),
         Task::Test(args) => test::run(&args),
         Task::Lab(task) => lab_task::run(task),
+        Task::Faults => faults::run(),
         Task::Fuzz(args) => fuzz::run(&args),
         Task::Dist(args) => dist::run(&args),
         Task::Generate(args) => generate::run(&args),

@@ -1,12 +1,20 @@
 //! What the tests stand on: the lab, a runner to be, a namespace of their own.
 
+mod between;
 mod cluster;
 mod git;
+mod listener;
+mod remains;
 mod runner;
+pub(crate) mod step;
 
+pub(crate) use between::{Forward, Rewrite};
 pub(crate) use cluster::{Namespace, kubectl, kubectl_json};
 pub(crate) use git::GitServer;
-pub(crate) use runner::{Outcome, Runner};
+pub(crate) use listener::{Silent, always_answers, kubeconfig};
+pub(crate) use remains::Before;
+pub(crate) use runner::Runner;
+pub(crate) use step::{Outcome, Step};
 
 use std::path::PathBuf;
 use std::process::{Command, Output};

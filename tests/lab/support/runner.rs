@@ -7,23 +7,9 @@ use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 
+use super::remains::files;
+use super::step::{Outcome, Step, note};
 use super::{LAB, output, program, role, run};
-
-/// Everything a step left behind.
-#[derive(Debug)]
-pub(crate) struct Outcome {
-    pub(crate) code: Option<i32>,
-    /// Standard output and error, as the runner merges them.
-    pub(crate) log: String,
-    pub(crate) outputs: BTreeMap<String, String>,
-}
-
-impl Outcome {
-    pub(crate) fn ok(self) -> Result<Self> {
-        ensure!(self.code == Some(0), "exit code {:?}:\n{}", self.code, self.log);
-        Ok(self)
-    }
-}
 
 /// A runner with a home of its own.
 #[derive(Debug)]
@@ -77,6 +63,11 @@ impl Runner {
         Ok(runner)
     }
 
+    /// All that is this runner's, unless its home is another one's.
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
     pub(crate) fn temp(&self) -> PathBuf {
         self.folder.path().join("temp")
     }
@@ -103,13 +94,26 @@ impl Runner {
 
     /// `connect`, with what a job on the lab's cluster gives it; `inputs` come on top.
     pub(crate) fn connect(&mut self, inputs: &[(&str, &str)]) -> Result<Outcome> {
+        let step = self.start_connect(inputs)?;
+        let outcome = self.finish(step)?;
+        note(outcome.seconds)?;
+        Ok(outcome)
+    }
+
+    /// Starts the same.
+    pub(crate) fn start_connect(&self, inputs: &[(&str, &str)]) -> Result<Step> {
+        self.start(self.usual_command(inputs))
+    }
+
+    /// The command of it.
+    pub(crate) fn usual_command(&self, inputs: &[(&str, &str)]) -> Command {
         let role = role("ci");
         let usual = [
             ("cluster", LAB.cluster.as_str()),
             ("region", LAB.region.as_str()),
             ("role-to-assume", role.as_str()),
         ];
-        self.connect_with(&[&usual, inputs].concat())
+        self.connect_command(&[&usual, inputs].concat())
     }
 
     /// `connect` with these inputs alone.
@@ -119,28 +123,56 @@ impl Runner {
     }
 
     /// Runs a step and takes over what it exported.
-    pub(crate) fn step(&mut self, mut command: Command) -> Result<Outcome> {
+    pub(crate) fn step(&mut self, command: Command) -> Result<Outcome> {
+        let step = self.start(command)?;
+        self.finish(step)
+    }
+
+    /// Starts a step.
+    pub(crate) fn start(&self, mut command: Command) -> Result<Step> {
+        self.begin()?;
+        Step::start(&mut command)
+    }
+
+    /// Waits for the end of a step and takes over what it exported.
+    pub(crate) fn finish(&mut self, step: Step) -> Result<Outcome> {
+        let (status, log, seconds) = step.end()?;
+        Ok(Outcome {
+            code: status.code(),
+            log,
+            outputs: self.take_over()?,
+            seconds,
+        })
+    }
+
+    /// Empties the files through which a step talks to the runner.
+    pub(crate) fn begin(&self) -> Result<()> {
         for file in ["output", "env", "state"] {
-            std::fs::write(self.folder.path().join(file), "")?;
+            std::fs::write(self.folder().join(file), "")?;
         }
-        let output = output(&mut command)?;
+        Ok(())
+    }
+
+    /// Takes over what a step exported, however it ended; returns its outputs.
+    pub(crate) fn take_over(&mut self) -> Result<BTreeMap<String, String>> {
         self.env.extend(self.file_commands("env")?);
         self.state.extend(self.file_commands("state")?);
-        Ok(Outcome {
-            code: output.status.code(),
-            log: String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned(),
-            outputs: self.file_commands("output")?,
-        })
+        self.file_commands("output")
     }
 
     /// The post step.
     pub(crate) fn disconnect(&mut self) -> Result<Outcome> {
+        let command = self.disconnect_command();
+        self.step(command)
+    }
+
+    pub(crate) fn disconnect_command(&self) -> Command {
         let mut command = self.command(program());
         command.arg("disconnect");
         for (name, value) in &self.state {
             command.env(format!("STATE_{name}"), value);
         }
-        self.step(command)
+        command
     }
 
     /// `docker buildx …`, of which plain progress and errors come back.
@@ -166,17 +198,46 @@ impl Runner {
         self.buildx(&["build", "--progress", "plain", &context.path().to_string_lossy()])
     }
 
+    /// Has the job the keys that a step such as configure-aws-credentials exports.
+    pub(crate) fn export_keys(&mut self, of_role: &str) -> Result<()> {
+        let mut curl = Command::new("curl");
+        let bearer = format!("Authorization: Bearer {}", LAB.oidc_request_token);
+        curl.args(["-sf", "-H", &bearer]);
+        let answer = run(curl.arg(format!("{}&audience=sts.amazonaws.com", LAB.oidc_url)))?;
+        let answer: serde_json::Value = serde_json::from_str(&answer)?;
+        let mut cli = self.command(&LAB.aws_cli);
+        cli.args(["sts", "assume-role-with-web-identity"])
+            .args(["--role-session-name", "exported", "--role-arn"])
+            .arg(role(of_role))
+            .args(["--web-identity-token", answer["value"].as_str().context("a JWT")?]);
+        let keys: serde_json::Value = serde_json::from_str(&run(&mut cli)?)?;
+        for (variable, key) in [
+            ("AWS_ACCESS_KEY_ID", "AccessKeyId"),
+            ("AWS_SECRET_ACCESS_KEY", "SecretAccessKey"),
+            ("AWS_SESSION_TOKEN", "SessionToken"),
+        ] {
+            let value = keys["Credentials"][key].as_str().context("a key")?;
+            self.env.insert(variable.into(), value.into());
+        }
+        Ok(())
+    }
+
     /// Calls the plugin as the kubeconfig says, and returns the token.
     pub(crate) fn plugin(&self, kubeconfig: &Path) -> Result<String> {
+        let credential = self.credential(kubeconfig)?;
+        let token = credential["status"]["token"].as_str();
+        Ok(token.context("no token")?.to_owned())
+    }
+
+    /// What the plugin prints.
+    pub(crate) fn credential(&self, kubeconfig: &Path) -> Result<serde_json::Value> {
         let config: serde_json::Value = serde_json::from_slice(&std::fs::read(kubeconfig)?)?;
         let exec = &config["users"][0]["user"]["exec"];
         let mut command = self.command(exec["command"].as_str().context("command")?);
         for argument in exec["args"].as_array().into_iter().flatten() {
             command.arg(argument.as_str().context("argument")?);
         }
-        let credential: serde_json::Value = serde_json::from_str(&run(&mut command)?)?;
-        let token = credential["status"]["token"].as_str();
-        Ok(token.context("no token")?.to_owned())
+        Ok(serde_json::from_str(&run(&mut command)?)?)
     }
 
     /// Reads a file of `name<<delimiter` records.
@@ -195,18 +256,9 @@ impl Runner {
     /// Every file below the home and the temporary folder with its content; buildx's lock file, which is never
     /// removed because another process may hold it, left out.
     pub(crate) fn tree(&self) -> Result<BTreeMap<PathBuf, Vec<u8>>> {
-        let mut files = BTreeMap::new();
-        let mut folders = vec![self.home.clone(), self.temp()];
-        while let Some(folder) = folders.pop() {
-            for entry in std::fs::read_dir(folder)? {
-                let path = entry?.path();
-                if path.is_dir() {
-                    folders.push(path);
-                } else if !path.ends_with(".lock") {
-                    files.insert(path.clone(), std::fs::read(&path)?);
-                }
-            }
-        }
-        Ok(files)
+        let mut found = files(&self.home)?;
+        found.extend(files(&self.temp())?);
+        found.retain(|path, _| !path.ends_with(".lock"));
+        Ok(found)
     }
 }

@@ -1,0 +1,207 @@
+//! From the kubeconfig of this job to a client.
+
+use std::task::{Context as Task, Poll};
+use std::time::Duration;
+
+use anyhow::Context;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use futures::future::BoxFuture;
+use http::{Request, Response, Uri};
+use kube::client::{Body, ClientBuilder};
+use kube::config::{self, Kubeconfig};
+use kube::{Client, Config};
+use tower::{Layer, Service};
+
+use super::refusal;
+use crate::problem::{Problem, chain};
+use crate::trace::{self, Exchange};
+use crate::{proxy, trust};
+
+/// A client and the server's address.
+pub(super) fn open(kubeconfig: Kubeconfig) -> anyhow::Result<(Client, Uri)> {
+    let config = read(kubeconfig).context("reading the kubeconfig of this job")?;
+    let server = config.cluster_url.clone();
+    let layer = Observe {
+        server: server.to_string().trim_end_matches('/').to_owned(),
+    };
+    // This calls the plugin, and blocks until it has answered. Unless told, the runtime may have nobody else awake who
+    // turns the clock (tokio-rs/tokio#4730), and no deadline would end it.
+    let client = tokio::task::block_in_place(|| ClientBuilder::try_from(config));
+    let client = client.map(|builder| builder.with_layer(&layer).build());
+    let client = client.map_err(|error| match refusal::no_credential(&error) {
+        Some(problem) => problem.into(),
+        None => anyhow::Error::new(error).context("making a Kubernetes client"),
+    })?;
+    Ok((client, server))
+}
+
+/// As kube's own loader reads it, but for the proxy (see `proxy`). There is one cluster and one user.
+fn read(kubeconfig: Kubeconfig) -> anyhow::Result<Config> {
+    let cluster = kubeconfig.clusters.into_iter().find_map(|named| named.cluster);
+    let cluster = cluster.context("it has no cluster")?;
+    let user = kubeconfig
+        .auth_infos
+        .into_iter()
+        .find_map(|named| named.auth_info);
+    let mut user = user.unwrap_or_default();
+    if let Some(exec) = &mut user.exec
+        && exec.provide_cluster_info
+    {
+        exec.cluster = Some((&cluster).try_into()?);
+    }
+    let server = cluster.server.as_deref().context("it names no server")?;
+    let mut config = Config::new(server.parse().context("its server is no address")?);
+    config.root_cert = authorities(&cluster)?;
+    config.accept_invalid_certs = cluster.insecure_skip_tls_verify.unwrap_or(false);
+    let proxy = cluster.proxy_url.filter(|url| !url.is_empty());
+    let proxy = proxy.or_else(|| proxy::of(&config.cluster_url));
+    config.proxy_url = proxy.map(|url| usable(&url)).transpose()?;
+    config.tls_server_name = cluster.tls_server_name;
+    config.auth_info = user;
+    config.connect_timeout = Some(Duration::from_secs(10));
+    // `retry` sees to that.
+    config.default_retry = false;
+    Ok(config)
+}
+
+fn authorities(cluster: &config::Cluster) -> anyhow::Result<Option<Vec<Vec<u8>>>> {
+    let pem = match (
+        &cluster.certificate_authority_data,
+        &cluster.certificate_authority,
+    ) {
+        (Some(data), _) => STANDARD.decode(data).context("its CA is no base64")?,
+        (None, Some(path)) => std::fs::read(path).with_context(|| format!("reading the CA in {path}"))?,
+        (None, None) => return Ok(None),
+    };
+    let found = trust::certificates(&pem);
+    anyhow::ensure!(!found.is_empty(), "its CA is no certificate in PEM");
+    Ok(Some(found.into_iter().map(|found| found.to_vec()).collect()))
+}
+
+/// kube would print the password of one that it cannot use.
+fn usable(url: &str) -> Result<Uri, Problem> {
+    let parsed = url.parse::<Uri>().ok();
+    let http =
+        parsed.filter(|url| matches!(url.scheme_str(), Some("http" | "https")) && url.host().is_some());
+    http.ok_or_else(|| {
+        Problem::new(
+            "Proxy not usable",
+            format!(
+                "The cluster is behind the proxy {}, which is none of HTTP.",
+                trace::redacted(url)
+            ),
+            "Set HTTPS_PROXY, or proxy-url in the kubeconfig, to http://HOST:PORT, or the cluster's address into \
+             NO_PROXY.",
+        )
+    })
+}
+
+/// Puts each request into the debug log.
+struct Observe {
+    server: String,
+}
+
+impl<S> Layer<S> for Observe {
+    type Service = Observed<S>;
+
+    fn layer(&self, inner: S) -> Observed<S> {
+        Observed {
+            inner,
+            server: self.server.clone(),
+        }
+    }
+}
+
+struct Observed<S> {
+    inner: S,
+    server: String,
+}
+
+impl<S, B> Service<Request<Body>> for Observed<S>
+where
+    S: Service<Request<Body>, Response = Response<B>>,
+    S::Error: Into<tower::BoxError>,
+    S::Future: Send + 'static,
+{
+    type Response = Response<B>;
+    type Error = tower::BoxError;
+    type Future = BoxFuture<'static, Result<Self::Response, Self::Error>>;
+
+    fn poll_ready(&mut self, task: &mut Task<'_>) -> Poll<Result<(), Self::Error>> {
+        self.inner.poll_ready(task).map_err(Into::into)
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        let url = format!("{}{}", self.server, request.uri());
+        let exchange = Exchange::begin(request.method().as_str(), &url);
+        let answer = self.inner.call(request);
+        Box::pin(async move {
+            let answer = answer.await.map_err(Into::into);
+            match &answer {
+                Ok(answer) => exchange.answered(answer.status().as_u16(), |name| {
+                    answer.headers().get(name).and_then(|value| value.to_str().ok())
+                }),
+                Err(error) => exchange.failed(&chain(error.as_ref())),
+            }
+            answer
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn kubeconfig(cluster: &str) -> Kubeconfig {
+        let text = format!(
+            "{{apiVersion: v1, kind: Config, current-context: c, clusters: [{{name: c, cluster: {cluster}}}], \
+             users: [{{name: u, user: {{token: t}}}}], contexts: [{{name: c, context: {{cluster: c, user: u}}}}]}}"
+        );
+        serde_saphyr::from_str(&text).expect("a kubeconfig")
+    }
+
+    #[test]
+    fn what_a_kubeconfig_says_of_its_cluster() {
+        let ca = STANDARD.encode(include_str!("../fixtures/ca.pem").repeat(2));
+        let config = read(kubeconfig(&format!(
+            "{{server: 'https://[::1]:6443/prefix', certificate-authority-data: {ca}, tls-server-name: kubernetes, \
+             proxy-url: 'http://me:word@[::1]:3128'}}"
+        )));
+        let config = config.expect("a configuration");
+        assert_eq!(config.cluster_url.host(), Some("[::1]"));
+        assert_eq!(config.root_cert.map(|found| found.len()), Some(2));
+        assert_eq!(config.tls_server_name.as_deref(), Some("kubernetes"));
+        assert_eq!(
+            config.proxy_url.map(|url| url.to_string()).as_deref(),
+            Some("http://me:word@[::1]:3128/")
+        );
+        assert!(!config.accept_invalid_certs);
+    }
+
+    #[test]
+    fn a_proxy_that_is_none_is_told_without_its_password() {
+        for url in ["socks5://me:word@proxy:1080", "http://me:word@", "me:word@proxy"] {
+            let error = read(kubeconfig(&format!(
+                "{{server: 'https://a', proxy-url: '{url}'}}"
+            )));
+            let error = error.expect_err("no proxy").to_string();
+            assert!(error.contains("Proxy not usable"), "{error}");
+            assert!(!error.contains("word"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_ca_that_is_none_is_an_error() {
+        for ca in [
+            "certificate-authority-data: '*'",
+            "certificate-authority-data: Q0E=",
+            "certificate-authority: /no",
+        ] {
+            assert!(
+                read(kubeconfig(&format!("{{server: 'https://a', {ca}}}"))).is_err(),
+                "{ca}"
+            );
+        }
+    }
+}

@@ -1,0 +1,68 @@
+//! An API server that is not reached, because it is not for everybody.
+
+use anyhow::{Result, ensure};
+use serde_json::{Value, json};
+
+use super::ipv6::kubeconfig;
+use crate::support::{LAB, Rewrite, Runner};
+
+/// Connects to a cluster of which EKS says this.
+fn refused(change: fn(&mut Value)) -> Result<String> {
+    let aws = Rewrite::aws(&LAB.aws_endpoint, change)?;
+    let mut runner = Runner::new()?;
+    runner.env.insert("AWS_ENDPOINT_URL".into(), aws.url());
+    let outcome = runner.connect(&[("timeout", "3s")])?;
+    ensure!(
+        outcome.code == Some(1) && outcome.log.contains("Cluster not reached"),
+        "{}",
+        outcome.log
+    );
+    Ok(outcome.log)
+}
+
+/// Nobody listens there.
+const NOWHERE: &str = "https://127.0.0.1:9";
+
+#[test]
+fn a_private_endpoint_is_named_as_such() -> Result<()> {
+    let log = refused(|answer| {
+        if let Some(cluster) = answer.get_mut("cluster") {
+            cluster["endpoint"] = NOWHERE.into();
+            cluster["resourcesVpcConfig"]["endpointPublicAccess"] = false.into();
+            cluster["resourcesVpcConfig"]["endpointPrivateAccess"] = true.into();
+        }
+    })?;
+    let said = format!(
+        "The endpoint of the cluster {} is private: it is reached only from its VPC",
+        LAB.cluster
+    );
+    ensure!(log.contains(&said), "{log}");
+    Ok(())
+}
+
+#[test]
+fn an_endpoint_for_some_addresses_names_them() -> Result<()> {
+    let log = refused(|answer| {
+        if let Some(cluster) = answer.get_mut("cluster") {
+            cluster["endpoint"] = NOWHERE.into();
+            cluster["resourcesVpcConfig"]["publicAccessCidrs"] = json!(["203.0.113.0/24"]);
+        }
+    })?;
+    ensure!(log.contains("is public for 203.0.113.0/24 only"), "{log}");
+    Ok(())
+}
+
+#[test]
+fn a_private_address_of_a_kubeconfig_is_named_as_such() -> Result<()> {
+    let mut runner = Runner::new()?;
+    let host = LAB.api_server.trim_start_matches("https://");
+    let host = host.split_once(':').map_or(host, |(host, _)| host);
+    let path = kubeconfig(&runner, &format!("https://{host}:9"))?;
+    let outcome = runner.connect_with(&[("kubeconfig", &path.to_string_lossy()), ("timeout", "3s")])?;
+    ensure!(
+        outcome.code == Some(1) && outcome.log.contains(&format!("{host} is a private address")),
+        "{}",
+        outcome.log
+    );
+    Ok(())
+}

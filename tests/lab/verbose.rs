@@ -1,0 +1,98 @@
+//! The debug log: every request is listed, and no secret is.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use anyhow::{Result, ensure};
+use jiff::{SignedDuration, Timestamp};
+use remote_buildkit::aws::Session;
+
+use crate::support::{LAB, Namespace, Runner, role};
+
+fn requests(log: &str) -> Vec<&str> {
+    log.lines().filter(|line| line.contains(" -> ")).collect()
+}
+
+#[test]
+fn requests_are_listed_without_secrets() -> Result<()> {
+    let _namespace = Namespace::new("verbose")?;
+    let mut runner = Runner::new()?;
+    let role = role("ci");
+    let mut command = runner.connect_command(&[
+        ("cluster", &LAB.cluster),
+        ("region", &LAB.region),
+        ("namespace", "verbose"),
+    ]);
+    command.env("INPUT_ROLE-TO-ASSUME", &role).arg("--verbose");
+    let connected = runner.step(command)?.ok()?;
+    let listed = requests(&connected.log);
+    for part in [
+        format!("GET {}&audience=sts.amazonaws.com -> 200", LAB.oidc_url),
+        format!("POST {}/ -> 200, request ", LAB.aws_endpoint),
+        format!("GET {}/clusters/{} -> 200", LAB.aws_endpoint, LAB.cluster),
+        format!(
+            "GET {}/apis/apps/v1/namespaces/verbose/deployments/remote-buildkit-agent -> 404, request ",
+            LAB.api_server
+        ),
+        "?dryRun=All&fieldManager=remote-buildkit -> 201, request ".to_owned(),
+        "/exec?container=".to_owned(),
+        " -> 101".to_owned(),
+        " ms)".to_owned(),
+    ] {
+        ensure!(
+            listed.iter().any(|line| line.contains(&part)),
+            "no {part} in {listed:#?}"
+        );
+    }
+
+    // A build calls the plugin, which signs in anew when the keys are at their end; the job's debug logging is its
+    // switch, because nobody types its flags.
+    let kubeconfig = Path::new(&connected.outputs["kubeconfig"]).to_owned();
+    let session_file = kubeconfig.with_file_name("session.json");
+    let first = Session::read(&session_file)?;
+    let mut old = first.clone();
+    old.keys.expires = Some(Timestamp::now() - SignedDuration::from_mins(1));
+    old.write(&session_file)?;
+    runner.env.insert("ACTIONS_STEP_DEBUG".into(), "true".into());
+    let built = runner.build("RUN echo built")?;
+    let listed = requests(&built);
+    ensure!(listed.iter().any(|line| line.contains("idtoken")), "{built}");
+    ensure!(
+        listed
+            .iter()
+            .any(|line| line.contains(&format!("POST {}/ -> 200", LAB.aws_endpoint))),
+        "{built}"
+    );
+
+    // What the program masks is what must not be seen. The commands that mask are for the runner alone.
+    let masks = "::add-mask::";
+    let masked = connected.log.lines().filter_map(|line| line.strip_prefix(masks));
+    let mut secrets: BTreeSet<String> = masked.map(str::to_owned).collect();
+    ensure!(
+        secrets.len() == 3,
+        "JWT, key and session token are masked: {}",
+        secrets.len()
+    );
+    for keys in [first.keys, Session::read(&session_file)?.keys] {
+        secrets.extend(keys.secrets().map(|secret| secret.expose().to_owned()));
+    }
+    ensure!(secrets.len() == 5, "the keys are renewed");
+    secrets.insert(LAB.oidc_request_token.clone());
+    secrets.extend(["k8s-aws-v1.", "eyJ", "Bearer "].map(str::to_owned));
+    let shown = connected.log.lines().filter(|line| !line.starts_with(masks));
+    for line in shown.chain(built.lines()) {
+        for secret in &secrets {
+            ensure!(!line.contains(secret), "{secret} is in {line}");
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn nothing_is_listed_unasked() -> Result<()> {
+    let _namespace = Namespace::new("terse")?;
+    let mut runner = Runner::new()?;
+    let connected = runner.connect(&[("namespace", "terse")])?.ok()?;
+    ensure!(requests(&connected.log).is_empty(), "{}", connected.log);
+    Ok(())
+}
