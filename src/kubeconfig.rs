@@ -176,6 +176,11 @@ pub fn write(kubeconfig: &Kubeconfig, path: &Path) -> anyhow::Result<()> {
     files::write_private(path, &text)
 }
 
+/// One that `write` has written.
+pub fn read(path: &Path) -> anyhow::Result<Kubeconfig> {
+    Kubeconfig::read_from(path).with_context(|| format!("reading {}", path.display()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -25,6 +25,8 @@ pub enum Cause {
     Conflict,
     /// What is asked for is on its way: a pod that was replaced, a kubelet whose certificate is pending.
     NotYet,
+    /// No permission; said as well by an API server that has just come back, until it has read the roles.
+    Denied,
     /// Signed by a clock that was off, and has been corrected.
     ClockCorrected,
     /// The answer would be the same.
@@ -41,8 +43,18 @@ impl Cause {
             // Once: the next failure has another cause.
             Self::Silent | Self::ClockCorrected => 20,
             Self::Unresolved => 10,
-            Self::Final => 0,
+            Self::Denied | Self::Final => 0,
         })
+    }
+
+    /// Nobody was there to answer.
+    pub fn is_away(self) -> bool {
+        matches!(self, Self::Busy | Self::NoAnswer | Self::Silent)
+    }
+
+    /// Denied by a server that was away a moment ago.
+    pub fn passes(self, away: Option<Instant>) -> bool {
+        self == Self::Denied && away.is_some_and(|away| away.elapsed() < RETURNING)
     }
 
     /// Of a status of HTTP.
@@ -143,13 +155,16 @@ impl Tries {
         F: Future<Output = Result<T, Failed>>,
     {
         let began = Instant::now();
+        // Of the request that this one is a part of.
+        let before = self.trouble();
         let mut pauses = pauses();
         let mut attempts: u32 = 0;
+        let mut away: Option<Instant> = None;
         loop {
             attempts += 1;
             let failed = match attempt().await {
                 Ok(answer) => {
-                    self.note(None);
+                    self.note(before);
                     return Ok(answer);
                 }
                 Err(failed) => failed,
@@ -159,7 +174,11 @@ impl Tries {
                 .unwrap_or(LONGEST)
                 .max(failed.after.unwrap_or_default());
             let left = self.deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() || began.elapsed() + pause > failed.cause.patience() {
+            if failed.cause.is_away() {
+                away = Some(Instant::now());
+            }
+            let patient = began.elapsed() + pause <= failed.cause.patience() || failed.cause.passes(away);
+            if left.is_zero() || !patient {
                 return Err(counted(failed.error, attempts, began.elapsed()));
             }
             // The last one is at the deadline.
@@ -175,6 +194,9 @@ impl Tries {
         }
     }
 }
+
+/// Until an API server that answers again has read the roles; tried, it takes less than a second.
+const RETURNING: Duration = Duration::from_secs(10);
 
 const LONGEST: Duration = Duration::from_secs(8);
 
@@ -277,6 +299,42 @@ mod tests {
             tries.trouble().map(|t| t.what).as_deref(),
             Some("Asked and got nothing.")
         );
+    }
+
+    #[test]
+    fn a_server_that_comes_back_may_deny_at_first() {
+        let asked = Cell::new(0);
+        let tries = tries(Duration::from_secs(60));
+        let answer = run(&tries, || {
+            asked.set(asked.get() + 1);
+            match asked.get() {
+                1 => Err(Failed::new(Cause::NoAnswer, anyhow::anyhow!("refused"))),
+                2 => Err(Failed::new(Cause::Denied, anyhow::anyhow!("403"))),
+                number => Ok(number),
+            }
+        });
+        assert_eq!(answer.expect("it has read the roles"), 3);
+        let denied = || Err::<(), _>(Failed::new(Cause::Denied, anyhow::anyhow!("403")));
+        assert_eq!(run(&tries, denied).expect_err("denied").to_string(), "403");
+    }
+
+    #[test]
+    fn the_trouble_of_a_request_outlives_the_success_of_its_parts() {
+        let tries = tries(Duration::from_secs(60));
+        let part = tries.clone();
+        let asked = Cell::new(0);
+        let answer = run(&tries, || {
+            asked.set(asked.get() + 1);
+            let there = futures::executor::block_on(part.run(|| std::future::ready(Ok(()))));
+            there.expect("a part that succeeds");
+            match asked.get() {
+                1 => Err(Failed::new(Cause::Busy, anyhow::anyhow!("503"))),
+                _ => Ok(part.trouble()),
+            }
+        });
+        let trouble = answer.expect("healed").expect("the failure before");
+        assert_eq!(trouble.what, "503.");
+        assert!(tries.trouble().is_none());
     }
 
     #[test]

@@ -290,6 +290,52 @@ fn titles() -> Result<BTreeSet<String>> {
     Ok(found)
 }
 
+/// Each row of the table of faults names a test that there is, and each test of faults has a row.
+#[test]
+fn faults_have_tests_and_tests_of_faults_have_rows() -> Result<()> {
+    let table = read("docs/faults.md")?;
+    let cells = table.lines().filter_map(|row| row.split('|').nth(6));
+    let named: BTreeSet<String> = cells
+        .filter_map(|cell| cell.trim().strip_prefix('`')?.strip_suffix('`'))
+        .map(str::to_owned)
+        .collect();
+    let faults = tests_in("tests/faults")?;
+    ensure!(!faults.is_empty(), "there are no tests of faults");
+    for test in &faults {
+        ensure!(named.contains(test), "docs/faults.md has no row for {test}");
+    }
+    let others = tests_in("tests/lab")?;
+    for test in &named {
+        ensure!(
+            faults.contains(test) || others.contains(test),
+            "docs/faults.md names {test}, and there is none"
+        );
+    }
+    Ok(())
+}
+
+/// `module::name` of each test in a folder's files.
+fn tests_in(folder: &str) -> Result<BTreeSet<String>> {
+    let mut found = BTreeSet::new();
+    for entry in fs::read_dir(root().join(folder))? {
+        let path = entry?.path();
+        if path.extension().is_none_or(|e| e != "rs") {
+            continue;
+        }
+        let module = path
+            .file_stem()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned();
+        let text = fs::read_to_string(&path)?;
+        for test in text.split("#[test]\nfn ").skip(1) {
+            let (name, _) = test.split_once('(').context("a test without parentheses")?;
+            found.insert(format!("{module}::{name}"));
+        }
+    }
+    Ok(found)
+}
+
 /// What ARCHITECTURE.md says a module alone knows: a word, and the files it may be in.
 const KNOWN_TO: &[(&str, &[&str])] = &[
     ("aws_", &["aws/"]),
@@ -314,6 +360,18 @@ const UNKNOWN_TO: &[(&str, &[&str])] = &[
     (
         "agent/",
         &["crate::", "kube::", "tokio::", "std::fs", "std::env", "::now()"],
+    ),
+    (
+        "diagnosis/",
+        &[
+            "kube::",
+            "async ",
+            "tokio::",
+            "std::fs",
+            "std::env",
+            "::now()",
+            "crate::commands",
+        ],
     ),
     (
         "inputs",

@@ -26,6 +26,7 @@ impl Pki {
         fs::create_dir_all(dir)?;
         let ca = Authority::new("lab cluster")?;
         fs::write(dir.join("ca.crt"), &ca.pem)?;
+        write_secret(&dir.join("ca.key"), &ca.key_pem)?;
         let server = [
             "localhost",
             "kubernetes",
@@ -194,6 +195,15 @@ impl ControlPlane<'_> {
                 self.pki.path("sa.key").display()
             ))
             .arg(format!("--root-ca-file={}", self.pki.path("ca.crt").display()))
+            // For the certificates of kubelets that ask for them, once they are approved; nobody here does so.
+            .arg(format!(
+                "--cluster-signing-cert-file={}",
+                self.pki.path("ca.crt").display()
+            ))
+            .arg(format!(
+                "--cluster-signing-key-file={}",
+                self.pki.path("ca.key").display()
+            ))
             .args([
                 "--use-service-account-credentials",
                 "--leader-elect=false",

@@ -102,6 +102,11 @@ pub(crate) fn add_node(node: usize, nodes: usize) -> Result<()> {
     Ok(())
 }
 
+/// The host's end of a node's link, `up` or `down`. Routes and addresses stay: they are of the other end and the bridge.
+pub(crate) fn set_link(name: &str, to: &str) -> Result<()> {
+    run(&format!("ip link set {name} {to}")).map(drop)
+}
+
 /// Removes all of it, and returns what could not be.
 pub(crate) fn down(dir: &Path) -> Vec<String> {
     let mut lines = Vec::new();

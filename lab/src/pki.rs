@@ -15,7 +15,7 @@ use crate::cache::{Cache, Key};
 pub(crate) struct Authority {
     issuer: Issuer<'static, KeyPair>,
     pub(crate) pem: String,
-    key_pem: String,
+    pub(crate) key_pem: String,
 }
 
 impl std::fmt::Debug for Authority {

@@ -1,5 +1,6 @@
 //! The lab's own daemons: started with a log and a record of which process it is, stopped only if it still is.
 
+use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
@@ -7,24 +8,32 @@ use std::process::{Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use rustix::process::{Pid, Signal, kill_process};
+use serde::{Deserialize, Serialize};
 
-use crate::{cancel, command};
+use crate::{cancel, command, pki};
 
 /// Starts and stops the daemons of one lab.
 #[derive(Debug)]
 pub(crate) struct Daemons {
     logs: PathBuf,
     records: PathBuf,
+    /// How each was started, so that it can be started again.
+    commands: PathBuf,
 }
 
 impl Daemons {
     pub(crate) fn new(dir: &Path) -> Result<Self> {
-        let (logs, records) = (dir.join("log"), dir.join("pid"));
-        fs::create_dir_all(&logs)?;
-        fs::create_dir_all(&records)?;
-        Ok(Self { logs, records })
+        let [logs, records, commands] = ["log", "pid", "command"].map(|name| dir.join(name));
+        for folder in [&logs, &records, &commands] {
+            fs::create_dir_all(folder)?;
+        }
+        Ok(Self {
+            logs,
+            records,
+            commands,
+        })
     }
 
     pub(crate) fn log(&self, name: &str) -> PathBuf {
@@ -34,7 +43,9 @@ impl Daemons {
     /// Starts a daemon in a process group of its own, so that a Ctrl-C reaches us alone.
     pub(crate) fn start(&self, name: &str, command: &mut Command) -> Result<u32> {
         cancel::check()?;
-        let log = File::create(self.log(name))?;
+        let line = serde_json::to_string(&Line::of(command))?;
+        pki::write_secret(&self.commands.join(name), &line)?;
+        let log = File::options().create(true).append(true).open(self.log(name))?;
         let mut child = command
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)
@@ -48,6 +59,34 @@ impl Daemons {
         // Reaped here while we live; afterwards by init.
         std::thread::spawn(move || child.wait());
         Ok(pid)
+    }
+
+    /// Starts a daemon that has ended as it was started before, with these arguments on top for this once.
+    pub(crate) fn start_again(&self, name: &str, arguments: &[&str]) -> Result<()> {
+        let path = self.commands.join(name);
+        let text = fs::read(&path).with_context(|| format!("could not read {}", path.display()))?;
+        let line: Line = serde_json::from_slice(&text)?;
+        self.start(name, line.command().args(arguments))?;
+        Ok(fs::write(path, text)?)
+    }
+
+    /// Sends a signal to a daemon that runs.
+    pub(crate) fn signal(&self, name: &str, signal: Signal) -> Result<()> {
+        let record = self.record(name).filter(Record::alive);
+        let record = record.with_context(|| format!("{name} does not run"))?;
+        let pid = Pid::from_raw(i32::try_from(record.pid)?).context("a pid")?;
+        kill_process(pid, signal).with_context(|| format!("could not signal {name}"))
+    }
+
+    /// Kills a daemon and waits for its end.
+    pub(crate) fn kill(&self, name: &str) -> Result<()> {
+        self.signal(name, Signal::KILL)?;
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while self.record(name).is_some_and(|record| record.alive()) {
+            ensure!(Instant::now() < deadline, "{name} does not end");
+            sleep(Duration::from_millis(20));
+        }
+        Ok(())
     }
 
     /// Waits until `ready`; a failure names the daemon's log.
@@ -110,6 +149,34 @@ impl Daemons {
 
     fn record(&self, name: &str) -> Option<Record> {
         Record::parse(&fs::read_to_string(self.records.join(name)).ok()?)
+    }
+}
+
+/// A command as a file holds it; the variables are those that were set for it.
+#[derive(Debug, Serialize, Deserialize)]
+struct Line {
+    program: String,
+    arguments: Vec<String>,
+    variables: Vec<(String, String)>,
+}
+
+impl Line {
+    fn of(command: &Command) -> Self {
+        let text = |text: &OsStr| text.to_string_lossy().into_owned();
+        let variables = command.get_envs();
+        Self {
+            program: text(command.get_program()),
+            arguments: command.get_args().map(text).collect(),
+            variables: variables
+                .filter_map(|(name, value)| Some((text(name), text(value?))))
+                .collect(),
+        }
+    }
+
+    fn command(&self) -> Command {
+        let mut command = Command::new(&self.program);
+        command.args(&self.arguments).envs(self.variables.iter().cloned());
+        command
     }
 }
 

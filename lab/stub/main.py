@@ -65,10 +65,12 @@ async def fault(op):
             if f.get("delay"):
                 await asyncio.sleep(f["delay"])
             if f.get("status"):
-                if op != "DescribeCluster":
+                if op not in ("DescribeCluster", "IdToken"):
                     return tokens.sts_error(f["status"], f["code"], f.get("message", ""))
                 status, headers, body = in_json({"message": f.get("message", "")}, f["status"])
-                return status, headers + [(b"x-amzn-errortype", f["code"].encode())], body
+                if op == "DescribeCluster":
+                    headers.append((b"x-amzn-errortype", f["code"].encode()))
+                return status, headers, body
     return None
 
 
@@ -97,6 +99,8 @@ def wrap(inner):
         query = urllib.parse.parse_qs(scope["query_string"].decode())
         headers = {k.decode().lower(): v.decode("latin-1") for k, v in scope["headers"]}
         body = await read_body(receive)
+        if path == "/gha/idtoken" and (answer := await fault("IdToken")):
+            return await respond(send, *answer)
         if answer := control(path, method, headers, query, body):
             return await respond(send, *answer)
         form = urllib.parse.parse_qs(body.decode("utf-8", "replace")) if method == "POST" and path == "/" else query

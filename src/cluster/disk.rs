@@ -7,10 +7,25 @@ pub struct Use {
     pub total: u64,
 }
 
+/// Above this many percent the next build may find the disk full: garbage collection comes after a build.
+const FULL: u64 = 90;
+
 impl Use {
+    pub fn is_almost_full(self) -> bool {
+        self.percent() > FULL
+    }
+
     pub fn percent(self) -> u64 {
         // As df rounds: a disk with a byte in it is not empty, one with a byte left is full.
         (self.used * 100).div_ceil(self.total.max(1))
+    }
+}
+
+impl std::fmt::Display for Use {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let gib = |bytes: u64| bytes as f64 / f64::from(1 << 30);
+        let (used, total) = (gib(self.used), gib(self.total));
+        write!(f, "{used:.1} of {total:.1} GiB used ({} %)", self.percent())
     }
 }
 

@@ -3,11 +3,10 @@
 use futures::stream::{BoxStream, StreamExt};
 use k8s_openapi::api::core::v1::{Event, PersistentVolumeClaim, Pod};
 use kube::api::{WatchEvent, WatchParams};
-use serde::de::DeserializeOwned;
 
-use super::Cluster;
 use super::refusal::Request;
 use super::watch::{self, Seen};
+use super::{Cluster, Object};
 
 /// A change seen by a watch.
 #[derive(Debug)]
@@ -78,12 +77,7 @@ impl Cluster {
         change: fn(WatchEvent<K>) -> Option<Change>,
     ) -> BoxStream<'static, anyhow::Result<Change>>
     where
-        K: kube::Resource<Scope = k8s_openapi::NamespaceResourceScope, DynamicType = ()>
-            + Clone
-            + DeserializeOwned
-            + std::fmt::Debug
-            + Send
-            + 'static,
+        K: Object + Send + 'static,
     {
         let seen = watch::watch::<K>(self, params, request, optional);
         let changes = seen.filter_map(move |seen| async move {

@@ -13,6 +13,8 @@ use super::spdy::{Frame, Opener, take_frame};
 use crate::problem::chain;
 use crate::retry::{Cause, Failed};
 
+const REQUEST: Request = Request::new("create", "pods/exec");
+
 const PROTOCOL: &str = "v4.channel.k8s.io";
 
 /// More than this is no answer to anything asked here.
@@ -60,10 +62,11 @@ impl Cluster {
         let body = response.into_body().collect().await;
         let text = body.map(http_body_util::Collected::to_bytes).unwrap_or_default();
         match serde_json::from_slice::<kube::core::Status>(&text) {
-            Ok(status) => {
-                let error = kube::Error::Api(Box::new(status));
-                self.failed(&error, &Request::new("create", "pods/exec"))
+            // The pod went since it was listed, or its kubelet does not answer the API server.
+            Ok(status) if code == StatusCode::NOT_FOUND || code.is_server_error() => {
+                not_yet(anyhow::anyhow!(self.answered(&status, &REQUEST)))
             }
+            Ok(status) => self.failed(&kube::Error::Api(Box::new(status)), &REQUEST),
             Err(_) => not_yet(anyhow::anyhow!(
                 "asked to upgrade a connection to SPDY/3.1 and got {code}; a proxy in between may not let it through"
             )),

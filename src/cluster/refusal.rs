@@ -57,6 +57,7 @@ impl Request {
 pub(super) fn cause(error: &Error) -> Cause {
     match error {
         Error::Api(status) if is_conflict_of_fields(status) || unknown_field(&status.message) => Cause::Final,
+        Error::Api(status) if status.code == 403 => Cause::Denied,
         Error::Api(status) => Cause::of_status(status.code),
         Error::Auth(_) => Cause::Final,
         other => Cause::of_no_answer(&chain(other)),
@@ -127,6 +128,11 @@ impl Cluster {
         )
     }
 
+    pub(super) fn answered(&self, status: &Status, request: &Request) -> String {
+        let message = status.message.trim_end_matches('.');
+        format!("{} and got {}: {message}.", self.asked(request), status.code)
+    }
+
     fn not_reached(&self, request: &Request, why: &str) -> Problem {
         Problem::new(
             "Cluster not reached",
@@ -149,12 +155,7 @@ impl Cluster {
             Error::Api(status) => status,
             other => return self.not_reached(request, &chain(other)).into(),
         };
-        let what = format!(
-            "{} and got {}: {}.",
-            self.asked(request),
-            status.code,
-            status.message
-        );
+        let what = self.answered(status, request);
         let kind = status.details.as_ref().map(|d| d.kind.as_str());
         match (status.code, kind) {
             (401, _) => Unauthorized { what }.into(),
@@ -180,6 +181,12 @@ impl Cluster {
             .into(),
             (403 | 422, _) => not_taken(what).into(),
             (400 | 500, _) if unknown_field(&status.message) => not_taken(what).into(),
+            (409 | 429 | 500.., _) => Problem::new(
+                "Cluster busy",
+                what,
+                "The API server is there and does not do it now: run the job again later; if it stays, see the server's                  own logs and kubectl get --raw '/readyz?verbose'.",
+            )
+            .into(),
             _ => anyhow::anyhow!(what),
         }
     }

@@ -1,13 +1,13 @@
 //! A watch that goes on: resumed where it ended, begun anew where that cannot be, and with an ear for silence.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures::stream::{BoxStream, StreamExt};
-use kube::api::{Api, WatchEvent, WatchParams};
+use kube::api::{Api, DynamicObject, WatchEvent, WatchParams};
 use serde::de::DeserializeOwned;
 
-use super::Cluster;
 use super::refusal::{self, Request};
+use super::{Cluster, Object, known};
 use crate::problem::chain;
 use crate::retry::Cause;
 
@@ -39,15 +39,10 @@ pub(super) fn watch<K>(
     optional: bool,
 ) -> BoxStream<'static, anyhow::Result<Seen<K>>>
 where
-    K: kube::Resource<Scope = k8s_openapi::NamespaceResourceScope, DynamicType = ()>
-        + Clone
-        + DeserializeOwned
-        + std::fmt::Debug
-        + Send
-        + 'static,
+    K: Object + Send + 'static,
 {
     let watch = Watch {
-        api: cluster.api::<K>(),
+        api: cluster.untyped::<K>(),
         cluster: cluster.clone(),
         params: params.timeout(WATCH_SECONDS),
         request,
@@ -55,12 +50,14 @@ where
         version: FROM_THE_START.into(),
         began: false,
         events: None,
+        since: Instant::now(),
+        away: None,
     };
     futures::stream::unfold(watch, |mut watch| async { Some((watch.next().await, watch)) }).boxed()
 }
 
 struct Watch<K> {
-    api: Api<K>,
+    api: Api<DynamicObject>,
     cluster: Cluster,
     params: WatchParams,
     request: Request,
@@ -69,11 +66,14 @@ struct Watch<K> {
     version: String,
     began: bool,
     events: Option<BoxStream<'static, kube::Result<WatchEvent<K>>>>,
+    since: Instant,
+    /// When the server was last not there.
+    away: Option<Instant>,
 }
 
 impl<K> Watch<K>
 where
-    K: kube::Resource + Clone + DeserializeOwned + std::fmt::Debug + Send + 'static,
+    K: Object + Send + 'static,
 {
     async fn next(&mut self) -> anyhow::Result<Seen<K>> {
         loop {
@@ -105,9 +105,16 @@ where
                 }
                 Ok(Some(Err(error))) => {
                     self.events = None;
+                    self.away = Some(Instant::now());
                     return Ok(Seen::Trouble(chain(&error)));
                 }
-                Ok(None) => self.events = None,
+                Ok(None) => {
+                    self.events = None;
+                    // Before its time: by the end of the server, or of the connection.
+                    if self.since.elapsed() < Duration::from_secs(WATCH_SECONDS.into()) {
+                        self.away = Some(Instant::now());
+                    }
+                }
                 Err(_) => {
                     self.events = None;
                     return Ok(Seen::Trouble(format!(
@@ -126,7 +133,9 @@ where
         let begun = self.api.watch(&self.params, &self.version);
         let error = match tokio::time::timeout(self.request.within(), begun).await {
             Ok(Ok(events)) => {
+                let events = events.map(|event| typed(event?).map_err(kube::Error::SerdeError));
                 self.events = Some(events.boxed());
+                self.since = Instant::now();
                 let anew = self.version == FROM_THE_START;
                 return Ok(Some(if anew { Seen::Anew } else { Seen::Resumed }));
             }
@@ -136,7 +145,12 @@ where
                 return Ok(Some(Seen::Trouble(format!("no answer within {seconds} s"))));
             }
         };
+        let cause = refusal::cause(&error);
+        if cause.is_away() {
+            self.away = Some(Instant::now());
+        }
         match &error {
+            error if cause.passes(self.away) => Ok(Some(Seen::Trouble(chain(error)))),
             kube::Error::Api(status) if status.code == 403 && self.optional => {
                 tracing::debug!("not watched: {}", status.message);
                 std::future::pending().await
@@ -145,8 +159,18 @@ where
                 FROM_THE_START.clone_into(&mut self.version);
                 Ok(None)
             }
-            error if refusal::cause(error) != Cause::Final => Ok(Some(Seen::Trouble(chain(error)))),
+            error if !matches!(cause, Cause::Final | Cause::Denied) => Ok(Some(Seen::Trouble(chain(error)))),
             error => Err(self.cluster.refused(error, &self.request)),
         }
     }
+}
+
+fn typed<K: DeserializeOwned>(event: WatchEvent<DynamicObject>) -> serde_json::Result<WatchEvent<K>> {
+    Ok(match event {
+        WatchEvent::Added(object) => WatchEvent::Added(known(&object)?),
+        WatchEvent::Modified(object) => WatchEvent::Modified(known(&object)?),
+        WatchEvent::Deleted(object) => WatchEvent::Deleted(known(&object)?),
+        WatchEvent::Bookmark(bookmark) => WatchEvent::Bookmark(bookmark),
+        WatchEvent::Error(status) => WatchEvent::Error(status),
+    })
 }

@@ -2,7 +2,7 @@
 
 use anyhow::{Result, ensure};
 
-use crate::support::{LAB, Namespace, Outcome, Runner, role};
+use crate::support::{Before, LAB, Namespace, Runner, role};
 
 /// `connect` on the lab's cluster has to fail with this title and these words, and leave nothing behind.
 fn refused(runner: Runner, inputs: &[(&str, &str)], title: &str, words: &[&str]) -> Result<()> {
@@ -17,45 +17,12 @@ fn refused(runner: Runner, inputs: &[(&str, &str)], title: &str, words: &[&str])
 
 /// The same with these inputs alone.
 fn refused_with(mut runner: Runner, inputs: &[(&str, &str)], title: &str, words: &[&str]) -> Result<()> {
-    let before = runner.tree()?;
-    let env = runner.env.clone();
+    let before = Before::of(&runner)?;
     let outcome = runner.connect_with(inputs)?;
-    check(&mut runner, &outcome, title, words)?;
-    ensure!(
-        runner.env == env,
-        "a builder is selected: {:?}",
-        runner.env.get("BUILDX_BUILDER")
-    );
-    let after = runner.tree()?;
-    let written: Vec<_> = after.keys().filter(|path| !before.contains_key(*path)).collect();
-    ensure!(written.is_empty(), "{title}: left behind {written:?}");
-    Ok(())
-}
-
-fn check(runner: &mut Runner, outcome: &Outcome, title: &str, words: &[&str]) -> Result<()> {
-    ensure!(
-        outcome.code == Some(1),
-        "{title}: exit code {:?}: {}",
-        outcome.code,
-        outcome.log
-    );
-    let annotation = format!("::error title={title}::");
-    let line = outcome.log.lines().find(|l| l.starts_with(&annotation));
-    let Some(line) = line else {
-        anyhow::bail!("no annotation {annotation} in {}", outcome.log);
-    };
-    for word in words {
-        ensure!(line.contains(word), "{title}: {word:?} is not in {line}");
-    }
-    // What was tried and what came back, and what to do, each a line of the message.
-    ensure!(line.contains("%0A"), "{title}: no remedy in {line}");
-    ensure!(
-        outcome.outputs.is_empty(),
-        "{title}: outputs {:?}",
-        outcome.outputs
-    );
+    outcome.refused(title, words)?;
+    before.nothing_is_selected(&runner)?;
     runner.disconnect()?.ok()?;
-    Ok(())
+    before.nothing_remains(&runner)
 }
 
 #[test]
@@ -287,7 +254,8 @@ fn plugin_of_a_kubeconfig_that_fails() -> Result<()> {
     let outcome = runner.connect_with(&[("kubeconfig", &path)])?;
     ensure!(!outcome.log.contains("printed-credential\n"), "{}", outcome.log);
     let words = ["exit status: 3", "not signed in", "on this runner"];
-    check(&mut runner, &outcome, "No credential for the cluster", &words)
+    outcome.refused("No credential for the cluster", &words)?;
+    runner.disconnect()?.ok().map(drop)
 }
 
 /// The client waits for its plugin without an end; the timeout holds all the same.

@@ -2,7 +2,7 @@
 
 use anyhow::{Result, ensure};
 
-use crate::support::{LAB, Namespace, Runner, Untouched};
+use crate::support::{Before, LAB, Namespace, Runner};
 
 /// `connect` fails with this title and these words; then `mend` does what they say, and these inputs connect.
 fn fails_and_heals(
@@ -15,7 +15,7 @@ fn fails_and_heals(
 ) -> Result<()> {
     let usual = [("namespace", namespace.0.as_str())];
     let mut runner = Runner::new()?;
-    let before = Untouched::of(&runner)?;
+    let before = Before::of(&runner)?;
     let outcome = runner.connect(&[&usual, inputs].concat())?;
     before.after(&runner, &outcome, title, words)?;
     mend()?;

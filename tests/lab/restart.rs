@@ -1,10 +1,8 @@
 //! The cache outlives the pod and the node's containers.
 
-use std::process::Command;
-
 use anyhow::{Result, ensure};
 
-use crate::support::{LAB, Namespace, Runner, run};
+use crate::support::{Namespace, Runner};
 
 /// A build with a layer and a cache mount; the log says whether the layer was cached and what the mount holds.
 fn build(runner: &Runner, round: &str) -> Result<String> {
@@ -42,22 +40,7 @@ fn the_cache_outlives_the_pod_and_the_nodes_containers() -> Result<()> {
 
 /// Kills the processes of a pod's containers on its node, without asking Kubernetes.
 fn kill_containers(namespace: &Namespace, pod: &str) -> Result<()> {
-    let pod = namespace.json(&["get", "pod", pod])?;
-    let node = pod["spec"]["nodeName"].as_str().unwrap_or_default();
-    let node = LAB.nodes.iter().find(|n| n.name == node);
-    let node = node.ok_or_else(|| anyhow::anyhow!("the lab has no such node"))?;
-    let statuses = pod["status"]["containerStatuses"]
-        .as_array()
-        .cloned()
-        .unwrap_or_default();
-    ensure!(!statuses.is_empty(), "no containers");
-    for status in statuses {
-        let id = status["containerID"].as_str().unwrap_or_default();
-        let id = id.trim_start_matches("containerd://");
-        let mut ctr = Command::new(LAB.bin.join("ctr"));
-        ctr.arg("-a").arg(&node.containerd_socket);
-        run(ctr.args(["-n", "k8s.io", "tasks", "kill", "-s", "SIGKILL", id]))?;
-    }
+    namespace.signal(pod, "SIGKILL")?;
     // Until the kubelet has seen it, the pod still counts as ready.
     namespace.kubectl(&[
         "wait",

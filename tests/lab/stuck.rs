@@ -3,25 +3,13 @@
 
 use anyhow::{Context, Result, ensure};
 
-use crate::support::{Namespace, Outcome, Runner, Untouched, kubectl};
-
-/// Has to fail with this title and these words, and with a remedy.
-fn given_up(outcome: &Outcome, title: &str, words: &[&str]) -> Result<()> {
-    let annotation = format!("::error title={title}::");
-    let line = outcome.log.lines().find(|l| l.starts_with(&annotation));
-    let line = line.with_context(|| format!("no annotation {annotation} in {}", outcome.log))?;
-    ensure!(outcome.code == Some(1), "exit code {:?}", outcome.code);
-    for word in words {
-        ensure!(line.contains(word), "{title}: {word:?} is not in {line}");
-    }
-    Ok(())
-}
+use crate::support::{Before, Namespace, Outcome, Runner, kubectl};
 
 /// `connect` with these inputs in a namespace of its own. Where it fails it leaves nothing on the runner.
 fn connect(namespace: &str, inputs: &[(&str, &str)]) -> Result<Outcome> {
     let namespace = [("namespace", namespace)];
     let mut runner = Runner::new()?;
-    let before = Untouched::of(&runner)?;
+    let before = Before::of(&runner)?;
     let outcome = runner.connect(&[&namespace, inputs].concat())?;
     if outcome.code != Some(0) {
         ensure!(outcome.outputs.is_empty(), "outputs: {:?}", outcome.outputs);
@@ -82,7 +70,7 @@ fn storage_class_that_does_not_exist() -> Result<()> {
         "the input `storage-class`",
         "kubectl -n stuck-class delete deployment,pvc remote-buildkit-agent",
     ];
-    given_up(&outcome, "No volume for the agent", &words)
+    outcome.refused("No volume for the agent", &words)
 }
 
 #[test]
@@ -95,7 +83,7 @@ fn no_default_storage_class() -> Result<()> {
         "no persistent volumes available for this claim and no storage class is set",
         "is-default-class=true",
     ];
-    given_up(&outcome, "No volume for the agent", &words)
+    outcome.refused("No volume for the agent", &words)
 }
 
 /// An autoscaler may take a minute and a half to say a word, so these wait side by side.
@@ -122,7 +110,7 @@ fn selector_that_matches_no_node() -> Result<()> {
         "; and no autoscaler has said that it makes one",
         "the input `node-selector`",
     ];
-    given_up(&outcome, "No node for the agent", &words)
+    outcome.refused("No node for the agent", &words)
 }
 
 fn more_than_any_node_has() -> Result<()> {
@@ -133,7 +121,7 @@ fn more_than_any_node_has() -> Result<()> {
         "the inputs `cpu` and `memory`",
         "none is as large",
     ];
-    given_up(&outcome, "No node for the agent", &words)
+    outcome.refused("No node for the agent", &words)
 }
 
 /// An agent that had a node may get it back, unless an autoscaler says that it makes none.
@@ -168,7 +156,7 @@ spec:
         message,
         "The volume with the cache is in a zone",
     ];
-    given_up(&outcome, "No node for the agent", &words)
+    outcome.refused("No node for the agent", &words)
 }
 
 fn autoscaler_that_makes_a_node_is_waited_for() -> Result<()> {
@@ -179,7 +167,7 @@ fn autoscaler_that_makes_a_node_is_waited_for() -> Result<()> {
     // Longer than the patience with a cluster in which nobody says so.
     let outcome = connect("stuck-scaled", &[("timeout", "100s")])?;
     let words = ["volume bound", "the input `node-selector`"];
-    given_up(&outcome, "Agent not ready in time", &words)
+    outcome.refused("Agent not ready in time", &words)
 }
 
 /// What an autoscaler says of the pod of an agent that no node takes.
@@ -217,7 +205,7 @@ fn service_account_that_does_not_exist() -> Result<()> {
         "serviceaccount \"nobody\" not found",
         "the input `service-account`",
     ];
-    given_up(&outcome, "No pod for the agent", &words)
+    outcome.refused("No pod for the agent", &words)
 }
 
 #[test]
@@ -226,7 +214,7 @@ fn configuration_that_is_not_there() -> Result<()> {
     namespace.apply(&by_hand(CONFIGURATION, CONFIG, ""))?;
     let outcome = connect("stuck-mount", &[])?;
     let words = ["FailedMount", "configmap \"remote-buildkit-agent\" not found"];
-    given_up(&outcome, "Volume not mounted", &words)
+    outcome.refused("Volume not mounted", &words)
 }
 
 #[test]
@@ -241,7 +229,7 @@ data: {buildkitd.toml: "[worker.oci"}
     namespace.apply(&by_hand(CONFIGURATION, CONFIG, bad))?;
     let outcome = connect("stuck-config", &[])?;
     let words = ["saying:%0Atoml: expected ']' to close table name%0Afailed to parse config%0A"];
-    given_up(&outcome, "Agent keeps crashing", &words)
+    outcome.refused("Agent keeps crashing", &words)
 }
 
 /// buildkitd ends at once while another one has its root; that passes, however often it happens.

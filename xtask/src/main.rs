@@ -3,6 +3,7 @@
 mod bench;
 mod demo;
 mod dist;
+mod faults;
 mod generate;
 mod lab_task;
 mod test;
@@ -26,6 +27,8 @@ enum Task {
     Lab(lab_task::Task),
     /// Measure connect and builds against the alternatives, on the lab
     Bench(bench::Args),
+    /// Measure how long each fault in docs/faults.md takes to its verdict, and write it there
+    Faults,
     /// Build the binaries of the action
     Dist(dist::Args),
     /// Bring the generated parts of the documents up to date
@@ -38,6 +41,7 @@ fn main() -> ExitCode {
         Task::Bench(args) => bench::run(&args),
         Task::Test(args) => test::run(&args),
         Task::Lab(task) => lab_task::run(task),
+        Task::Faults => faults::run(),
         Task::Dist(args) => dist::run(&args),
         Task::Generate(args) => generate::run(&args),
     };

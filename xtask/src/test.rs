@@ -43,7 +43,9 @@ fn stages(args: &Args, counts: &mut Counts) -> Result<()> {
         )?;
     }
     // Built before the lab is up, so that it is not up for longer than it is used.
-    let build = ["test", "--locked", "--test", "lab", "--no-run"];
+    let build = [
+        "test", "--locked", "--test", "lab", "--test", "faults", "--no-run",
+    ];
     stage("tests on the lab, built", &mut cargo(&build))?;
     let installed = lab::install()?;
     let before = Traces::now()?;
@@ -51,7 +53,12 @@ fn stages(args: &Args, counts: &mut Counts) -> Result<()> {
     let mut tests = cargo(&["test", "--locked", "--test", "lab", "--"]);
     // Two processors: more tests at once only wait for each other.
     tests.args(["--test-threads", "3"]).args(&args.only);
-    let result = counts.stage("tests on the lab", &mut tests);
+    let result = counts.stage("tests on the lab", &mut tests).and_then(|()| {
+        // They break what the others stand on, so one at a time, and not beside those.
+        let mut faults = cargo(&["test", "--locked", "--test", "faults", "--"]);
+        faults.args(["--test-threads", "1"]).args(&args.only);
+        counts.stage("tests of faults", &mut faults)
+    });
     lab.end()?;
     Traces::now()?.same_as(&before)?;
     result

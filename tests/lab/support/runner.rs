@@ -7,23 +7,9 @@ use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 
+use super::remains::files;
+use super::step::{Outcome, Step, note};
 use super::{LAB, output, program, role, run};
-
-/// Everything a step left behind.
-#[derive(Debug)]
-pub(crate) struct Outcome {
-    pub(crate) code: Option<i32>,
-    /// Standard output and error, as the runner merges them.
-    pub(crate) log: String,
-    pub(crate) outputs: BTreeMap<String, String>,
-}
-
-impl Outcome {
-    pub(crate) fn ok(self) -> Result<Self> {
-        ensure!(self.code == Some(0), "exit code {:?}:\n{}", self.code, self.log);
-        Ok(self)
-    }
-}
 
 /// A runner with a home of its own.
 #[derive(Debug)]
@@ -77,6 +63,11 @@ impl Runner {
         Ok(runner)
     }
 
+    /// All that is this runner's, unless its home is another one's.
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
     pub(crate) fn temp(&self) -> PathBuf {
         self.folder.path().join("temp")
     }
@@ -103,8 +94,15 @@ impl Runner {
 
     /// `connect`, with what a job on the lab's cluster gives it; `inputs` come on top.
     pub(crate) fn connect(&mut self, inputs: &[(&str, &str)]) -> Result<Outcome> {
-        let command = self.usual_command(inputs);
-        self.step(command)
+        let step = self.start_connect(inputs)?;
+        let outcome = self.finish(step)?;
+        note(outcome.seconds)?;
+        Ok(outcome)
+    }
+
+    /// Starts the same.
+    pub(crate) fn start_connect(&self, inputs: &[(&str, &str)]) -> Result<Step> {
+        self.start(self.usual_command(inputs))
     }
 
     /// The command of it.
@@ -125,20 +123,32 @@ impl Runner {
     }
 
     /// Runs a step and takes over what it exported.
-    pub(crate) fn step(&mut self, mut command: Command) -> Result<Outcome> {
+    pub(crate) fn step(&mut self, command: Command) -> Result<Outcome> {
+        let step = self.start(command)?;
+        self.finish(step)
+    }
+
+    /// Starts a step.
+    pub(crate) fn start(&self, mut command: Command) -> Result<Step> {
         self.begin()?;
-        let output = output(&mut command)?;
+        Step::start(&mut command)
+    }
+
+    /// Waits for the end of a step and takes over what it exported.
+    pub(crate) fn finish(&mut self, step: Step) -> Result<Outcome> {
+        let (status, log, seconds) = step.end()?;
         Ok(Outcome {
-            code: output.status.code(),
-            log: String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned(),
+            code: status.code(),
+            log,
             outputs: self.take_over()?,
+            seconds,
         })
     }
 
     /// Empties the files through which a step talks to the runner.
     pub(crate) fn begin(&self) -> Result<()> {
         for file in ["output", "env", "state"] {
-            std::fs::write(self.folder.path().join(file), "")?;
+            std::fs::write(self.folder().join(file), "")?;
         }
         Ok(())
     }
@@ -246,32 +256,9 @@ impl Runner {
     /// Every file below the home and the temporary folder with its content; buildx's lock file, which is never
     /// removed because another process may hold it, left out.
     pub(crate) fn tree(&self) -> Result<BTreeMap<PathBuf, Vec<u8>>> {
-        let mut files = BTreeMap::new();
-        let mut folders = vec![self.home.clone(), self.temp()];
-        while let Some(folder) = folders.pop() {
-            for entry in std::fs::read_dir(folder)? {
-                let path = entry?.path();
-                if path.is_dir() {
-                    folders.push(path);
-                } else if !path.ends_with(".lock") {
-                    files.insert(path.clone(), std::fs::read(&path)?);
-                }
-            }
-        }
-        Ok(files)
-    }
-
-    /// The processes that have this runner's environment: those of its steps, and what they started.
-    pub(crate) fn processes(&self) -> Result<Vec<String>> {
-        let folder = self.folder.path().to_string_lossy();
-        let mut found = Vec::new();
-        for entry in std::fs::read_dir("/proc")?.flatten() {
-            let environment = std::fs::read(entry.path().join("environ")).unwrap_or_default();
-            if String::from_utf8_lossy(&environment).contains(&*folder) {
-                let line = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
-                found.push(String::from_utf8_lossy(&line).replace('\0', " "));
-            }
-        }
+        let mut found = files(&self.home)?;
+        found.extend(files(&self.temp())?);
+        found.retain(|path, _| !path.ends_with(".lock"));
         Ok(found)
     }
 }

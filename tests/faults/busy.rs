@@ -1,0 +1,237 @@
+//! An API server that does not take a request now: 429 and 409.
+
+use std::net::TcpListener;
+use std::process::{Child, Command, Stdio};
+
+use anyhow::{Context, Result, ensure};
+
+use crate::support::{LAB, kubectl, run};
+use crate::trial::{Trial, wait_for};
+
+#[test]
+fn too_many_requests_for_moments() -> Result<()> {
+    let mut trial = Trial::new("busy", 60)?;
+    trial.agent()?;
+    let level = NoSeats::for_jobs_of(&trial)?;
+    let mut step = trial.start()?;
+    step.until("Trying again")?;
+    drop(level);
+    trial.connected(step).map(drop)
+}
+
+#[test]
+fn too_many_requests_throughout() -> Result<()> {
+    let mut trial = Trial::new("busy-always", 8)?;
+    let level = NoSeats::for_jobs_of(&trial)?;
+    trial.fails("Cluster busy", &["429", "timeout of 8 s"])?;
+    drop(level);
+    trial.heals()
+}
+
+#[test]
+fn conflict_three_times() -> Result<()> {
+    let mut trial = Trial::new("conflict", 60)?;
+    let webhook = Conflict::three_times(&trial)?;
+    trial.connects()?;
+    ensure!(webhook.asked()? > 3, "the webhook was not asked");
+    Ok(())
+}
+
+/// A priority level of the API server's without a seat (API Priority and Fairness), for jobs in one namespace. Where
+/// nobody sits, one request may stand: that is ours, whose body never comes. The others are rejected with 429.
+struct NoSeats {
+    name: String,
+    standing: Option<Child>,
+}
+
+impl NoSeats {
+    fn for_jobs_of(trial: &Trial) -> Result<Self> {
+        trial.namespace.apply(
+            r#"
+apiVersion: flowcontrol.apiserver.k8s.io/v1
+kind: PriorityLevelConfiguration
+metadata: {name: NAMESPACE}
+spec:
+  type: Limited
+  limited: {nominalConcurrencyShares: 0, lendablePercent: 0, borrowingLimitPercent: 0, limitResponse: {type: Reject}}
+---
+apiVersion: flowcontrol.apiserver.k8s.io/v1
+kind: FlowSchema
+metadata: {name: NAMESPACE}
+spec:
+  matchingPrecedence: 2
+  priorityLevelConfiguration: {name: NAMESPACE}
+  rules:
+  - subjects: [{kind: Group, group: {name: ci}}]
+    resourceRules: [{verbs: ["*"], apiGroups: ["*"], resources: ["*"], namespaces: [NAMESPACE]}]
+"#,
+        )?;
+        let mut level = Self {
+            name: trial.namespace.0.clone(),
+            standing: None,
+        };
+        // The server takes them up a moment later.
+        let uid = "jsonpath={.metadata.uid}";
+        let uid = kubectl(&["get", "flowschema", &level.name, "-o", uid])?;
+        wait_for("the API server to know the level", || {
+            let mut get = level.as_a_job("pods");
+            let headers = run(get.args(["--output", "/dev/null", "--dump-header", "-"]))?;
+            Ok(headers.contains(&uid))
+        })?;
+        let mut standing = level.as_a_job("configmaps");
+        standing.args(["--request", "POST", "--upload-file", "-"]);
+        standing.stdin(Stdio::piped()).stdout(Stdio::null());
+        level.standing = Some(standing.spawn()?);
+        wait_for("the API server to reject", || {
+            let mut get = level.as_a_job("pods");
+            let code = run(get.args(["--output", "/dev/null", "--write-out", "%{http_code}"]))?;
+            Ok(code == "429")
+        })?;
+        Ok(level)
+    }
+
+    /// A request about objects of the namespace. Not by kubectl, which waits where it is rejected.
+    fn as_a_job(&self, resource: &str) -> Command {
+        let pki = LAB.dir.join("pki");
+        let mut curl = Command::new("curl");
+        curl.arg("--silent").arg("--http1.1");
+        curl.arg("--cacert").arg(pki.join("ca.crt"));
+        curl.arg("--cert").arg(pki.join("admin.crt"));
+        curl.arg("--key").arg(pki.join("admin.key"));
+        curl.args([
+            "--header",
+            "Impersonate-User: job",
+            "--header",
+            "Impersonate-Group: ci",
+        ]);
+        curl.arg(format!(
+            "{}/api/v1/namespaces/{}/{resource}",
+            LAB.api_server, self.name
+        ));
+        curl
+    }
+}
+
+impl Drop for NoSeats {
+    fn drop(&mut self) {
+        if let Some(mut standing) = self.standing.take() {
+            let _ = standing.kill();
+            let _ = standing.wait();
+        }
+        for kind in ["flowschema", "prioritylevelconfiguration"] {
+            if let Err(error) = kubectl(&["delete", kind, &self.name]) {
+                eprintln!("{kind} stays: {error:#}");
+            }
+        }
+    }
+}
+
+/// An admission webhook that answers 409 as often as it is told, then allows.
+const WEBHOOK: &str = r#"
+import http.server, json, ssl, sys
+certificate, key, host, port = sys.argv[1:]
+asked = 0
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.answer(asked)
+    def do_POST(self):
+        global asked
+        review = json.loads(self.rfile.read(int(self.headers["content-length"])))
+        asked += 1
+        answer = {"uid": review["request"]["uid"], "allowed": asked > 3}
+        if asked <= 3:
+            answer["status"] = {"code": 409, "reason": "Conflict", "message": "the object has been modified"}
+        self.answer({"apiVersion": review["apiVersion"], "kind": review["kind"], "response": answer})
+    def answer(self, content):
+        body = json.dumps(content).encode()
+        self.send_response(200)
+        self.send_header("content-length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+server = http.server.HTTPServer((host, int(port)), Handler)
+context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+context.load_cert_chain(certificate, key)
+server.socket = context.wrap_socket(server.socket, server_side=True)
+server.serve_forever()
+"#;
+
+struct Conflict {
+    server: Child,
+    url: String,
+    name: String,
+    _folder: tempfile::TempDir,
+}
+
+impl Conflict {
+    fn three_times(trial: &Trial) -> Result<Self> {
+        let (host, _) = LAB.registry.split_once(':').context("no port")?;
+        let port = TcpListener::bind((host, 0))?.local_addr()?.port().to_string();
+        let folder = tempfile::tempdir()?;
+        let [key, certificate] = ["key.pem", "certificate.pem"].map(|name| folder.path().join(name));
+        let mut openssl = Command::new("openssl");
+        openssl.args([
+            "req",
+            "-x509",
+            "-newkey",
+            "ec",
+            "-pkeyopt",
+            "ec_paramgen_curve:P-256",
+            "-nodes",
+        ]);
+        openssl.args([
+            "-subj",
+            "/CN=webhook",
+            "-addext",
+            &format!("subjectAltName=IP:{host}"),
+        ]);
+        run(openssl.arg("-keyout").arg(&key).arg("-out").arg(&certificate))?;
+        let mut python = Command::new(&LAB.python);
+        let python = python
+            .args(["-c", WEBHOOK])
+            .arg(&certificate)
+            .arg(&key)
+            .args([host, &port]);
+        let server = python.stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
+        let ca = run(Command::new("base64").arg("--wrap=0").arg(&certificate))?;
+        let webhook = Self {
+            server,
+            url: format!("https://{host}:{port}/"),
+            name: trial.namespace.0.clone(),
+            _folder: folder,
+        };
+        wait_for("the webhook to listen", || Ok(webhook.asked().is_ok()))?;
+        let configuration = r#"
+apiVersion: admissionregistration.k8s.io/v1
+kind: ValidatingWebhookConfiguration
+metadata: {name: NAMESPACE}
+webhooks:
+- name: conflict.example.com
+  clientConfig: {url: "URL", caBundle: CA}
+  rules: [{operations: ["*"], apiGroups: [apps], apiVersions: ["*"], resources: [deployments]}]
+  namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: NAMESPACE}}
+  sideEffects: None
+  admissionReviewVersions: [v1]
+"#;
+        let configuration = configuration
+            .replace("URL", &webhook.url)
+            .replace("CA}", &format!("{ca}}}"));
+        trial.namespace.apply(&configuration)?;
+        Ok(webhook)
+    }
+
+    /// How often it was asked.
+    fn asked(&self) -> Result<u32> {
+        let answer = run(Command::new("curl").args(["--silent", "--insecure", "--fail", &self.url]))?;
+        Ok(answer.trim().parse()?)
+    }
+}
+
+impl Drop for Conflict {
+    fn drop(&mut self) {
+        if let Err(error) = kubectl(&["delete", "validatingwebhookconfiguration", &self.name]) {
+            eprintln!("the webhook's configuration stays: {error:#}");
+        }
+        let _ = self.server.kill();
+        let _ = self.server.wait();
+    }
+}

@@ -1,0 +1,60 @@
+//! The kubelet of the agent's node.
+
+use anyhow::{Context, Result};
+
+use crate::support::{LAB, kubectl};
+use crate::trial::Trial;
+
+const KUBELET: &str = "kubelet-node1";
+
+#[test]
+fn down_before_the_pod_starts() -> Result<()> {
+    let mut trial = Trial::new("kubelet-absent", 10)?;
+    let fault = LAB.kill(KUBELET)?;
+    trial.fails("Agent not ready in time", &["node1"])?;
+    fault.end()?;
+    trial.heals()
+}
+
+#[test]
+fn down_with_a_running_agent() -> Result<()> {
+    let mut trial = Trial::new("kubelet-down", 8)?;
+    trial.agent()?;
+    let fault = LAB.kill(KUBELET)?;
+    trial.fails("BuildKit does not answer", &["10250", "connection refused"])?;
+    fault.end()?;
+    trial.heals()
+}
+
+/// As on a node of EKS that has just joined (docker/buildx#2668).
+#[test]
+fn certificate_is_approved_late() -> Result<()> {
+    let mut trial = Trial::new("kubelet-certificate", 60)?;
+    trial.agent()?;
+    let folder = tempfile::tempdir()?;
+    let folder = format!("--cert-dir={}", folder.path().display());
+    let arguments = [
+        "--tls-cert-file=",
+        "--tls-private-key-file=",
+        "--rotate-server-certificates",
+        &folder,
+    ];
+    let fault = LAB.restart_with(KUBELET, &arguments)?;
+    let mut step = trial.start()?;
+    step.until("tls: internal error")?;
+    for request in pending_requests()? {
+        kubectl(&["certificate", "approve", &request])?;
+    }
+    trial.connected(step)?;
+    fault.end()?;
+    trial.heals()
+}
+
+/// For certificates that nobody has said a word about.
+fn pending_requests() -> Result<Vec<String>> {
+    let list = crate::support::kubectl_json(&["get", "certificatesigningrequests"])?;
+    let items = list["items"].as_array().context("no list")?;
+    let pending = items.iter().filter(|item| item["status"]["conditions"].is_null());
+    let names = pending.filter_map(|item| item["metadata"]["name"].as_str());
+    Ok(names.map(str::to_owned).collect())
+}

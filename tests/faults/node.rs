@@ -1,0 +1,79 @@
+//! The agent's node, cut off from everybody.
+
+use std::process::Output;
+use std::time::Instant;
+
+use anyhow::{Context, Result, ensure};
+
+use crate::support::step::note;
+use crate::support::{Before, LAB, Namespace, Runner, output};
+use crate::trial::Trial;
+
+fn cut_off() -> Result<lab::Fault> {
+    LAB.cut_off(LAB.nodes.first().context("a node")?)
+}
+
+#[test]
+fn gone_while_the_agent_is_waited_for() -> Result<()> {
+    let mut trial = Trial::new("node-goes", 10)?;
+    let mut step = trial.start()?;
+    step.until("is deployed")?;
+    let fault = cut_off()?;
+    trial.failed(
+        step,
+        "Agent not ready in time",
+        &["node-goes/remote-buildkit-agent"],
+    )?;
+    fault.end()?;
+    trial.heals()
+}
+
+#[test]
+fn gone_before_connect() -> Result<()> {
+    let mut trial = Trial::new("node-gone", 17)?;
+    trial.agent()?;
+    let fault = cut_off()?;
+    trial.fails(
+        "Timed out",
+        &["by exec and got: no answer within 15 s", "timeout of 17 s"],
+    )?;
+    fault.end()?;
+    trial.heals()
+}
+
+/// Then it is buildx that fails, and builds again once the node is back.
+#[test]
+fn gone_between_connect_and_the_build() -> Result<()> {
+    let _namespace = Namespace::new("node-leaves")?;
+    let namespace = ("namespace", "node-leaves");
+    let mut first = Runner::new()?;
+    first.connect(&[namespace])?.ok()?;
+    first.disconnect()?.ok()?;
+    let mut runner = Runner::new()?;
+    runner.connect(&[namespace, ("timeout", "20s")])?.ok()?;
+    let fault = cut_off()?;
+    let started = Instant::now();
+    let built = build(&runner)?;
+    note(started.elapsed().as_secs_f64())?;
+    // Not ended by `timeout`, which has a code of its own.
+    ensure!(built.status.code() == Some(1), "{built:?}");
+    fault.end()?;
+    let built = build(&runner)?;
+    ensure!(built.status.success(), "{built:?}");
+    runner.disconnect()?.ok()?;
+    Before::nothing_runs(&runner)
+}
+
+/// A build for which buildx has two minutes.
+fn build(runner: &Runner) -> Result<Output> {
+    let context = tempfile::tempdir()?;
+    let dockerfile = format!("FROM {}/busybox\nRUN echo built\n", LAB.registry);
+    std::fs::write(context.path().join("Dockerfile"), dockerfile)?;
+    let mut build = runner.command("timeout");
+    build
+        .arg("120")
+        .arg(LAB.bin.join("docker-buildx"))
+        .arg("build")
+        .arg(context.path());
+    output(&mut build)
+}

@@ -1,0 +1,79 @@
+//! `cargo xtask faults`: the seconds in docs/faults.md, measured.
+
+use std::collections::BTreeMap;
+use std::fs;
+
+use anyhow::{Context, Result, ensure};
+use lab::Lab;
+
+use crate::tool::{cargo, root, stage};
+
+const TABLE: &str = "docs/faults.md";
+/// The columns' numbers; what is before the first bar is the first.
+const SECONDS: usize = 4;
+const TEST: usize = 6;
+
+pub(crate) fn run() -> Result<()> {
+    lab::cancel::watch()?;
+    let path = root().join(TABLE);
+    let table = fs::read_to_string(&path)?;
+    let tests: Vec<&str> = table.lines().filter_map(test).collect();
+    ensure!(!tests.is_empty(), "{TABLE} names no test");
+    let times = tempfile::NamedTempFile::new()?;
+    let lab = Lab::running_or_up(&lab::install()?)?;
+    for binary in ["faults", "lab"] {
+        let mut run = cargo(&["test", "--locked", "--test", binary, "--", "--test-threads", "1"]);
+        // A name that the other binary has counts for nothing here.
+        run.arg("--exact").args(&tests);
+        run.env("REMOTE_BUILDKIT_TIMES", times.path());
+        stage(&format!("faults in tests/{binary}"), &mut run)?;
+    }
+    lab.end()?;
+    let times = fs::read_to_string(times.path())?;
+    // The last time of a test is the one that it is about.
+    let times: BTreeMap<&str, &str> = times.lines().filter_map(|line| line.split_once(' ')).collect();
+    let rows = table.lines().map(|row| with_time(row, &times));
+    let table = rows.collect::<Result<Vec<String>>>()?.join("\n");
+    Ok(fs::write(path, table + "\n")?)
+}
+
+/// The test that a row names.
+fn test(row: &str) -> Option<&str> {
+    let cell = row.split('|').nth(TEST)?.trim();
+    cell.strip_prefix('`')?.strip_suffix('`')
+}
+
+fn with_time(row: &str, times: &BTreeMap<&str, &str>) -> Result<String> {
+    let Some(test) = test(row) else {
+        return Ok(row.to_owned());
+    };
+    let time = times
+        .get(test)
+        .with_context(|| format!("{test} measured nothing"))?;
+    let mut cells: Vec<&str> = row.split('|').collect();
+    let time = format!(" {time} ");
+    cells[SECONDS] = &time;
+    Ok(cells.join("|"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_row_gets_its_time_and_other_lines_stay() -> Result<()> {
+        let times = BTreeMap::from([("aws::throttles", "1.5")]);
+        let row = "| EKS | here | that | 9.9 | nothing | `aws::throttles` |";
+        let timed = "| EKS | here | that | 1.5 | nothing | `aws::throttles` |";
+        assert_eq!(with_time(row, &times)?, timed);
+        for line in [
+            "# Faults",
+            "| Fault | Where | Sees | Seconds | Remains | Test |",
+            "|---|---|---|---|---|---|",
+        ] {
+            assert_eq!(with_time(line, &times)?, line);
+        }
+        assert!(with_time(&row.replace("throttles", "unknown"), &times).is_err());
+        Ok(())
+    }
+}
