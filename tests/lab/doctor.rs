@@ -237,6 +237,7 @@ spec: {attachRequired: false}
             code: Some(1),
             log,
             outputs: BTreeMap::new(),
+            seconds: 0.0,
         })
     };
     let default = look(None)?;
