@@ -102,35 +102,3 @@ spec:
         &[],
     )
 }
-
-/// Something other than the cache fills the volume to its last byte.
-#[test]
-fn volume_without_a_byte_left() -> Result<()> {
-    let namespace = Namespace::new("heal-disk")?;
-    let inputs = [
-        ("namespace", "heal-disk"),
-        ("storage-class", "small"),
-        ("storage", "1Gi"),
-    ];
-    let mut runner = Runner::new()?;
-    let pod = runner.connect(&inputs)?.ok()?.outputs["agent"].clone();
-    let inside = |script: &str| {
-        let sh = ["exec", &pod, "-c", "buildkitd", "--", "sh", "-c", script];
-        namespace.kubectl(&sh)
-    };
-    inside("dd if=/dev/zero of=/var/lib/buildkit/filler bs=64k 2>/dev/null; sync")?;
-    let mut second = Runner::new()?;
-    let told = second.connect(&inputs)?.ok()?;
-    let warning = "::warning title=Cache volume almost full::";
-    ensure!(told.log.contains(warning), "{}", told.log);
-    let failed = second
-        .build("RUN head -c 1m /dev/urandom > /layer")
-        .expect_err("no room");
-    ensure!(
-        format!("{failed:#}").contains("no space left on device"),
-        "{failed:#}"
-    );
-    inside("rm /var/lib/buildkit/filler")?;
-    second.build("RUN head -c 1m /dev/urandom > /layer")?;
-    Ok(())
-}
