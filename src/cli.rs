@@ -1,6 +1,8 @@
 //! What a user can type. Each input of the action is the flag of the same name, declared here and nowhere else;
 //! values stay text until `inputs` has checked them all.
 
+use std::ffi::OsString;
+
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
 /// Puts builds onto a BuildKit agent with a persistent cache in your own Kubernetes cluster.
@@ -185,24 +187,32 @@ pub struct TokenArgs {
 ///
 /// The runner hands an input over as `INPUT_STORAGE-CLASS`, an absent one as an empty string. A block of YAML (`|`) ends
 /// with a line break that nobody means. A flag that was typed comes later on the line and so wins.
+///
+/// Fails with the names of the inputs that are no text.
 pub fn arguments(
-    typed: impl IntoIterator<Item = String>,
-    input: impl Fn(&str) -> Option<String>,
-) -> Vec<String> {
-    let mut line: Vec<String> = typed.into_iter().collect();
-    let command = line.iter().skip(1).position(|word| !word.starts_with('-'));
-    if let Some(at) = command.map(|at| at + 1)
-        && line[at] == "connect"
-    {
-        let flags = connect_inputs().into_iter().filter_map(|name| {
-            let value = input(&input_variable(&name))?;
-            Some(trimmed(&value))
-                .filter(|value| !value.is_empty())
-                .map(|value| format!("--{name}={value}"))
-        });
-        line.splice(at + 1..at + 1, flags.collect::<Vec<_>>());
+    typed: impl IntoIterator<Item = OsString>,
+    input: impl Fn(&str) -> Option<OsString>,
+) -> Result<Vec<OsString>, Vec<String>> {
+    let mut line: Vec<OsString> = typed.into_iter().collect();
+    let is_flag = |word: &OsString| word.as_encoded_bytes().starts_with(b"-");
+    let command = line.iter().skip(1).position(|word| !is_flag(word));
+    let Some(at) = command.map(|at| at + 1).filter(|at| line[*at] == "connect") else {
+        return Ok(line);
+    };
+    let (mut flags, mut unreadable) = (Vec::new(), Vec::new());
+    for name in connect_inputs() {
+        match input(&input_variable(&name)).map(OsString::into_string) {
+            Some(Ok(value)) if trimmed(&value).is_empty() => {}
+            Some(Ok(value)) => flags.push(OsString::from(format!("--{name}={}", trimmed(&value)))),
+            Some(Err(_)) => unreadable.push(name),
+            None => {}
+        }
     }
-    line
+    if !unreadable.is_empty() {
+        return Err(unreadable);
+    }
+    line.splice(at + 1..at + 1, flags);
+    Ok(line)
 }
 
 /// The value of an input without the space around it. Of several lines the first keeps its indentation, which means
@@ -238,11 +248,11 @@ mod tests {
     use super::*;
 
     fn parse(typed: &[&str], inputs: &[(&str, &str)]) -> ConnectArgs {
-        let line = arguments(typed.iter().map(ToString::to_string), |name| {
-            let value = inputs.iter().find(|(n, _)| *n == name)?.1.to_string();
-            Some(value).filter(|v| !v.is_empty())
+        let line = arguments(typed.iter().map(Into::into), |name| {
+            let value = inputs.iter().find(|(n, _)| *n == name)?.1;
+            Some(value.into()).filter(|v: &OsString| !v.is_empty())
         });
-        match Cli::parse_from(line).command {
+        match Cli::parse_from(line.expect("text")).command {
             Command::Connect(args) => *args,
             other => panic!("not connect: {other:?}"),
         }
@@ -261,6 +271,22 @@ mod tests {
         assert_eq!(args.agent.storage_class.as_deref(), Some("gp3"));
         assert_eq!(args.road.cluster.as_deref(), Some("shop"));
         assert_eq!(args.agent.storage, "50Gi");
+    }
+
+    #[test]
+    fn bytes_that_are_no_text_are_named() {
+        use std::os::unix::ffi::OsStringExt;
+        let typed = || ["remote-buildkit", "connect"].map(OsString::from);
+        let latin1 = |name: &str| {
+            let broken = ["INPUT_CLUSTER", "INPUT_LABELS"].contains(&name);
+            broken.then(|| OsString::from_vec(b"sh\xf6p".to_vec()))
+        };
+        assert_eq!(
+            arguments(typed(), latin1),
+            Err(vec!["cluster".into(), "labels".into()])
+        );
+        let other = [OsString::from("remote-buildkit"), "token".into()];
+        assert_eq!(arguments(other.clone(), latin1), Ok(other.to_vec()));
     }
 
     #[test]

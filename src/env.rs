@@ -2,6 +2,9 @@
 //!
 //! The AWS SDK reads its own (`AWS_REGION`, `AWS_PROFILE`, `AWS_WEB_IDENTITY_TOKEN_FILE`, `AWS_ENDPOINT_URL`, …).
 
+use std::ffi::OsString;
+use std::path::PathBuf;
+
 /// `true` inside a GitHub Actions job.
 pub const GITHUB_ACTIONS: &str = "GITHUB_ACTIONS";
 /// File that takes `name=value` outputs of the step.
@@ -56,7 +59,17 @@ pub const BUILDX_BUILDER: &str = "BUILDX_BUILDER";
 pub const HOME: &str = "HOME";
 pub const PATH: &str = "PATH";
 
-/// A variable's value; empty counts as absent, as for inputs of an action.
+/// A variable's value; empty counts as absent, as for inputs of an action. Bytes that are no text are no value either.
 pub fn get(name: &str) -> Option<String> {
-    std::env::var(name).ok().filter(|v| !v.is_empty())
+    raw(name)?.into_string().ok()
+}
+
+/// A path, which need not be text.
+pub fn path(name: &str) -> Option<PathBuf> {
+    raw(name).map(PathBuf::from)
+}
+
+/// Whatever it holds.
+pub fn raw(name: &str) -> Option<OsString> {
+    std::env::var_os(name).filter(|value| !value.is_empty())
 }

@@ -1,20 +1,64 @@
 //! Files that only their owner may read, written whole or not at all.
 
 use std::fs::{DirBuilder, OpenOptions};
-use std::io::Write;
+use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 
+use crate::problem::Problem;
+
+/// Who decides where a file or folder is.
+#[derive(Debug, Clone, Copy)]
+pub enum Place {
+    /// The job's own files.
+    Temporary,
+    Buildx,
+    /// Files through which a step talks to the runner, by the variable that names one.
+    Runner(&'static str),
+}
+
+impl Place {
+    fn elsewhere(self) -> String {
+        match self {
+            Self::Temporary => {
+                "another folder is set by RUNNER_TEMP, outside of Actions by XDG_RUNTIME_DIR".into()
+            }
+            Self::Buildx => "another folder is set by BUILDX_CONFIG, DOCKER_CONFIG or HOME".into(),
+            Self::Runner(variable) => format!("the runner makes that file and names it in {variable}"),
+        }
+    }
+}
+
+/// What is to be written on this machine and cannot be.
+pub fn not_written(path: &Path, place: Place, error: &io::Error) -> Problem {
+    let remedy = match error.kind() {
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => "Make room on its file system",
+        ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => "Let this user write there",
+        ErrorKind::NotFound | ErrorKind::NotADirectory => "Make the folder that it is to be in",
+        _ => "See what ails that file system",
+    };
+    Problem::new(
+        "File not written",
+        format!("Wrote {} on this machine and got: {error}.", path.display()),
+        format!("{remedy}; {}.", place.elsewhere()),
+    )
+}
+
 /// Writes beside the path and renames over it; mode 0600.
 pub fn write_private(path: &Path, content: &[u8]) -> anyhow::Result<()> {
     let folder = path.parent().unwrap_or(Path::new("."));
-    write_private_through(folder, path, content)
+    write_private_through(folder, path, content, Place::Temporary)
 }
 
 /// The same with the temporary file in a folder of the caller's choice, on the same file system.
-pub fn write_private_through(temporary: &Path, path: &Path, content: &[u8]) -> anyhow::Result<()> {
+pub fn write_private_through(
+    temporary: &Path,
+    path: &Path,
+    content: &[u8],
+    place: Place,
+) -> anyhow::Result<()> {
     let temporary = temporary.join(format!(".tmp-{}", random_hex()?));
     let written = OpenOptions::new()
         .write(true)
@@ -27,16 +71,14 @@ pub fn write_private_through(temporary: &Path, path: &Path, content: &[u8]) -> a
         // The error of the write is the one to report.
         let _ = std::fs::remove_file(&temporary);
     }
-    written.with_context(|| format!("writing {}", path.display()))
+    written.map_err(|error| not_written(path, place, &error).into())
 }
 
 /// A new folder of mode 0700 with a name nobody else has.
 pub fn private_folder(parent: &Path, name: &str) -> anyhow::Result<PathBuf> {
     let folder = parent.join(name);
-    DirBuilder::new()
-        .mode(0o700)
-        .create(&folder)
-        .with_context(|| format!("making the folder {}", folder.display()))?;
+    let made = DirBuilder::new().mode(0o700).create(&folder);
+    made.map_err(|error| not_written(&folder, Place::Temporary, &error))?;
     Ok(folder)
 }
 

@@ -13,6 +13,7 @@ pub mod files;
 pub mod github;
 pub mod inputs;
 pub mod kubeconfig;
+pub mod output;
 pub mod problem;
 pub mod proxy;
 pub mod report;
@@ -32,15 +33,23 @@ use problem::Problem;
 
 /// The program.
 pub fn main() -> ExitCode {
-    let cli = Cli::parse_from(cli::arguments(std::env::args(), env::get));
-    log(cli.verbose);
-    match run(&cli.command) {
+    let done = match cli::arguments(std::env::args_os(), env::raw) {
+        Ok(line) => {
+            let cli = Cli::parse_from(line);
+            log(cli.verbose);
+            run(&cli.command)
+        }
+        Err(unreadable) => Err(inputs::no_text(&unreadable).into()),
+    };
+    let code = match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             fail(error);
             ExitCode::FAILURE
         }
-    }
+    };
+    output::finish();
+    code
 }
 
 fn run(command: &Command) -> anyhow::Result<()> {
@@ -78,6 +87,7 @@ fn fail(error: anyhow::Error) {
     if github::in_job() {
         github::error(&problem);
     } else {
+        output::finish();
         eprintln!("error: {problem}");
     }
 }

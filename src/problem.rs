@@ -3,6 +3,8 @@
 
 use std::fmt;
 
+use crate::report::bounded;
+
 /// An error with its remedy. Everything else is an `anyhow::Error` with context.
 #[derive(Debug, Clone, thiserror::Error)]
 pub struct Problem {
@@ -28,8 +30,9 @@ impl Problem {
     /// All but the title.
     pub fn text(&self) -> String {
         let Self { what, remedy, .. } = self;
+        let what = bounded(what);
         if remedy.is_empty() {
-            what.clone()
+            what.into_owned()
         } else {
             format!("{what}\n{remedy}")
         }

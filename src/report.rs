@@ -1,7 +1,10 @@
 //! What a user reads while it runs.
 
+use std::borrow::Cow;
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
+
+use crate::output;
 
 /// Prints each step with the seconds it took. Clones are one report: one may be asked while another works. Not to be
 /// confused with the debug log.
@@ -48,15 +51,43 @@ impl Report {
     }
 }
 
-/// To standard output; a closed log is no reason to fail.
+/// To standard output.
 pub fn say(text: &str) {
-    verbatim(&harmless(text));
+    command(harmless(&bounded(text)));
 }
 
-/// As it is: commands of the runner, and output that a program reads.
+/// As it is, in its place among the other lines: a command of the runner.
+pub fn command(text: String) {
+    output::line(text);
+}
+
+/// As it is, and written when this returns: what a command was called for, and a program may read.
 pub fn verbatim(text: &str) {
-    use std::io::Write;
-    let _ = writeln!(std::io::stdout().lock(), "{text}");
+    output::now(text);
+}
+
+/// What a cluster says may be megabytes, in one line.
+const LONGEST: usize = 4000;
+
+/// The text, or its beginning and its end. Never cut within a word: the runner hides a secret only where it is whole.
+pub fn bounded(text: &str) -> Cow<'_, str> {
+    if text.len() <= LONGEST {
+        return text.into();
+    }
+    let (head, tail) = (
+        &text.as_bytes()[..LONGEST / 2],
+        &text.as_bytes()[text.len() - LONGEST / 2..],
+    );
+    let head = head.iter().rposition(u8::is_ascii_whitespace).unwrap_or(0);
+    let tail = tail
+        .iter()
+        .position(u8::is_ascii_whitespace)
+        .unwrap_or(tail.len());
+    let tail = text.len() - LONGEST / 2 + tail;
+    // Whitespace of ASCII is never within a character.
+    let (head, tail) = (&text[..head], &text[tail.min(text.len())..]);
+    let left_out = text.len() - head.len() - tail.len();
+    format!("{head} … ({left_out} bytes left out) …{tail}").into()
 }
 
 /// The text, with nothing in it that the runner would take for a command of ours: what a cluster or a server says is
@@ -98,5 +129,26 @@ mod tests {
         ] {
             assert_eq!(harmless(text), printed, "{text:?}");
         }
+    }
+
+    #[test]
+    fn a_long_text_is_cut_between_words() {
+        let short = "word ".repeat(LONGEST / 5);
+        assert_eq!(bounded(&short), short);
+        let long = format!("first {} last", "secret-é ".repeat(LONGEST));
+        let cut = bounded(&long);
+        assert!(cut.len() < LONGEST + 50, "{}", cut.len());
+        assert!(cut.starts_with("first secret-é ") && cut.ends_with(" secret-é  last"));
+        let words = |word: &str| ["first", "last", "secret-é"].contains(&word);
+        let (head, tail) = cut.split_once(" … (").expect("cut");
+        assert!(head.split(' ').all(words), "{head}");
+        let (left_out, tail) = tail.split_once(" bytes left out) …").expect("cut");
+        assert!(tail.split_whitespace().all(words), "{tail}");
+        assert_eq!(left_out.parse(), Ok(long.len() - head.len() - tail.len()));
+        let one_word = "é".repeat(LONGEST);
+        assert_eq!(
+            bounded(&one_word),
+            format!(" … ({} bytes left out) …", one_word.len())
+        );
     }
 }

@@ -349,7 +349,7 @@ const KNOWN_TO: &[(&str, &[&str])] = &[
     ("\"instances\"", &["buildx/"]),
     ("::add-mask", &["github/"]),
     ("GITHUB_OUTPUT", &["github/", "env.rs"]),
-    ("std::env::var(", &["env.rs"]),
+    ("std::env::var_os(", &["env.rs"]),
 ];
 
 /// Where requests go.

@@ -20,7 +20,7 @@ pub fn check_installed() -> Result<(), Problem> {
         .into_iter()
         .chain(extra_folders())
         .chain(SYSTEM_PLUGINS.map(PathBuf::from));
-    let path = env::get(env::PATH).unwrap_or_default();
+    let path = env::raw(env::PATH).unwrap_or_default();
     let on_path = || std::env::split_paths(&path);
     let standalone = on_path().any(|f| executable(&f.join("buildx")));
     let plugin = on_path().any(|f| executable(&f.join("docker")))

@@ -30,10 +30,7 @@ pub struct Node {
 impl Builder {
     /// The endpoint of every node. buildx reads `kubeconfig` out of it; the rest is what it shows.
     pub fn endpoint(&self, kubeconfig: &Path) -> String {
-        let query = form_urlencoded::Serializer::new(String::new())
-            .append_pair("kubeconfig", &kubeconfig.to_string_lossy())
-            .finish();
-        format!("kubernetes:///{}?{query}", self.name)
+        endpoint(&self.name, kubeconfig)
     }
 
     pub(super) fn instance(&self, kubeconfig: &Path, previous: Option<String>) -> Instance {
@@ -59,6 +56,20 @@ impl Builder {
             }),
         }
     }
+}
+
+fn endpoint(builder: &str, kubeconfig: &Path) -> String {
+    let query = form_urlencoded::Serializer::new(String::new())
+        .append_pair("kubeconfig", &kubeconfig.to_string_lossy())
+        .finish();
+    format!("kubernetes:///{builder}?{query}")
+}
+
+/// Whether a builder's file is the one that was made for this kubeconfig.
+pub(super) fn names_kubeconfig(file: &serde_json::Value, builder: &str, kubeconfig: &Path) -> bool {
+    let endpoint = endpoint(builder, kubeconfig);
+    let mut nodes = file["Nodes"].as_array().into_iter().flatten();
+    nodes.any(|node| node["Endpoint"] == *endpoint)
 }
 
 /// The file. Field names are buildx's, and it ignores those it does not know.

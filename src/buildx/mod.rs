@@ -2,6 +2,7 @@
 
 mod install;
 mod instance;
+mod lock;
 mod store;
 
 pub use install::check_installed;

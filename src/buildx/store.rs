@@ -1,25 +1,23 @@
 //! buildx's folder, changed as buildx changes it: under its lock, by rename, mode 0600
 //! (docker/buildx, store/store.go).
 
-use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::ErrorKind;
-use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
 
-use anyhow::Context;
-use rustix::fs::FlockOperation;
-use rustix::io::Errno;
+use anyhow::{Context, ensure};
+use rustix::fs::Access;
 use serde::{Deserialize, Serialize};
 
-use super::instance::{Builder, Instance};
+use super::instance::{Builder, Instance, names_kubeconfig};
+use super::lock::{LOOK_AGAIN, Lock};
+use crate::files::{Place, not_written};
 use crate::{env, files};
 
 /// The folder with its lock held until this is dropped.
 #[derive(Debug)]
 pub struct Store {
     root: PathBuf,
-    _lock: File,
+    _lock: Lock,
 }
 
 /// `current`: which builder is selected. With `Global` it holds under any DOCKER_HOST or docker context.
@@ -33,14 +31,35 @@ struct Current {
 
 /// docker's folder: `$DOCKER_CONFIG` or `~/.docker`.
 pub(super) fn docker_folder() -> Option<PathBuf> {
-    let configured = env::get(env::DOCKER_CONFIG).map(PathBuf::from);
-    configured.or_else(|| Some(PathBuf::from(env::get(env::HOME)?).join(".docker")))
+    let configured = env::path(env::DOCKER_CONFIG);
+    configured.or_else(|| Some(env::path(env::HOME)?.join(".docker")))
 }
 
 impl Store {
-    /// Opens this user's folder, making it if there is none.
-    pub fn open() -> anyhow::Result<Self> {
-        Self::open_at(Self::root()?)
+    /// Whether this user may write where the folder is or will be; nothing is made. A job shall hear of it before it waits
+    /// for an agent.
+    pub fn check() -> anyhow::Result<()> {
+        let root = Self::root()?;
+        let there = root.ancestors().find(|folder| folder.exists());
+        let instances = root.join("instances");
+        for folder in there
+            .into_iter()
+            .chain([instances.as_path()].into_iter().filter(|f| f.exists()))
+        {
+            rustix::fs::access(folder, Access::WRITE_OK | Access::EXEC_OK)
+                .map_err(|error| not_written(&root, Place::Buildx, &error.into()))?;
+        }
+        Ok(())
+    }
+
+    /// Opens this user's folder, making it if there is none. Waits for the lock without blocking the thread.
+    pub async fn open() -> anyhow::Result<Self> {
+        let root = Self::root()?;
+        let lock = Lock::of(&root)?;
+        while !lock.taken()? {
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
+        Ok(Self { root, _lock: lock })
     }
 
     /// Opens this user's folder if there is one.
@@ -54,29 +73,31 @@ impl Store {
     }
 
     fn root() -> anyhow::Result<PathBuf> {
-        let configured = env::get(env::BUILDX_CONFIG).map(PathBuf::from);
+        let configured = env::path(env::BUILDX_CONFIG);
         configured
             .or_else(|| Some(docker_folder()?.join("buildx")))
             .context("looking for buildx's folder: neither BUILDX_CONFIG, DOCKER_CONFIG nor HOME is set")
     }
 
     fn open_at(root: PathBuf) -> anyhow::Result<Self> {
-        DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(root.join("instances"))
-            .with_context(|| format!("making buildx's folder {}", root.display()))?;
-        let lock = lock(&root.join(".lock"), LOCK_WITHIN)?;
+        let lock = Lock::of(&root)?;
+        while !lock.taken()? {
+            std::thread::sleep(LOOK_AGAIN);
+        }
         Ok(Self { root, _lock: lock })
     }
 
     /// Adds a builder and selects it.
     pub fn add(&self, builder: &Builder, kubeconfig: &Path) -> anyhow::Result<()> {
+        let path = self.instance_path(&builder.name);
+        ensure!(
+            !path.exists(),
+            "there is a builder {} already, {}",
+            builder.name,
+            path.display()
+        );
         let instance = builder.instance(kubeconfig, self.to_put_back());
-        self.write(
-            &self.instance_path(&builder.name),
-            &serde_json::to_vec(&instance)?,
-        )?;
+        self.write(&path, &serde_json::to_vec(&instance)?)?;
         let current = Current {
             key: env::get(env::DOCKER_HOST).unwrap_or_else(|| "unix:///var/run/docker.sock".into()),
             name: builder.name.clone(),
@@ -90,8 +111,31 @@ impl Store {
         selected
     }
 
-    /// Removes a builder of ours, and the selection if it is still this one.
-    pub fn remove(&self, name: &str) -> anyhow::Result<()> {
+    /// Whether this user has a builder of that name.
+    pub fn has(name: &str) -> anyhow::Result<bool> {
+        Ok(Self::root()?.join("instances").join(name).exists())
+    }
+
+    /// The files in `instances` that are no builders: `docker buildx ls` and whatever else lists all builders fails on
+    /// them.
+    pub fn malformed(&self) -> Vec<PathBuf> {
+        let entries = std::fs::read_dir(self.root.join("instances"));
+        let paths = entries.into_iter().flatten().flatten().map(|entry| entry.path());
+        let reads = |path: &PathBuf| {
+            let text = std::fs::read(path).unwrap_or_default();
+            serde_json::from_slice::<serde_json::Map<_, serde_json::Value>>(&text).is_ok()
+        };
+        paths.filter(|path| !reads(path)).collect()
+    }
+
+    /// Removes a builder of ours, and the selection if it is still this one. One of that name that somebody else made is
+    /// left alone.
+    pub fn remove(&self, name: &str, kubeconfig: &Path) -> anyhow::Result<()> {
+        let text = std::fs::read(self.instance_path(name)).ok();
+        let found: Option<serde_json::Value> = text.and_then(|text| serde_json::from_slice(&text).ok());
+        if found.is_some_and(|builder| !names_kubeconfig(&builder, name, kubeconfig)) {
+            return Ok(());
+        }
         if self.current().is_some_and(|c| c.name == name) {
             let previous = self.previous_of(name).flatten();
             let current = self.root.join("current");
@@ -160,37 +204,7 @@ impl Store {
 
     /// The temporary file lies in the root: buildx takes whatever is in `instances` for a builder.
     fn write(&self, path: &Path, content: &[u8]) -> anyhow::Result<()> {
-        files::write_private_through(&self.root, path, content)
-    }
-}
-
-/// buildx holds its lock for moments. One that is never let go shall fail a step rather than hang it.
-const LOCK_WITHIN: Duration = Duration::from_secs(10);
-
-fn lock(path: &Path, within: Duration) -> anyhow::Result<File> {
-    let trouble = || format!("taking buildx's lock {}", path.display());
-    let file = OpenOptions::new()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .open(path);
-    let file = file.with_context(trouble)?;
-    let deadline = Instant::now() + within;
-    loop {
-        match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => return Ok(file),
-            Err(Errno::WOULDBLOCK) if Instant::now() < deadline => {
-                std::thread::sleep(Duration::from_millis(50));
-            }
-            Err(Errno::WOULDBLOCK) => {
-                anyhow::bail!(
-                    "{}: another process has held it for {} s",
-                    trouble(),
-                    within.as_secs()
-                );
-            }
-            Err(error) => return Err(error).with_context(trouble),
-        }
+        files::write_private_through(&self.root, path, content, Place::Buildx)
     }
 }
 
@@ -205,8 +219,12 @@ fn remove_file(path: &Path) -> anyhow::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::super::Node;
     use super::*;
+
+    const KUBECONFIG: &str = "/tmp/a b/kubeconfig";
 
     struct Folder(PathBuf);
 
@@ -230,13 +248,12 @@ mod tests {
                 }],
                 timeout: Duration::from_secs(300),
             };
-            self.store()
-                .add(&builder, Path::new("/tmp/a b/kubeconfig"))
-                .expect("add");
+            self.store().add(&builder, Path::new(KUBECONFIG)).expect("add");
         }
 
         fn remove(&self, name: &str) {
-            self.store().remove(name).expect("remove");
+            let removed = self.store().remove(name, Path::new(KUBECONFIG));
+            removed.expect("remove");
         }
 
         fn read(&self, path: &str) -> Option<String> {
@@ -315,16 +332,55 @@ mod tests {
     }
 
     #[test]
-    fn a_lock_that_is_never_let_go_is_an_error() {
+    fn a_builder_of_somebody_else_is_left_alone() {
         let folder = Folder::new();
-        let path = folder.0.join(".lock");
-        let held = lock(&path, Duration::ZERO).expect("free");
-        let error = lock(&path, Duration::from_millis(60)).expect_err("held");
-        assert!(
-            error.to_string().contains("another process has held it"),
-            "{error}"
-        );
-        drop(held);
-        lock(&path, Duration::ZERO).expect("free again");
+        folder.add("a");
+        // As `docker buildx create --name a` would make it.
+        let other = r#"{"Name":"a","Driver":"remote","Nodes":[{"Name":"a0","Endpoint":"tcp://x:1","DriverOpts":null}]}"#;
+        let path = folder.0.join("buildx/instances/a");
+        std::fs::write(&path, other).expect("write");
+        folder.remove("a");
+        assert_eq!(folder.read("instances/a").as_deref(), Some(other));
+        let builder = Builder {
+            name: "a".into(),
+            namespace: "default".into(),
+            nodes: vec![],
+            timeout: Duration::from_secs(1),
+        };
+        let refused = folder.store().add(&builder, Path::new(KUBECONFIG));
+        refused.expect_err("there is one");
+        assert_eq!(folder.read("instances/a").as_deref(), Some(other));
+    }
+
+    /// buildx writes a builder anew when it changes it, and keeps no field that it does not know.
+    #[test]
+    fn a_builder_that_buildx_wrote_anew_is_still_ours() {
+        let folder = Folder::new();
+        folder.add("a");
+        let text = folder.read("instances/a").expect("file");
+        let mut written: serde_json::Value = serde_json::from_str(&text).expect("json");
+        written
+            .as_object_mut()
+            .expect("a builder")
+            .remove("RemoteBuildkit");
+        std::fs::write(folder.0.join("buildx/instances/a"), written.to_string()).expect("write");
+        folder.remove("a");
+        assert_eq!(folder.read("instances/a"), None);
+    }
+
+    #[test]
+    fn files_that_are_no_builders_are_named() {
+        let folder = Folder::new();
+        folder.add("a");
+        assert_eq!(folder.store().malformed(), Vec::<PathBuf>::new());
+        let path = folder.0.join("buildx/instances/b");
+        for text in ["", "{", "[]", "Name: b"] {
+            std::fs::write(&path, text).expect("write");
+            assert_eq!(
+                folder.store().malformed(),
+                std::slice::from_ref(&path),
+                "{text:?}"
+            );
+        }
     }
 }

@@ -24,10 +24,18 @@ pub(super) struct Found {
 }
 
 impl Cluster {
-    /// Applies ConfigMap, claim and Deployment, after the server has said that it would take all of them: what is
+    /// Applies claim, ConfigMap and Deployment, after the server has said that it would take all of them: what is
     /// refused leaves nothing half-made. A claim that exists keeps its size and its cache, and the configuration is
     /// made for it.
     pub async fn deploy(&self, spec: &Spec) -> anyhow::Result<()> {
+        match self.make(spec).await {
+            // The claim of another job, with other inputs, may have been in the way.
+            Err(_) if self.made_by_another(spec).await => Ok(()),
+            made => made,
+        }
+    }
+
+    async fn make(&self, spec: &Spec) -> anyhow::Result<()> {
         self.check_config(spec).await?;
         let claim = self.get::<PersistentVolumeClaim>(&spec.name).await?;
         let volume = volume::kept(spec, claim.as_ref());
@@ -37,8 +45,7 @@ impl Cluster {
         if self.deployment(&spec.name).await?.is_some() {
             return Ok(());
         }
-        self.apply(spec, &objects, &volume, false).await?;
-        Ok(())
+        self.put(spec, &objects, &volume).await
     }
 
     /// Keeps somebody else's ConfigMap from becoming ours: with other keys than ours there would be no conflict.
@@ -69,10 +76,6 @@ impl Cluster {
         let params = PatchParams::apply(agent::FIELD_MANAGER);
         let params = if dry_run { params.dry_run() } else { params };
         let name = &spec.name;
-        let request = Request::apply("configmaps");
-        let config = self
-            .patch::<ConfigMap>(name, &objects.config, &params, request)
-            .await?;
         let claim = if volume.apply {
             let request = Request::apply("persistentvolumeclaims");
             let claim = &objects.claim;
@@ -83,6 +86,10 @@ impl Cluster {
         } else {
             None
         };
+        let request = Request::apply("configmaps");
+        let config = self
+            .patch::<ConfigMap>(name, &objects.config, &params, request)
+            .await?;
         let request = Request::apply("deployments").group("apps");
         let deployment = self
             .patch::<Deployment>(name, &objects.deployment, &params, request)

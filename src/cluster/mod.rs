@@ -11,7 +11,9 @@ mod probe;
 mod reach;
 mod refusal;
 mod remove;
+mod settle;
 mod spdy;
+mod standing;
 mod update;
 mod wait;
 mod watch;
@@ -31,6 +33,7 @@ use reach::Reach;
 use refusal::Request;
 pub use refusal::Unauthorized;
 pub use remove::Made;
+pub use standing::Lost;
 pub use update::Update;
 
 use crate::retry::{Failed, Tries};

@@ -61,7 +61,7 @@ impl Cluster {
     /// one then finds a new one.
     pub async fn update(&self, spec: &Spec, update: &Update, deadline: Instant) -> anyhow::Result<()> {
         let before = self.pods(&spec.name).await?;
-        self.apply(spec, &update.objects, &update.volume, false).await?;
+        self.put(spec, &update.objects, &update.volume).await?;
         if update.restarts {
             self.wait_replaced(spec, &before, deadline).await?;
         }

@@ -12,6 +12,7 @@ use super::selection::Selection;
 use crate::cli::DestroyArgs;
 use crate::cluster::Made;
 use crate::inputs::{self, Removal};
+use crate::output;
 use crate::problem::Problem;
 use crate::report::{Report, say};
 use crate::retry::Tries;
@@ -97,6 +98,7 @@ async fn agreed() -> anyhow::Result<bool> {
         )
         .into());
     }
+    output::finish();
     let mut output = std::io::stdout();
     write!(output, "Remove them? [y/N] ")?;
     output.flush()?;

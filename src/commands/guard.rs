@@ -5,6 +5,8 @@ use std::time::Instant;
 use anyhow::Context;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+use super::children;
+
 /// Why work was ended from outside.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Ended {
@@ -22,6 +24,9 @@ pub(super) fn block_on<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyh
         .build()
         .context("starting the asynchronous runtime")?;
     let done = runtime.block_on(work);
+    if done.is_err() {
+        children::end();
+    }
     // A thread may wait for an answer that never comes.
     runtime.shutdown_background();
     done

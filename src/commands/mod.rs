@@ -1,5 +1,6 @@
 //! The commands: each reads like the list of steps a user would expect.
 
+mod children;
 pub mod connect;
 pub mod destroy;
 pub mod disconnect;

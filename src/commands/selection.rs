@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 
 use crate::buildx::{Builder, Store};
+use crate::problem::Problem;
 use crate::{env, files, github};
 
 const STATE_FOLDER: &str = "folder";
@@ -21,8 +22,14 @@ pub(super) struct Selection {
 impl Selection {
     /// Makes the folder, and tells the post step of it before anything is put in.
     pub(super) fn create(agent: &str) -> anyhow::Result<Self> {
-        let builder = format!("{agent}-{}", files::random_hex()?);
+        let mut builder = format!("{agent}-{}", files::random_hex()?);
+        while Store::has(&builder)? {
+            builder = format!("{agent}-{}", files::random_hex()?);
+        }
         let folder = temporary_folder().join(folder_name(&builder));
+        if folder.to_str().is_none() {
+            return Err(no_text(&folder).into());
+        }
         let selection = Self { folder, builder };
         github::save_state(STATE_FOLDER, &selection.folder.to_string_lossy())?;
         github::save_state(STATE_BUILDER, &selection.builder)?;
@@ -56,15 +63,19 @@ impl Selection {
         self.folder.join("session.json")
     }
 
-    /// Makes the builder known to buildx and selects it.
-    pub(super) fn select(&self, builder: &Builder) -> anyhow::Result<()> {
-        Store::open()?.add(builder, &self.kubeconfig())?;
-        github::export(env::BUILDX_BUILDER, &self.builder)
+    /// Makes the builder known to buildx and selects it, or neither.
+    pub(super) fn select(&self, store: &Store, builder: &Builder) -> anyhow::Result<()> {
+        store.add(builder, &self.kubeconfig())?;
+        github::export(env::BUILDX_BUILDER, &self.builder).inspect_err(|_| {
+            // What was in the way of the export is what there is to mend.
+            let _ = store.remove(&self.builder, &self.kubeconfig());
+        })
     }
 
-    /// Removes all of it after a failure, and tells the post step that there is nothing left to do.
+    /// After a failure, which has selected nothing: removes the folder, and tells the post step that there is nothing left
+    /// to do. buildx's folder is not touched, since its lock may be what was waited for.
     pub(super) fn discard(&self) -> anyhow::Result<()> {
-        self.remove()?;
+        remove_folder(&self.folder)?;
         github::save_state(STATE_FOLDER, "")?;
         github::save_state(STATE_BUILDER, "")
     }
@@ -72,7 +83,8 @@ impl Selection {
     /// Removes all of it. Both halves are tried, whatever becomes of the first.
     pub(super) fn remove(&self) -> anyhow::Result<()> {
         let store = Store::existing();
-        let builder = store.and_then(|store| store.map_or(Ok(()), |store| store.remove(&self.builder)));
+        let of_ours = |store: Store| store.remove(&self.builder, &self.kubeconfig());
+        let builder = store.and_then(|store| store.map_or(Ok(()), of_ours));
         let folder = remove_folder(&self.folder);
         builder.and(folder)
     }
@@ -93,6 +105,17 @@ fn folder_name(builder: &str) -> String {
 
 /// Emptied by the runner after each job; outside Actions the user's own runtime folder.
 fn temporary_folder() -> PathBuf {
-    let folder = env::get(env::RUNNER_TEMP).or_else(|| env::get(env::XDG_RUNTIME_DIR));
-    folder.map_or_else(std::env::temp_dir, PathBuf::from)
+    let folder = env::path(env::RUNNER_TEMP).or_else(|| env::path(env::XDG_RUNTIME_DIR));
+    folder.unwrap_or_else(std::env::temp_dir)
+}
+
+fn no_text(folder: &Path) -> Problem {
+    Problem::new(
+        "Temporary folder not usable",
+        format!(
+            "The folder for this job's files would be {}, and its name is no text in UTF-8, as the kubeconfig and buildx's              files are.",
+            folder.display()
+        ),
+        "Set RUNNER_TEMP, or outside of Actions XDG_RUNTIME_DIR, to another folder.",
+    )
 }

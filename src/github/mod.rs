@@ -9,8 +9,7 @@ pub use oidc::id_token;
 use std::fs::OpenOptions;
 use std::io::Write;
 
-use anyhow::Context;
-
+use crate::files::Place;
 use crate::problem::Problem;
 use crate::report;
 use crate::secret::Secret;
@@ -27,7 +26,7 @@ pub fn in_job() -> bool {
 pub fn mask(secret: &Secret) {
     if in_job() {
         for line in secret.expose().lines().filter(|l| !l.is_empty()) {
-            report::verbatim(&format!("::add-mask::{}", escape(line)));
+            report::command(format!("::add-mask::{}", escape(line)));
         }
     }
 }
@@ -56,13 +55,13 @@ pub fn error(problem: &Problem) {
 }
 
 pub fn warning(title: &str, text: &str) {
-    annotate("warning", title, text);
+    annotate("warning", title, &report::bounded(text));
 }
 
 fn annotate(level: &str, title: &str, text: &str) {
     if in_job() {
         let title = escape(title).replace(':', "%3A").replace(',', "%2C");
-        report::verbatim(&format!("::{level} title={title}::{}", escape(text)));
+        report::command(format!("::{level} title={title}::{}", escape(text)));
     }
 }
 
@@ -72,18 +71,21 @@ fn escape(text: &str) -> String {
 }
 
 /// `name<<delimiter`, value, delimiter: a value may hold anything, newlines too.
-fn append(file_variable: &str, name: &str, value: &str) -> anyhow::Result<()> {
-    let Some(path) = env::get(file_variable) else {
+fn append(file_variable: &'static str, name: &str, value: &str) -> anyhow::Result<()> {
+    let Some(path) = env::path(file_variable) else {
         return Ok(());
     };
     let delimiter = format!("ghadelimiter_{}", files::random_hex()?);
     let record = format!("{name}<<{delimiter}\n{value}\n{delimiter}\n");
-    let appended = OpenOptions::new()
-        .append(true)
-        .create(true)
-        .open(&path)
-        .and_then(|mut file| file.write_all(record.as_bytes()));
-    appended.with_context(|| format!("writing {name} to the file that {file_variable} names, {path}"))
+    let open = OpenOptions::new().append(true).create(true).open(&path);
+    let appended = open.and_then(|mut file| {
+        let before = file.metadata()?.len();
+        file.write_all(record.as_bytes()).inspect_err(|_| {
+            // The runner would take half a record for a fault of its own.
+            let _ = file.set_len(before);
+        })
+    });
+    appended.map_err(|error| files::not_written(&path, Place::Runner(file_variable), &error).into())
 }
 
 /// The role session name of this job: repository and run, in the characters that STS allows, 64 at most.

@@ -78,15 +78,19 @@ impl Faults {
     fn finish<T>(self, value: Option<T>) -> Result<T, Problem> {
         match value {
             Some(value) if self.0.is_empty() => Ok(value),
-            _ => Err(Problem::new(
-                "Bad input",
-                format!(
-                    "The inputs were read and these cannot be used:\n- {}",
-                    self.0.join("\n- ")
-                ),
-                "Nothing was contacted or changed. Correct them and run again; the README lists every input.",
-            )),
+            _ => Err(self.problem()),
         }
+    }
+
+    fn problem(&self) -> Problem {
+        Problem::new(
+            "Bad input",
+            format!(
+                "The inputs were read and these cannot be used:\n- {}",
+                self.0.join("\n- ")
+            ),
+            "Nothing was contacted or changed. Correct them and run again; the README lists every input.",
+        )
     }
 }
 
@@ -144,6 +148,14 @@ pub fn destroy(args: &DestroyArgs) -> Result<Removal, Problem> {
         volumes: *volumes,
         ask: !yes,
     }))
+}
+
+/// Inputs that cannot even be read.
+pub fn no_text(names: &[String]) -> Problem {
+    let faults = names
+        .iter()
+        .map(|name| format!("`{name}`: it is no text in UTF-8"));
+    Faults(faults.collect()).problem()
 }
 
 /// A time above zero, in the notation of Go, Kubernetes and buildx.

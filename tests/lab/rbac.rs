@@ -7,7 +7,7 @@ use anyhow::{Context, Result, ensure};
 use crate::support::{Namespace, Runner, program, role, run};
 
 /// Gives the group that the role `ci-no-rbac` is in one of the Roles, and nothing else.
-fn grant(namespace: &Namespace, name: &str) -> Result<()> {
+pub(crate) fn grant(namespace: &Namespace, name: &str) -> Result<()> {
     let flags = ["manifests", "--rbac", "--namespace", &namespace.0];
     let text = run(Command::new(program()).args(flags))?;
     let of = |document: &&str| {

@@ -3,12 +3,19 @@
 
 use anyhow::{Context, Result, ensure};
 
-use crate::support::{Namespace, Outcome, Runner, kubectl};
+use crate::support::{Namespace, Outcome, Runner, Untouched, kubectl};
 
-/// `connect` with these inputs in a namespace of its own.
+/// `connect` with these inputs in a namespace of its own. Where it fails it leaves nothing on the runner.
 fn connect(namespace: &str, inputs: &[(&str, &str)]) -> Result<Outcome> {
     let namespace = [("namespace", namespace)];
-    Runner::new()?.connect(&[&namespace, inputs].concat())
+    let mut runner = Runner::new()?;
+    let before = Untouched::of(&runner)?;
+    let outcome = runner.connect(&[&namespace, inputs].concat())?;
+    if outcome.code != Some(0) {
+        ensure!(outcome.outputs.is_empty(), "outputs: {:?}", outcome.outputs);
+        before.is(&runner)?;
+    }
+    Ok(outcome)
 }
 
 /// An agent made by hand: with this in the pod's and in the container's part, and these objects.

@@ -38,6 +38,22 @@ pub const OUR_LABELS: [&str; 3] = [APP, INSTANCE, MANAGED_BY.0];
 /// Annotations that no input may set.
 pub const OUR_ANNOTATIONS: [&str; 2] = [deployment::CONFIG_HASH, VOLUME_SIZE];
 
+/// Whether two Deployments have the same configuration: that of the same inputs, and for a volume of the same size.
+pub fn same_configuration(one: &Value, other: &Value) -> bool {
+    let same = |annotation: &str| annotation_of(one, annotation) == annotation_of(other, annotation);
+    OUR_ANNOTATIONS.into_iter().all(same)
+}
+
+/// Whether the inputs of two Deployments come to the same configuration, whatever their volumes have become.
+pub fn same_inputs(one: &Value, other: &Value) -> bool {
+    annotation_of(one, deployment::CONFIG_HASH) == annotation_of(other, deployment::CONFIG_HASH)
+}
+
+/// Of a Deployment's pod.
+fn annotation_of<'d>(deployment: &'d Value, annotation: &str) -> &'d Value {
+    &deployment["spec"]["template"]["metadata"]["annotations"][annotation]
+}
+
 /// All of an agent.
 #[derive(Debug)]
 pub struct Objects {

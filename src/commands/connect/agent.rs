@@ -8,7 +8,7 @@ use super::{Job, update};
 use crate::agent::manifests::Objects;
 use crate::agent::state::Deployment;
 use crate::agent::{Spec, changes, state};
-use crate::cluster::Answer;
+use crate::cluster::{Answer, Lost};
 use crate::inputs::Deploy;
 use crate::problem::Problem;
 use crate::report::Report;
@@ -36,14 +36,21 @@ pub(super) async fn ready(job: &Job, spec: &Spec) -> anyhow::Result<Ready> {
     if let Err(problem) = found(job, spec, &deployment) {
         return Ok(Err(problem));
     }
+    let mut as_wanted = false;
     if is_ours(spec, &deployment) {
         if job.plan.deploy == Deploy::Always {
             update::update(job, spec, &deployment).await?;
         } else {
-            say_differences(job, spec, &whole)?;
+            as_wanted = say_differences(job, spec, &whole)?;
         }
     }
-    let answered = answer(job, spec, first_by(job)).await;
+    let mends = as_wanted && job.plan.deploy == Deploy::IfAbsent;
+    let mending = async {
+        if mends {
+            mend(job, spec, &deployment).await;
+        }
+    };
+    let (answered, ()) = futures::future::join(answer(job, spec, first_by(job)), mending).await;
     answered
         .map(Ok)
         .or_else(|error| unavailable(not_by_inputs(error, job.plan.deploy)))
@@ -113,18 +120,21 @@ async fn answer(job: &Job, spec: &Spec, deadline: Instant) -> anyhow::Result<Ans
     if state::ready_pod(&pods).is_none() {
         let name = &spec.name;
         let said = |line: &str| Report::detail(&format!("{name}: {line}"));
-        cluster.wait_ready(name, deadline, said).await?;
+        tokio::select! {
+            ready = cluster.wait_ready(name, deadline, said) => ready?,
+            lost = cluster.lost(name) => return Err(not_coming(spec, lost)),
+        }
         report.done(&format!("Agent {}/{name} is ready", spec.namespace));
     }
     cluster.probe(&spec.name).await
 }
 
-/// One line, so that nobody wonders why an input does nothing.
-fn say_differences(job: &Job, spec: &Spec, deployment: &Value) -> anyhow::Result<()> {
+/// One line, so that nobody wonders why an input does nothing. Returns whether there was none to say.
+fn say_differences(job: &Job, spec: &Spec, deployment: &Value) -> anyhow::Result<bool> {
     let wanted = Objects::new(spec, spec.storage_bytes)?.deployment;
     let fields = changes::differing(&wanted, deployment);
     if fields.is_empty() {
-        return Ok(());
+        return Ok(true);
     }
     let (shown, more) = fields.split_at(fields.len().min(3));
     let more = match more.len() {
@@ -139,7 +149,18 @@ fn say_differences(job: &Job, spec: &Spec, deployment: &Value) -> anyhow::Result
         "it differs from the inputs in {}{more}; {remedy} brings it up to date",
         shown.join(", ")
     ));
-    Ok(())
+    Ok(false)
+}
+
+/// What a job left that was killed while it deployed. A job that may not do that has an agent all the same.
+async fn mend(job: &Job, spec: &Spec, deployment: &Deployment) {
+    match job.cluster.mend(spec, deployment).await {
+        Ok(true) => Report::detail(
+            "its ConfigMap was not that of its Deployment and is put right; its daemon reads it when it starts next",
+        ),
+        Ok(false) => {}
+        Err(error) => tracing::debug!("the ConfigMap is not looked at: {error:#}"),
+    }
 }
 
 /// The wait was for an agent that was there: other inputs would not change it.
@@ -170,6 +191,21 @@ fn absent(job: &Job, spec: &Spec) -> Problem {
         "Deploy it (remote-buildkit manifests prints what to apply), correct `name` or `namespace`, or set `deploy: \
          if-absent`.",
     )
+}
+
+/// Somebody changed the agent while it was waited for.
+fn not_coming(spec: &Spec, lost: Lost) -> anyhow::Error {
+    let Spec { name, namespace, .. } = spec;
+    match lost {
+        Lost::Deleted => Problem::new(
+            "No agent",
+            format!("Waited for the agent {namespace}/{name}, and meanwhile its Deployment was deleted."),
+            "Run the job again: unless with `deploy: never`, it deploys the agent anew.",
+        )
+        .into(),
+        Lost::Unusable(why) => unusable(spec, &why).into(),
+        Lost::Refused(error) => error,
+    }
 }
 
 fn unusable(spec: &Spec, why: &str) -> Problem {

@@ -13,7 +13,7 @@ use super::guard::{self, Ended, Guard};
 use super::road;
 use super::selection::Selection;
 use crate::agent::platform::Platform;
-use crate::buildx::{self, Builder, Node};
+use crate::buildx::{self, Builder, Node, Store};
 use crate::cli::ConnectArgs;
 use crate::cluster::{Answer, Cluster};
 use crate::github;
@@ -24,6 +24,7 @@ use crate::retry::Tries;
 pub fn run(args: &ConnectArgs) -> anyhow::Result<()> {
     let plan = inputs::connect(args)?;
     buildx::check_installed()?;
+    Store::check()?;
     guard::block_on(guarded(Arc::new(plan)))
 }
 
@@ -34,15 +35,16 @@ async fn guarded(plan: Arc<Plan>) -> anyhow::Result<()> {
     let report = Report::start();
     let deadline = Instant::now() + plan.timeout;
     let tries = Tries::until(deadline, Report::detail);
-    let work = reach(
+    let reached = reach(
         plan.clone(),
         selection.clone(),
         deadline,
         report.clone(),
         tries.clone(),
     );
+    let work = async { Ok((reached.await?, Store::open().await?)) };
     let connected = match guard.over(work, Some(deadline + GRACE)).await {
-        Ok(Ok(reached)) => select(&plan, &selection, &reached, &report),
+        Ok(Ok((reached, store))) => select(&plan, &selection, &store, &reached, &report),
         Ok(Err(error)) if Instant::now() >= deadline => Err(late::told(error, &plan, &report)),
         Ok(Err(error)) => Err(error),
         Err(Ended::Deadline) => Err(late::cut_off(&plan, &report, tries.trouble()).into()),
@@ -116,7 +118,13 @@ async fn reach(
 }
 
 /// Tells the job of the builder, and buildx, last: where this fails, nothing is selected.
-fn select(plan: &Plan, selection: &Selection, reached: &[Reached], report: &Report) -> anyhow::Result<()> {
+fn select(
+    plan: &Plan,
+    selection: &Selection,
+    store: &Store,
+    reached: &[Reached],
+    report: &Report,
+) -> anyhow::Result<()> {
     let node = |reached: &Reached| Node {
         name: reached.agent.clone(),
         platforms: reached.platforms.clone(),
@@ -128,8 +136,16 @@ fn select(plan: &Plan, selection: &Selection, reached: &[Reached], report: &Repo
         timeout: plan.timeout,
     };
     outputs::set(&builder, &selection.kubeconfig(), reached)?;
-    selection.select(&builder)?;
+    selection.select(store, &builder)?;
     report.done(&format!("Builder {} is selected", builder.name));
+    for file in store.malformed() {
+        let text = format!(
+            "{} is no builder as buildx writes one. Builds of this job go on, and docker buildx ls fails on it: remove it.",
+            file.display()
+        );
+        github::warning("Not a builder of buildx", &text);
+        Report::detail(&text);
+    }
     if !github::in_job() {
         say(&format!(
             "Undo with: remote-buildkit disconnect --builder {}",

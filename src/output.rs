@@ -1,0 +1,50 @@
+//! Standard output of a step.
+//!
+//! A thread of its own writes it: a runner that is stuck and does not read shall hold up neither the deadline nor the
+//! removal of what is secret.
+
+use std::sync::LazyLock;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::time::Duration;
+
+enum Line {
+    Text(String),
+    /// Everything before it is written.
+    Mark(Sender<()>),
+}
+
+static LINES: LazyLock<Sender<Line>> = LazyLock::new(|| {
+    let (lines, written) = channel();
+    std::thread::spawn(move || write(&written));
+    lines
+});
+
+fn write(lines: &Receiver<Line>) {
+    for line in lines {
+        match line {
+            Line::Text(text) => now(&text),
+            Line::Mark(passed) => {
+                let _ = passed.send(());
+            }
+        }
+    }
+}
+
+/// A closed log is no reason to fail.
+pub fn now(text: &str) {
+    use std::io::Write;
+    let _ = writeln!(std::io::stdout().lock(), "{text}");
+}
+
+pub fn line(text: String) {
+    let _ = LINES.send(Line::Text(text));
+}
+
+/// Waits until every line is written, but not for a reader that does not read.
+pub fn finish() {
+    let (passed, heard) = channel();
+    let _ = LINES.send(Line::Mark(passed));
+    let _ = heard.recv_timeout(FOR_A_READER);
+}
+
+const FOR_A_READER: Duration = Duration::from_secs(3);

@@ -1,0 +1,184 @@
+//! A log that nobody reads, and a cluster that has much to say.
+
+use std::io::Write;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use serde_json::json;
+
+use crate::support::{Namespace, Outcome, Runner, Untouched, always_answers, kubeconfig};
+
+/// What a runner shows of a step at most, whatever others had to say.
+const MUCH: usize = 50_000;
+
+fn lines_are_bounded(outcome: &Outcome) -> Result<()> {
+    let log = &outcome.log;
+    ensure!(log.len() < MUCH, "{} bytes of log", log.len());
+    let commands = log.lines().filter(|line| line.trim_start().starts_with("::"));
+    for command in commands {
+        let known = ["::add-mask::", "::error title=", "::warning title="];
+        ensure!(
+            known.iter().any(|known| command.starts_with(known)),
+            "a command that is none of ours: {command}"
+        );
+    }
+    Ok(())
+}
+
+/// With a pipe or nothing as its standard output, of which nobody reads.
+fn unread(runner: &mut Runner, mut command: Command, stdout: Stdio) -> Result<Option<i32>> {
+    runner.begin()?;
+    let mut child = command
+        .stdin(Stdio::null())
+        .stdout(stdout)
+        .stderr(Stdio::null())
+        .spawn()?;
+    let since = Instant::now();
+    let code = loop {
+        if let Some(status) = child.try_wait()? {
+            break status.code();
+        }
+        if since.elapsed() > Duration::from_secs(60) {
+            child.kill()?;
+            anyhow::bail!("it hangs");
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    };
+    runner.take_over()?;
+    Ok(code)
+}
+
+/// A pipe with no room left.
+fn full_pipe() -> Result<(std::io::PipeReader, Stdio)> {
+    let (reader, mut writer) = std::io::pipe()?;
+    writer.write_all(&vec![b'\n'; 1 << 16])?;
+    Ok((reader, writer.into()))
+}
+
+#[test]
+fn log_that_is_closed_or_not_read_is_no_reason_to_fail() -> Result<()> {
+    let _namespace = Namespace::new("unread")?;
+    let inputs = [("namespace", "unread")];
+    let mut runner = Runner::new()?;
+    runner.connect(&inputs)?.ok()?;
+    runner.disconnect()?.ok()?;
+    let usable = |runner: &mut Runner, code: Option<i32>, how: &str| -> Result<()> {
+        ensure!(code == Some(0), "{how}: exit code {code:?}");
+        runner.build("RUN echo built").with_context(|| how.to_owned())?;
+        runner.disconnect()?.ok()?;
+        Ok(())
+    };
+
+    let command = runner.usual_command(&inputs);
+    let (reader, writer) = std::io::pipe()?;
+    drop(reader);
+    let code = unread(&mut runner, command, writer.into())?;
+    usable(&mut runner, code, "a pipe without a reader")?;
+
+    let command = runner.usual_command(&inputs);
+    let (_reader, writer) = full_pipe()?;
+    let code = unread(&mut runner, command, writer)?;
+    usable(&mut runner, code, "a pipe that nobody reads")?;
+
+    let step = runner.usual_command(&inputs);
+    let mut command = runner.command("bash");
+    command
+        .args(["-c", "exec \"$@\" <&- >&- 2>&-", "bash"])
+        .arg(step.get_program())
+        .args(step.get_args());
+    for (name, value) in step.get_envs() {
+        command.env(name, value.unwrap_or_default());
+    }
+    let code = runner.step(command)?.code;
+    usable(&mut runner, code, "no standard output at all")
+}
+
+/// The runner is stuck. The step ends at its timeout all the same, and takes its secrets along.
+#[test]
+fn log_that_is_not_read_holds_up_no_deadline() -> Result<()> {
+    let _namespace = Namespace::new("unread-late")?;
+    let mut runner = Runner::new()?;
+    let before = Untouched::of(&runner)?;
+    let command = runner.usual_command(&[
+        ("namespace", "unread-late"),
+        ("node-selector", "disk=floppy"),
+        ("timeout", "5s"),
+    ]);
+    let (_reader, writer) = full_pipe()?;
+    let since = Instant::now();
+    let code = unread(&mut runner, command, writer)?;
+    ensure!(code == Some(1), "exit code {code:?}");
+    ensure!(since.elapsed() < Duration::from_secs(20), "{:?}", since.elapsed());
+    before.is(&runner)
+}
+
+#[test]
+fn megabytes_of_an_api_server() -> Result<()> {
+    let mut runner = Runner::new()?;
+    let before = Untouched::of(&runner)?;
+    let message = format!(
+        "deployments cannot get: \n::error::injected\n{}",
+        "say no more ".repeat(300_000)
+    );
+    let status = json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": "Forbidden",
+        "code": 403, "message": message});
+    let address = always_answers("403 Forbidden", &status.to_string())?;
+    let file = tempfile::NamedTempFile::new()?;
+    std::fs::write(
+        file.path(),
+        kubeconfig(&format!("http://{address}"), "{token: t}"),
+    )?;
+    let path = file.path().to_string_lossy();
+    let outcome = runner.connect_with(&[("kubeconfig", &path)])?;
+    let words = ["say no more", "bytes left out", "Bind a Role"];
+    before.after(&runner, &outcome, "No permission in the cluster", &words)?;
+    lines_are_bounded(&outcome)
+}
+
+#[test]
+fn megabytes_of_a_plugin() -> Result<()> {
+    for to in ["", ">&2"] {
+        let mut runner = Runner::new()?;
+        let before = Untouched::of(&runner)?;
+        let file = tempfile::NamedTempFile::new()?;
+        let says = format!("yes ::error::injected {to} | head -c 4000000 {to}; exit 1");
+        // The redirection is that of head.
+        let says = says.replacen(&format!(" {to} |"), " |", 1);
+        let plugin = json!({"exec": {"apiVersion": "client.authentication.k8s.io/v1", "command": "sh",
+            "args": ["-c", says], "interactiveMode": "Never"}});
+        let text = kubeconfig("https://127.0.0.1:1", &plugin.to_string());
+        std::fs::write(file.path(), text)?;
+        let path = file.path().to_string_lossy();
+        let outcome = runner.connect_with(&[("kubeconfig", &path)])?;
+        let words = ["sh", "users, exec"];
+        before.after(&runner, &outcome, "No credential for the cluster", &words)?;
+        lines_are_bounded(&outcome)?;
+    }
+    Ok(())
+}
+
+#[test]
+fn megabytes_of_events() -> Result<()> {
+    let namespace = Namespace::new("events")?;
+    let message = "::error::injected\n and so on ".repeat(30_000);
+    let event = json!({"apiVersion": "v1", "kind": "Event", "metadata": {"name": "said", "namespace": "events"},
+        "involvedObject": {"kind": "PersistentVolumeClaim", "name": "remote-buildkit-agent", "namespace": "events"},
+        "type": "Warning", "reason": "ProvisioningFailed", "message": message,
+        "source": {"component": "persistentvolume-controller"}});
+    let file = tempfile::NamedTempFile::new()?;
+    std::fs::write(file.path(), event.to_string())?;
+    namespace.kubectl(&["create", "-f", &file.path().to_string_lossy()])?;
+    let mut runner = Runner::new()?;
+    let before = Untouched::of(&runner)?;
+    let inputs = [
+        ("namespace", "events"),
+        ("node-selector", "disk=floppy"),
+        ("timeout", "20s"),
+    ];
+    let outcome = runner.connect(&inputs)?;
+    let words = ["until the timeout", "last for: volume bound"];
+    before.after(&runner, &outcome, "Agent not ready in time", &words)?;
+    lines_are_bounded(&outcome)?;
+    Ok(())
+}

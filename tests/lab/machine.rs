@@ -1,0 +1,235 @@
+//! A runner's machine on which something cannot be written, or is named in bytes that are no text.
+
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
+use std::process::Command;
+
+use anyhow::{Context, Result, ensure};
+
+use crate::support::{Namespace, Outcome, Runner, Untouched, output, program, run};
+
+/// Runs a step in a mount namespace of its own, prepared by this script; says what is left in RUNNER_TEMP.
+fn with_mounts(runner: &mut Runner, script: &str, step: &Command) -> Result<Outcome> {
+    let script =
+        format!("{script}\ncode=0; \"$@\" || code=$?; echo \"left: $(ls -A \"$RUNNER_TEMP\")\"; exit $code");
+    let mut command = runner.command("unshare");
+    // A shell does not hand on a variable with a hyphen in its name.
+    command.args(["--mount", "sh", "-ec", &script, "sh", "env"]);
+    for (name, value) in step.get_envs() {
+        let mut assignment = name.to_owned();
+        assignment.push("=");
+        assignment.push(value.unwrap_or_default());
+        command.arg(assignment);
+    }
+    command.arg(step.get_program()).args(step.get_args());
+    runner.step(command)
+}
+
+#[test]
+fn home_that_is_read_only() -> Result<()> {
+    let namespace = Namespace::new("home-read-only")?;
+    let mut runner = Runner::new()?;
+    let before = Untouched::of(&runner)?;
+    let step = runner.usual_command(&[("namespace", "home-read-only")]);
+    let script = "mount --bind \"$HOME\" \"$HOME\"; mount -o remount,bind,ro \"$HOME\"";
+    let outcome = with_mounts(&mut runner, script, &step)?;
+    let words = ["/.docker/buildx", "Read-only file system", "BUILDX_CONFIG"];
+    before.after(&runner, &outcome, "File not written", &words)?;
+    ensure!(
+        namespace.names("deployment")?.is_empty(),
+        "an agent was deployed for a job that cannot use it"
+    );
+    // With a folder elsewhere it works.
+    let buildx = runner.temp().join("buildx").to_string_lossy().into_owned();
+    runner.env.insert("BUILDX_CONFIG".into(), buildx);
+    let step = runner.usual_command(&[("namespace", "home-read-only")]);
+    with_mounts(&mut runner, script, &step)?.ok()?;
+    runner.build("RUN echo built")?;
+    Ok(())
+}
+
+/// Root that has to mind the modes of files, as any other user.
+#[test]
+fn buildx_folder_of_another_user() -> Result<()> {
+    let _namespace = Namespace::new("home-modes")?;
+    for folder in [".docker/buildx", ".docker/buildx/instances"] {
+        let mut runner = Runner::new()?;
+        let instances = runner.home.join(".docker/buildx/instances");
+        std::fs::create_dir_all(instances)?;
+        run(Command::new("chmod").arg("0555").arg(runner.home.join(folder)))?;
+        let before = Untouched::of(&runner)?;
+        let step = runner.usual_command(&[("namespace", "home-modes")]);
+        let mut command = runner.command("setpriv");
+        command
+            .args(["--bounding-set", "-dac_override", "--"])
+            .arg(step.get_program())
+            .args(step.get_args());
+        for (name, value) in step.get_envs() {
+            command.env(name, value.unwrap_or_default());
+        }
+        let outcome = runner.step(command)?;
+        let words = [
+            "/.docker/buildx",
+            "Permission denied",
+            "Let this user write there",
+        ];
+        before.after(&runner, &outcome, "File not written", &words)?;
+    }
+    Ok(())
+}
+
+#[test]
+fn temporary_folder_that_is_full_or_missing() -> Result<()> {
+    let namespace = Namespace::new("temp-full")?;
+    let full = "mount -t tmpfs -o size=64k tmpfs \"$RUNNER_TEMP\"
+        dd if=/dev/zero of=\"$RUNNER_TEMP/full\" bs=4k count=16 status=none";
+    let no_inodes = "mount -t tmpfs -o nr_inodes=2 tmpfs \"$RUNNER_TEMP\"; touch \"$RUNNER_TEMP/full\"";
+    let mut runner = Runner::new()?;
+    let before = Untouched::of(&runner)?;
+    for (script, word) in [
+        (full, "session.json"),
+        (no_inodes, "builder-remote-buildkit-agent-"),
+    ] {
+        let step = runner.usual_command(&[("namespace", "temp-full")]);
+        let outcome = with_mounts(&mut runner, script, &step)?;
+        let words = [word, "No space left on device", "Make room", "RUNNER_TEMP"];
+        before.after(&runner, &outcome, "File not written", &words)?;
+        ensure!(outcome.log.contains("left: full\n"), "{}", outcome.log);
+    }
+
+    let mut command = runner.usual_command(&[("namespace", "temp-full")]);
+    command.env("RUNNER_TEMP", runner.home.join("nowhere"));
+    let outcome = runner.step(command)?;
+    let words = [
+        "/nowhere/builder-",
+        "No such file or directory",
+        "Make the folder",
+    ];
+    before.after(&runner, &outcome, "File not written", &words)?;
+    ensure!(
+        namespace.names("deployment")?.is_empty(),
+        "something was deployed"
+    );
+    runner.disconnect()?.ok()?;
+    Ok(())
+}
+
+#[test]
+fn runner_that_takes_no_outputs_state_or_variables() -> Result<()> {
+    let _namespace = Namespace::new("files-full")?;
+    let inputs = [("namespace", "files-full")];
+    Runner::new()?.connect(&inputs)?.ok()?;
+    for variable in ["GITHUB_STATE", "GITHUB_OUTPUT", "GITHUB_ENV"] {
+        let mut runner = Runner::new()?;
+        let before = Untouched::of(&runner)?;
+        let mut command = runner.usual_command(&inputs);
+        command.env(variable, "/dev/full");
+        let mut outcome = runner.step(command)?;
+        if variable == "GITHUB_ENV" {
+            // The last of all: the outputs are there, of a step that failed.
+            outcome.outputs.clear();
+        }
+        let words = ["/dev/full", "No space left on device", variable];
+        before.after(&runner, &outcome, "File not written", &words)?;
+    }
+
+    // Room for half a record: it is taken back, since the runner would trip over it.
+    let mut runner = Runner::new()?;
+    let before = Untouched::of(&runner)?;
+    let script = "mount -t tmpfs -o size=4k tmpfs /mnt
+        dd if=/dev/zero of=/mnt/env bs=4080 count=1 status=none
+        trap 'echo \"size: $(stat -c %s /mnt/env)\"' EXIT";
+    let mut step = runner.usual_command(&inputs);
+    step.env("GITHUB_ENV", "/mnt/env");
+    let mut outcome = with_mounts(&mut runner, script, &step)?;
+    outcome.outputs.clear();
+    before.after(&runner, &outcome, "File not written", &["/mnt/env", "GITHUB_ENV"])?;
+    ensure!(outcome.log.contains("size: 4080\n"), "{}", outcome.log);
+    Ok(())
+}
+
+/// In Latin-1.
+const NO_TEXT: &[u8] = b"r\xf6yal";
+
+fn no_text(before: &str) -> OsString {
+    let mut value = OsString::from(before);
+    value.push(OsStr::from_bytes(NO_TEXT));
+    value
+}
+
+#[test]
+fn inputs_and_flags_that_are_no_text() -> Result<()> {
+    let mut runner = Runner::new()?;
+    let before = Untouched::of(&runner)?;
+    let mut command = runner.usual_command(&[]);
+    command
+        .env("INPUT_NAMESPACE", no_text(""))
+        .env("INPUT_LABELS", no_text("a="));
+    let outcome = runner.step(command)?;
+    let words = [
+        "`namespace`: it is no text",
+        "`labels`: it is no text",
+        "Nothing was contacted",
+    ];
+    before.after(&runner, &outcome, "Bad input", &words)?;
+
+    for flag in [no_text("--cluster="), no_text("")] {
+        let mut command = runner.command(program());
+        command.arg("connect").arg(flag);
+        let outcome = runner.step(command)?;
+        ensure!(outcome.code == Some(2), "{:?}: {}", outcome.code, outcome.log);
+        ensure!(outcome.log.starts_with("error: "), "{}", outcome.log);
+    }
+    let output = output(Command::new(program()).arg(no_text("")))?;
+    ensure!(output.status.code() == Some(2), "{output:?}");
+    before.is(&runner)
+}
+
+#[test]
+fn paths_that_are_no_text() -> Result<()> {
+    let _namespace = Namespace::new("no-text")?;
+    let inputs = [("namespace", "no-text")];
+    let mut runner = Runner::new()?;
+    let empty = Untouched::of(&runner)?;
+
+    // The kubeconfig and buildx's files hold the path of RUNNER_TEMP.
+    let temporary = runner.temp().join(no_text(""));
+    std::fs::create_dir(&temporary)?;
+    let mut command = runner.usual_command(&inputs);
+    command.env("RUNNER_TEMP", &temporary);
+    let outcome = runner.step(command)?;
+    let words = ["no text in UTF-8", "Set RUNNER_TEMP"];
+    empty.after(&runner, &outcome, "Temporary folder not usable", &words)?;
+    std::fs::remove_dir(&temporary)?;
+
+    // Others may be as they like, and what is of no interest holds what it likes.
+    let home = runner.home.with_file_name(no_text("home-"));
+    std::fs::rename(&runner.home, &home)?;
+    let outputs = home.with_file_name(no_text("output-"));
+    let mut command = runner.usual_command(&inputs);
+    command
+        .env("HOME", &home)
+        .env("GITHUB_OUTPUT", &outputs)
+        .env("GITHUB_REPOSITORY", no_text("acme/"))
+        .env("SOMETHING", no_text(""))
+        .env(no_text("SOMETHING_"), "else");
+    runner.step(command)?.ok()?;
+    let outputs = std::fs::read_to_string(outputs)?;
+    ensure!(outputs.contains("driver<<"), "{outputs}");
+    let instances = home.join(".docker/buildx/instances");
+    let builder = std::fs::read_dir(&instances)?.next().context("no builder")??;
+    let mut buildx = runner.command(crate::support::LAB.bin.join("docker-buildx"));
+    buildx
+        .env("HOME", &home)
+        .args(["inspect", &builder.file_name().to_string_lossy()]);
+    let inspected = run(&mut buildx)?;
+    ensure!(inspected.contains("Status:           running"), "{inspected}");
+    let mut command = runner.disconnect_command();
+    command.env("HOME", &home);
+    runner.step(command)?.ok()?;
+    ensure!(
+        std::fs::read_dir(&instances)?.next().is_none(),
+        "the builder is left"
+    );
+    Ok(())
+}

@@ -1,0 +1,277 @@
+//! The runner ends connect at each of its stages: with a signal, through the launcher, and then for good.
+//!
+//! After SIGTERM the step ends by itself and leaves nothing. After SIGKILL it cannot; then the post step does.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use rustix::fs::{FlockOperation, flock};
+use rustix::process::Signal;
+
+use crate::support::{LAB, Namespace, Runner, Running, Silent, Untouched, kubeconfig, program};
+
+/// The runner waits 7.5 s after the first signal and 2.5 s after the second.
+const AT_ONCE: Duration = Duration::from_secs(2);
+
+/// The action as a runner downloads it, with the program under test.
+struct Action(tempfile::TempDir);
+
+impl Action {
+    fn new() -> Result<Self> {
+        let folder = tempfile::tempdir()?;
+        let dist = Path::new(env!("CARGO_MANIFEST_DIR")).join("dist");
+        for file in ["launch.mjs", "connect.mjs"] {
+            std::fs::copy(dist.join(file), folder.path().join(file))?;
+        }
+        for architecture in ["x64", "arm64"] {
+            let name = format!("remote-buildkit-linux-{architecture}");
+            std::os::unix::fs::symlink(program(), folder.path().join(name))?;
+        }
+        Ok(Self(folder))
+    }
+
+    /// The command of a step, started as the runner starts it.
+    fn launched(&self, runner: &Runner, step: &Command) -> Command {
+        let mut command = runner.command(LAB.node24_bin.join("node"));
+        command.arg(self.0.path().join("connect.mjs"));
+        for (name, value) in step.get_envs() {
+            command.env(name, value.unwrap_or_default());
+        }
+        command
+    }
+}
+
+/// Ends connect when `arrived` returns: gently, and in another run with force. What that returns is kept until connect
+/// has ended, and dropped before the post step.
+fn ended<T>(
+    stage: &str,
+    prepare: impl Fn(&mut Runner) -> Result<Command>,
+    arrived: impl Fn(&Runner, &mut Running) -> Result<T>,
+) -> Result<()> {
+    let action = Action::new()?;
+    for signal in [Signal::TERM, Signal::KILL] {
+        let mut runner = Runner::new()?;
+        let mut step = prepare(&mut runner)?;
+        let before = Untouched::of(&runner)?;
+        if signal == Signal::TERM {
+            step = action.launched(&runner, &step);
+        }
+        let mut connecting = Running::start(&runner, step)?;
+        let stands = arrived(&runner, &mut connecting).with_context(|| stage.to_owned())?;
+        connecting.signal(signal)?;
+        let since = Instant::now();
+        let outcome = connecting.end(&mut runner)?;
+        let took = since.elapsed();
+        ensure!(took < AT_ONCE, "{stage}: {signal:?} took {took:?}");
+        ensure!(outcome.outputs.is_empty(), "{stage}: {:?}", outcome.outputs);
+        if signal == Signal::TERM {
+            ensure!(
+                outcome.code == Some(1),
+                "{stage}: {:?}: {}",
+                outcome.code,
+                outcome.log
+            );
+            ensure!(
+                outcome.log.contains("stopped by SIGTERM"),
+                "{stage}: {}",
+                outcome.log
+            );
+            before.is(&runner).with_context(|| format!("{stage}: SIGTERM"))?;
+        }
+        drop(stands);
+        runner.disconnect()?.ok()?;
+        before
+            .is(&runner)
+            .with_context(|| format!("{stage}: {signal:?}, post step"))?;
+    }
+    Ok(())
+}
+
+/// With a variable that sends one kind of request to a server that does not answer.
+fn unanswered(stage: &str, variable: &str, url: impl Fn(&str) -> String) -> Result<()> {
+    let silent = Silent::listen()?;
+    let address = silent.address()?;
+    let prepare = |runner: &mut Runner| {
+        runner.env.insert(variable.to_owned(), url(&address));
+        Ok(runner.usual_command(&[]))
+    };
+    ended(stage, prepare, |_, _| silent.asked())
+}
+
+#[test]
+fn while_github_aws_or_the_api_server_does_not_answer() -> Result<()> {
+    unanswered("OIDC", "ACTIONS_ID_TOKEN_REQUEST_URL", |address| {
+        format!("http://{address}/token")
+    })?;
+    let endpoint = |address: &str| format!("http://{address}");
+    unanswered("STS", "AWS_ENDPOINT_URL_STS", endpoint)?;
+    unanswered("DescribeCluster", "AWS_ENDPOINT_URL_EKS", endpoint)?;
+    let silent = Silent::listen()?;
+    let text = kubeconfig(&format!("https://{}", silent.address()?), "{token: t}");
+    let file = tempfile::NamedTempFile::new()?;
+    std::fs::write(file.path(), text)?;
+    let path = file.path().to_string_lossy();
+    let prepare = |runner: &mut Runner| Ok(runner.connect_command(&[("kubeconfig", &path)]));
+    ended("API server", prepare, |_, _| silent.asked())
+}
+
+/// It is not ours and knows no signals; it would outlive the step.
+#[test]
+fn while_a_plugin_does_not_answer() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let (file, started) = (folder.path().join("config"), folder.path().join("started"));
+    // A process below a process.
+    let user = format!(
+        "{{exec: {{apiVersion: client.authentication.k8s.io/v1, command: sh, interactiveMode: Never, \
+         args: [\"-c\", \"touch {}; sleep 100; true\"]}}}}",
+        started.display()
+    );
+    std::fs::write(&file, kubeconfig("https://127.0.0.1:1", &user))?;
+    let path = file.to_string_lossy();
+    let mut runner = Runner::new()?;
+    let before = Untouched::of(&runner)?;
+    let step = runner.connect_command(&[("kubeconfig", &path)]);
+    let command = Action::new()?;
+    let mut connecting = Running::start(&runner, command.launched(&runner, &step))?;
+    until(|| Ok(started.exists()))?;
+    connecting.signal(Signal::TERM)?;
+    let since = Instant::now();
+    let outcome = connecting.end(&mut runner)?;
+    ensure!(outcome.code == Some(1), "{:?}: {}", outcome.code, outcome.log);
+    ensure!(since.elapsed() < AT_ONCE, "{:?}", since.elapsed());
+    before.is(&runner)
+}
+
+#[test]
+fn while_the_agent_is_waited_for() -> Result<()> {
+    let _namespace = Namespace::new("stage-wait")?;
+    let inputs = [("namespace", "stage-wait"), ("node-selector", "disk=floppy")];
+    let prepare = |runner: &mut Runner| Ok(runner.usual_command(&inputs));
+    // The second time it is there.
+    ended("the agent", prepare, |_, connecting| {
+        connecting.until("Agent stage-wait/")
+    })?;
+    // Nothing in the cluster that the next job would not put right.
+    let mut runner = Runner::new()?;
+    runner
+        .connect(&[("namespace", "stage-wait"), ("deploy", "always")])?
+        .ok()?;
+    runner.build("RUN echo built")?;
+    Ok(())
+}
+
+/// An agent whose buildctl says nothing.
+const MUTE: &str = r#"
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: remote-buildkit-agent, namespace: NAMESPACE}
+spec:
+  selector: {matchLabels: {app: remote-buildkit-agent}}
+  template:
+    metadata: {labels: {app: remote-buildkit-agent}}
+    spec:
+      terminationGracePeriodSeconds: 1
+      containers:
+      - name: buildkitd
+        image: moby/buildkit:v0.34.2
+        command: [sh, -c, "printf '#!/bin/sh\ntouch /asked; sleep 100' > /usr/bin/buildctl && sleep 1000"]
+        readinessProbe: {exec: {command: [grep, -q, asked, /usr/bin/buildctl]}, periodSeconds: 1}
+"#;
+
+#[test]
+fn during_an_exec() -> Result<()> {
+    let namespace = Namespace::new("stage-exec")?;
+    namespace.apply(MUTE)?;
+    let deployment = "deployment/remote-buildkit-agent";
+    namespace.kubectl(&["wait", deployment, "--for=condition=Available", "--timeout=60s"])?;
+    let inside = |command: &[&str]| namespace.kubectl(&[&["exec", deployment, "--"], command].concat());
+    let prepare = |runner: &mut Runner| {
+        inside(&["rm", "-f", "/asked"])?;
+        Ok(runner.usual_command(&[("namespace", "stage-exec")]))
+    };
+    ended("exec", prepare, |_, _| {
+        until(|| Ok(inside(&["ls", "/asked"]).is_ok()))
+    })
+}
+
+#[test]
+fn while_another_process_has_buildx_locked() -> Result<()> {
+    let _namespace = Namespace::new("stage-lock")?;
+    let inputs = [("namespace", "stage-lock")];
+    let mut first = Runner::new()?;
+    first.connect(&inputs)?.ok()?;
+    let lock = |runner: &Runner| -> Result<File> {
+        let folder: PathBuf = runner.home.join(".docker/buildx");
+        std::fs::create_dir_all(&folder)?;
+        let lock = File::create(folder.join(".lock"))?;
+        flock(&lock, FlockOperation::LockExclusive)?;
+        Ok(lock)
+    };
+    let prepare = |runner: &mut Runner| Ok(runner.usual_command(&inputs));
+    let arrived = |runner: &Runner, connecting: &mut Running| {
+        let held = lock(runner)?;
+        connecting.until("answers from the pod")?;
+        Ok(held)
+    };
+    ended("buildx's lock", prepare, arrived)?;
+
+    // Never let go: an error, and not at the deadline.
+    let mut runner = Runner::new()?;
+    let held = lock(&runner)?;
+    let before = Untouched::of(&runner)?;
+    let outcome = runner.connect(&inputs)?;
+    let words = ["another process holds it", "/.docker/buildx/.lock"];
+    before.after(&runner, &outcome, "buildx's folder is locked", &words)?;
+    drop(held);
+    runner.connect(&inputs)?.ok()?;
+    Ok(())
+}
+
+/// At whatever it is then: signing in, looking, applying one object or the next.
+#[test]
+fn killed_at_any_moment_it_leaves_nothing_that_the_next_job_does_not_heal() -> Result<()> {
+    let namespace = Namespace::new("stage-any")?;
+    let mut deployed = false;
+    for version in ["2", "3"] {
+        let inputs = [
+            ("namespace", "stage-any"),
+            ("max-parallelism", version),
+            ("deploy", "always"),
+        ];
+        for moment in (20..600).step_by(35) {
+            let mut runner = Runner::new()?;
+            let before = Untouched::of(&runner)?;
+            let mut connecting = Running::start(&runner, runner.usual_command(&inputs))?;
+            std::thread::sleep(Duration::from_millis(moment));
+            connecting.signal(Signal::KILL)?;
+            connecting.end(&mut runner)?;
+            runner.disconnect()?.ok()?;
+            // Where the last moment was too late.
+            runner.env.remove("BUILDX_BUILDER");
+            before.is(&runner).with_context(|| format!("after {moment} ms"))?;
+            deployed |= !namespace.names("deployment")?.is_empty();
+        }
+        let mut runner = Runner::new()?;
+        runner.connect(&inputs)?.ok()?;
+        let config = namespace.json(&["get", "configmap", "remote-buildkit-agent"])?;
+        let toml = config["data"]["buildkitd.toml"].as_str().context("no toml")?;
+        ensure!(toml.contains(&format!("max-parallelism = {version}\n")), "{toml}");
+        runner.build("RUN echo built")?;
+    }
+    ensure!(deployed, "each was killed before it had begun");
+    Ok(())
+}
+
+/// Bounded, as everything here.
+fn until(mut holds: impl FnMut() -> Result<bool>) -> Result<()> {
+    for _ in 0..300 {
+        if holds()? {
+            return Ok(());
+        }
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    anyhow::bail!("it was waited for in vain")
+}

@@ -1,0 +1,59 @@
+//! Servers that fail: one that takes a connection and says nothing, and one that says too much.
+
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::thread;
+
+use anyhow::Result;
+
+/// Takes connections and never answers.
+#[derive(Debug)]
+pub(crate) struct Silent(TcpListener);
+
+impl Silent {
+    pub(crate) fn listen() -> Result<Self> {
+        Ok(Self(TcpListener::bind("127.0.0.1:0")?))
+    }
+
+    pub(crate) fn address(&self) -> Result<String> {
+        Ok(self.0.local_addr()?.to_string())
+    }
+
+    /// Returns when somebody has asked something, which waits for an answer until it is dropped.
+    pub(crate) fn asked(&self) -> Result<TcpStream> {
+        let (mut connection, _) = self.0.accept()?;
+        connection.read_exact(&mut [0])?;
+        Ok(connection)
+    }
+}
+
+/// An API server that answers every request with the same; its address. It ends with the process of the tests.
+pub(crate) fn always_answers(status: &str, body: &str) -> Result<String> {
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    let address = listener.local_addr()?.to_string();
+    let length = body.len();
+    let answer = format!(
+        "HTTP/1.1 {status}\r\ncontent-type: application/json\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}"
+    );
+    thread::spawn(move || {
+        for mut connection in listener.incoming().flatten() {
+            let mut request = [0; 4096];
+            let _ = connection.read(&mut request);
+            let _ = connection.write_all(answer.as_bytes());
+        }
+    });
+    Ok(address)
+}
+
+/// A kubeconfig for a server, with this way to get a credential.
+pub(crate) fn kubeconfig(server: &str, user: &str) -> String {
+    format!(
+        "apiVersion: v1
+kind: Config
+current-context: one
+clusters: [{{name: one, cluster: {{server: \"{server}\"}}}}]
+users: [{{name: one, user: {user}}}]
+contexts: [{{name: one, context: {{cluster: one, user: one}}}}]
+"
+    )
+}

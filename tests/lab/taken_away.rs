@@ -1,0 +1,113 @@
+//! What somebody takes away while connect waits for it.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, ensure};
+
+use crate::rbac::grant;
+use crate::support::{Namespace, Outcome, Runner, Running, Untouched, role};
+
+/// The agent waits for a node that is not there; meanwhile `take` does its part. The verdict comes long before the
+/// timeout of five minutes, and before an agent without a node is given up.
+fn taken_away(
+    namespace: &Namespace,
+    inputs: &[(&str, &str)],
+    take: impl FnOnce() -> Result<()>,
+) -> Result<(Runner, Untouched, Outcome)> {
+    let mut runner = Runner::new()?;
+    let before = Untouched::of(&runner)?;
+    let usual = [
+        ("namespace", namespace.0.as_str()),
+        ("node-selector", "disk=floppy"),
+    ];
+    let mut connecting = Running::start(&runner, runner.usual_command(&[&usual, inputs].concat()))?;
+    connecting.until("is deployed")?;
+    take()?;
+    let since = Instant::now();
+    let outcome = connecting.end(&mut runner)?;
+    ensure!(since.elapsed() < Duration::from_secs(60), "{:?}", since.elapsed());
+    Ok((runner, before, outcome))
+}
+
+#[test]
+fn permission_that_is_taken_away_is_not_waited_for() -> Result<()> {
+    let namespace = Namespace::new("taken-rbac")?;
+    grant(&namespace, "deploy")?;
+    let role = role("ci-no-rbac");
+    let inputs = [("role-to-assume", role.as_str())];
+    let take = || namespace.kubectl(&["delete", "rolebinding", "job"]).map(drop);
+    let (mut runner, before, outcome) = taken_away(&namespace, &inputs, take)?;
+    let words = ["deployments", "taken-rbac", "Bind a Role"];
+    before.after(&runner, &outcome, "No permission in the cluster", &words)?;
+
+    // Given again, and a node for the agent: the next job has what it wants.
+    grant(&namespace, "deploy")?;
+    let again = [("namespace", "taken-rbac"), ("deploy", "always")];
+    runner.connect(&[&again[..], &inputs].concat())?.ok()?;
+    runner.build("RUN echo built")?;
+    Ok(())
+}
+
+#[test]
+fn agent_that_is_scaled_to_nothing_is_not_waited_for() -> Result<()> {
+    let namespace = Namespace::new("taken-scale")?;
+    let scale = |replicas: &str| {
+        let scaled = namespace.kubectl(&["scale", "deployment", "remote-buildkit-agent", replicas]);
+        scaled.map(drop)
+    };
+    let (mut runner, before, outcome) = taken_away(&namespace, &[], || scale("--replicas=0"))?;
+    before.after(&runner, &outcome, "Agent not usable", &["scaled to 0 replicas"])?;
+
+    // It is somebody's decision, and theirs to take back.
+    let inputs = [("namespace", "taken-scale"), ("deploy", "always")];
+    let refused = runner.connect(&inputs)?;
+    before.after(&runner, &refused, "Agent not usable", &["scaled to 0 replicas"])?;
+    scale("--replicas=1")?;
+    runner.connect(&inputs)?.ok()?;
+    Ok(())
+}
+
+#[test]
+fn agent_that_is_deleted_is_not_waited_for() -> Result<()> {
+    let namespace = Namespace::new("taken-agent")?;
+    let delete = || {
+        let deleted = namespace.kubectl(&["delete", "deployment", "remote-buildkit-agent"]);
+        deleted.map(drop)
+    };
+    let (mut runner, before, outcome) = taken_away(&namespace, &[], delete)?;
+    let words = ["meanwhile its Deployment was deleted", "Run the job again"];
+    before.after(&runner, &outcome, "No agent", &words)?;
+    runner.connect(&[("namespace", "taken-agent")])?.ok()?;
+    Ok(())
+}
+
+/// The Deployment makes another one.
+#[test]
+fn pods_that_are_deleted_are_no_reason_to_fail() -> Result<()> {
+    let namespace = Namespace::new("taken-pod")?;
+    let mut runner = Runner::new()?;
+    let command = runner.usual_command(&[("namespace", "taken-pod")]);
+    let mut connecting = Running::start(&runner, command)?;
+    connecting.until("is deployed")?;
+    let first = loop {
+        if let [pod] = &namespace.names("pod")?[..] {
+            break pod.clone();
+        }
+    };
+    let force = ["--grace-period=0", "--force"];
+    namespace.kubectl(&[&["delete", "pod", &first], &force[..]].concat())?;
+    // And the next one when it has started, at the moment it is to be probed.
+    connecting.until("container started")?;
+    let pods = namespace.names("pod")?;
+    for pod in &pods {
+        namespace.kubectl(&[&["delete", "pod", pod], &force[..]].concat())?;
+    }
+    let connected = connecting.end(&mut runner)?.ok()?;
+    ensure!(
+        connected.outputs["agent"] != first && !pods.contains(&connected.outputs["agent"]),
+        "{:?} is one of {first}, {pods:?}",
+        connected.outputs["agent"]
+    );
+    runner.build("RUN echo built")?;
+    Ok(())
+}
