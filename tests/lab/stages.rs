@@ -11,7 +11,7 @@ use anyhow::{Context, Result, ensure};
 use rustix::fs::{FlockOperation, flock};
 use rustix::process::Signal;
 
-use crate::support::{Before, LAB, Namespace, Runner, Silent, Step, kubeconfig, program};
+use crate::support::{LAB, Namespace, Runner, Running, Silent, Untouched, kubeconfig, program};
 
 /// The runner waits 7.5 s after the first signal and 2.5 s after the second.
 const AT_ONCE: Duration = Duration::from_secs(2);
@@ -49,21 +49,21 @@ impl Action {
 fn ended<T>(
     stage: &str,
     prepare: impl Fn(&mut Runner) -> Result<Command>,
-    arrived: impl Fn(&Runner, &mut Step) -> Result<T>,
+    arrived: impl Fn(&Runner, &mut Running) -> Result<T>,
 ) -> Result<()> {
     let action = Action::new()?;
     for signal in [Signal::TERM, Signal::KILL] {
         let mut runner = Runner::new()?;
         let mut step = prepare(&mut runner)?;
-        let before = Before::of(&runner)?;
+        let before = Untouched::of(&runner)?;
         if signal == Signal::TERM {
             step = action.launched(&runner, &step);
         }
-        let mut connecting = runner.start(step)?;
+        let mut connecting = Running::start(&runner, step)?;
         let stands = arrived(&runner, &mut connecting).with_context(|| stage.to_owned())?;
         connecting.signal(signal)?;
         let since = Instant::now();
-        let outcome = runner.finish(connecting)?;
+        let outcome = connecting.end(&mut runner)?;
         let took = since.elapsed();
         ensure!(took < AT_ONCE, "{stage}: {signal:?} took {took:?}");
         ensure!(outcome.outputs.is_empty(), "{stage}: {:?}", outcome.outputs);
@@ -132,14 +132,14 @@ fn while_a_plugin_does_not_answer() -> Result<()> {
     std::fs::write(&file, kubeconfig("https://127.0.0.1:1", &user))?;
     let path = file.to_string_lossy();
     let mut runner = Runner::new()?;
-    let before = Before::of(&runner)?;
+    let before = Untouched::of(&runner)?;
     let step = runner.connect_command(&[("kubeconfig", &path)]);
     let command = Action::new()?;
-    let connecting = runner.start(command.launched(&runner, &step))?;
+    let mut connecting = Running::start(&runner, command.launched(&runner, &step))?;
     until(|| Ok(started.exists()))?;
     connecting.signal(Signal::TERM)?;
     let since = Instant::now();
-    let outcome = runner.finish(connecting)?;
+    let outcome = connecting.end(&mut runner)?;
     ensure!(outcome.code == Some(1), "{:?}: {}", outcome.code, outcome.log);
     ensure!(since.elapsed() < AT_ONCE, "{:?}", since.elapsed());
     before.is(&runner)
@@ -211,7 +211,7 @@ fn while_another_process_has_buildx_locked() -> Result<()> {
         Ok(lock)
     };
     let prepare = |runner: &mut Runner| Ok(runner.usual_command(&inputs));
-    let arrived = |runner: &Runner, connecting: &mut Step| {
+    let arrived = |runner: &Runner, connecting: &mut Running| {
         let held = lock(runner)?;
         connecting.until("answers from the pod")?;
         Ok(held)
@@ -221,7 +221,7 @@ fn while_another_process_has_buildx_locked() -> Result<()> {
     // Never let go: an error, and not at the deadline.
     let mut runner = Runner::new()?;
     let held = lock(&runner)?;
-    let before = Before::of(&runner)?;
+    let before = Untouched::of(&runner)?;
     let outcome = runner.connect(&inputs)?;
     let words = ["another process holds it", "/.docker/buildx/.lock"];
     before.after(&runner, &outcome, "buildx's folder is locked", &words)?;
@@ -243,11 +243,11 @@ fn killed_at_any_moment_it_leaves_nothing_that_the_next_job_does_not_heal() -> R
         ];
         for moment in (20..600).step_by(35) {
             let mut runner = Runner::new()?;
-            let before = Before::of(&runner)?;
-            let connecting = runner.start(runner.usual_command(&inputs))?;
+            let before = Untouched::of(&runner)?;
+            let mut connecting = Running::start(&runner, runner.usual_command(&inputs))?;
             std::thread::sleep(Duration::from_millis(moment));
             connecting.signal(Signal::KILL)?;
-            runner.finish(connecting)?;
+            connecting.end(&mut runner)?;
             runner.disconnect()?.ok()?;
             // Where the last moment was too late.
             runner.env.remove("BUILDX_BUILDER");

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, ensure};
 
 use crate::rbac::grant;
-use crate::support::{Before, Namespace, Outcome, Runner, role};
+use crate::support::{Namespace, Outcome, Runner, Running, Untouched, role};
 
 /// The agent waits for a node that is not there; meanwhile `take` does its part. The verdict comes long before the
 /// timeout of five minutes, and before an agent without a node is given up.
@@ -13,18 +13,18 @@ fn taken_away(
     namespace: &Namespace,
     inputs: &[(&str, &str)],
     take: impl FnOnce() -> Result<()>,
-) -> Result<(Runner, Before, Outcome)> {
+) -> Result<(Runner, Untouched, Outcome)> {
     let mut runner = Runner::new()?;
-    let before = Before::of(&runner)?;
+    let before = Untouched::of(&runner)?;
     let usual = [
         ("namespace", namespace.0.as_str()),
         ("node-selector", "disk=floppy"),
     ];
-    let mut connecting = runner.start(runner.usual_command(&[&usual, inputs].concat()))?;
+    let mut connecting = Running::start(&runner, runner.usual_command(&[&usual, inputs].concat()))?;
     connecting.until("is deployed")?;
     take()?;
     let since = Instant::now();
-    let outcome = runner.finish(connecting)?;
+    let outcome = connecting.end(&mut runner)?;
     ensure!(since.elapsed() < Duration::from_secs(60), "{:?}", since.elapsed());
     Ok((runner, before, outcome))
 }
@@ -87,7 +87,7 @@ fn pods_that_are_deleted_are_no_reason_to_fail() -> Result<()> {
     let namespace = Namespace::new("taken-pod")?;
     let mut runner = Runner::new()?;
     let command = runner.usual_command(&[("namespace", "taken-pod")]);
-    let mut connecting = runner.start(command)?;
+    let mut connecting = Running::start(&runner, command)?;
     connecting.until("is deployed")?;
     let first = loop {
         if let [pod] = &namespace.names("pod")?[..] {
@@ -102,7 +102,7 @@ fn pods_that_are_deleted_are_no_reason_to_fail() -> Result<()> {
     for pod in &pods {
         namespace.kubectl(&[&["delete", "pod", pod], &force[..]].concat())?;
     }
-    let connected = runner.finish(connecting)?.ok()?;
+    let connected = connecting.end(&mut runner)?.ok()?;
     ensure!(
         connected.outputs["agent"] != first && !pods.contains(&connected.outputs["agent"]),
         "{:?} is one of {first}, {pods:?}",

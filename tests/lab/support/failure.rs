@@ -2,21 +2,20 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::thread::sleep;
-use std::time::Duration;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context, Result, ensure};
 
+use super::running::{Time, note};
 use super::{Outcome, Runner};
 
 /// A runner before a step.
 #[derive(Debug)]
-pub(crate) struct Before {
+pub(crate) struct Untouched {
     tree: BTreeMap<PathBuf, Vec<u8>>,
     env: BTreeMap<String, String>,
 }
 
-impl Before {
+impl Untouched {
     pub(crate) fn of(runner: &Runner) -> Result<Self> {
         Ok(Self {
             tree: runner.tree()?,
@@ -24,21 +23,16 @@ impl Before {
         })
     }
 
-    /// Nothing is selected: no variable is exported, and home and temporary folder are as they were.
-    pub(crate) fn nothing_is_selected(&self, runner: &Runner) -> Result<()> {
-        let builder = runner.env.get("BUILDX_BUILDER");
-        ensure!(runner.env == self.env, "a builder is selected: {builder:?}");
-        self.files_are_as_before(runner)
-    }
-
-    /// The runner is as it was: nothing is selected, and nothing runs.
+    /// Whether the runner is as it was: no file more, in particular none with a secret; no builder selected; no process.
     pub(crate) fn is(&self, runner: &Runner) -> Result<()> {
-        self.nothing_is_selected(runner)?;
-        Self::nothing_runs(runner)
+        ensure!(runner.env == self.env, "exported: {:?}", runner.env);
+        self.files_are_as_before(runner)?;
+        runner.nothing_runs()
     }
 
-    /// A step failed with this title and these words, and left the runner as it was.
+    /// Whether a step failed with this title and these words, and left the runner as it was.
     pub(crate) fn after(&self, runner: &Runner, failed: &Outcome, title: &str, words: &[&str]) -> Result<()> {
+        note(Time::Verdict, failed.seconds)?;
         failed.refused(title, words)?;
         self.is(runner).with_context(|| format!("after {title}"))
     }
@@ -53,22 +47,7 @@ impl Before {
                 ensure!(!text.contains(secret), "{secret}… is in {}", path.display());
             }
         }
-        Self::nothing_runs(runner)
-    }
-
-    /// Every process that the job started has ended.
-    pub(crate) fn nothing_runs(runner: &Runner) -> Result<()> {
-        let folder = runner.folder().to_string_lossy().into_owned();
-        let mut left = processes(&folder);
-        for _ in 0..20 {
-            if left.is_empty() {
-                break;
-            }
-            sleep(Duration::from_millis(100));
-            left = processes(&folder);
-        }
-        ensure!(left.is_empty(), "still running: {left:?}");
-        Ok(())
+        runner.nothing_runs()
     }
 
     fn files_are_as_before(&self, runner: &Runner) -> Result<()> {
@@ -100,17 +79,4 @@ pub(super) fn files(folder: &std::path::Path) -> Result<BTreeMap<PathBuf, Vec<u8
         }
     }
     Ok(files)
-}
-
-/// Command lines of processes that a job started: they have its folder in their environment or arguments.
-fn processes(folder: &str) -> Vec<String> {
-    let mut found = Vec::new();
-    for entry in std::fs::read_dir("/proc").into_iter().flatten().flatten() {
-        let read = |file| std::fs::read(entry.path().join(file)).unwrap_or_default();
-        let line = String::from_utf8_lossy(&read("cmdline")).replace('\0', " ");
-        if line.contains(folder) || String::from_utf8_lossy(&read("environ")).contains(folder) {
-            found.push(line);
-        }
-    }
-    found
 }
