@@ -85,6 +85,7 @@ spec:
       - name: buildkitd
         image: moby/buildkit:v0.34.2
         args: [--no-such-flag]
+        readinessProbe: {exec: {command: [buildctl, debug, workers]}, periodSeconds: 1}
 "#,
     )?;
     let logs = "kubectl -n heal-mute logs deployment/remote-buildkit-agent --previous";
