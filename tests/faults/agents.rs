@@ -44,21 +44,6 @@ fn scaled_to_0_before_connect() -> Result<()> {
     trial.heals()
 }
 
-#[test]
-fn scaled_to_0_while_it_is_waited_for() -> Result<()> {
-    let mut trial = Trial::new("scaled-away", 10)?;
-    let mut step = trial.start()?;
-    step.until("is deployed")?;
-    scale(&trial, "0")?;
-    trial.failed(
-        step,
-        "Agent not ready in time",
-        &["scaled-away/remote-buildkit-agent"],
-    )?;
-    scale(&trial, "1")?;
-    trial.heals()
-}
-
 fn scale(trial: &Trial, replicas: &str) -> Result<()> {
     let replicas = format!("--replicas={replicas}");
     let scale = ["scale", "deployment", "remote-buildkit-agent", &replicas];

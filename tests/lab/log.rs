@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use serde_json::json;
 
-use crate::support::{Before, Namespace, Outcome, Runner, always_answers, kubeconfig};
+use crate::support::{Before, Namespace, Outcome, Runner, always_answers, kubeconfig, note};
 
 /// What a runner shows of a step at most, whatever others had to say.
 const MUCH: usize = 50_000;
@@ -45,6 +45,7 @@ fn unread(runner: &mut Runner, mut command: Command, stdout: Stdio) -> Result<Op
         }
         std::thread::sleep(Duration::from_millis(50));
     };
+    note(since.elapsed().as_secs_f64())?;
     runner.take_over()?;
     Ok(code)
 }

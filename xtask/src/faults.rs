@@ -12,6 +12,8 @@ const TABLE: &str = "docs/faults.md";
 /// The columns' numbers; what is before the first bar is the first.
 const SECONDS: usize = 4;
 const TEST: usize = 6;
+/// Where a test has many verdicts, each within moments.
+const NONE: &str = "–";
 
 pub(crate) fn run() -> Result<()> {
     lab::cancel::watch()?;
@@ -30,8 +32,13 @@ pub(crate) fn run() -> Result<()> {
     }
     lab.end()?;
     let times = fs::read_to_string(times.path())?;
-    // The last time of a test is the one that it is about.
-    let times: BTreeMap<&str, &str> = times.lines().filter_map(|line| line.split_once(' ')).collect();
+    // The last verdict of a test is the one that it is about, or else its last connect.
+    let of = |what| {
+        times
+            .lines()
+            .filter_map(move |line| line.strip_prefix(what)?.split_once(' '))
+    };
+    let times: BTreeMap<&str, &str> = of("Connect ").chain(of("Verdict ")).collect();
     let rows = table.lines().map(|row| with_time(row, &times));
     let table = rows.collect::<Result<Vec<String>>>()?.join("\n");
     Ok(fs::write(path, table + "\n")?)
@@ -47,10 +54,13 @@ fn with_time(row: &str, times: &BTreeMap<&str, &str>) -> Result<String> {
     let Some(test) = test(row) else {
         return Ok(row.to_owned());
     };
+    let mut cells: Vec<&str> = row.split('|').collect();
+    if cells[SECONDS].trim() == NONE {
+        return Ok(row.to_owned());
+    }
     let time = times
         .get(test)
         .with_context(|| format!("{test} measured nothing"))?;
-    let mut cells: Vec<&str> = row.split('|').collect();
     let time = format!(" {time} ");
     cells[SECONDS] = &time;
     Ok(cells.join("|"))

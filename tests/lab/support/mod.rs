@@ -14,7 +14,7 @@ pub(crate) use git::GitServer;
 pub(crate) use listener::{Silent, always_answers, kubeconfig};
 pub(crate) use remains::Before;
 pub(crate) use runner::Runner;
-pub(crate) use step::{Outcome, Step};
+pub(crate) use step::{Outcome, Step, note};
 
 use std::path::PathBuf;
 use std::process::{Command, Output};

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 
-use super::{Outcome, Runner};
+use super::{Outcome, Runner, note};
 
 /// A runner before a step.
 #[derive(Debug)]
@@ -40,6 +40,7 @@ impl Before {
     /// A step failed with this title and these words, and left the runner as it was.
     pub(crate) fn after(&self, runner: &Runner, failed: &Outcome, title: &str, words: &[&str]) -> Result<()> {
         failed.refused(title, words)?;
+        note(failed.seconds)?;
         self.is(runner).with_context(|| format!("after {title}"))
     }
 
