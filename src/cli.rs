@@ -23,6 +23,9 @@ pub enum Command {
     Connect(Box<ConnectArgs>),
     /// Remove from this machine what `connect` wrote; the agent and its cache stay.
     Disconnect(DisconnectArgs),
+    /// Look at the whole road from here to a build, and say what is in its way; takes the flags of `connect`.
+    #[command(args_override_self = true)]
+    Doctor(Box<DoctorArgs>),
     /// Print a Kubernetes credential; called by kubectl, buildx and others through the kubeconfig.
     Token(TokenArgs),
     /// Print the manifests that `connect` would apply.
@@ -167,6 +170,15 @@ pub struct DestroyArgs {
     /// Do not ask.
     #[arg(long)]
     pub yes: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct DoctorArgs {
+    #[command(flatten)]
+    pub connect: ConnectArgs,
+    /// Print JSON for machines.
+    #[arg(long)]
+    pub json: bool,
 }
 
 #[derive(Debug, Args)]

@@ -7,8 +7,8 @@ use anyhow::Context as _;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use kube::config::{
-    AuthInfo, Cluster, Context, ExecConfig, ExecInteractiveMode, Kubeconfig, NamedAuthInfo, NamedCluster,
-    NamedContext,
+    AuthInfo, Cluster, Context, ExecConfig, ExecInteractiveMode, Kubeconfig, KubeconfigError, NamedAuthInfo,
+    NamedCluster, NamedContext,
 };
 
 use crate::problem::{Problem, chain};
@@ -97,6 +97,15 @@ pub fn in_cluster() -> Result<Kubeconfig, Problem> {
 
 /// One context of a kubeconfig of the user's.
 pub fn excerpt(path: &Path, context: Option<&str>) -> Result<Kubeconfig, Problem> {
+    excerpt_of(Kubeconfig::read_from(path), path, context)
+}
+
+/// The same of what was read from that path.
+pub fn excerpt_of(
+    config: Result<Kubeconfig, KubeconfigError>,
+    path: &Path,
+    context: Option<&str>,
+) -> Result<Kubeconfig, Problem> {
     let unusable = |why: String, remedy: &str| {
         Problem::new(
             "Kubeconfig not usable",
@@ -104,7 +113,7 @@ pub fn excerpt(path: &Path, context: Option<&str>) -> Result<Kubeconfig, Problem
             remedy,
         )
     };
-    let config = Kubeconfig::read_from(path).map_err(|e| {
+    let config = config.map_err(|e| {
         unusable(
             format!("got: {}", chain(&e)),
             "Check the input `kubeconfig`; a relative path is taken from the step's working directory.",
@@ -172,8 +181,27 @@ fn assemble(cluster: Cluster, user: AuthInfo, namespace: Option<String>) -> Kube
 }
 
 pub fn write(kubeconfig: &Kubeconfig, path: &Path) -> anyhow::Result<()> {
-    let text = serde_json::to_vec_pretty(kubeconfig).context("kubeconfig to JSON")?;
-    files::write_private(path, &text)
+    files::write_private(path, text(kubeconfig)?.as_bytes())
+}
+
+/// JSON that is YAML as well: some characters that JSON allows in a text, YAML does not, or takes for the end of a line.
+pub fn text(kubeconfig: &Kubeconfig) -> anyhow::Result<String> {
+    let json = serde_json::to_string_pretty(kubeconfig).context("kubeconfig to JSON")?;
+    let mut text = String::with_capacity(json.len());
+    for c in json.chars() {
+        match c {
+            '\u{7f}'..='\u{9f}' | '\u{2028}' | '\u{2029}' | '\u{feff}' | '\u{fffe}' | '\u{ffff}' => {
+                text.push_str(&format!("\\u{:04x}", u32::from(c)));
+            }
+            c => text.push(c),
+        }
+    }
+    Ok(text)
+}
+
+/// One that `write` has written.
+pub fn read(path: &Path) -> anyhow::Result<Kubeconfig> {
+    Kubeconfig::read_from(path).with_context(|| format!("reading {}", path.display()))
 }
 
 #[cfg(test)]

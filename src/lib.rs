@@ -8,6 +8,7 @@ pub mod buildx;
 pub mod cli;
 pub mod cluster;
 pub mod commands;
+pub mod diagnosis;
 pub mod env;
 pub mod files;
 pub mod github;
@@ -42,7 +43,7 @@ pub fn main() -> ExitCode {
         Err(unreadable) => Err(inputs::no_text(&unreadable).into()),
     };
     let code = match done {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             fail(error);
             ExitCode::FAILURE
@@ -52,16 +53,19 @@ pub fn main() -> ExitCode {
     code
 }
 
-fn run(command: &Command) -> anyhow::Result<()> {
+fn run(command: &Command) -> anyhow::Result<ExitCode> {
     // Before any TLS client exists: kube and the AWS SDK bring rustls each, and it wants one provider.
     let _ = rustls::crypto::ring::default_provider().install_default();
     match command {
-        Command::Connect(args) => commands::connect::run(args),
-        Command::Disconnect(args) => commands::disconnect::run(args),
-        Command::Token(args) => commands::token::run(&args.session),
-        Command::Manifests(args) => commands::manifests::run(args),
-        Command::Destroy(args) => commands::destroy::run(args),
+        Command::Connect(args) => commands::connect::run(args)?,
+        Command::Disconnect(args) => commands::disconnect::run(args)?,
+        // It has printed what it found, and its code is the verdict.
+        Command::Doctor(args) => return commands::doctor::run(args),
+        Command::Token(args) => commands::token::run(&args.session)?,
+        Command::Manifests(args) => commands::manifests::run(args)?,
+        Command::Destroy(args) => commands::destroy::run(args)?,
     }
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Our own debug lines when the user asked for them; never those of the HTTP clients, which hold headers.

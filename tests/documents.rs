@@ -362,6 +362,18 @@ const UNKNOWN_TO: &[(&str, &[&str])] = &[
         &["crate::", "kube::", "tokio::", "std::fs", "std::env", "::now()"],
     ),
     (
+        "diagnosis/",
+        &[
+            "kube::",
+            "async ",
+            "tokio::",
+            "std::fs",
+            "std::env",
+            "::now()",
+            "crate::commands",
+        ],
+    ),
+    (
         "inputs",
         &["std::fs", "std::env", "env::get", "::now()", "async ", "kube::"],
     ),

@@ -59,6 +59,14 @@ pub fn has_volume(deployment: &Deployment) -> bool {
         .any(|v| v.persistent_volume_claim.is_some() || v.host_path.is_some())
 }
 
+/// The claim of its volume.
+pub fn claim(deployment: &Deployment) -> Option<&str> {
+    let spec = deployment.spec.as_ref()?.template.spec.as_ref()?;
+    let mut volumes = spec.volumes.iter().flatten();
+    let claim = volumes.find_map(|volume| volume.persistent_volume_claim.as_ref())?;
+    Some(&claim.claim_name)
+}
+
 /// The container buildx talks to.
 pub fn container(pod: &Pod) -> Option<&str> {
     let spec = pod.spec.as_ref()?;

@@ -25,20 +25,30 @@ pub async fn describe_cluster(session: &Session, tries: &Tries) -> anyhow::Resul
         .load()
         .await;
     let client = aws_sdk_eks::Client::new(&config);
-    let output = tries.run(|| async {
+    let asked = tries.run(|| async {
         let behind = clock.behind();
-        let answer = client.describe_cluster().name(cluster).send().await;
-        answer.map_err(|error| {
-            let answer = Answer::of(&error);
-            let cause = if clock.corrected_since(behind) {
-                Cause::ClockCorrected
+        let asked = ask(&client, cluster, region).await;
+        asked.map_err(|failed| {
+            if clock.corrected_since(behind) {
+                Failed {
+                    cause: Cause::ClockCorrected,
+                    ..failed
+                }
             } else {
-                answer.cause
-            };
-            Failed::new(cause, refused(cluster, region, &answer))
+                failed
+            }
         })
     });
-    let output = output.await?;
+    asked.await
+}
+
+/// Asks once. That of a fuzzer is a client that answers by itself.
+pub async fn ask(client: &aws_sdk_eks::Client, cluster: &str, region: &str) -> Result<Endpoint, Failed> {
+    let answer = client.describe_cluster().name(cluster).send().await;
+    let output = answer.map_err(|error| {
+        let answer = Answer::of(&error);
+        Failed::new(answer.cause, refused(cluster, region, &answer))
+    })?;
     let found = output.cluster();
     let url = found.and_then(|c| c.endpoint());
     let ca = found.and_then(|c| c.certificate_authority()?.data());

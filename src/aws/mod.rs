@@ -9,6 +9,8 @@ mod session;
 mod token;
 
 pub use clock::Clock;
+#[cfg(fuzzing)]
+pub use eks::ask as describe_once;
 pub use eks::{Endpoint, describe_cluster};
 pub use identity::{AssumeRole, assume_role, caller, default_chain};
 pub use keys::Keys;

@@ -1,4 +1,4 @@
-//! Whether buildx is on this machine. Files are looked for, nothing is run.
+//! Whether buildx is on this machine, and how it is called. Files are looked for, nothing is run.
 
 use std::path::{Path, PathBuf};
 
@@ -14,19 +14,40 @@ const SYSTEM_PLUGINS: [&str; 4] = [
     "/usr/libexec/docker/cli-plugins",
 ];
 
+/// How a job calls buildx.
+#[derive(Debug)]
+pub(super) struct Program {
+    pub(super) path: PathBuf,
+    /// For docker, the name of the plugin.
+    pub(super) plugin: Option<&'static str>,
+}
+
 pub fn check_installed() -> Result<(), Problem> {
+    program().map(drop)
+}
+
+/// `docker buildx`, which is what actions call, or else buildx by itself.
+pub(super) fn program() -> Result<Program, Problem> {
     let user = store::docker_folder().map(|f| f.join("cli-plugins"));
     let plugins = user
         .into_iter()
         .chain(extra_folders())
         .chain(SYSTEM_PLUGINS.map(PathBuf::from));
     let path = env::raw(env::PATH).unwrap_or_default();
-    let on_path = || std::env::split_paths(&path);
-    let standalone = on_path().any(|f| executable(&f.join("buildx")));
-    let plugin = on_path().any(|f| executable(&f.join("docker")))
-        && plugins.into_iter().any(|f| executable(&f.join("docker-buildx")));
-    if standalone || plugin {
-        return Ok(());
+    let on_path = |name: &str| {
+        let mut programs = std::env::split_paths(&path).map(|folder| folder.join(name));
+        programs.find(|path| executable(path))
+    };
+    if let Some(path) = on_path("docker")
+        && plugins.into_iter().any(|f| executable(&f.join("docker-buildx")))
+    {
+        return Ok(Program {
+            path,
+            plugin: Some("buildx"),
+        });
+    }
+    if let Some(path) = on_path("buildx") {
+        return Ok(Program { path, plugin: None });
     }
     Err(Problem::new(
         "No buildx on this runner",

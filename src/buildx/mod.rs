@@ -1,10 +1,13 @@
-//! buildx: its folder, its files, where it is installed. The only module that knows their shapes.
+//! buildx: its folder, its files, where it is installed, a build to see whether builds work. The only module that knows their shapes.
 
 mod install;
 mod instance;
 mod lock;
+mod run;
 mod store;
+mod trial;
 
 pub use install::check_installed;
 pub use instance::{Builder, Node};
 pub use store::Store;
+pub use trial::{Built, Trial, version};

@@ -36,20 +36,17 @@ pub(super) fn docker_folder() -> Option<PathBuf> {
 }
 
 impl Store {
-    /// Whether this user may write where the folder is or will be; nothing is made. A job shall hear of it before it waits
+    /// The folder, if this user may write where it is or will be; nothing is made. A job shall hear of it before it waits
     /// for an agent.
-    pub fn check() -> anyhow::Result<()> {
+    pub fn writable() -> anyhow::Result<PathBuf> {
         let root = Self::root()?;
-        let there = root.ancestors().find(|folder| folder.exists());
         let instances = root.join("instances");
-        for folder in there
-            .into_iter()
-            .chain([instances.as_path()].into_iter().filter(|f| f.exists()))
-        {
+        let there = root.ancestors().find(|folder| folder.exists());
+        for folder in there.into_iter().chain(instances.exists().then_some(&*instances)) {
             rustix::fs::access(folder, Access::WRITE_OK | Access::EXEC_OK)
                 .map_err(|error| not_written(&root, Place::Buildx, &error.into()))?;
         }
-        Ok(())
+        Ok(root)
     }
 
     /// Opens this user's folder, making it if there is none. Waits for the lock without blocking the thread.
@@ -79,7 +76,8 @@ impl Store {
             .context("looking for buildx's folder: neither BUILDX_CONFIG, DOCKER_CONFIG nor HOME is set")
     }
 
-    fn open_at(root: PathBuf) -> anyhow::Result<Self> {
+    /// Opens a folder, making it if there is none.
+    pub fn open_at(root: PathBuf) -> anyhow::Result<Self> {
         let lock = Lock::of(&root)?;
         while !lock.taken()? {
             std::thread::sleep(LOOK_AGAIN);
@@ -109,6 +107,15 @@ impl Store {
             let _ = self.forget(&builder.name);
         }
         selected
+    }
+
+    /// Adds a builder that is not selected.
+    pub(super) fn put(&self, builder: &Builder, kubeconfig: &Path) -> anyhow::Result<()> {
+        let instance = builder.instance(kubeconfig, None);
+        self.write(
+            &self.instance_path(&builder.name),
+            &serde_json::to_vec(&instance)?,
+        )
     }
 
     /// Whether this user has a builder of that name.

@@ -36,16 +36,26 @@ impl Cluster {
     }
 
     async fn make(&self, spec: &Spec) -> anyhow::Result<()> {
-        self.check_config(spec).await?;
-        let claim = self.get::<PersistentVolumeClaim>(&spec.name).await?;
-        let volume = volume::kept(spec, claim.as_ref());
-        let objects = Objects::new(spec, volume.size)?;
-        self.apply(spec, &objects, &volume, true).await?;
+        let (objects, volume) = self.rehearse(spec).await?;
         // Another job may have been faster, with other inputs: its agent is left alone.
         if self.deployment(&spec.name).await?.is_some() {
             return Ok(());
         }
         self.put(spec, &objects, &volume).await
+    }
+
+    /// Whether the server would take an agent. Changes nothing.
+    pub async fn would_deploy(&self, spec: &Spec) -> anyhow::Result<()> {
+        self.rehearse(spec).await.map(drop)
+    }
+
+    async fn rehearse(&self, spec: &Spec) -> anyhow::Result<(Objects, Volume)> {
+        self.check_config(spec).await?;
+        let claim = self.get::<PersistentVolumeClaim>(&spec.name).await?;
+        let volume = volume::kept(spec, claim.as_ref());
+        let objects = Objects::new(spec, volume.size)?;
+        self.apply(spec, &objects, &volume, true).await?;
+        Ok((objects, volume))
     }
 
     /// Keeps somebody else's ConfigMap from becoming ours: with other keys than ours there would be no conflict.

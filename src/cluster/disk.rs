@@ -7,10 +7,26 @@ pub struct Use {
     pub total: u64,
 }
 
+/// Above this many percent the next build may find the disk full: garbage collection comes after a build.
+const FULL: u64 = 90;
+
 impl Use {
+    pub fn is_almost_full(self) -> bool {
+        self.percent() > FULL
+    }
+
     pub fn percent(self) -> u64 {
         // As df rounds: a disk with a byte in it is not empty, one with a byte left is full.
-        (self.used * 100).div_ceil(self.total.max(1))
+        let percent = (u128::from(self.used) * 100).div_ceil(u128::from(self.total.max(1)));
+        percent.try_into().unwrap_or(u64::MAX)
+    }
+}
+
+impl std::fmt::Display for Use {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let gib = |bytes: u64| bytes as f64 / f64::from(1 << 30);
+        let (used, total) = (gib(self.used), gib(self.total));
+        write!(f, "{used:.1} of {total:.1} GiB used ({} %)", self.percent())
     }
 }
 
@@ -21,10 +37,10 @@ pub(super) fn read(df: &str) -> Option<Use> {
     let used: u64 = columns.next()?.parse().ok()?;
     let free: u64 = columns.next()?.parse().ok()?;
     // What only root may use counts as used up, as it does for df's own percentage.
-    let total = used + free;
+    let total = used.checked_add(free)?.checked_mul(1024)?;
     (kib > 0).then_some(Use {
         used: used * 1024,
-        total: total * 1024,
+        total,
     })
 }
 

@@ -80,7 +80,7 @@ fn not_yet(error: anyhow::Error) -> Failed {
 }
 
 /// The client's side of remotecommand v4: streams error, stdout and stderr; the status comes on the error stream.
-async fn run(mut connection: impl AsyncReadExt + AsyncWriteExt + Unpin) -> anyhow::Result<Vec<u8>> {
+pub async fn run(mut connection: impl AsyncReadExt + AsyncWriteExt + Unpin) -> anyhow::Result<Vec<u8>> {
     let mut opener = Opener::default();
     let mut streams = [0; 3];
     for (stream, stream_type) in streams.iter_mut().zip(["error", "stdout", "stderr"]) {
@@ -98,7 +98,9 @@ async fn run(mut connection: impl AsyncReadExt + AsyncWriteExt + Unpin) -> anyho
         if connection.read_buf(&mut arrived).await? == 0 {
             break;
         }
-        while let Some(frame) = take_frame(&mut arrived) {
+        while !open.is_empty()
+            && let Some(frame) = take_frame(&mut arrived)
+        {
             match frame {
                 Frame::Data {
                     stream,

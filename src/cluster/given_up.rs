@@ -3,7 +3,7 @@
 use crate::agent::start::{Cause, ClaimFault, Hopeless, Refusal, Sight, Step, sentence};
 use crate::problem::Problem;
 
-pub(super) fn problem(namespace: &str, name: &str, why: &Hopeless) -> Problem {
+pub fn problem(namespace: &str, name: &str, why: &Hopeless) -> Problem {
     let agent = format!("Waited for the agent {namespace}/{name}");
     match why {
         Hopeless::Claim { event, fault } => Problem::new(

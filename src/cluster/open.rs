@@ -25,8 +25,10 @@ pub(super) fn open(kubeconfig: Kubeconfig) -> anyhow::Result<(Client, Uri)> {
     let layer = Observe {
         server: server.to_string().trim_end_matches('/').to_owned(),
     };
-    // This calls the plugin, and blocks until it has answered.
-    let client = ClientBuilder::try_from(config).map(|builder| builder.with_layer(&layer).build());
+    // This calls the plugin, and blocks until it has answered. Unless told, the runtime may have nobody else awake who
+    // turns the clock (tokio-rs/tokio#4730), and no deadline would end it.
+    let client = tokio::task::block_in_place(|| ClientBuilder::try_from(config));
+    let client = client.map(|builder| builder.with_layer(&layer).build());
     let client = client.map_err(|error| match refusal::no_credential(&error) {
         Some(problem) => problem.into(),
         None => anyhow::Error::new(error).context("making a Kubernetes client"),

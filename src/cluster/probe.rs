@@ -118,14 +118,18 @@ impl Cluster {
             Some(output) => output,
             None => self.exec(&name, container, &COMMAND).await?,
         };
-        let (disk, workers) = split(&output);
-        let buildkit = read(workers).map_err(|error| Failed::new(Cause::NotYet, error))?;
-        Ok(Answer {
-            pod: name,
-            buildkit,
-            disk: disk::read(&String::from_utf8_lossy(disk)),
-        })
+        read(name, &output).map_err(|error| Failed::new(Cause::NotYet, error))
     }
+}
+
+/// What the commands printed in a pod.
+pub fn read(pod: String, output: &[u8]) -> anyhow::Result<Answer> {
+    let (disk, workers) = split(output);
+    Ok(Answer {
+        pod,
+        buildkit: buildkit(workers)?,
+        disk: disk::read(&String::from_utf8_lossy(disk)),
+    })
 }
 
 /// What df printed, and what buildctl did: its line is the last.
@@ -135,7 +139,7 @@ fn split(output: &[u8]) -> (&[u8], &[u8]) {
     output.split_at(end.map_or(0, |end| end + 1))
 }
 
-fn read(output: &[u8]) -> anyhow::Result<Buildkit> {
+fn buildkit(output: &[u8]) -> anyhow::Result<Buildkit> {
     let workers: Vec<Worker> =
         serde_json::from_slice(output).context("reading what `buildctl debug workers` printed")?;
     let worker = workers.first().context("buildkitd has no worker")?;
@@ -162,10 +166,10 @@ mod tests {
             version: "v0.34.2".into(),
             platforms: vec!["linux/amd64".into(), "linux/arm/v7".into()],
         };
-        assert_eq!(read(output).expect("workers"), expected);
+        assert_eq!(buildkit(output).expect("workers"), expected);
         assert_eq!(split(b"[]\n"), (&b""[..], &b"[]"[..]));
         assert_eq!(split(b"a\nb\n[]\n"), (&b"a\nb\n"[..], &b"[]"[..]));
-        assert!(read(b"[]").is_err());
-        assert!(read(b"error: no socket").is_err());
+        assert!(buildkit(b"[]").is_err());
+        assert!(buildkit(b"error: no socket").is_err());
     }
 }

@@ -8,6 +8,7 @@ use super::Cluster;
 use super::events::Change;
 use super::given_up;
 use crate::agent::start::{Patience, Sight, Step};
+use crate::problem::Problem;
 
 /// How often somebody who waits hears what for.
 const HEARTBEAT: Duration = Duration::from_secs(15);
@@ -64,6 +65,37 @@ impl Cluster {
                 }
             }
         }
+    }
+}
+
+/// An agent that is not ready, as far as the cluster says at once.
+#[derive(Debug)]
+pub struct Glance {
+    /// What it waits for.
+    pub step: &'static str,
+    /// The last thing heard about it.
+    pub latest: String,
+    /// What only somebody can mend, perhaps: `wait_ready` would have patience with it.
+    pub doubt: Option<Problem>,
+}
+
+impl Cluster {
+    /// Looks for a moment at an agent; `None` when it is ready.
+    pub async fn glance(&self, name: &str, within: Duration) -> anyhow::Result<Option<Glance>> {
+        let mut sight = Sight::default();
+        let mut changes = self.changes(name);
+        let deadline = Instant::now() + within;
+        while let Ok(Some(change)) = tokio::time::timeout_at(deadline.into(), changes.next()).await {
+            sight.take(change?, name);
+        }
+        let step = Step::ALL.into_iter().find(|step| !sight.done(*step));
+        Ok(step.map(|step| Glance {
+            step: step.name(),
+            latest: sight.latest(),
+            doubt: sight
+                .doubt()
+                .map(|doubt| given_up::problem(&self.namespace, name, &doubt.why)),
+        }))
     }
 }
 

@@ -3,11 +3,11 @@
 use std::time::{Duration, Instant};
 
 use futures::stream::{BoxStream, StreamExt};
-use kube::api::{Api, WatchEvent, WatchParams};
+use kube::api::{Api, DynamicObject, WatchEvent, WatchParams};
 use serde::de::DeserializeOwned;
 
-use super::Cluster;
 use super::refusal::{self, Request};
+use super::{Cluster, Object, known};
 use crate::problem::chain;
 use crate::retry::Cause;
 
@@ -39,15 +39,10 @@ pub(super) fn watch<K>(
     optional: bool,
 ) -> BoxStream<'static, anyhow::Result<Seen<K>>>
 where
-    K: kube::Resource<Scope = k8s_openapi::NamespaceResourceScope, DynamicType = ()>
-        + Clone
-        + DeserializeOwned
-        + std::fmt::Debug
-        + Send
-        + 'static,
+    K: Object + Send + 'static,
 {
     let watch = Watch {
-        api: cluster.api::<K>(),
+        api: cluster.untyped::<K>(),
         cluster: cluster.clone(),
         params: params.timeout(WATCH_SECONDS),
         request,
@@ -62,7 +57,7 @@ where
 }
 
 struct Watch<K> {
-    api: Api<K>,
+    api: Api<DynamicObject>,
     cluster: Cluster,
     params: WatchParams,
     request: Request,
@@ -78,7 +73,7 @@ struct Watch<K> {
 
 impl<K> Watch<K>
 where
-    K: kube::Resource + Clone + DeserializeOwned + std::fmt::Debug + Send + 'static,
+    K: Object + Send + 'static,
 {
     async fn next(&mut self) -> anyhow::Result<Seen<K>> {
         loop {
@@ -138,6 +133,7 @@ where
         let begun = self.api.watch(&self.params, &self.version);
         let error = match tokio::time::timeout(self.request.within(), begun).await {
             Ok(Ok(events)) => {
+                let events = events.map(|event| typed(event?).map_err(kube::Error::SerdeError));
                 self.events = Some(events.boxed());
                 self.since = Instant::now();
                 let anew = self.version == FROM_THE_START;
@@ -167,4 +163,14 @@ where
             error => Err(self.cluster.refused(error, &self.request)),
         }
     }
+}
+
+fn typed<K: DeserializeOwned>(event: WatchEvent<DynamicObject>) -> serde_json::Result<WatchEvent<K>> {
+    Ok(match event {
+        WatchEvent::Added(object) => WatchEvent::Added(known(&object)?),
+        WatchEvent::Modified(object) => WatchEvent::Modified(known(&object)?),
+        WatchEvent::Deleted(object) => WatchEvent::Deleted(known(&object)?),
+        WatchEvent::Bookmark(bookmark) => WatchEvent::Bookmark(bookmark),
+        WatchEvent::Error(status) => WatchEvent::Error(status),
+    })
 }

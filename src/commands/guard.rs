@@ -1,6 +1,6 @@
 //! Work that a signal ends, or a deadline: the runner, or Ctrl-C, wants us to end.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -32,6 +32,9 @@ pub(super) fn block_on<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyh
     done
 }
 
+/// Work that waits lets go at once.
+const LETTING_GO: Duration = Duration::from_millis(500);
+
 /// The signals that the launcher passes on, caught from `listen` on.
 pub(super) struct Guard {
     interrupt: Signal,
@@ -49,7 +52,8 @@ impl Guard {
         })
     }
 
-    /// What became of the work, or why it had no time to end.
+    /// What became of the work, or why it had no time to end. It has ended then, unless it blocks its thread: whoever
+    /// cleans up after it is alone.
     pub(super) async fn over<T, W>(
         &mut self,
         work: W,
@@ -59,19 +63,22 @@ impl Guard {
         T: Send + 'static,
         W: Future<Output = anyhow::Result<T>> + Send + 'static,
     {
-        let work = tokio::spawn(work);
+        let mut work = tokio::spawn(work);
         let late = async {
             match deadline {
                 Some(deadline) => tokio::time::sleep_until(deadline.into()).await,
                 None => std::future::pending().await,
             }
         };
-        tokio::select! {
-            done = work => Ok(done.context("the work ended by itself").flatten()),
-            () = late => Err(Ended::Deadline),
-            _ = self.interrupt.recv() => Err(Ended::Signal("SIGINT")),
-            _ = self.terminate.recv() => Err(Ended::Signal("SIGTERM")),
-            _ = self.hang_up.recv() => Err(Ended::Signal("SIGHUP")),
-        }
+        let ended = tokio::select! {
+            done = &mut work => return Ok(done.context("the work ended by itself").flatten()),
+            () = late => Ended::Deadline,
+            _ = self.interrupt.recv() => Ended::Signal("SIGINT"),
+            _ = self.terminate.recv() => Ended::Signal("SIGTERM"),
+            _ = self.hang_up.recv() => Ended::Signal("SIGHUP"),
+        };
+        work.abort();
+        let _ = tokio::time::timeout(LETTING_GO, work).await;
+        Err(ended)
     }
 }

@@ -4,6 +4,7 @@ mod children;
 pub mod connect;
 pub mod destroy;
 pub mod disconnect;
+pub mod doctor;
 mod guard;
 pub mod manifests;
 mod road;

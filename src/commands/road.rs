@@ -1,6 +1,6 @@
 //! From the inputs to a cluster that can be asked.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use kube::config::Kubeconfig;
@@ -13,7 +13,7 @@ use crate::inputs::Road;
 use crate::problem::Problem;
 use crate::report::Report;
 use crate::retry::Tries;
-use crate::{kubeconfig, proxy, trust};
+use crate::{github, kubeconfig, proxy, trust};
 
 /// A cluster, and the session of AWS behind it if there is one. The kubeconfig of this job is written on the way.
 pub(super) async fn open(
@@ -52,7 +52,7 @@ async fn walk(road: &Road, selection: &Selection, report: &Report, tries: &Tries
             region,
             role,
         } => {
-            let session = sign_in(cluster, region.as_deref(), role.as_ref(), tries).await?;
+            let session = sign_in(cluster, region.as_deref(), role.as_ref(), tries, github::mask).await?;
             session.write(&selection.session())?;
             report.done(&match &session.role {
                 Some(role) => format!("Signed in as {}, session {}", role.arn, role.session_name),
@@ -69,25 +69,43 @@ async fn walk(road: &Road, selection: &Selection, report: &Report, tries: &Tries
                 "Cluster {cluster} in {} is at {}",
                 session.place.region, endpoint.url
             ));
-            let program = std::env::current_exe().context("finding this program's own path")?;
-            let kubeconfig = kubeconfig::with_plugin(
-                &endpoint.url,
-                &authorities(&endpoint)?,
-                &program,
-                &selection.session(),
-            );
             Ok(Walked {
-                kubeconfig,
+                kubeconfig: with_plugin(&endpoint, selection)?,
                 session: Some(session),
                 limits: endpoint.limits,
             })
         }
-        Road::Kubeconfig { path, context } => {
-            let path = std::path::absolute(path).unwrap_or_else(|_| PathBuf::from(path));
-            Ok(of_others(kubeconfig::excerpt(&path, context.as_deref())?))
-        }
+        Road::Kubeconfig { path, context } => Ok(of_others(excerpt(path, context.as_deref())?)),
         Road::InCluster => Ok(of_others(kubeconfig::in_cluster()?)),
     }
+}
+
+/// The cluster of a kubeconfig that this job has written.
+pub(super) fn reopen(
+    selection: &Selection,
+    namespace: &str,
+    limits: Option<String>,
+    tries: &Tries,
+) -> anyhow::Result<Cluster> {
+    let kubeconfig = kubeconfig::read(&selection.kubeconfig())?;
+    Cluster::open(kubeconfig, namespace, limits, tries.clone())
+}
+
+/// For a cluster of EKS: with this program as the plugin.
+pub(super) fn with_plugin(endpoint: &Endpoint, selection: &Selection) -> anyhow::Result<Kubeconfig> {
+    let program = std::env::current_exe().context("finding this program's own path")?;
+    Ok(kubeconfig::with_plugin(
+        &endpoint.url,
+        &authorities(endpoint)?,
+        &program,
+        &selection.session(),
+    ))
+}
+
+/// Of the user's kubeconfig; the plugin that it names may be relative to where we are now.
+pub(super) fn excerpt(path: &Path, context: Option<&str>) -> Result<Kubeconfig, Problem> {
+    let path = std::path::absolute(path).unwrap_or_else(|_| PathBuf::from(path));
+    kubeconfig::excerpt(&path, context)
 }
 
 /// The cluster's own, and those of a proxy that opens TLS: by the kubeconfig kubectl and buildx learn of them, too.

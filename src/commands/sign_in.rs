@@ -6,12 +6,13 @@ use crate::inputs::Role;
 use crate::retry::Tries;
 use crate::secret::Secret;
 
-/// The session of a job. Its secrets are masked as soon as they are there.
+/// The session of a job. `mask` gets its secrets as soon as they are there.
 pub(super) async fn sign_in(
     cluster: &str,
     region: Option<&str>,
     role: Option<&Role>,
     tries: &Tries,
+    mask: fn(&Secret),
 ) -> anyhow::Result<Session> {
     let role = role.map(|role| AssumeRole {
         arn: role.arn.clone(),
@@ -19,8 +20,8 @@ pub(super) async fn sign_in(
         session_name: github::session_name(),
     });
     let clock = Clock::default();
-    let (keys, place) = keys(role.as_ref(), region, &clock, tries, github::mask).await?;
-    keys.secrets().for_each(github::mask);
+    let (keys, place) = keys(role.as_ref(), region, &clock, tries, mask).await?;
+    keys.secrets().for_each(mask);
     Ok(Session {
         cluster: cluster.to_owned(),
         place,

@@ -5,6 +5,8 @@
 mod oidc;
 
 pub use oidc::id_token;
+#[cfg(fuzzing)]
+pub use oidc::id_token_of;
 
 use std::fs::OpenOptions;
 use std::io::Write;

@@ -126,8 +126,20 @@ async fn ask(url: &str, bearer: &Secret) -> Result<Secret, Failed> {
             anyhow::anyhow!("{status}"),
         ));
     }
-    let answer: Answer = serde_json::from_slice(&body).context("an answer that is not a token")?;
+    Ok(jwt(&body)?)
+}
+
+fn jwt(body: &[u8]) -> anyhow::Result<Secret> {
+    let answer: Answer = serde_json::from_slice(body).context("an answer that is not a token")?;
     Ok(answer.value)
+}
+
+/// As [`id_token`] reads an answer.
+#[cfg(fuzzing)]
+pub fn id_token_of(body: &[u8]) -> anyhow::Result<IdToken> {
+    let jwt = jwt(body)?;
+    let subject = subject(&jwt).unwrap_or_default();
+    Ok(IdToken { jwt, subject })
 }
 
 fn no_answer(error: &(dyn std::error::Error + 'static)) -> Failed {
@@ -146,7 +158,7 @@ fn subject(jwt: &Secret) -> Option<String> {
     let payload = jwt.expose().split('.').nth(1)?;
     let payload = URL_SAFE_NO_PAD.decode(payload).ok()?;
     let claims: Claims = serde_json::from_slice(&payload).ok()?;
-    Some(claims.sub)
+    Some(claims.sub).filter(|sub| !sub.contains(char::is_control))
 }
 
 #[cfg(test)]

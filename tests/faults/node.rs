@@ -5,8 +5,8 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
 
-use crate::support::running::{Time, note};
-use crate::support::{LAB, Namespace, Runner, output};
+use crate::support::step::note;
+use crate::support::{Before, LAB, Namespace, Runner, output};
 use crate::trial::Trial;
 
 fn cut_off() -> Result<lab::Fault> {
@@ -54,14 +54,14 @@ fn gone_between_connect_and_the_build() -> Result<()> {
     let fault = cut_off()?;
     let started = Instant::now();
     let built = build(&runner)?;
-    note(Time::Verdict, started.elapsed().as_secs_f64())?;
+    note(started.elapsed().as_secs_f64())?;
     // Not ended by `timeout`, which has a code of its own.
     ensure!(built.status.code() == Some(1), "{built:?}");
     fault.end()?;
     let built = build(&runner)?;
     ensure!(built.status.success(), "{built:?}");
     runner.disconnect()?.ok()?;
-    runner.nothing_runs()
+    Before::nothing_runs(&runner)
 }
 
 /// A build for which buildx has two minutes.

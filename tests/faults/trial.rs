@@ -6,8 +6,8 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 
-use crate::support::running::{Time, note};
-use crate::support::{LAB, Namespace, Outcome, Runner, Running, Untouched, run};
+use crate::support::step::{Step, note};
+use crate::support::{Before, LAB, Namespace, Outcome, Runner, run};
 
 /// How much later than its `timeout` a connect may end: it says so after a second, on two processors that others use.
 const LATE: f64 = 6.0;
@@ -19,14 +19,14 @@ pub(crate) struct Trial {
     pub(crate) namespace: Namespace,
     inputs: Vec<(&'static str, String)>,
     timeout: u32,
-    before: Untouched,
+    before: Before,
 }
 
 impl Trial {
     /// For the test of this name, with this `timeout` in seconds.
     pub(crate) fn new(name: &str, timeout: u32) -> Result<Self> {
         let runner = Runner::new()?;
-        let before = Untouched::of(&runner)?;
+        let before = Before::of(&runner)?;
         Ok(Self {
             runner,
             namespace: Namespace::new(name)?,
@@ -39,7 +39,7 @@ impl Trial {
     /// In an environment with this variable.
     pub(crate) fn env(mut self, name: &str, value: &str) -> Result<Self> {
         self.runner.env.insert(name.into(), value.into());
-        self.before = Untouched::of(&self.runner)?;
+        self.before = Before::of(&self.runner)?;
         Ok(self)
     }
 
@@ -50,8 +50,8 @@ impl Trial {
     }
 
     /// Starts connect.
-    pub(crate) fn start(&self) -> Result<Running> {
-        Running::start(&self.runner, self.runner.usual_command(&self.inputs()))
+    pub(crate) fn start(&self) -> Result<Step> {
+        self.runner.start_connect(&self.inputs())
     }
 
     /// connect has to fail in time with this title and these words, and to leave nothing.
@@ -61,9 +61,10 @@ impl Trial {
     }
 
     /// The same of one that runs.
-    pub(crate) fn failed(&mut self, step: Running, title: &str, words: &[&str]) -> Result<Outcome> {
+    pub(crate) fn failed(&mut self, step: Step, title: &str, words: &[&str]) -> Result<Outcome> {
         let outcome = self.in_time(step)?;
-        self.before.after(&self.runner, &outcome, title, words)?;
+        outcome.refused(title, words)?;
+        self.before.nothing_is_selected(&self.runner)?;
         self.runner.disconnect()?.ok()?;
         self.before.nothing_remains(&self.runner)?;
         Ok(outcome)
@@ -76,11 +77,11 @@ impl Trial {
     }
 
     /// The same of one that runs.
-    pub(crate) fn connected(&mut self, step: Running) -> Result<Outcome> {
+    pub(crate) fn connected(&mut self, step: Step) -> Result<Outcome> {
         let outcome = self.in_time(step)?.ok()?;
         self.runner.disconnect()?.ok()?;
         self.runner.env.remove("BUILDX_BUILDER");
-        self.before.is(&self.runner)?;
+        self.before.nothing_is_selected(&self.runner)?;
         self.before.nothing_remains(&self.runner)?;
         Ok(outcome)
     }
@@ -92,18 +93,18 @@ impl Trial {
 
     fn undisturbed(&self) -> Result<Outcome> {
         let mut runner = Runner::new()?;
-        let before = Untouched::of(&runner)?;
+        let before = Before::of(&runner)?;
         let namespace = ("namespace", self.namespace.0.as_str());
-        let command = runner.usual_command(&[namespace]);
-        let outcome = runner.step(command)?.ok()?;
+        let step = runner.start_connect(&[namespace])?;
+        let outcome = runner.finish(step)?.ok()?;
         runner.disconnect()?.ok()?;
         before.nothing_remains(&runner)?;
         Ok(outcome)
     }
 
-    fn in_time(&mut self, mut step: Running) -> Result<Outcome> {
-        let outcome = step.end(&mut self.runner)?;
-        note(Time::Verdict, outcome.seconds)?;
+    fn in_time(&mut self, step: Step) -> Result<Outcome> {
+        let outcome = self.runner.finish(step)?;
+        note(outcome.seconds)?;
         let Outcome { seconds, log, .. } = &outcome;
         ensure!(
             *seconds < f64::from(self.timeout) + LATE,

@@ -2,7 +2,7 @@
 
 use anyhow::{Result, ensure};
 
-use crate::support::{LAB, Namespace, Runner, Untouched, role};
+use crate::support::{Before, LAB, Namespace, Runner, role};
 
 /// `connect` on the lab's cluster has to fail with this title and these words, and leave nothing behind.
 fn refused(runner: Runner, inputs: &[(&str, &str)], title: &str, words: &[&str]) -> Result<()> {
@@ -17,9 +17,10 @@ fn refused(runner: Runner, inputs: &[(&str, &str)], title: &str, words: &[&str])
 
 /// The same with these inputs alone.
 fn refused_with(mut runner: Runner, inputs: &[(&str, &str)], title: &str, words: &[&str]) -> Result<()> {
-    let before = Untouched::of(&runner)?;
+    let before = Before::of(&runner)?;
     let outcome = runner.connect_with(inputs)?;
-    before.after(&runner, &outcome, title, words)?;
+    outcome.refused(title, words)?;
+    before.nothing_is_selected(&runner)?;
     runner.disconnect()?.ok()?;
     before.nothing_remains(&runner)
 }

@@ -81,6 +81,21 @@ fn a_full_volume_fails_no_build_and_keeps_todays_cache_mount() -> Result<()> {
         "{}",
         told.log
     );
+
+    // To its last byte: builds say so, and go on when there is room.
+    let fill = "dd if=/dev/zero of=/var/lib/buildkit/last bs=4k 2>/dev/null; sync";
+    namespace.kubectl(&["exec", &pod, "-c", "buildkitd", "--", "sh", "-c", fill])?;
+    let mut late = Runner::new()?;
+    late.connect(&inputs)?.ok()?;
+    let layer = "RUN head -c 8m /dev/urandom > /layer";
+    let failed = late.build(layer).expect_err("no room");
+    ensure!(
+        format!("{failed:#}").contains("no space left on device"),
+        "{failed:#}"
+    );
+    let clear = "rm /var/lib/buildkit/filler /var/lib/buildkit/last";
+    namespace.kubectl(&["exec", &pod, "-c", "buildkitd", "--", "sh", "-c", clear])?;
+    late.build(layer)?;
     Ok(())
 }
 

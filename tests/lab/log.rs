@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use serde_json::json;
 
-use crate::support::{Namespace, Outcome, Runner, Untouched, always_answers, kubeconfig};
+use crate::support::{Before, Namespace, Outcome, Runner, always_answers, kubeconfig, note};
 
 /// What a runner shows of a step at most, whatever others had to say.
 const MUCH: usize = 50_000;
@@ -45,6 +45,7 @@ fn unread(runner: &mut Runner, mut command: Command, stdout: Stdio) -> Result<Op
         }
         std::thread::sleep(Duration::from_millis(50));
     };
+    note(since.elapsed().as_secs_f64())?;
     runner.take_over()?;
     Ok(code)
 }
@@ -99,7 +100,7 @@ fn log_that_is_closed_or_not_read_is_no_reason_to_fail() -> Result<()> {
 fn log_that_is_not_read_holds_up_no_deadline() -> Result<()> {
     let _namespace = Namespace::new("unread-late")?;
     let mut runner = Runner::new()?;
-    let before = Untouched::of(&runner)?;
+    let before = Before::of(&runner)?;
     let command = runner.usual_command(&[
         ("namespace", "unread-late"),
         ("node-selector", "disk=floppy"),
@@ -116,7 +117,7 @@ fn log_that_is_not_read_holds_up_no_deadline() -> Result<()> {
 #[test]
 fn megabytes_of_an_api_server() -> Result<()> {
     let mut runner = Runner::new()?;
-    let before = Untouched::of(&runner)?;
+    let before = Before::of(&runner)?;
     let message = format!(
         "deployments cannot get: \n::error::injected\n{}",
         "say no more ".repeat(300_000)
@@ -140,7 +141,7 @@ fn megabytes_of_an_api_server() -> Result<()> {
 fn megabytes_of_a_plugin() -> Result<()> {
     for to in ["", ">&2"] {
         let mut runner = Runner::new()?;
-        let before = Untouched::of(&runner)?;
+        let before = Before::of(&runner)?;
         let file = tempfile::NamedTempFile::new()?;
         let says = format!("yes ::error::injected {to} | head -c 4000000 {to}; exit 1");
         // The redirection is that of head.
@@ -170,7 +171,7 @@ fn megabytes_of_events() -> Result<()> {
     std::fs::write(file.path(), event.to_string())?;
     namespace.kubectl(&["create", "-f", &file.path().to_string_lossy()])?;
     let mut runner = Runner::new()?;
-    let before = Untouched::of(&runner)?;
+    let before = Before::of(&runner)?;
     let inputs = [
         ("namespace", "events"),
         ("node-selector", "disk=floppy"),

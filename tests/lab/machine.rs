@@ -6,7 +6,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 
-use crate::support::{Namespace, Outcome, Runner, Untouched, output, program, run};
+use crate::support::{Before, Namespace, Outcome, Runner, output, program, run};
 
 /// Runs a step in a mount namespace of its own, prepared by this script; says what is left in RUNNER_TEMP.
 fn with_mounts(runner: &mut Runner, script: &str, step: &Command) -> Result<Outcome> {
@@ -29,7 +29,7 @@ fn with_mounts(runner: &mut Runner, script: &str, step: &Command) -> Result<Outc
 fn home_that_is_read_only() -> Result<()> {
     let namespace = Namespace::new("home-read-only")?;
     let mut runner = Runner::new()?;
-    let before = Untouched::of(&runner)?;
+    let before = Before::of(&runner)?;
     let step = runner.usual_command(&[("namespace", "home-read-only")]);
     let script = "mount --bind \"$HOME\" \"$HOME\"; mount -o remount,bind,ro \"$HOME\"";
     let outcome = with_mounts(&mut runner, script, &step)?;
@@ -57,7 +57,7 @@ fn buildx_folder_of_another_user() -> Result<()> {
         let instances = runner.home.join(".docker/buildx/instances");
         std::fs::create_dir_all(instances)?;
         run(Command::new("chmod").arg("0555").arg(runner.home.join(folder)))?;
-        let before = Untouched::of(&runner)?;
+        let before = Before::of(&runner)?;
         let step = runner.usual_command(&[("namespace", "home-modes")]);
         let mut command = runner.command("setpriv");
         command
@@ -85,7 +85,7 @@ fn temporary_folder_that_is_full_or_missing() -> Result<()> {
         dd if=/dev/zero of=\"$RUNNER_TEMP/full\" bs=4k count=16 status=none";
     let no_inodes = "mount -t tmpfs -o nr_inodes=2 tmpfs \"$RUNNER_TEMP\"; touch \"$RUNNER_TEMP/full\"";
     let mut runner = Runner::new()?;
-    let before = Untouched::of(&runner)?;
+    let before = Before::of(&runner)?;
     for (script, word) in [
         (full, "session.json"),
         (no_inodes, "builder-remote-buildkit-agent-"),
@@ -121,7 +121,7 @@ fn runner_that_takes_no_outputs_state_or_variables() -> Result<()> {
     Runner::new()?.connect(&inputs)?.ok()?;
     for variable in ["GITHUB_STATE", "GITHUB_OUTPUT", "GITHUB_ENV"] {
         let mut runner = Runner::new()?;
-        let before = Untouched::of(&runner)?;
+        let before = Before::of(&runner)?;
         let mut command = runner.usual_command(&inputs);
         command.env(variable, "/dev/full");
         let mut outcome = runner.step(command)?;
@@ -135,7 +135,7 @@ fn runner_that_takes_no_outputs_state_or_variables() -> Result<()> {
 
     // Room for half a record: it is taken back, since the runner would trip over it.
     let mut runner = Runner::new()?;
-    let before = Untouched::of(&runner)?;
+    let before = Before::of(&runner)?;
     let script = "mount -t tmpfs -o size=4k tmpfs /mnt
         dd if=/dev/zero of=/mnt/env bs=4080 count=1 status=none
         trap 'echo \"size: $(stat -c %s /mnt/env)\"' EXIT";
@@ -160,7 +160,7 @@ fn no_text(before: &str) -> OsString {
 #[test]
 fn inputs_and_flags_that_are_no_text() -> Result<()> {
     let mut runner = Runner::new()?;
-    let before = Untouched::of(&runner)?;
+    let before = Before::of(&runner)?;
     let mut command = runner.usual_command(&[]);
     command
         .env("INPUT_NAMESPACE", no_text(""))
@@ -190,7 +190,7 @@ fn paths_that_are_no_text() -> Result<()> {
     let _namespace = Namespace::new("no-text")?;
     let inputs = [("namespace", "no-text")];
     let mut runner = Runner::new()?;
-    let empty = Untouched::of(&runner)?;
+    let empty = Before::of(&runner)?;
 
     // The kubeconfig and buildx's files hold the path of RUNNER_TEMP.
     let temporary = runner.temp().join(no_text(""));

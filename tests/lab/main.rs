@@ -8,6 +8,7 @@ mod builders;
 mod buildkitd;
 mod clock;
 mod disk;
+mod doctor;
 mod expiry;
 mod healed;
 mod home;

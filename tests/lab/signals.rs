@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, ensure};
 use rustix::process::Signal;
 
-use crate::support::{LAB, Namespace, Runner, Running};
+use crate::support::{LAB, Namespace, Runner};
 
 #[test]
 fn a_signal_ends_connect_and_nothing_is_left() -> Result<()> {
@@ -22,12 +22,12 @@ fn a_signal_ends_connect_and_nothing_is_left() -> Result<()> {
             ("storage-class", "tape"),
             ("image", &image),
         ];
-        let mut step = Running::start(&runner, runner.usual_command(&inputs))?;
+        let mut step = runner.start_connect(&inputs)?;
         step.until("is deployed")?;
         ensure!(runner.tree()?.len() > before.len(), "nothing to remove yet");
         step.signal(signal)?;
         let start = Instant::now();
-        let outcome = step.end(&mut runner)?;
+        let outcome = runner.finish(step)?;
         // The runner waits 7.5 s before the next signal.
         ensure!(
             start.elapsed() < Duration::from_secs(7),

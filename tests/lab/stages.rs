@@ -11,7 +11,7 @@ use anyhow::{Context, Result, ensure};
 use rustix::fs::{FlockOperation, flock};
 use rustix::process::Signal;
 
-use crate::support::{LAB, Namespace, Runner, Running, Silent, Untouched, kubeconfig, program};
+use crate::support::{Before, LAB, Namespace, Runner, Silent, Step, kubeconfig, note, program};
 
 /// The runner waits 7.5 s after the first signal and 2.5 s after the second.
 const AT_ONCE: Duration = Duration::from_secs(2);
@@ -45,27 +45,29 @@ impl Action {
 }
 
 /// Ends connect when `arrived` returns: gently, and in another run with force. What that returns is kept until connect
-/// has ended, and dropped before the post step.
+/// has ended, and dropped before the post step. Returns the seconds from the signal to the end.
 fn ended<T>(
     stage: &str,
     prepare: impl Fn(&mut Runner) -> Result<Command>,
-    arrived: impl Fn(&Runner, &mut Running) -> Result<T>,
-) -> Result<()> {
+    arrived: impl Fn(&Runner, &mut Step) -> Result<T>,
+) -> Result<f64> {
     let action = Action::new()?;
+    let mut longest = Duration::ZERO;
     for signal in [Signal::TERM, Signal::KILL] {
         let mut runner = Runner::new()?;
         let mut step = prepare(&mut runner)?;
-        let before = Untouched::of(&runner)?;
+        let before = Before::of(&runner)?;
         if signal == Signal::TERM {
             step = action.launched(&runner, &step);
         }
-        let mut connecting = Running::start(&runner, step)?;
+        let mut connecting = runner.start(step)?;
         let stands = arrived(&runner, &mut connecting).with_context(|| stage.to_owned())?;
         connecting.signal(signal)?;
         let since = Instant::now();
-        let outcome = connecting.end(&mut runner)?;
+        let outcome = runner.finish(connecting)?;
         let took = since.elapsed();
         ensure!(took < AT_ONCE, "{stage}: {signal:?} took {took:?}");
+        longest = longest.max(took);
         ensure!(outcome.outputs.is_empty(), "{stage}: {:?}", outcome.outputs);
         if signal == Signal::TERM {
             ensure!(
@@ -87,7 +89,8 @@ fn ended<T>(
             .is(&runner)
             .with_context(|| format!("{stage}: {signal:?}, post step"))?;
     }
-    Ok(())
+    note(longest.as_secs_f64())?;
+    Ok(longest.as_secs_f64())
 }
 
 /// With a variable that sends one kind of request to a server that does not answer.
@@ -98,7 +101,7 @@ fn unanswered(stage: &str, variable: &str, url: impl Fn(&str) -> String) -> Resu
         runner.env.insert(variable.to_owned(), url(&address));
         Ok(runner.usual_command(&[]))
     };
-    ended(stage, prepare, |_, _| silent.asked())
+    ended(stage, prepare, |_, _| silent.asked()).map(drop)
 }
 
 #[test]
@@ -115,7 +118,7 @@ fn while_github_aws_or_the_api_server_does_not_answer() -> Result<()> {
     std::fs::write(file.path(), text)?;
     let path = file.path().to_string_lossy();
     let prepare = |runner: &mut Runner| Ok(runner.connect_command(&[("kubeconfig", &path)]));
-    ended("API server", prepare, |_, _| silent.asked())
+    ended("API server", prepare, |_, _| silent.asked()).map(drop)
 }
 
 /// It is not ours and knows no signals; it would outlive the step.
@@ -132,16 +135,17 @@ fn while_a_plugin_does_not_answer() -> Result<()> {
     std::fs::write(&file, kubeconfig("https://127.0.0.1:1", &user))?;
     let path = file.to_string_lossy();
     let mut runner = Runner::new()?;
-    let before = Untouched::of(&runner)?;
+    let before = Before::of(&runner)?;
     let step = runner.connect_command(&[("kubeconfig", &path)]);
     let command = Action::new()?;
-    let mut connecting = Running::start(&runner, command.launched(&runner, &step))?;
+    let connecting = runner.start(command.launched(&runner, &step))?;
     until(|| Ok(started.exists()))?;
     connecting.signal(Signal::TERM)?;
     let since = Instant::now();
-    let outcome = connecting.end(&mut runner)?;
+    let outcome = runner.finish(connecting)?;
     ensure!(outcome.code == Some(1), "{:?}: {}", outcome.code, outcome.log);
     ensure!(since.elapsed() < AT_ONCE, "{:?}", since.elapsed());
+    note(since.elapsed().as_secs_f64())?;
     before.is(&runner)
 }
 
@@ -151,7 +155,7 @@ fn while_the_agent_is_waited_for() -> Result<()> {
     let inputs = [("namespace", "stage-wait"), ("node-selector", "disk=floppy")];
     let prepare = |runner: &mut Runner| Ok(runner.usual_command(&inputs));
     // The second time it is there.
-    ended("the agent", prepare, |_, connecting| {
+    let seconds = ended("the agent", prepare, |_, connecting| {
         connecting.until("Agent stage-wait/")
     })?;
     // Nothing in the cluster that the next job would not put right.
@@ -160,7 +164,7 @@ fn while_the_agent_is_waited_for() -> Result<()> {
         .connect(&[("namespace", "stage-wait"), ("deploy", "always")])?
         .ok()?;
     runner.build("RUN echo built")?;
-    Ok(())
+    note(seconds)
 }
 
 /// An agent whose buildctl says nothing.
@@ -195,6 +199,7 @@ fn during_an_exec() -> Result<()> {
     ended("exec", prepare, |_, _| {
         until(|| Ok(inside(&["ls", "/asked"]).is_ok()))
     })
+    .map(drop)
 }
 
 #[test]
@@ -203,31 +208,38 @@ fn while_another_process_has_buildx_locked() -> Result<()> {
     let inputs = [("namespace", "stage-lock")];
     let mut first = Runner::new()?;
     first.connect(&inputs)?.ok()?;
-    let lock = |runner: &Runner| -> Result<File> {
-        let folder: PathBuf = runner.home.join(".docker/buildx");
-        std::fs::create_dir_all(&folder)?;
-        let lock = File::create(folder.join(".lock"))?;
-        flock(&lock, FlockOperation::LockExclusive)?;
-        Ok(lock)
-    };
     let prepare = |runner: &mut Runner| Ok(runner.usual_command(&inputs));
-    let arrived = |runner: &Runner, connecting: &mut Running| {
+    let arrived = |runner: &Runner, connecting: &mut Step| {
         let held = lock(runner)?;
         connecting.until("answers from the pod")?;
         Ok(held)
     };
-    ended("buildx's lock", prepare, arrived)?;
+    ended("buildx's lock", prepare, arrived).map(drop)
+}
 
-    // Never let go: an error, and not at the deadline.
+/// As another buildx holds it.
+fn lock(runner: &Runner) -> Result<File> {
+    let folder: PathBuf = runner.home.join(".docker/buildx");
+    std::fs::create_dir_all(&folder)?;
+    let lock = File::create(folder.join(".lock"))?;
+    flock(&lock, FlockOperation::LockExclusive)?;
+    Ok(lock)
+}
+
+/// An error, and not at the deadline.
+#[test]
+fn when_another_process_never_unlocks_buildx() -> Result<()> {
+    let _namespace = Namespace::new("never-unlocked")?;
+    let inputs = [("namespace", "never-unlocked")];
     let mut runner = Runner::new()?;
     let held = lock(&runner)?;
-    let before = Untouched::of(&runner)?;
+    let before = Before::of(&runner)?;
     let outcome = runner.connect(&inputs)?;
     let words = ["another process holds it", "/.docker/buildx/.lock"];
     before.after(&runner, &outcome, "buildx's folder is locked", &words)?;
     drop(held);
     runner.connect(&inputs)?.ok()?;
-    Ok(())
+    note(outcome.seconds)
 }
 
 /// At whatever it is then: signing in, looking, applying one object or the next.
@@ -243,11 +255,11 @@ fn killed_at_any_moment_it_leaves_nothing_that_the_next_job_does_not_heal() -> R
         ];
         for moment in (20..600).step_by(35) {
             let mut runner = Runner::new()?;
-            let before = Untouched::of(&runner)?;
-            let mut connecting = Running::start(&runner, runner.usual_command(&inputs))?;
+            let before = Before::of(&runner)?;
+            let connecting = runner.start(runner.usual_command(&inputs))?;
             std::thread::sleep(Duration::from_millis(moment));
             connecting.signal(Signal::KILL)?;
-            connecting.end(&mut runner)?;
+            runner.finish(connecting)?;
             runner.disconnect()?.ok()?;
             // Where the last moment was too late.
             runner.env.remove("BUILDX_BUILDER");

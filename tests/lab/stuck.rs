@@ -3,13 +3,13 @@
 
 use anyhow::{Context, Result, ensure};
 
-use crate::support::{Namespace, Outcome, Runner, Untouched, kubectl};
+use crate::support::{Before, Namespace, Outcome, Runner, kubectl};
 
 /// `connect` with these inputs in a namespace of its own. Where it fails it leaves nothing on the runner.
 fn connect(namespace: &str, inputs: &[(&str, &str)]) -> Result<Outcome> {
     let namespace = [("namespace", namespace)];
     let mut runner = Runner::new()?;
-    let before = Untouched::of(&runner)?;
+    let before = Before::of(&runner)?;
     let outcome = runner.connect(&[&namespace, inputs].concat())?;
     if outcome.code != Some(0) {
         ensure!(outcome.outputs.is_empty(), "outputs: {:?}", outcome.outputs);

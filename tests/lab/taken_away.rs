@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, ensure};
 
 use crate::rbac::grant;
-use crate::support::{Namespace, Outcome, Runner, Running, Untouched, role};
+use crate::support::{Before, Namespace, Outcome, Runner, note, role};
 
 /// The agent waits for a node that is not there; meanwhile `take` does its part. The verdict comes long before the
 /// timeout of five minutes, and before an agent without a node is given up.
@@ -13,18 +13,18 @@ fn taken_away(
     namespace: &Namespace,
     inputs: &[(&str, &str)],
     take: impl FnOnce() -> Result<()>,
-) -> Result<(Runner, Untouched, Outcome)> {
+) -> Result<(Runner, Before, Outcome)> {
     let mut runner = Runner::new()?;
-    let before = Untouched::of(&runner)?;
+    let before = Before::of(&runner)?;
     let usual = [
         ("namespace", namespace.0.as_str()),
         ("node-selector", "disk=floppy"),
     ];
-    let mut connecting = Running::start(&runner, runner.usual_command(&[&usual, inputs].concat()))?;
+    let mut connecting = runner.start(runner.usual_command(&[&usual, inputs].concat()))?;
     connecting.until("is deployed")?;
     take()?;
     let since = Instant::now();
-    let outcome = connecting.end(&mut runner)?;
+    let outcome = runner.finish(connecting)?;
     ensure!(since.elapsed() < Duration::from_secs(60), "{:?}", since.elapsed());
     Ok((runner, before, outcome))
 }
@@ -37,7 +37,7 @@ fn permission_that_is_taken_away_is_not_waited_for() -> Result<()> {
     let inputs = [("role-to-assume", role.as_str())];
     let take = || namespace.kubectl(&["delete", "rolebinding", "job"]).map(drop);
     let (mut runner, before, outcome) = taken_away(&namespace, &inputs, take)?;
-    let words = ["deployments", "taken-rbac", "Bind a Role"];
+    let words = ["in the namespace taken-rbac and got 403", "Bind a Role"];
     before.after(&runner, &outcome, "No permission in the cluster", &words)?;
 
     // Given again, and a node for the agent: the next job has what it wants.
@@ -45,7 +45,7 @@ fn permission_that_is_taken_away_is_not_waited_for() -> Result<()> {
     let again = [("namespace", "taken-rbac"), ("deploy", "always")];
     runner.connect(&[&again[..], &inputs].concat())?.ok()?;
     runner.build("RUN echo built")?;
-    Ok(())
+    note(outcome.seconds)
 }
 
 #[test]
@@ -64,7 +64,7 @@ fn agent_that_is_scaled_to_nothing_is_not_waited_for() -> Result<()> {
     before.after(&runner, &refused, "Agent not usable", &["scaled to 0 replicas"])?;
     scale("--replicas=1")?;
     runner.connect(&inputs)?.ok()?;
-    Ok(())
+    note(outcome.seconds)
 }
 
 #[test]
@@ -78,7 +78,7 @@ fn agent_that_is_deleted_is_not_waited_for() -> Result<()> {
     let words = ["meanwhile its Deployment was deleted", "Run the job again"];
     before.after(&runner, &outcome, "No agent", &words)?;
     runner.connect(&[("namespace", "taken-agent")])?.ok()?;
-    Ok(())
+    note(outcome.seconds)
 }
 
 /// The Deployment makes another one.
@@ -87,7 +87,7 @@ fn pods_that_are_deleted_are_no_reason_to_fail() -> Result<()> {
     let namespace = Namespace::new("taken-pod")?;
     let mut runner = Runner::new()?;
     let command = runner.usual_command(&[("namespace", "taken-pod")]);
-    let mut connecting = Running::start(&runner, command)?;
+    let mut connecting = runner.start(command)?;
     connecting.until("is deployed")?;
     let first = loop {
         if let [pod] = &namespace.names("pod")?[..] {
@@ -102,12 +102,12 @@ fn pods_that_are_deleted_are_no_reason_to_fail() -> Result<()> {
     for pod in &pods {
         namespace.kubectl(&[&["delete", "pod", pod], &force[..]].concat())?;
     }
-    let connected = connecting.end(&mut runner)?.ok()?;
+    let connected = runner.finish(connecting)?.ok()?;
     ensure!(
         connected.outputs["agent"] != first && !pods.contains(&connected.outputs["agent"]),
         "{:?} is one of {first}, {pods:?}",
         connected.outputs["agent"]
     );
     runner.build("RUN echo built")?;
-    Ok(())
+    note(connected.seconds)
 }

@@ -2,11 +2,12 @@
 
 use std::process::Command;
 use std::thread;
+use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
-use crate::support::{Namespace, Runner, program, run};
+use crate::support::{Namespace, Runner, note, program, run};
 
 const AGENT: &str = "remote-buildkit-agent";
 
@@ -70,10 +71,12 @@ fn two_versions_at_once_leave_one_of_them() -> Result<()> {
                 })
             })
             .collect();
+        let began = Instant::now();
         let mut connected = Vec::new();
         for job in jobs {
             connected.push(job.join().expect("no panic")?);
         }
+        note(began.elapsed().as_secs_f64())?;
         let [config, deployment] = versions(&namespace)?;
         ensure!(
             config == deployment,
@@ -109,9 +112,11 @@ fn two_versions_that_both_insist_leave_one_of_them() -> Result<()> {
             })
         })
         .collect();
+    let began = Instant::now();
     for job in jobs {
         job.join().expect("no panic")?;
     }
+    note(began.elapsed().as_secs_f64())?;
     let [config, deployment] = versions(&namespace)?;
     ensure!(
         config == deployment,

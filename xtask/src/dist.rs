@@ -156,7 +156,9 @@ impl Place<'_> {
 
     fn built_from(&self) -> Result<String> {
         let mut files = vec![PathBuf::from("Cargo.lock"), PathBuf::from("Cargo.toml")];
-        list(self.root, Path::new("src"), &mut files)?;
+        for folder in ["src", "vendor"] {
+            list(self.root, Path::new(folder), &mut files)?;
+        }
         files.sort();
         let mut hasher = Hasher::new(&SHA256);
         for file in files {

@@ -4,6 +4,7 @@ mod bench;
 mod demo;
 mod dist;
 mod faults;
+mod fuzz;
 mod generate;
 mod lab_task;
 mod test;
@@ -29,6 +30,8 @@ enum Task {
     Bench(bench::Args),
     /// Measure how long each fault in docs/faults.md takes to its verdict, and write it there
     Faults,
+    /// Feed what reads foreign input with inputs of all kinds
+    Fuzz(fuzz::Args),
     /// Build the binaries of the action
     Dist(dist::Args),
     /// Bring the generated parts of the documents up to date
@@ -42,6 +45,7 @@ fn main() -> ExitCode {
         Task::Test(args) => test::run(&args),
         Task::Lab(task) => lab_task::run(task),
         Task::Faults => faults::run(),
+        Task::Fuzz(args) => fuzz::run(&args),
         Task::Dist(args) => dist::run(&args),
         Task::Generate(args) => generate::run(&args),
     };

@@ -6,6 +6,7 @@ use anyhow::Result;
 use lab::{Lab, Traces};
 
 use self::counts::Counts;
+use crate::fuzz;
 use crate::tool::{cargo, stage};
 
 #[derive(Debug, clap::Args)]
@@ -41,6 +42,7 @@ fn stages(args: &Args, counts: &mut Counts) -> Result<()> {
             "tests without the lab",
             &mut cargo(&["test", "--workspace", "--locked"]),
         )?;
+        fuzz::short()?;
     }
     // Built before the lab is up, so that it is not up for longer than it is used.
     let build = [

@@ -54,6 +54,8 @@ impl Custom {
             Err(error) => {
                 let span = error.span().unwrap_or_default();
                 let at = text.get(span.clone()).unwrap_or_default().trim();
+                // A text that does not end goes on to the end of the file.
+                let at = at.lines().next().unwrap_or_default();
                 let at = if at.is_empty() {
                     String::new()
                 } else {
@@ -178,7 +180,11 @@ impl Check<'_> {
         } else {
             return Some(plain);
         };
-        let found = plain.to_string();
+        // A text of several lines is written so.
+        let found = match &plain {
+            Value::String(text) => format!("{text:?}"),
+            other => other.to_string(),
+        };
         self.fault(value.span(), &format!("`{place}` must be {allowed}, not {found}"));
         None
     }

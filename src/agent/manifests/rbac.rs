@@ -4,7 +4,7 @@ use k8s_openapi::api::rbac::v1::{PolicyRule, Role};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 /// To build on agents that are there.
-const USE: [Rule; 3] = [
+pub const USE: [Rule; 3] = [
     ("apps", "deployments", &["get"]),
     ("", "pods", &["list", "watch"]),
     ("", "pods/exec", &["create"]),
@@ -12,7 +12,7 @@ const USE: [Rule; 3] = [
 
 /// All of that, and to deploy agents and bring them up to date. Server-side apply is a patch, and a create as well
 /// where there is nothing yet; `get` is for what is there already; claims and events say what a start waits for.
-const DEPLOY: [Rule; 6] = [
+pub const DEPLOY: [Rule; 6] = [
     ("apps", "deployments", &["get", "create", "patch"]),
     ("", "configmaps", &["get", "create", "patch"]),
     ("", "persistentvolumeclaims", &["get", "create", "patch", "watch"]),
@@ -21,7 +21,8 @@ const DEPLOY: [Rule; 6] = [
     ("", "pods/exec", &["create"]),
 ];
 
-type Rule = (&'static str, &'static str, &'static [&'static str]);
+/// Group, resource, verbs.
+pub type Rule = (&'static str, &'static str, &'static [&'static str]);
 
 /// Both Roles, `remote-buildkit-use` and `remote-buildkit-deploy`, as YAML documents.
 pub fn yaml(namespace: &str) -> anyhow::Result<String> {

@@ -8,7 +8,7 @@ use super::{Job, update};
 use crate::agent::manifests::Objects;
 use crate::agent::state::Deployment;
 use crate::agent::{Spec, changes, state};
-use crate::cluster::{Answer, Lost};
+use crate::cluster::{Answer, Cluster, Lost};
 use crate::inputs::Deploy;
 use crate::problem::Problem;
 use crate::report::Report;
@@ -22,7 +22,7 @@ pub(super) async fn ready(job: &Job, spec: &Spec) -> anyhow::Result<Ready> {
     let Spec { name, namespace, .. } = spec;
     let Some((deployment, whole)) = cluster.whole_deployment(name).await? else {
         if job.plan.deploy == Deploy::Never {
-            return Ok(Err(absent(job, spec)));
+            return Ok(Err(absent(&job.cluster, spec)));
         }
         if let Err(error) = cluster.deploy(spec).await {
             return unavailable(error);
@@ -60,7 +60,7 @@ pub(super) async fn ready(job: &Job, spec: &Spec) -> anyhow::Result<Ready> {
 /// whoever asks has left.
 pub(super) async fn ready_as_it_is(job: &Job, spec: &Spec) -> anyhow::Result<Ready> {
     let Some(deployment) = job.cluster.deployment(&spec.name).await? else {
-        return Ok(Err(absent(job, spec)));
+        return Ok(Err(absent(&job.cluster, spec)));
     };
     if let Err(problem) = found(job, spec, &deployment) {
         return Ok(Err(problem));
@@ -92,7 +92,7 @@ fn unavailable(error: anyhow::Error) -> anyhow::Result<Ready> {
 }
 
 /// Made by this program, for the same input `name`.
-fn is_ours(spec: &Spec, deployment: &Deployment) -> bool {
+pub(in crate::commands) fn is_ours(spec: &Spec, deployment: &Deployment) -> bool {
     let metadata = &deployment.metadata;
     state::is_ours(metadata) && state::instance(metadata) == Some(&spec.instance)
 }
@@ -179,14 +179,14 @@ fn not_by_inputs(error: anyhow::Error, deploy: Deploy) -> anyhow::Error {
     Problem { remedy, ..problem }.into()
 }
 
-fn absent(job: &Job, spec: &Spec) -> Problem {
+pub(in crate::commands) fn absent(cluster: &Cluster, spec: &Spec) -> Problem {
     Problem::new(
         "No agent",
         format!(
             "Looked for the Deployment {} in the namespace {} of {} and there is none.",
             spec.name,
             spec.namespace,
-            job.cluster.server()
+            cluster.server()
         ),
         "Deploy it (remote-buildkit manifests prints what to apply), correct `name` or `namespace`, or set `deploy: \
          if-absent`.",
@@ -208,7 +208,7 @@ fn not_coming(spec: &Spec, lost: Lost) -> anyhow::Error {
     }
 }
 
-fn unusable(spec: &Spec, why: &str) -> Problem {
+pub(in crate::commands) fn unusable(spec: &Spec, why: &str) -> Problem {
     Problem::new(
         "Agent not usable",
         format!(

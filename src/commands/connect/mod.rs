@@ -1,17 +1,17 @@
 //! `connect`: from the inputs to a selected builder that answers.
 
-mod agent;
+pub(super) mod agent;
 mod late;
 mod outputs;
-mod serve;
+pub(super) mod serve;
 mod update;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::guard::{self, Ended, Guard};
-use super::road;
 use super::selection::Selection;
+use super::{doctor, road};
 use crate::agent::platform::Platform;
 use crate::buildx::{self, Builder, Node, Store};
 use crate::cli::ConnectArgs;
@@ -24,7 +24,7 @@ use crate::retry::Tries;
 pub fn run(args: &ConnectArgs) -> anyhow::Result<()> {
     let plan = inputs::connect(args)?;
     buildx::check_installed()?;
-    Store::check()?;
+    Store::writable()?;
     guard::block_on(guarded(Arc::new(plan)))
 }
 
@@ -43,13 +43,18 @@ async fn guarded(plan: Arc<Plan>) -> anyhow::Result<()> {
         tries.clone(),
     );
     let work = async { Ok((reached.await?, Store::open().await?)) };
-    let connected = match guard.over(work, Some(deadline + GRACE)).await {
+    let reached = guard.over(work, Some(deadline + GRACE)).await;
+    let on_the_road = matches!(reached, Ok(Err(_)) | Err(Ended::Deadline));
+    let connected = match reached {
         Ok(Ok((reached, store))) => select(&plan, &selection, &store, &reached, &report),
         Ok(Err(error)) if Instant::now() >= deadline => Err(late::told(error, &plan, &report)),
         Ok(Err(error)) => Err(error),
         Err(Ended::Deadline) => Err(late::cut_off(&plan, &report, tries.trouble()).into()),
         Err(Ended::Signal(name)) => Err(anyhow::anyhow!("stopped by {name}")),
     };
+    if on_the_road {
+        doctor::explain(&mut guard, &plan, &selection).await;
+    }
     if connected.is_err() {
         // What the failure was matters more than what becomes of this.
         if let Err(error) = selection.discard() {

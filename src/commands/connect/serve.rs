@@ -10,9 +10,6 @@ use crate::github;
 use crate::problem::Problem;
 use crate::report::Report;
 
-/// Above this many percent the next build may find the disk full: garbage collection comes after a build.
-const FULL: u64 = 90;
-
 /// The first agent of the key's order that answers. One that is further down has less of the job's cache.
 pub(super) async fn serve(job: Job, group: &Group) -> anyhow::Result<Reached> {
     let job = &job;
@@ -60,7 +57,7 @@ fn failed(group: &Group, trouble: Option<Problem>) -> Problem {
 }
 
 /// An agent that is asked for a platform builds it by itself: an emulator would be a silent fallback.
-fn native(spec: &Spec, group: &Group, answer: Answer) -> Ready {
+pub(in crate::commands) fn native(spec: &Spec, group: &Group, answer: Answer) -> Ready {
     let reported = answer.buildkit.platforms.first().and_then(|p| Platform::parse(p));
     let arch = reported.map(|platform| platform.arch);
     if spec.arch.is_none() || spec.arch == arch {
@@ -100,15 +97,11 @@ fn say(job: &Job, spec: &Spec, answer: &Answer) {
 }
 
 fn say_disk(spec: &Spec, disk: Use) {
-    let gib = |bytes: u64| bytes as f64 / f64::from(1 << 30);
-    let (used, total, percent) = (gib(disk.used), gib(disk.total), disk.percent());
-    Report::detail(&format!(
-        "its volume: {used:.1} of {total:.1} GiB used ({percent} %)"
-    ));
-    if percent > FULL {
+    Report::detail(&format!("its volume: {disk}"));
+    if disk.is_almost_full() {
         let text = format!(
-            "The cache volume of the agent {}/{} is {percent} % full: {used:.1} of {total:.1} GiB. Garbage collection \
-             removes what it may after each build; if it stays that full, give it more `storage`, with `deploy: always`.",
+            "The cache volume of the agent {}/{} is almost full: {disk}. Garbage collection removes what it may after \
+             each build; if it stays that full, give it more `storage`, with `deploy: always`.",
             spec.namespace, spec.name
         );
         github::warning("Cache volume almost full", &text);

@@ -2,19 +2,19 @@
 
 mod between;
 mod cluster;
-mod failure;
 mod git;
 mod listener;
+mod remains;
 mod runner;
-pub(crate) mod running;
+pub(crate) mod step;
 
 pub(crate) use between::{Forward, Rewrite};
 pub(crate) use cluster::{Namespace, kubectl, kubectl_json};
-pub(crate) use failure::Untouched;
 pub(crate) use git::GitServer;
 pub(crate) use listener::{Silent, always_answers, kubeconfig};
+pub(crate) use remains::Before;
 pub(crate) use runner::Runner;
-pub(crate) use running::{Outcome, Running};
+pub(crate) use step::{Outcome, Step, note};
 
 use std::path::PathBuf;
 use std::process::{Command, Output};

@@ -4,13 +4,11 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::thread::sleep;
-use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 
-use super::failure::files;
-use super::running::{Outcome, Running, Time, note};
+use super::remains::files;
+use super::step::{Outcome, Step, note};
 use super::{LAB, output, program, role, run};
 
 /// A runner with a home of its own.
@@ -96,10 +94,15 @@ impl Runner {
 
     /// `connect`, with what a job on the lab's cluster gives it; `inputs` come on top.
     pub(crate) fn connect(&mut self, inputs: &[(&str, &str)]) -> Result<Outcome> {
-        let command = self.usual_command(inputs);
-        let outcome = self.step(command)?;
-        note(Time::Connect, outcome.seconds)?;
+        let step = self.start_connect(inputs)?;
+        let outcome = self.finish(step)?;
+        note(outcome.seconds)?;
         Ok(outcome)
+    }
+
+    /// Starts the same.
+    pub(crate) fn start_connect(&self, inputs: &[(&str, &str)]) -> Result<Step> {
+        self.start(self.usual_command(inputs))
     }
 
     /// The command of it.
@@ -121,13 +124,31 @@ impl Runner {
 
     /// Runs a step and takes over what it exported.
     pub(crate) fn step(&mut self, command: Command) -> Result<Outcome> {
-        Running::start(self, command)?.end(self)
+        let step = self.start(command)?;
+        self.finish(step)
+    }
+
+    /// Starts a step.
+    pub(crate) fn start(&self, mut command: Command) -> Result<Step> {
+        self.begin()?;
+        Step::start(&mut command)
+    }
+
+    /// Waits for the end of a step and takes over what it exported.
+    pub(crate) fn finish(&mut self, step: Step) -> Result<Outcome> {
+        let (status, log, seconds) = step.end()?;
+        Ok(Outcome {
+            code: status.code(),
+            log,
+            outputs: self.take_over()?,
+            seconds,
+        })
     }
 
     /// Empties the files through which a step talks to the runner.
     pub(crate) fn begin(&self) -> Result<()> {
         for file in ["output", "env", "state"] {
-            std::fs::write(self.folder.path().join(file), "")?;
+            std::fs::write(self.folder().join(file), "")?;
         }
         Ok(())
     }
@@ -239,34 +260,5 @@ impl Runner {
         found.extend(files(&self.temp())?);
         found.retain(|path, _| !path.ends_with(".lock"));
         Ok(found)
-    }
-
-    /// Whether every process that the job started has ended, or ends now.
-    pub(crate) fn nothing_runs(&self) -> Result<()> {
-        let mut left = self.processes();
-        for _ in 0..20 {
-            if left.is_empty() {
-                break;
-            }
-            sleep(Duration::from_millis(100));
-            left = self.processes();
-        }
-        ensure!(left.is_empty(), "still running: {left:?}");
-        Ok(())
-    }
-
-    /// The processes that have this runner's environment, or its folder in their arguments: those of its steps, and
-    /// what they started.
-    fn processes(&self) -> Vec<String> {
-        let folder = self.folder().to_string_lossy();
-        let mut found = Vec::new();
-        for entry in std::fs::read_dir("/proc").into_iter().flatten().flatten() {
-            let read = |file| std::fs::read(entry.path().join(file)).unwrap_or_default();
-            let line = String::from_utf8_lossy(&read("cmdline")).replace('\0', " ");
-            if line.contains(&*folder) || String::from_utf8_lossy(&read("environ")).contains(&*folder) {
-                found.push(line);
-            }
-        }
-        found
     }
 }

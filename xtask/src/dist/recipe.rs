@@ -92,9 +92,14 @@ fn rustflags(root: &Path, toolchain: &Toolchain, work: &Path, cargo_home: &Path)
         "-Clink-arg=-zpack-relative-relocs",
         // An index of the stack's frames, for unwinding: a panic aborts.
         "-Clink-arg=--no-eh-frame-hdr",
+        // One copy of the functions that come out as the same code.
+        "-Clink-arg=--icf=all",
     ]
     .map(OsString::from)
     .into();
+    let mut script = OsString::from("-Clink-arg=-T");
+    script.push(no_unwinding(work)?);
+    flags.push(script);
     let mut remap = |from: &Path, to: &str| {
         let mut flag = OsString::from("--remap-path-prefix=");
         flag.push(from);
@@ -118,6 +123,19 @@ fn rustflags(root: &Path, toolchain: &Toolchain, work: &Path, cargo_home: &Path)
         remap(&registry?.path(), "/crates");
     }
     Ok(flags.join("\u{1f}".as_ref()))
+}
+
+/// A linker script without the tables for unwinding. `-Cforce-unwind-tables=no` alone does nothing here: the debug
+/// information of the standard library makes LLVM describe every frame, and the library's own functions want the
+/// description in these sections. With INSERT the script adds to the linker's layout; without, it would replace it.
+fn no_unwinding(work: &Path) -> Result<PathBuf> {
+    let path = work.join("no-unwinding.ld");
+    let sections = "*(.eh_frame) *(.gcc_except_table .gcc_except_table.*)";
+    fs::write(
+        &path,
+        format!("SECTIONS {{ /DISCARD/ : {{ {sections} }} }} INSERT AFTER .text;\n"),
+    )?;
+    Ok(path)
 }
 
 /// cc passes clang's `--target`, whose triples zig does not know: hence a script that has zig's own. Without

@@ -2,20 +2,21 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::thread::sleep;
+use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 
-use super::running::{Time, note};
-use super::{Outcome, Runner};
+use super::{Outcome, Runner, note};
 
 /// A runner before a step.
 #[derive(Debug)]
-pub(crate) struct Untouched {
+pub(crate) struct Before {
     tree: BTreeMap<PathBuf, Vec<u8>>,
     env: BTreeMap<String, String>,
 }
 
-impl Untouched {
+impl Before {
     pub(crate) fn of(runner: &Runner) -> Result<Self> {
         Ok(Self {
             tree: runner.tree()?,
@@ -23,17 +24,23 @@ impl Untouched {
         })
     }
 
-    /// Whether the runner is as it was: no file more, in particular none with a secret; no builder selected; no process.
-    pub(crate) fn is(&self, runner: &Runner) -> Result<()> {
-        ensure!(runner.env == self.env, "exported: {:?}", runner.env);
-        self.files_are_as_before(runner)?;
-        runner.nothing_runs()
+    /// Nothing is selected: no variable is exported, and home and temporary folder are as they were.
+    pub(crate) fn nothing_is_selected(&self, runner: &Runner) -> Result<()> {
+        let builder = runner.env.get("BUILDX_BUILDER");
+        ensure!(runner.env == self.env, "a builder is selected: {builder:?}");
+        self.files_are_as_before(runner)
     }
 
-    /// Whether a step failed with this title and these words, and left the runner as it was.
+    /// The runner is as it was: nothing is selected, and nothing runs.
+    pub(crate) fn is(&self, runner: &Runner) -> Result<()> {
+        self.nothing_is_selected(runner)?;
+        Self::nothing_runs(runner)
+    }
+
+    /// A step failed with this title and these words, and left the runner as it was.
     pub(crate) fn after(&self, runner: &Runner, failed: &Outcome, title: &str, words: &[&str]) -> Result<()> {
-        note(Time::Verdict, failed.seconds)?;
         failed.refused(title, words)?;
+        note(failed.seconds)?;
         self.is(runner).with_context(|| format!("after {title}"))
     }
 
@@ -47,7 +54,22 @@ impl Untouched {
                 ensure!(!text.contains(secret), "{secret}… is in {}", path.display());
             }
         }
-        runner.nothing_runs()
+        Self::nothing_runs(runner)
+    }
+
+    /// Every process that the job started has ended.
+    pub(crate) fn nothing_runs(runner: &Runner) -> Result<()> {
+        let folder = runner.folder().to_string_lossy().into_owned();
+        let mut left = processes(&folder);
+        for _ in 0..20 {
+            if left.is_empty() {
+                break;
+            }
+            sleep(Duration::from_millis(100));
+            left = processes(&folder);
+        }
+        ensure!(left.is_empty(), "still running: {left:?}");
+        Ok(())
     }
 
     fn files_are_as_before(&self, runner: &Runner) -> Result<()> {
@@ -79,4 +101,17 @@ pub(super) fn files(folder: &std::path::Path) -> Result<BTreeMap<PathBuf, Vec<u8
         }
     }
     Ok(files)
+}
+
+/// Command lines of processes that a job started: they have its folder in their environment or arguments.
+fn processes(folder: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir("/proc").into_iter().flatten().flatten() {
+        let read = |file| std::fs::read(entry.path().join(file)).unwrap_or_default();
+        let line = String::from_utf8_lossy(&read("cmdline")).replace('\0', " ");
+        if line.contains(folder) || String::from_utf8_lossy(&read("environ")).contains(folder) {
+            found.push(line);
+        }
+    }
+    found
 }

@@ -3,14 +3,12 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{BufRead as _, BufReader, Read, Write as _};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use rustix::process::{Pid, Signal, kill_process};
-
-use super::Runner;
 
 /// Names the file into which the time of each connect goes: `cargo xtask faults` reads it.
 const TIMES: &str = "REMOTE_BUILDKIT_TIMES";
@@ -49,35 +47,27 @@ impl Outcome {
     }
 }
 
-/// What a time is of: of the verdict that a test is about, or of a connect that may be it.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum Time {
-    Verdict,
-    Connect,
-}
-
-/// Writes down how long it took, for the test that this thread is of. The last verdict counts, or else the last connect.
-pub(crate) fn note(time: Time, seconds: f64) -> Result<()> {
+/// Writes down how long what the test that this thread is of is about took; the last time counts.
+pub(crate) fn note(seconds: f64) -> Result<()> {
     let (file, thread) = (std::env::var_os(TIMES), std::thread::current());
     if let (Some(file), Some(test)) = (file, thread.name()) {
         let mut file = File::options().create(true).append(true).open(file)?;
-        writeln!(file, "{time:?} {test} {seconds:.1}")?;
+        writeln!(file, "{test} {seconds:.1}")?;
     }
     Ok(())
 }
 
-/// One under way, whose log is read as it is written; killed if it is dropped before its end.
+/// One that runs; killed if it is dropped before its end.
 #[derive(Debug)]
-pub(crate) struct Running {
+pub(crate) struct Step {
     child: Child,
     started: Instant,
     lines: mpsc::Receiver<String>,
     log: String,
 }
 
-impl Running {
-    pub(crate) fn start(runner: &Runner, mut command: Command) -> Result<Self> {
-        runner.begin()?;
+impl Step {
+    pub(super) fn start(command: &mut Command) -> Result<Self> {
         let command = command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -95,43 +85,42 @@ impl Running {
         })
     }
 
-    /// Returns when a line has these words.
-    pub(crate) fn until(&mut self, words: &str) -> Result<()> {
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) -> Result<()> {
+        let pid = Pid::from_raw(i32::try_from(self.pid())?).context("a pid")?;
+        Ok(kill_process(pid, signal)?)
+    }
+
+    /// Waits for a line with this text.
+    pub(crate) fn until(&mut self, text: &str) -> Result<()> {
         let deadline = Instant::now() + Duration::from_secs(120);
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
             let line = self.lines.recv_timeout(left);
-            let line = line.with_context(|| format!("no {words:?} in {}", self.log))?;
+            let line = line.with_context(|| format!("no {text:?} in {}", self.log))?;
             self.log += &line;
-            if line.contains(words) {
+            if line.contains(text) {
                 return Ok(());
             }
         }
     }
 
-    pub(crate) fn signal(&self, signal: Signal) -> Result<()> {
-        let pid = Pid::from_raw(i32::try_from(self.child.id())?).context("a pid")?;
-        Ok(kill_process(pid, signal)?)
-    }
-
-    /// Waits for its end. The runner takes over what it exported.
-    pub(crate) fn end(&mut self, runner: &mut Runner) -> Result<Outcome> {
-        let code = self.child.wait()?.code();
+    /// Its exit code, what it printed, and the seconds it took.
+    pub(super) fn end(mut self) -> Result<(ExitStatus, String, f64)> {
+        let status = self.child.wait()?;
         let seconds = self.started.elapsed().as_secs_f64();
         // Not to the end of the streams: a process that the step left behind may hold them open.
         while let Ok(line) = self.lines.recv_timeout(Duration::from_secs(1)) {
             self.log += &line;
         }
-        Ok(Outcome {
-            code,
-            log: std::mem::take(&mut self.log),
-            outputs: runner.take_over()?,
-            seconds,
-        })
+        Ok((status, std::mem::take(&mut self.log), seconds))
     }
 }
 
-impl Drop for Running {
+impl Drop for Step {
     fn drop(&mut self) {
         // It has ended, as a rule.
         let _ = self.child.kill();

@@ -1,0 +1,102 @@
+//! Answers of EKS, through the SDK's own reader: `STATUS [ERROR-TYPE]`, a newline, the body. Whatever the answer, there
+//! is an endpoint that a kubeconfig can hold, or an error with a remedy.
+#![no_main]
+
+use std::cell::RefCell;
+use std::path::Path;
+
+use aws_sdk_eks::Client;
+use aws_sdk_eks::config::retry::RetryConfig;
+use aws_sdk_eks::config::timeout::TimeoutConfig;
+use aws_sdk_eks::config::{Credentials, IdentityCache, Region, StalledStreamProtectionConfig};
+use aws_smithy_runtime_api::client::http::{
+    HttpConnector, HttpConnectorFuture, SharedHttpConnector, http_client_fn,
+};
+use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
+use aws_smithy_types::body::SdkBody;
+use kube::config::Kubeconfig;
+use libfuzzer_sys::fuzz_target;
+use remote_buildkit::problem::Problem;
+use remote_buildkit::{aws, kubeconfig};
+use tokio::runtime::{Builder, Runtime};
+
+#[derive(Debug, Clone, Default)]
+struct Answer {
+    status: u16,
+    error: Option<String>,
+    body: Vec<u8>,
+}
+
+thread_local! {
+    static ANSWER: RefCell<Answer> = RefCell::default();
+    static EKS: (Runtime, Client) = (Builder::new_current_thread().build().expect("a runtime"), client());
+}
+
+#[derive(Debug)]
+struct Canned;
+
+impl HttpConnector for Canned {
+    fn call(&self, _: HttpRequest) -> HttpConnectorFuture {
+        let answer = ANSWER.with_borrow(Answer::clone);
+        let status = answer.status.try_into().expect("a status");
+        let mut response = HttpResponse::new(status, SdkBody::from(answer.body));
+        if let Some(error) = answer.error {
+            // No header can hold some of them.
+            let _ = response.headers_mut().try_append("x-amzn-errortype", error);
+        }
+        HttpConnectorFuture::ready(Ok(response))
+    }
+}
+
+fn client() -> Client {
+    let config = aws_sdk_eks::Config::builder()
+        .behavior_version_latest()
+        .region(Region::from_static("eu-west-1"))
+        .credentials_provider(Credentials::new("AKIDEXAMPLE", "secret", None, None, "fuzz"))
+        .identity_cache(IdentityCache::no_cache())
+        .retry_config(RetryConfig::disabled())
+        .timeout_config(TimeoutConfig::disabled())
+        .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
+        .http_client(http_client_fn(|_, _| SharedHttpConnector::new(Canned)));
+    Client::from_conf(config.build())
+}
+
+fn answer(data: &[u8]) -> Option<Answer> {
+    let cut = data.iter().position(|byte| *byte == b'\n')?;
+    let head = std::str::from_utf8(&data[..cut]).ok()?;
+    let (status, error) = match head.split_once(' ') {
+        Some((status, error)) => (status, Some(error.to_owned())),
+        None => (head, None),
+    };
+    Some(Answer {
+        status: status.parse().ok().filter(|s| (100..600).contains(s))?,
+        error,
+        body: data[cut + 1..].to_vec(),
+    })
+}
+
+fuzz_target!(|data: &[u8]| {
+    let Some(answer) = answer(data) else { return };
+    ANSWER.set(answer);
+    let described =
+        EKS.with(|(runtime, client)| runtime.block_on(aws::describe_once(client, "shop", "eu-west-1")));
+    match described {
+        Ok(found) => {
+            let paths = ("/dist/remote-buildkit", "/tmp/session.json");
+            let authorities = kubeconfig::with_authorities(&found.certificate_authority, "more");
+            let config = kubeconfig::with_plugin(
+                &found.url,
+                authorities.as_ref().unwrap_or(&found.certificate_authority),
+                Path::new(paths.0),
+                Path::new(paths.1),
+            );
+            let written = kubeconfig::text(&config).expect("JSON");
+            let read = Kubeconfig::from_yaml(&written).expect("what is written can be read");
+            assert_eq!(kubeconfig::text(&read).expect("JSON"), written);
+        }
+        Err(failed) => {
+            let problem: &Problem = failed.error.downcast_ref().expect("an error with a remedy");
+            assert!(!problem.what.is_empty() && !problem.remedy.is_empty());
+        }
+    }
+});

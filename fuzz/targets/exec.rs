@@ -1,0 +1,41 @@
+//! What an API server sends during an exec, in SPDY frames. It means the same however it is cut on the way.
+#![no_main]
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use libfuzzer_sys::fuzz_target;
+use remote_buildkit::cluster::exec_over;
+use tokio::io::{AsyncRead, ReadBuf, join, sink};
+use tokio::runtime::{Builder, Runtime};
+
+thread_local! {
+    static RUNTIME: Runtime = Builder::new_current_thread().build().expect("a runtime");
+}
+
+/// Gives no more than so many bytes at once.
+struct Pieces<'d>(&'d [u8], usize);
+
+impl AsyncRead for Pieces<'_> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        into: &mut ReadBuf<'_>,
+    ) -> Poll<std::io::Result<()>> {
+        let size = self.0.len().min(self.1).min(into.remaining());
+        let (piece, rest) = self.0.split_at(size);
+        into.put_slice(piece);
+        self.0 = rest;
+        Poll::Ready(Ok(()))
+    }
+}
+
+fn outcome(data: &[u8], piece: usize) -> Result<Vec<u8>, String> {
+    let connection = join(Pieces(data, piece), sink());
+    let output = RUNTIME.with(|runtime| runtime.block_on(exec_over(connection)));
+    output.map_err(|error| format!("{error:#}"))
+}
+
+fuzz_target!(|data: &[u8]| {
+    assert_eq!(outcome(data, usize::MAX), outcome(data, 7));
+});

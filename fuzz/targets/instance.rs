@@ -1,0 +1,54 @@
+//! buildx's files as others left them: `current`, and an instance file beside ours. After a job they are as before.
+//! The input is both, with a NUL between.
+#![no_main]
+
+use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
+use std::time::Duration;
+
+use libfuzzer_sys::fuzz_target;
+use remote_buildkit::buildx::{Builder, Node, Store};
+
+static FOLDER: LazyLock<PathBuf> =
+    LazyLock::new(|| std::env::temp_dir().join(format!("remote-buildkit-fuzz-{}", std::process::id())));
+
+fn builder() -> Builder {
+    Builder {
+        name: "agent-5eed0001".into(),
+        namespace: "default".into(),
+        nodes: vec![Node {
+            name: "agent".into(),
+            platforms: vec![],
+        }],
+        timeout: Duration::from_secs(300),
+    }
+}
+
+fuzz_target!(|data: &[u8]| {
+    let Some(cut) = data.iter().position(|byte| *byte == 0) else {
+        return;
+    };
+    let (current, foreign) = (&data[..cut], &data[cut + 1..]);
+    let root = FOLDER.as_path();
+    let (current_file, foreign_file) = (root.join("current"), root.join("instances/foreign"));
+    let store = Store::open_at(root.to_owned()).expect("a folder of our own");
+    std::fs::write(&current_file, current).expect("written");
+    std::fs::write(&foreign_file, foreign).expect("written");
+
+    let theirs = store.kubeconfig_of("foreign");
+    assert!(theirs.is_none() || store.malformed().is_empty());
+    let builder = builder();
+    let kubeconfig = Path::new("/run/builder/kubeconfig");
+    store.add(&builder, kubeconfig).expect("added");
+    assert_eq!(store.kubeconfig_of(&builder.name).as_deref(), Some(kubeconfig));
+    store.remove(&builder.name, kubeconfig).expect("removed");
+
+    assert_eq!(store.kubeconfig_of(&builder.name), None);
+    assert_eq!(std::fs::read(foreign_file).expect("still there"), foreign);
+    // What was selected is selected again, or, where that was a builder of ours, what was selected before it.
+    let after = std::fs::read(&current_file).ok();
+    assert!(
+        after.is_none() || theirs.is_some() || after.as_deref() == Some(current),
+        "{after:?} is selected"
+    );
+});

@@ -1,0 +1,10 @@
+//! The answer of GitHub's OIDC endpoint, and the token's subject.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use remote_buildkit::github::id_token_of;
+
+fuzz_target!(|body: &[u8]| {
+    let Ok(token) = id_token_of(body) else { return };
+    assert!(!token.subject.contains(char::is_control), "{:?}", token.subject);
+});

@@ -1,0 +1,142 @@
+//! What is known of StorageClasses, their drivers, and an agent's claim. A job may be forbidden to look at any of it.
+
+use k8s_openapi::api::core::v1::PersistentVolumeClaim;
+use serde_json::Value;
+
+use super::Cluster;
+use super::raw::Seen;
+
+const GROUP: &str = "/apis/storage.k8s.io/v1";
+
+/// A StorageClass.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Class {
+    pub name: String,
+    pub provisioner: String,
+    /// Of claims that name none.
+    pub default: bool,
+    /// Whether its volumes can grow.
+    pub expands: bool,
+}
+
+/// A claim, and the volume that it has.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Claim {
+    pub name: String,
+    /// Pending, Bound or Lost.
+    pub phase: String,
+    pub class: Option<String>,
+    /// Of the volume, or what is asked for while there is none.
+    pub size: Option<String>,
+}
+
+impl Cluster {
+    /// The class of this name, or else all.
+    pub async fn storage_classes(&self, name: Option<&str>) -> anyhow::Result<Seen<Vec<Class>>> {
+        let path = match name {
+            Some(name) => format!("{GROUP}/storageclasses/{name}"),
+            None => format!("{GROUP}/storageclasses"),
+        };
+        let seen = self.read("storageclasses", &path).await?;
+        Ok(seen.map(|found| match found["items"].as_array() {
+            Some(items) => items.iter().map(class).collect(),
+            None => vec![class(&found)],
+        }))
+    }
+
+    /// Whether a CSI driver has registered.
+    pub async fn csi_driver(&self, name: &str) -> anyhow::Result<Seen<()>> {
+        let path = format!("{GROUP}/csidrivers/{name}");
+        Ok(self.read("csidrivers", &path).await?.map(|_| ()))
+    }
+
+    /// On how many nodes a CSI driver runs, and how many there are; at most 500 are looked at.
+    pub async fn csi_nodes(&self, driver: &str) -> anyhow::Result<Seen<(usize, usize)>> {
+        let path = format!("{GROUP}/csinodes?limit=500");
+        let seen = self.read("csinodes", &path).await?;
+        Ok(seen.map(|list| {
+            let nodes = list["items"].as_array().map_or(&[][..], Vec::as_slice);
+            let drivers = |node: &Value| node["spec"]["drivers"].as_array().cloned().unwrap_or_default();
+            let has = |node: &&Value| drivers(node).iter().any(|d| d["name"] == driver);
+            (nodes.iter().filter(has).count(), nodes.len())
+        }))
+    }
+
+    pub async fn claim(&self, name: &str) -> anyhow::Result<Seen<Claim>> {
+        let path = format!(
+            "/api/v1/namespaces/{}/persistentvolumeclaims/{name}",
+            self.namespace
+        );
+        let seen = self.read("persistentvolumeclaims", &path).await?;
+        Ok(seen.map(|found| claim(name, serde_json::from_value(found).unwrap_or_default())))
+    }
+}
+
+fn class(found: &Value) -> Class {
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let default = &found["metadata"]["annotations"]["storageclass.kubernetes.io/is-default-class"];
+    Class {
+        name: text(&found["metadata"]["name"]),
+        provisioner: text(&found["provisioner"]),
+        default: default == "true",
+        expands: found["allowVolumeExpansion"] == true,
+    }
+}
+
+fn claim(name: &str, found: PersistentVolumeClaim) -> Claim {
+    let (spec, status) = (found.spec.unwrap_or_default(), found.status.unwrap_or_default());
+    let storage = |quantities: Option<std::collections::BTreeMap<String, _>>| {
+        let mut quantities = quantities?;
+        quantities
+            .remove("storage")
+            .map(|q: k8s_openapi::apimachinery::pkg::api::resource::Quantity| q.0)
+    };
+    let asked = spec.resources.and_then(|resources| storage(resources.requests));
+    Claim {
+        name: name.to_owned(),
+        phase: status.phase.unwrap_or_default(),
+        class: spec.storage_class_name,
+        size: storage(status.capacity).or(asked),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_class_as_the_server_has_it() {
+        let found = json!({
+            "metadata": {"name": "gp3", "annotations": {"storageclass.kubernetes.io/is-default-class": "true"}},
+            "provisioner": "ebs.csi.aws.com",
+            "allowVolumeExpansion": true,
+        });
+        let expected = Class {
+            name: "gp3".into(),
+            provisioner: "ebs.csi.aws.com".into(),
+            default: true,
+            expands: true,
+        };
+        assert_eq!(class(&found), expected);
+        let plain = class(&json!({"metadata": {"name": "a"}, "provisioner": "b"}));
+        assert!(!plain.default && !plain.expands);
+    }
+
+    #[test]
+    fn a_claim_has_the_size_of_its_volume() {
+        let mut found = json!({
+            "spec": {"storageClassName": "gp3", "resources": {"requests": {"storage": "50Gi"}}},
+            "status": {"phase": "Pending"},
+        });
+        let of = |found: &Value| claim("agent", serde_json::from_value(found.clone()).expect("a claim"));
+        assert_eq!(of(&found).size.as_deref(), Some("50Gi"));
+        found["status"] = json!({"phase": "Bound", "capacity": {"storage": "60Gi"}});
+        let bound = of(&found);
+        assert_eq!(
+            (bound.size.as_deref(), bound.phase.as_str()),
+            (Some("60Gi"), "Bound")
+        );
+    }
+}

@@ -1,0 +1,265 @@
+//! The agents that serve this job.
+
+use std::time::Duration;
+
+use futures::future::join_all;
+use serde_json::Value;
+
+use super::{Visit, plan};
+use crate::agent::group::Group;
+use crate::agent::manifests::Objects;
+use crate::agent::state::Deployment;
+use crate::agent::{Spec, changes, state};
+use crate::cluster::{Answer, Cluster, Seen};
+use crate::commands::connect::{agent as found_agent, serve};
+use crate::diagnosis::agent::{self as judge, Differs};
+use crate::diagnosis::{Finding, storage::Need, versions};
+use crate::inputs::Deploy;
+
+/// An agent, as it was found.
+pub(super) struct Agent {
+    label: String,
+    pub(super) spec: Spec,
+    pub(super) group: Group,
+    /// `None` when it is absent.
+    found: Result<Option<There>, Finding>,
+}
+
+struct There {
+    deployment: Deployment,
+    whole: Value,
+    ready: bool,
+}
+
+impl Agent {
+    pub(super) fn check(&self, name: &str) -> String {
+        plan::of_agent(name, &self.label)
+    }
+
+    /// All checks of it, in their order.
+    pub(super) fn checks(&self) -> Vec<String> {
+        let names = [
+            plan::AGENT,
+            plan::VOLUME,
+            plan::BUILDKIT,
+            plan::DISK,
+            plan::EXEC,
+            plan::BUILD,
+            plan::CACHE,
+        ];
+        names.map(|name| self.check(name)).into()
+    }
+
+    fn is_ready(&self) -> bool {
+        matches!(&self.found, Ok(Some(there)) if there.ready)
+    }
+}
+
+impl Visit {
+    /// Looks for them; what that came to is told with each.
+    pub(super) async fn agents(&self, cluster: &Cluster) -> Vec<Agent> {
+        let chosen = plan::chosen(&self.plan);
+        let number = chosen.len();
+        let agents = chosen.into_iter().map(|(group, spec)| async move {
+            Agent {
+                label: plan::label(&group, number),
+                found: find(cluster, &spec).await.map_err(Into::into),
+                spec,
+                group,
+            }
+        });
+        join_all(agents).await
+    }
+
+    /// What becomes of a StorageClass's volumes.
+    pub(super) fn need(&self, agents: &[Agent]) -> Need {
+        let deploys = self.plan.deploy != Deploy::Never;
+        let wants = |agent: &Agent| match &agent.found {
+            Ok(None) => deploys,
+            Ok(Some(there)) => !there.ready,
+            Err(_) => false,
+        };
+        if agents.iter().any(wants) {
+            Need::New
+        } else {
+            Need::Has
+        }
+    }
+
+    /// One agent. Whether it serves.
+    pub(super) async fn agent(&self, cluster: &Cluster, agent: &Agent) -> bool {
+        let check = agent.check(plan::AGENT);
+        match &agent.found {
+            Err(finding) => {
+                self.findings.note(&check, finding.clone());
+                return false;
+            }
+            Ok(None) => {
+                self.findings.look(&check, self.absent(cluster, agent)).await;
+                let volume = self.volume_left(cluster, agent);
+                self.findings.look(&agent.check(plan::VOLUME), volume).await;
+                return false;
+            }
+            Ok(Some(there)) => {
+                self.findings
+                    .look(&check, self.there(cluster, agent, there))
+                    .await;
+                let volume = self.volume(cluster, agent, there);
+                self.findings.look(&agent.check(plan::VOLUME), volume).await;
+            }
+        }
+        if !agent.is_ready() {
+            return false;
+        }
+        let asked = self.daemon(cluster, agent);
+        let Some(answer) = self.findings.look(&agent.check(plan::BUILDKIT), asked).await else {
+            return false;
+        };
+        let disk = match answer.disk {
+            Some(usage) => judge::disk(usage),
+            None => judge::disk_unknown(agent.has_volume()),
+        };
+        self.findings.note(&agent.check(plan::DISK), disk);
+        if self.builds {
+            let exec = self.exec(cluster, agent);
+            return self.findings.look(&agent.check(plan::EXEC), exec).await.is_some();
+        }
+        true
+    }
+
+    /// connect would deploy it: what the server says to that.
+    async fn absent(&self, cluster: &Cluster, agent: &Agent) -> anyhow::Result<(Finding, ())> {
+        let spec = &agent.spec;
+        if self.plan.deploy == Deploy::Never {
+            return Err(found_agent::absent(cluster, spec).into());
+        }
+        let absent = format!(
+            "{}/{} is absent, and connect would deploy it",
+            spec.namespace, spec.name
+        );
+        let finding = match cluster.would_deploy(spec).await {
+            Ok(()) => Finding::failed(
+                format!("{absent}; the server says that it would take it"),
+                "Run connect with these inputs.",
+            ),
+            Err(error) => {
+                let refused = Finding::from(error);
+                Finding::failed(format!("{absent}. {}", refused.found), refused.remedy)
+            }
+        };
+        Ok((finding, ()))
+    }
+
+    async fn there(&self, cluster: &Cluster, agent: &Agent, there: &There) -> anyhow::Result<(Finding, ())> {
+        let spec = &agent.spec;
+        if let Err(why) = state::usable(&there.deployment) {
+            return Err(found_agent::unusable(spec, &why).into());
+        }
+        if there.ready {
+            let differs = self.differs(cluster, spec, there).await?;
+            return Ok((judge::serving(spec, &there.deployment, &differs), ()));
+        }
+        let name = format!("{}/{}", spec.namespace, spec.name);
+        let Some(glance) = cluster.glance(&spec.name, GLANCE).await? else {
+            return Ok((
+                Finding::failed(format!("{name} was not ready and is now"), "Look again."),
+                (),
+            ));
+        };
+        let waits = format!(
+            "it waits for: {}; the last thing heard: {}",
+            glance.step, glance.latest
+        );
+        let finding = match glance.doubt {
+            Some(doubt) => {
+                // It is in the words of one who has waited.
+                let what = doubt
+                    .what
+                    .strip_prefix(&format!("Waited for the agent {name} and "));
+                let what = what.unwrap_or(&doubt.what);
+                Finding::failed(format!("{name} is not ready: {what}"), doubt.remedy)
+            }
+            None => Finding::failed(
+                format!("{name} is not ready; {waits}"),
+                format!(
+                    "connect waits for it, up to `timeout`. See kubectl -n {} describe pod -l app={}.",
+                    spec.namespace, spec.name
+                ),
+            ),
+        };
+        Ok((finding, ()))
+    }
+
+    /// In what it is not as the inputs describe it, and whether connect would change that, or could not.
+    async fn differs(&self, cluster: &Cluster, spec: &Spec, there: &There) -> anyhow::Result<Differs> {
+        if !found_agent::is_ours(spec, &there.deployment) {
+            return Ok(Differs::NotOurs);
+        }
+        if self.plan.deploy == Deploy::Always {
+            let update = cluster.preview(spec, &there.deployment).await?;
+            return Ok(match update.diff.is_empty() {
+                true => Differs::Nothing,
+                false => Differs::Updated {
+                    restarts: update.restarts,
+                },
+            });
+        }
+        let wanted = Objects::new(spec, spec.storage_bytes)?.deployment;
+        let fields = changes::differing(&wanted, &there.whole);
+        Ok(match fields.is_empty() {
+            true => Differs::Nothing,
+            false => Differs::Fields(fields),
+        })
+    }
+
+    async fn volume(&self, cluster: &Cluster, agent: &Agent, there: &There) -> anyhow::Result<(Finding, ())> {
+        let name = state::claim(&there.deployment);
+        let seen = match name {
+            Some(name) => cluster.claim(name).await?,
+            None => Seen::Absent,
+        };
+        Ok((judge::volume(&agent.spec, there.ready, name, &seen), ()))
+    }
+
+    async fn volume_left(&self, cluster: &Cluster, agent: &Agent) -> anyhow::Result<(Finding, ())> {
+        let seen = cluster.claim(&agent.spec.name).await?;
+        Ok((judge::volume_left(&agent.spec, &seen), ()))
+    }
+
+    async fn daemon(&self, cluster: &Cluster, agent: &Agent) -> anyhow::Result<(Finding, Answer)> {
+        let answer = cluster.probe(&agent.spec.name).await?;
+        let answer = serve::native(&agent.spec, &agent.group, answer)?;
+        let Finding { state, found, remedy } = versions::buildkit(&answer.buildkit.version);
+        let platforms = answer.buildkit.platforms.join(", ");
+        let found = format!("{found}, in the pod {}: {platforms}", answer.pod);
+        Ok((Finding { state, found, remedy }, answer))
+    }
+
+    async fn exec(&self, cluster: &Cluster, agent: &Agent) -> anyhow::Result<(Finding, ())> {
+        let took = cluster.round_trips(&agent.spec.name, ROUND_TRIPS).await?;
+        Ok((judge::round_trips(&took), ()))
+    }
+}
+
+impl Agent {
+    fn has_volume(&self) -> bool {
+        matches!(&self.found, Ok(Some(there)) if state::has_volume(&there.deployment))
+    }
+}
+
+async fn find(cluster: &Cluster, spec: &Spec) -> anyhow::Result<Option<There>> {
+    let Some((deployment, whole)) = cluster.whole_deployment(&spec.name).await? else {
+        return Ok(None);
+    };
+    let pods = cluster.pods(&spec.name).await?;
+    Ok(Some(There {
+        ready: state::ready_pod(&pods).is_some(),
+        deployment,
+        whole,
+    }))
+}
+
+/// For watches to say what there is.
+const GLANCE: Duration = Duration::from_secs(1);
+
+const ROUND_TRIPS: usize = 5;

@@ -1,0 +1,144 @@
+//! Which checks there are, by their names, which are the words of the table and of the JSON.
+
+use crate::agent::group::Group;
+use crate::agent::{Spec, routing};
+use crate::diagnosis::{Finding, permissions};
+use crate::github;
+use crate::inputs::{Deploy, Plan, Road};
+
+pub(super) const INPUTS: &str = "inputs";
+pub(super) const RUNNER: &str = "runner";
+pub(super) const BUILDX: &str = "buildx";
+pub(super) const IDENTITY: &str = "identity";
+pub(super) const CLUSTER: &str = "cluster";
+pub(super) const TOKEN: &str = "token";
+pub(super) const STORAGE_CLASS: &str = "storage-class";
+pub(super) const CSI_DRIVER: &str = "csi-driver";
+pub(super) const AGENT: &str = "agent";
+pub(super) const VOLUME: &str = "volume";
+pub(super) const BUILDKIT: &str = "buildkit";
+pub(super) const DISK: &str = "disk";
+pub(super) const EXEC: &str = "exec";
+pub(super) const BUILD: &str = "build";
+pub(super) const CACHE: &str = "cache";
+
+/// What belongs together: when connect fails, the part that explains it is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Part {
+    Runner,
+    Aws,
+    Access,
+    Storage,
+    Agent,
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct Planned {
+    pub(super) name: String,
+    pub(super) part: Part,
+}
+
+pub(super) fn rbac(resource: &str) -> String {
+    format!("rbac {resource}")
+}
+
+/// The name of a check of one of several agents: with its architecture.
+pub(super) fn of_agent(check: &str, label: &str) -> String {
+    if label.is_empty() {
+        check.to_owned()
+    } else {
+        format!("{check} {label}")
+    }
+}
+
+/// How one of several agents is told from the others.
+pub(super) fn label(group: &Group, groups: usize) -> String {
+    match group.platforms.first() {
+        Some(platform) if groups > 1 => platform.arch.clone(),
+        _ => String::new(),
+    }
+}
+
+/// All checks of these inputs, in their order. `builds`: with those of this machine, and builds.
+pub(super) fn of(plan: &Plan, builds: bool) -> Vec<Planned> {
+    let groups = plan.agents.groups();
+    let labels = groups.iter().map(|group| label(group, groups.len()));
+    checks(matches!(plan.road, Road::Eks { .. }), labels, builds)
+}
+
+/// The checks that there would be.
+pub(super) fn without_inputs() -> Vec<Planned> {
+    checks(true, [String::new()], true)
+}
+
+fn checks(eks: bool, agents: impl IntoIterator<Item = String>, builds: bool) -> Vec<Planned> {
+    let mut planned = Vec::new();
+    let mut add = |part, names: &[&str]| {
+        planned.extend(names.iter().map(|name| Planned {
+            name: (*name).to_owned(),
+            part,
+        }));
+    };
+    if builds {
+        add(Part::Runner, &[INPUTS, RUNNER, BUILDX]);
+    }
+    if eks {
+        add(Part::Aws, &[IDENTITY]);
+    }
+    add(Part::Aws, &[CLUSTER]);
+    add(Part::Access, &[TOKEN]);
+    for wanted in permissions::wanted() {
+        add(Part::Access, &[&rbac(wanted.resource)]);
+    }
+    add(Part::Storage, &[STORAGE_CLASS, CSI_DRIVER]);
+    for label in agents {
+        let mut of = |part, check| add(part, &[&of_agent(check, &label)]);
+        of(Part::Agent, AGENT);
+        of(Part::Storage, VOLUME);
+        for check in [BUILDKIT, DISK] {
+            of(Part::Agent, check);
+        }
+        if builds {
+            for check in [EXEC, BUILD, CACHE] {
+                of(Part::Agent, check);
+            }
+        }
+    }
+    planned
+}
+
+/// Of inputs that can be used: what is looked at.
+pub(super) fn inputs(plan: &Plan) -> Finding {
+    let spec = &plan.agents.spec;
+    let deploy = match plan.deploy {
+        Deploy::IfAbsent => "if-absent",
+        Deploy::Always => "always",
+        Deploy::Never => "never",
+    };
+    let chosen = chosen(plan);
+    let names: Vec<&str> = chosen.iter().map(|(_, spec)| spec.name.as_str()).collect();
+    let agents = format!("in the namespace {}: {}", spec.namespace, names.join(", "));
+    let number = plan.agents.all().len();
+    let others = if number > names.len() {
+        format!(", which of {number} agents serve the key {:?}", key(plan))
+    } else {
+        String::new()
+    };
+    Finding::ok(format!("{agents}{others}; deploy: {deploy}"))
+}
+
+/// The agents that serve this job, and so those that are looked at: for each architecture the first of the key's order.
+/// The others are as that one, and serve other keys.
+pub(super) fn chosen(plan: &Plan) -> Vec<(Group, Spec)> {
+    let key = key(plan);
+    let first = |group: Group| {
+        let order = routing::order(&key, group.agents.clone(), |spec: &Spec| &spec.name);
+        Some((group, order.into_iter().next()?))
+    };
+    plan.agents.groups().into_iter().filter_map(first).collect()
+}
+
+fn key(plan: &Plan) -> String {
+    let key = plan.cache_key.clone().or_else(github::repository);
+    key.unwrap_or_default()
+}

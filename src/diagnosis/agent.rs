@@ -1,0 +1,270 @@
+//! An agent, its volume, and how it answers.
+
+use std::time::Duration;
+
+use super::Finding;
+use crate::agent::quantity::bytes;
+use crate::agent::{Spec, state};
+use crate::cluster::{Claim, Seen, Use};
+
+/// In what an agent is not as the inputs describe it.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Differs {
+    /// It is somebody else's, and theirs to describe.
+    NotOurs,
+    Nothing,
+    Fields(Vec<String>),
+    /// connect brings it up to date.
+    Updated {
+        restarts: bool,
+    },
+}
+
+/// An agent that is there and ready.
+pub fn serving(spec: &Spec, deployment: &state::Deployment, differs: &Differs) -> Finding {
+    let found = format!("{}/{} is ready", spec.namespace, spec.name);
+    if state::replicas(deployment) > 1 {
+        return Finding::warning(
+            format!("{found}; it has several pods, each with a cache of its own: buildx takes any of them"),
+            "Scale it to one replica; for several agents there is the input `agents`.",
+        );
+    }
+    match differs {
+        Differs::NotOurs => Finding::ok(format!("{found}; made by others and left as it is")),
+        Differs::Nothing => Finding::ok(format!("{found}, and as the inputs describe it")),
+        Differs::Fields(fields) => Finding::warning(
+            format!("{found}; it differs from the inputs in {}", fields.join(", ")),
+            "`deploy: always` brings it up to date, or apply what remote-buildkit manifests prints.",
+        ),
+        Differs::Updated { restarts } => {
+            let pod = if *restarts {
+                "its pod would be replaced when its builds have ended"
+            } else {
+                "its pod would go on"
+            };
+            Finding::warning(
+                format!("{found}; it differs from the inputs, and connect would bring it up to date: {pod}"),
+                "Run connect with these inputs; it prints the difference.",
+            )
+        }
+    }
+}
+
+/// The volume of an agent that is there. `name`: the claim that its Deployment names.
+pub fn volume(spec: &Spec, ready: bool, name: Option<&str>, seen: &Seen<Claim>) -> Finding {
+    let namespace = &spec.namespace;
+    let Some(name) = name else {
+        return Finding::warning(
+            "it has no claim: unless it is on a folder of its node, its cache ends with its pod",
+            "Give it a PersistentVolumeClaim, or have connect deploy an agent under another `name`.",
+        );
+    };
+    match seen {
+        Seen::There(claim) if claim.phase == "Bound" => bound(spec, claim),
+        Seen::There(claim) => Finding::failed(
+            format!("the claim {namespace}/{name} is {}", claim.phase),
+            format!("See kubectl -n {namespace} describe persistentvolumeclaim {name}."),
+        ),
+        Seen::Absent => Finding::failed(
+            format!("the claim {namespace}/{name}, which the agent names, is not there"),
+            format!(
+                "Have the agent made anew: kubectl -n {namespace} delete deployment {}.",
+                spec.name
+            ),
+        ),
+        Seen::Forbidden(_) if ready => Finding::ok(format!(
+            "the claim {name} may not be looked at, and need not be: its pod has the volume"
+        )),
+        Seen::Forbidden(why) => Finding::warning(
+            format!("the claim {name} may not be looked at: {why}"),
+            "The Role remote-buildkit-deploy has the permission.",
+        ),
+    }
+}
+
+fn bound(spec: &Spec, claim: &Claim) -> Finding {
+    let size = claim.size.as_deref().unwrap_or("no size");
+    let class = claim.class.as_deref().unwrap_or("no class");
+    let found = format!("the claim {} is bound: {size} of {class}", claim.name);
+    let asked = spec.storage_class.as_deref();
+    if asked.is_some_and(|asked| asked != class) {
+        return Finding::warning(
+            format!(
+                "{found}; the input is `storage-class: {}`",
+                asked.unwrap_or_default()
+            ),
+            format!("Set `storage-class: {class}`: a claim keeps its class."),
+        );
+    }
+    if bytes(size).is_some_and(|has| has < spec.storage_bytes) {
+        return Finding::warning(
+            format!("{found}; the input is `storage: {}`", spec.storage),
+            "`deploy: always` lets it grow, where its class does.",
+        );
+    }
+    Finding::ok(found)
+}
+
+/// The volume of an agent that is absent.
+pub fn volume_left(spec: &Spec, seen: &Seen<Claim>) -> Finding {
+    match seen {
+        Seen::There(claim) => Finding::ok(format!(
+            "the claim {} of an earlier agent is there ({}): the next one has its cache",
+            claim.name, claim.phase
+        )),
+        Seen::Absent => Finding::skipped(format!(
+            "there is none yet: it is made with the agent {}",
+            spec.name
+        )),
+        Seen::Forbidden(_) => Finding::skipped("the agent is absent"),
+    }
+}
+
+pub fn disk(usage: Use) -> Finding {
+    let found = usage.to_string();
+    if usage.is_almost_full() {
+        return Finding::warning(
+            found,
+            "Garbage collection removes what it may after each build; if it stays that full, give it more `storage`, \
+             with `deploy: always`.",
+        );
+    }
+    Finding::ok(found)
+}
+
+/// Of a volume whose image has no `df`, or which is none.
+pub fn disk_unknown(has_volume: bool) -> Finding {
+    if has_volume {
+        return Finding::warning(
+            "not known: its image has no sh or no df",
+            "Use an image that has them, as BuildKit's has, to hear of a disk that fills up.",
+        );
+    }
+    Finding::skipped("it has no volume")
+}
+
+/// Above this an exec is felt: every build begins with one, and its steps are answered over it.
+const SLOW: Duration = Duration::from_secs(1);
+
+/// How long running a command in the pod took, several times.
+pub fn round_trips(took: &[Duration]) -> Finding {
+    let mut sorted = took.to_vec();
+    sorted.sort();
+    let (Some(least), Some(most)) = (sorted.first(), sorted.last()) else {
+        return Finding::skipped("nothing was run");
+    };
+    let median = sorted[sorted.len() / 2];
+    let ms = |duration: &Duration| duration.as_millis();
+    let found = format!(
+        "a command in the pod takes {} ms, the median of {} ({} to {})",
+        ms(&median),
+        sorted.len(),
+        ms(least),
+        ms(most)
+    );
+    if median > SLOW {
+        return Finding::warning(
+            found,
+            "Builds pay that several times: run jobs nearer to the cluster, and see whether its API server, or a proxy in \
+             between, is busy.",
+        );
+    }
+    Finding::ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::State;
+    use super::*;
+
+    fn claim(phase: &str, size: &str) -> Seen<Claim> {
+        Seen::There(Claim {
+            name: "agent".into(),
+            phase: phase.into(),
+            class: Some("gp3".into()),
+            size: Some(size.into()),
+        })
+    }
+
+    #[test]
+    fn an_agent_that_differs_is_told_with_the_remedy() {
+        let deployment = |replicas: i32| -> state::Deployment {
+            let deployment =
+                serde_json::json!({"spec": {"replicas": replicas, "selector": {}, "template": {}}});
+            serde_json::from_value(deployment).expect("deployment")
+        };
+        let of = |differs| serving(&Spec::example(), &deployment(1), &differs);
+        assert_eq!(of(Differs::Nothing).state, State::Ok);
+        assert_eq!(of(Differs::NotOurs).state, State::Ok);
+        let fields = of(Differs::Fields(vec!["spec.replicas".into()]));
+        assert_eq!(fields.state, State::Warning);
+        assert!(
+            fields.found.ends_with("differs from the inputs in spec.replicas"),
+            "{fields:?}"
+        );
+        assert!(
+            of(Differs::Updated { restarts: true })
+                .found
+                .contains("would be replaced")
+        );
+        let several = serving(&Spec::example(), &deployment(2), &Differs::Nothing);
+        assert_eq!(several.state, State::Warning);
+    }
+
+    #[test]
+    fn a_volume_is_bound_and_as_the_inputs_want_it() {
+        let of = |spec: &Spec, seen| volume(spec, false, Some("agent"), &seen);
+        let spec = Spec::example();
+        assert_eq!(
+            of(&spec, claim("Bound", "60Gi")),
+            Finding::ok("the claim agent is bound: 60Gi of gp3")
+        );
+        assert_eq!(of(&spec, claim("Bound", "20Gi")).state, State::Warning);
+        assert_eq!(of(&spec, claim("Pending", "50Gi")).state, State::Failed);
+        assert_eq!(of(&spec, Seen::Absent).state, State::Failed);
+        let other = Spec {
+            storage_class: Some("io2".into()),
+            ..Spec::example()
+        };
+        let finding = of(&other, claim("Bound", "60Gi"));
+        assert_eq!(
+            finding.remedy,
+            "Set `storage-class: gp3`: a claim keeps its class."
+        );
+    }
+
+    #[test]
+    fn a_claim_that_may_not_be_looked_at_is_no_worry_while_the_pod_is_ready() {
+        let seen = Seen::Forbidden("cannot get".into());
+        let of = |ready| volume(&Spec::example(), ready, Some("agent"), &seen).state;
+        assert_eq!((of(true), of(false)), (State::Ok, State::Warning));
+    }
+
+    #[test]
+    fn round_trips_by_their_median() {
+        let ms = |numbers: &[u64]| -> Vec<Duration> {
+            numbers
+                .iter()
+                .map(|number| Duration::from_millis(*number))
+                .collect()
+        };
+        assert_eq!(
+            round_trips(&ms(&[40, 900, 30, 50, 45])),
+            Finding::ok("a command in the pod takes 45 ms, the median of 5 (30 to 900)")
+        );
+        assert_eq!(round_trips(&ms(&[1100, 1200, 30])).state, State::Warning);
+        assert_eq!(round_trips(&[]).state, State::Skipped);
+    }
+
+    #[test]
+    fn a_disk_above_ninety_percent_is_a_worry() {
+        let of = |used: u64| {
+            disk(Use {
+                used: used << 30,
+                total: 100 << 30,
+            })
+        };
+        assert_eq!(of(90), Finding::ok("90.0 of 100.0 GiB used (90 %)"));
+        assert_eq!(of(91).state, State::Warning);
+    }
+}

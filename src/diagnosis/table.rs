@@ -1,0 +1,178 @@
+//! The rows as a table, and as JSON.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::{Check, State};
+
+/// How wide the column of names is, which has to be known before the first row is.
+#[derive(Debug, Clone, Copy)]
+pub struct Table {
+    width: usize,
+}
+
+/// People are told of a look that took longer; machines of each.
+const WORTH_SAYING: Duration = Duration::from_millis(10);
+
+impl Table {
+    pub fn of<'a>(names: impl IntoIterator<Item = &'a str>) -> Self {
+        let longest = names.into_iter().map(str::len).max();
+        Self {
+            width: longest.unwrap_or_default(),
+        }
+    }
+
+    /// A row: mark, name, what was found, and below it what to do.
+    pub fn row(self, check: &Check) -> String {
+        let mark = match check.finding.state {
+            State::Ok => "✓",
+            State::Warning => "!",
+            State::Failed => "✗",
+            State::Skipped => "-",
+        };
+        let indent = " ".repeat(self.width + 4);
+        let under = |text: &str, indent: &str| text.trim_end().replace('\n', &format!("\n{indent}"));
+        let found = under(&check.finding.found, &indent);
+        let took = match check.took {
+            Some(took) if took >= WORTH_SAYING => format!(" ({:.2} s)", took.as_secs_f64()),
+            _ => String::new(),
+        };
+        let row = format!("{mark} {:width$}  {found}{took}", check.name, width = self.width);
+        if check.finding.remedy.is_empty() {
+            return row;
+        }
+        let remedy = under(&check.finding.remedy, &format!("{indent}  "));
+        format!("{row}\n{indent}→ {remedy}")
+    }
+}
+
+/// Whether a build would work, in a sentence, and what stands in its way.
+pub fn verdict(checks: &[Check]) -> Result<String, String> {
+    let names = |state| -> Vec<&str> {
+        let those = checks.iter().filter(|check| check.finding.state == state);
+        those.map(|check| check.name.as_str()).collect()
+    };
+    let (failed, warnings) = (names(State::Failed), names(State::Warning));
+    if !failed.is_empty() {
+        return Err(format!("A build would not work: {}.", failed.join(", ")));
+    }
+    if checks.iter().any(|check| check.finding.state == State::Skipped) {
+        return Err("Whether a build would work was not found out.".into());
+    }
+    if warnings.is_empty() {
+        return Ok("A build would work.".into());
+    }
+    Ok(format!(
+        "A build would work; to be looked at: {}.",
+        warnings.join(", ")
+    ))
+}
+
+/// The rows for machines: docs/doctor.md has the shape.
+pub fn json(checks: &[Check]) -> Value {
+    let row = |check: &Check| {
+        let mut row = json!({
+            "check": check.name,
+            "status": check.finding.state,
+            "found": check.finding.found,
+            "remedy": check.finding.remedy,
+        });
+        if let Some(took) = check.took {
+            row["milliseconds"] = json!(u64::try_from(took.as_millis()).unwrap_or(u64::MAX));
+        }
+        row
+    };
+    checks.iter().map(row).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Finding;
+    use super::*;
+
+    fn checks() -> Vec<Check> {
+        let check = |name: &str, took, finding| Check {
+            name: name.into(),
+            finding,
+            took: Some(took).filter(|took| *took > 0).map(Duration::from_millis),
+        };
+        vec![
+            check("identity", 120, Finding::ok("arn:aws:iam::123456789012:role/ci")),
+            check("buildx", 31, Finding::warning("0.36.1", "Use 0.37 or newer.")),
+            check(
+                "token",
+                9,
+                Finding::failed(
+                    "Asked and got 401:\nUnauthorized.",
+                    "Add an access entry:\naws eks …",
+                ),
+            ),
+            check("exec", 0, Finding::skipped("not looked at, for want of: token")),
+        ]
+    }
+
+    #[test]
+    fn a_table_for_people() {
+        let checks = checks();
+        let table = Table::of(checks.iter().map(|check| check.name.as_str()));
+        let rows: Vec<String> = checks.iter().map(|check| table.row(check)).collect();
+        insta::assert_snapshot!(rows.join("\n"), @"
+        ✓ identity  arn:aws:iam::123456789012:role/ci (0.12 s)
+        ! buildx    0.36.1 (0.03 s)
+                    → Use 0.37 or newer.
+        ✗ token     Asked and got 401:
+                    Unauthorized.
+                    → Add an access entry:
+                      aws eks …
+        - exec      not looked at, for want of: token
+        ");
+    }
+
+    #[test]
+    fn rows_for_machines() {
+        insta::assert_snapshot!(format!("{:#}", json(&checks())), @r#"
+        [
+          {
+            "check": "identity",
+            "status": "ok",
+            "found": "arn:aws:iam::123456789012:role/ci",
+            "remedy": "",
+            "milliseconds": 120
+          },
+          {
+            "check": "buildx",
+            "status": "warning",
+            "found": "0.36.1",
+            "remedy": "Use 0.37 or newer.",
+            "milliseconds": 31
+          },
+          {
+            "check": "token",
+            "status": "failed",
+            "found": "Asked and got 401:\nUnauthorized.",
+            "remedy": "Add an access entry:\naws eks …",
+            "milliseconds": 9
+          },
+          {
+            "check": "exec",
+            "status": "skipped",
+            "found": "not looked at, for want of: token",
+            "remedy": ""
+          }
+        ]
+        "#);
+    }
+
+    #[test]
+    fn a_build_works_when_nothing_failed_and_all_was_looked_at() {
+        let all = checks();
+        assert_eq!(verdict(&all), Err("A build would not work: token.".into()));
+        assert_eq!(
+            verdict(&all[..2]),
+            Ok("A build would work; to be looked at: buildx.".into())
+        );
+        assert_eq!(verdict(&all[..1]), Ok("A build would work.".into()));
+        assert!(verdict(&all[3..]).is_err());
+    }
+}

@@ -1,0 +1,166 @@
+//! Versions that are known to be bad, each with the fix that it lacks.
+
+use super::{Finding, State};
+
+/// Everything before a version lacks something.
+struct Lack {
+    before: [u64; 3],
+    /// Whether builds do without it.
+    state: State,
+    what: &'static str,
+}
+
+/// The newest first, so that the remedy is the one that mends all.
+const BUILDX: [Lack; 3] = [
+    Lack {
+        before: [0, 37, 0],
+        state: State::Warning,
+        what: "may send a build to a pod that is about to end (docker/buildx#3997)",
+    },
+    Lack {
+        before: [0, 36, 0],
+        state: State::Warning,
+        what: "hangs for good when the connection to its pod ends (docker/buildx#3966)",
+    },
+    // How long a build waits for a pod is an option that connect sets, and an earlier one refuses.
+    Lack {
+        before: [0, 15, 0],
+        state: State::Failed,
+        what: "does not know the driver option `timeout` (docker/buildx#2492)",
+    },
+];
+
+const BUILDKIT: [Lack; 3] = [
+    Lack {
+        before: [0, 28, 1],
+        state: State::Warning,
+        what: "lets a frontend, or the URL of a Git context, out of its folder (CVE-2026-33747, CVE-2026-33748)",
+    },
+    // Keys that it does not know it ignores without a word, and collects by its own defaults.
+    Lack {
+        before: [0, 17, 0],
+        state: State::Warning,
+        what: "does not know the keys of garbage collection in buildkitd.toml, and drops cache mounts beyond 512 MB \
+               (moby/buildkit#5359)",
+    },
+    Lack {
+        before: [0, 12, 5],
+        state: State::Warning,
+        what: "lets a build remove files of its node (CVE-2024-23652)",
+    },
+];
+
+/// What `buildx version` prints: `github.com/docker/buildx v0.38.2 c1b6c6ac…`.
+pub fn buildx(printed: &str) -> Finding {
+    let version = printed.split_whitespace().nth(1).unwrap_or(printed.trim());
+    judged("buildx", version, &BUILDX, "Install it into the runner's image.")
+}
+
+/// What a daemon says of itself: `v0.34.2`.
+pub fn buildkit(version: &str) -> Finding {
+    judged(
+        "BuildKit",
+        version,
+        &BUILDKIT,
+        "Leave `image` to its default, or raise it, and set `deploy: always` once.",
+    )
+}
+
+fn judged(name: &str, version: &str, lacks: &[Lack], how: &str) -> Finding {
+    let found = format!("{name} {version}");
+    // A build of nobody's release: it has what its builder gave it.
+    let Some(number) = number(version) else {
+        return Finding::warning(
+            format!("{found}, which is no release"),
+            format!("Whether it has the known bugs cannot be told. {how}"),
+        );
+    };
+    let lacking: Vec<&Lack> = lacks.iter().filter(|lack| number < lack.before).collect();
+    let Some(newest) = lacking.first() else {
+        return Finding::ok(found);
+    };
+    let whats: Vec<&str> = lacking.iter().map(|lack| lack.what).collect();
+    let [major, minor, patch] = newest.before;
+    let finding = Finding::failed(
+        format!("{found}: {}", whats.join("; ")),
+        format!("Use {name} {major}.{minor}.{patch} or newer. {how}"),
+    );
+    if lacking.iter().any(|lack| lack.state == State::Failed) {
+        finding
+    } else {
+        finding.no_failure()
+    }
+}
+
+/// Of `v0.36.1`, `0.36.1-desktop.1` or `v0.37.0-rc1`: a candidate counts as what it is to become.
+fn number(version: &str) -> Option<[u64; 3]> {
+    let version = version.strip_prefix('v').unwrap_or(version);
+    let mut parts = version.split(['-', '+']).next()?.split('.').map(str::parse);
+    let number = [parts.next()?.ok()?, parts.next()?.ok()?, parts.next()?.ok()?];
+    // What Go calls a build without a version.
+    (parts.next().is_none() && number != [0, 0, 0]).then_some(number)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn known_bad_versions_of_buildx() {
+        for (printed, state, words) in [
+            (
+                "github.com/docker/buildx v0.38.2 c1b6c6a",
+                State::Ok,
+                "buildx v0.38.2",
+            ),
+            ("github.com/docker/buildx v0.37.0-rc1 c1b6c6a", State::Ok, ""),
+            (
+                "github.com/docker/buildx v0.36.1 c1b6c6a",
+                State::Warning,
+                "#3997",
+            ),
+            (
+                "github.com/docker/buildx v0.35.0 c1b6c6a",
+                State::Warning,
+                "#3997); hangs",
+            ),
+            ("github.com/docker/buildx v0.14.1 c1b6c6a", State::Failed, "#2492"),
+            (
+                "github.com/docker/buildx v0.0.0+unknown",
+                State::Warning,
+                "no release",
+            ),
+            ("", State::Warning, "no release"),
+        ] {
+            let finding = buildx(printed);
+            assert_eq!(finding.state, state, "{printed}");
+            assert!(finding.found.contains(words), "{finding:?}");
+        }
+        assert!(
+            buildx("x v0.14.1")
+                .remedy
+                .starts_with("Use buildx 0.37.0 or newer.")
+        );
+    }
+
+    #[test]
+    fn known_bad_versions_of_buildkit() {
+        for (version, state, words) in [
+            ("v0.34.2", State::Ok, ""),
+            ("v0.28.0", State::Warning, "CVE-2026-33747"),
+            ("v0.16.0", State::Warning, "#5359"),
+            ("v0.12.4", State::Warning, "CVE-2024-23652"),
+            ("a1b2c3d.m", State::Warning, "no release"),
+        ] {
+            let finding = buildkit(version);
+            assert_eq!(finding.state, state, "{version}");
+            assert!(finding.found.contains(words), "{finding:?}");
+        }
+    }
+
+    #[test]
+    fn the_default_image_is_not_known_to_be_bad() {
+        let (_, version) = crate::agent::DEFAULT_IMAGE.split_once(':').expect("a tag");
+        assert_eq!(buildkit(version).state, State::Ok);
+    }
+}

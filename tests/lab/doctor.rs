@@ -1,0 +1,501 @@
+//! The doctor, on a road that is as it should be, and on roads that are not.
+
+use std::collections::BTreeMap;
+use std::io::Read;
+use std::os::unix::fs::PermissionsExt;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use serde_json::Value;
+
+use crate::support::{LAB, Namespace, Outcome, Runner, program, role, run};
+
+/// `doctor` as a step runs it: with flags.
+fn doctor(runner: &mut Runner, role_name: &str, flags: &[&str]) -> Result<Outcome> {
+    let command = doctor_command(runner, role_name, flags);
+    runner.step(command)
+}
+
+fn doctor_command(runner: &Runner, role_name: &str, flags: &[&str]) -> Command {
+    let mut command = runner.command(program());
+    command.args(["doctor", "--cluster", &LAB.cluster, "--region", &LAB.region]);
+    command.args(["--role-to-assume", &role(role_name)]).args(flags);
+    command
+}
+
+/// The rows of `--json`, by their names, each as it has to be.
+fn rows(outcome: &Outcome) -> Result<BTreeMap<String, Value>> {
+    let rows: Vec<Value> = serde_json::from_str(&outcome.log).with_context(|| outcome.log.clone())?;
+    let mut found = BTreeMap::new();
+    for row in rows {
+        let text = |field: &str| {
+            row[field]
+                .as_str()
+                .with_context(|| format!("no {field} in {row}"))
+        };
+        let (name, status) = (text("check")?, text("status")?);
+        ensure!(!text("found")?.is_empty(), "nothing was found: {row}");
+        let remedy = text("remedy")?;
+        ensure!(
+            remedy.is_empty() == ["ok", "skipped"].contains(&status),
+            "a remedy is for what is not as it should be: {row}"
+        );
+        found.insert(name.to_owned(), row);
+    }
+    Ok(found)
+}
+
+fn status<'a>(rows: &'a BTreeMap<String, Value>, check: &str) -> Result<&'a str> {
+    let row = rows
+        .get(check)
+        .with_context(|| format!("no {check} in {rows:#?}"))?;
+    row["status"].as_str().context("no status")
+}
+
+/// Has to have this status and say these words, in what was found or the remedy.
+fn says(rows: &BTreeMap<String, Value>, check: &str, expected: &str, words: &[&str]) -> Result<()> {
+    let row = rows
+        .get(check)
+        .with_context(|| format!("no {check} in {rows:#?}"))?;
+    ensure!(row["status"] == expected, "{check} is not {expected}: {row:#}");
+    for word in words {
+        let said = [&row["found"], &row["remedy"]]
+            .iter()
+            .any(|text| text.as_str().is_some_and(|t| t.contains(word)));
+        ensure!(said, "{word:?} is not in {row:#}");
+    }
+    Ok(())
+}
+
+#[test]
+fn all_is_well_with_an_agent_that_runs() -> Result<()> {
+    let namespace = Namespace::new("doctor-well")?;
+    let mut runner = Runner::new()?;
+    runner.connect(&[("namespace", "doctor-well")])?.ok()?;
+    runner.disconnect()?.ok()?;
+    let before = runner.tree()?;
+    let objects = || namespace.names("deployment,configmap,pvc,pod");
+    let made = objects()?;
+
+    let table = doctor(&mut runner, "ci", &["--namespace", "doctor-well"])?.ok()?;
+    let row = |name: &str| {
+        table
+            .log
+            .lines()
+            .any(|line| line.starts_with(&format!("✓ {name} ")))
+    };
+    for check in [
+        "identity",
+        "cluster",
+        "token",
+        "rbac pods/exec",
+        "agent",
+        "volume",
+        "disk",
+        "build",
+        "cache",
+    ] {
+        ensure!(row(check), "{check} is not ✓: {}", table.log);
+    }
+    ensure!(table.log.ends_with("A build would work.\n"), "{}", table.log);
+    ensure!(!table.log.contains("::add-mask"), "{}", table.log);
+
+    let rows = rows(&doctor(&mut runner, "ci", &["--namespace", "doctor-well", "--json"])?.ok()?)?;
+    let other: Vec<_> = rows.values().filter(|row| row["status"] != "ok").collect();
+    ensure!(other.is_empty(), "{other:#?}");
+    says(&rows, "cache", "ok", &["came from the cache"])?;
+    says(&rows, "identity", "ok", &[&role("ci")])?;
+    says(
+        &rows,
+        "token",
+        "ok",
+        &["acme-shop-4711", "ci, system:authenticated"],
+    )?;
+    ensure!(rows["exec"]["milliseconds"].is_u64(), "{:#}", rows["exec"]);
+
+    // With other inputs, as they are and as `deploy: always` would bring them.
+    let mut of = |flags: &[&str]| -> Result<(Option<i32>, BTreeMap<String, Value>)> {
+        let usual = ["--namespace", "doctor-well", "--json"];
+        let outcome = doctor(&mut runner, "ci", &[&usual, flags].concat())?;
+        Ok((outcome.code, self::rows(&outcome)?))
+    };
+    let (code, rows) = of(&["--max-parallelism", "3"])?;
+    says(
+        &rows,
+        "agent",
+        "warning",
+        &["it differs from the inputs in spec.template", "`deploy: always`"],
+    )?;
+    assert_eq!(code, Some(0), "a warning is no failure");
+    let (code, rows) = of(&["--max-parallelism", "3", "--deploy", "always"])?;
+    says(&rows, "agent", "warning", &["its pod would be replaced"])?;
+    assert_eq!(code, Some(0));
+    let (code, rows) = of(&["--storage", "1Gi", "--deploy", "always"])?;
+    says(&rows, "agent", "failed", &["volumes only grow"])?;
+    assert_eq!(code, Some(1));
+
+    // Nothing is left, and nothing was made.
+    assert_eq!(runner.tree()?, before);
+    assert_eq!(objects()?, made);
+    Ok(())
+}
+
+#[test]
+fn an_absent_agent_would_be_deployed() -> Result<()> {
+    let namespace = Namespace::new("doctor-absent")?;
+    let mut runner = Runner::new()?;
+    let before = runner.tree()?;
+    let flags = ["--namespace", "doctor-absent", "--json"];
+    let absent = doctor(&mut runner, "ci", &flags)?;
+    ensure!(absent.code == Some(1), "{}", absent.log);
+    let found = rows(&absent)?;
+    says(
+        &found,
+        "agent",
+        "failed",
+        &["connect would deploy it", "would take it"],
+    )?;
+    says(&found, "volume", "skipped", &["made with the agent"])?;
+    says(&found, "build", "skipped", &["for want of: agent"])?;
+
+    // What the server would refuse, it says.
+    let patch = "spec: {template: {spec: {containers: [{name: buildkitd, imagine: this}]}}}";
+    let refused = rows(&doctor(
+        &mut runner,
+        "ci",
+        &[&flags[..], &["--patch", patch]].concat(),
+    )?)?;
+    says(&refused, "agent", "failed", &["imagine"])?;
+
+    // A class that is not there.
+    let class = rows(&doctor(
+        &mut runner,
+        "ci",
+        &[&flags[..], &["--storage-class", "tape"]].concat(),
+    )?)?;
+    says(
+        &class,
+        "storage-class",
+        "warning",
+        &["may not be looked at", "storageclasses"],
+    )?;
+
+    let never = rows(&doctor(
+        &mut runner,
+        "ci",
+        &[&flags[..], &["--deploy", "never"]].concat(),
+    )?)?;
+    says(&never, "agent", "failed", &["there is none"])?;
+
+    assert_eq!(runner.tree()?, before);
+    ensure!(
+        namespace.names("deployment,pvc")?.is_empty(),
+        "something was made"
+    );
+    Ok(())
+}
+
+/// With the eyes of an administrator.
+#[test]
+fn storage_classes_and_drivers_are_looked_at() -> Result<()> {
+    let namespace = Namespace::new("doctor-storage")?;
+    let csi = "
+apiVersion: storage.k8s.io/v1
+kind: StorageClass
+metadata: {name: doctor-disk}
+provisioner: disk.csi.example.com
+---
+apiVersion: storage.k8s.io/v1
+kind: StorageClass
+metadata: {name: doctor-driver}
+provisioner: driver.csi.example.com
+---
+apiVersion: storage.k8s.io/v1
+kind: CSIDriver
+metadata: {name: driver.csi.example.com}
+spec: {attachRequired: false}
+";
+    namespace.apply(csi)?;
+    let look = |class: Option<&str>| -> Result<BTreeMap<String, Value>> {
+        let runner = Runner::new()?;
+        let mut command = runner.command(program());
+        command.args([
+            "doctor",
+            "--json",
+            "--namespace",
+            "doctor-storage",
+            "--kubeconfig",
+        ]);
+        command.arg(&LAB.admin_kubeconfig);
+        let output = command
+            .args(class.map(|class| format!("--storage-class={class}")))
+            .output()?;
+        ensure!(output.status.code() == Some(1), "{output:?}");
+        let log = String::from_utf8(output.stdout)?;
+        rows(&Outcome {
+            code: Some(1),
+            log,
+            outputs: BTreeMap::new(),
+            seconds: 0.0,
+        })
+    };
+    let default = look(None)?;
+    says(
+        &default,
+        "storage-class",
+        "ok",
+        &["gp3, the default one", "can grow"],
+    )?;
+    says(&default, "csi-driver", "ok", &["kubernetes.io/no-provisioner"])?;
+    says(&default, "token", "ok", &["system:masters"])?;
+    ensure!(!default.contains_key("identity"), "{default:#?}");
+
+    let none = look(Some("tape"))?;
+    says(
+        &none,
+        "storage-class",
+        "failed",
+        &["no StorageClass tape", "`storage-class`"],
+    )?;
+    says(&none, "csi-driver", "skipped", &["storage-class"])?;
+
+    let missing = look(Some("doctor-disk"))?;
+    says(
+        &missing,
+        "csi-driver",
+        "failed",
+        &["disk.csi.example.com is not in the cluster"],
+    )?;
+    let nowhere = look(Some("doctor-driver"))?;
+    says(&nowhere, "csi-driver", "failed", &["none of its"])?;
+
+    let classes = ["delete", "storageclass/doctor-disk", "storageclass/doctor-driver"];
+    namespace.kubectl(&[&classes[..], &["csidriver/driver.csi.example.com"]].concat())?;
+    Ok(())
+}
+
+#[test]
+fn roles_that_lack_something() -> Result<()> {
+    let _namespace = Namespace::new("doctor-roles")?;
+    let look = |role: &str| -> Result<BTreeMap<String, Value>> {
+        let outcome = doctor(
+            &mut Runner::new()?,
+            role,
+            &["--namespace", "doctor-roles", "--json"],
+        )?;
+        ensure!(outcome.code == Some(1), "{}", outcome.log);
+        rows(&outcome)
+    };
+    let no_entry = look("ci-no-entry")?;
+    says(&no_entry, "cluster", "ok", &[])?;
+    says(
+        &no_entry,
+        "token",
+        "failed",
+        &["401", "aws eks create-access-entry", &role("ci-no-entry")],
+    )?;
+    says(&no_entry, "rbac pods/exec", "skipped", &["for want of: token"])?;
+    says(&no_entry, "cache", "skipped", &["for want of: token"])?;
+
+    let no_describe = look("ci-no-describe")?;
+    says(&no_describe, "identity", "ok", &[&role("ci-no-describe")])?;
+    says(
+        &no_describe,
+        "cluster",
+        "failed",
+        &["AccessDenied", "eks:DescribeCluster"],
+    )?;
+    says(&no_describe, "token", "skipped", &["for want of: cluster"])?;
+
+    let no_rbac = look("ci-no-rbac")?;
+    says(&no_rbac, "token", "ok", &["nobody-in-particular"])?;
+    for check in ["rbac deployments", "rbac pods", "rbac pods/exec"] {
+        says(&no_rbac, check, "failed", &["needed to build", "Bind a Role"])?;
+    }
+    says(
+        &no_rbac,
+        "rbac configmaps",
+        "warning",
+        &["may not get, create, patch"],
+    )?;
+    says(&no_rbac, "agent", "failed", &["cannot get resource"])?;
+    Ok(())
+}
+
+/// A buildx of another version, which does all else as the real one.
+#[test]
+fn an_old_buildx_is_told() -> Result<()> {
+    let _namespace = Namespace::new("doctor-buildx")?;
+    for (version, expected, words) in [
+        ("v0.35.0", "warning", ["docker/buildx#3966", "0.37.0 or newer"]),
+        ("v0.14.1", "failed", ["docker/buildx#2492", "0.37.0 or newer"]),
+    ] {
+        let mut runner = Runner::new()?;
+        instead_of_buildx(
+            &runner,
+            &format!("*version) echo github.com/docker/buildx {version} 0123abc"),
+        )?;
+        let outcome = doctor(&mut runner, "ci", &["--namespace", "doctor-buildx", "--json"])?;
+        says(&rows(&outcome)?, "buildx", expected, &words)?;
+    }
+    Ok(())
+}
+
+#[test]
+fn inputs_that_cannot_be_used_are_a_row() -> Result<()> {
+    let outcome = doctor(&mut Runner::new()?, "ci", &["--storage", "much", "--json"])?;
+    ensure!(outcome.code == Some(1), "{}", outcome.log);
+    let rows = rows(&outcome)?;
+    says(&rows, "inputs", "failed", &["`storage: much`"])?;
+    assert_eq!(status(&rows, "token")?, "skipped");
+    Ok(())
+}
+
+/// buildx hangs: its whole group goes at the timeout, which is told, or with a signal.
+#[test]
+fn a_buildx_that_hangs_goes_with_the_doctor() -> Result<()> {
+    let _namespace = Namespace::new("doctor-hang")?;
+    let mut runner = Runner::new()?;
+    runner.connect(&[("namespace", "doctor-hang")])?.ok()?;
+    runner.disconnect()?.ok()?;
+    // A number that no other process of this machine sleeps for.
+    let seconds = 100_000 + u64::from(std::process::id());
+    instead_of_buildx(&runner, &format!("*build\\ *) sleep {seconds} & wait"))?;
+    let before = runner.tree()?;
+
+    let began = Instant::now();
+    let flags = ["--namespace", "doctor-hang", "--json", "--timeout", "8s"];
+    let outcome = doctor(&mut runner, "ci", &flags)?;
+    ensure!(outcome.code == Some(1), "{}", outcome.log);
+    ensure!(began.elapsed().as_secs() < 30, "took {:?}", began.elapsed());
+    let rows = rows(&outcome)?;
+    says(&rows, "build", "failed", &["timeout of 8 s"])?;
+    says(&rows, "cache", "skipped", &["for want of: build"])?;
+    ensure!(sleeping(seconds)? == 0, "a child is left");
+    assert_eq!(runner.tree()?, before);
+
+    let mut command = doctor_command(&runner, "ci", &["--namespace", "doctor-hang"]);
+    let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn()?;
+    let hangs = (0..300).any(|_| {
+        std::thread::sleep(Duration::from_millis(100));
+        sleeping(seconds).is_ok_and(|found| found > 0)
+    });
+    ensure!(hangs, "the build did not begin");
+    run(Command::new("kill").args(["-TERM", &child.id().to_string()]))?;
+    let began = Instant::now();
+    let status = child.wait()?;
+    ensure!(began.elapsed().as_secs() < 10, "took {:?}", began.elapsed());
+    let mut said = String::new();
+    child.stderr.take().context("stderr")?.read_to_string(&mut said)?;
+    ensure!(status.code() == Some(1), "{status}: {said}");
+    ensure!(sleeping(seconds)? == 0, "a child is left");
+    assert_eq!(runner.tree()?, before);
+    Ok(())
+}
+
+/// A credential plugin that does not answer blocks a thread: neither connect, nor what explains it, nor the doctor hangs.
+#[test]
+fn a_plugin_that_hangs_hangs_nobody() -> Result<()> {
+    let text = std::fs::read_to_string(&LAB.admin_kubeconfig)?;
+    let mut config: Value = serde_json::from_str(&text)?;
+    config["users"][0]["user"] = serde_json::json!({"exec": {
+        "apiVersion": "client.authentication.k8s.io/v1",
+        "command": "sleep",
+        "args": ["25"],
+        "interactiveMode": "Never",
+    }});
+    let mut runner = Runner::new()?;
+    let path = runner.home.join("kubeconfig");
+    std::fs::write(&path, config.to_string())?;
+    let path = path.to_string_lossy();
+    let before = runner.tree()?;
+    let began = Instant::now();
+    let outcome = runner.connect_with(&[("kubeconfig", &path), ("timeout", "3s")])?;
+    ensure!(outcome.code == Some(1), "{}", outcome.log);
+    ensure!(began.elapsed().as_secs() < 20, "took {:?}", began.elapsed());
+    let (part, _) = outcome
+        .log
+        .split_once("::error title=Timed out::")
+        .with_context(|| outcome.log.clone())?;
+    ensure!(part.contains("✗ token"), "{part}");
+
+    let mut command = runner.command(program());
+    command.args(["doctor", "--json", "--timeout", "3s", "--kubeconfig", &path]);
+    let outcome = runner.step(command)?;
+    ensure!(began.elapsed().as_secs() < 30, "took {:?}", began.elapsed());
+    says(&rows(&outcome)?, "token", "failed", &["timeout of 3 s"])?;
+    assert_eq!(runner.tree()?, before);
+    Ok(())
+}
+
+/// Puts a script in buildx's place that does one thing else, and leaves all other calls to the real one.
+fn instead_of_buildx(runner: &Runner, case: &str) -> Result<()> {
+    let plugin = runner.home.join(".docker/cli-plugins/docker-buildx");
+    let real = LAB.bin.join("docker-buildx");
+    let script = format!(
+        "#!/bin/sh\ncase \"$*\" in {case};; *) exec {} \"$@\";; esac\n",
+        real.display()
+    );
+    std::fs::remove_file(&plugin)?;
+    std::fs::write(&plugin, script)?;
+    std::fs::set_permissions(&plugin, std::fs::Permissions::from_mode(0o755))?;
+    Ok(())
+}
+
+/// How many processes sleep for so long.
+fn sleeping(seconds: u64) -> Result<usize> {
+    let wanted = format!("sleep\0{seconds}\0");
+    let mut found = 0;
+    for entry in std::fs::read_dir("/proc")? {
+        let line = std::fs::read(entry?.path().join("cmdline")).unwrap_or_default();
+        found += usize::from(line == wanted.as_bytes());
+    }
+    Ok(found)
+}
+
+/// What connect prints above its error.
+#[test]
+fn connect_that_fails_prints_the_part_that_explains_it() -> Result<()> {
+    let _namespace = Namespace::new("doctor-explains")?;
+    let explained = |role_name: &str, inputs: &[(&str, &str)]| -> Result<String> {
+        let role = role(role_name);
+        let usual = [
+            ("namespace", "doctor-explains"),
+            ("role-to-assume", role.as_str()),
+        ];
+        let outcome = Runner::new()?.connect(&[&usual, inputs].concat())?;
+        ensure!(outcome.code == Some(1), "{}", outcome.log);
+        let (_, part) = outcome
+            .log
+            .split_once("What remote-buildkit doctor finds there:\n")
+            .with_context(|| outcome.log.clone())?;
+        let (part, _) = part.split_once("::error title=").context("no error after it")?;
+        Ok(part.to_owned())
+    };
+    let has = |part: &str, rows: &[&str]| {
+        for row in rows {
+            ensure!(part.contains(row), "{row:?} is not in {part}");
+        }
+        Ok(())
+    };
+    let aws = explained("ci-no-describe", &[])?;
+    has(&aws, &["✓ identity", "✗ cluster", "→ Add to the role's policy"])?;
+    ensure!(!aws.contains("agent"), "{aws}");
+    let token = explained("ci-no-entry", &[])?;
+    has(&token, &["✗ token", "create-access-entry"])?;
+    ensure!(!token.contains("identity"), "{token}");
+    let rbac = explained("ci-no-rbac", &[])?;
+    has(&rbac, &["✓ token", "✗ rbac deployments", "✗ rbac pods/exec"])?;
+    let storage = explained("ci", &[("storage-class", "tape")])?;
+    has(
+        &storage,
+        &[
+            "✗ volume",
+            "is Pending",
+            "✗ agent",
+            "storageclass.storage.k8s.io \"tape\" not found",
+        ],
+    )?;
+    Ok(())
+}
