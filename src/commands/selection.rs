@@ -120,7 +120,8 @@ fn no_text(folder: &Path) -> Problem {
     Problem::new(
         "Temporary folder not usable",
         format!(
-            "The folder for this job's files would be {}, and its name is no text in UTF-8, as the kubeconfig and buildx's              files are.",
+            "The folder for this job's files would be {}, and its name is no text in UTF-8, as the kubeconfig \
+             and buildx's files are.",
             folder.display()
         ),
         "Set RUNNER_TEMP, or outside of Actions XDG_RUNTIME_DIR, to another folder.",
