@@ -36,7 +36,8 @@ fuzz_target!(|data: &[u8]| {
     std::fs::write(&foreign_file, foreign).expect("written");
 
     let theirs = store.kubeconfig_of("foreign");
-    assert!(theirs.is_none() || store.malformed().is_empty());
+    let is_object = foreign.trim_ascii_start().starts_with(b"{");
+    assert!(theirs.is_none() || !is_object || store.malformed().is_empty());
     let builder = builder();
     let kubeconfig = Path::new("/run/builder/kubeconfig");
     store.add(&builder, kubeconfig).expect("added");
