@@ -32,22 +32,11 @@ pub(crate) fn run() -> Result<()> {
     }
     lab.end()?;
     let times = fs::read_to_string(times.path())?;
-    let times = verdicts(&times);
+    // The last time of a test is the one that it is about.
+    let times: BTreeMap<&str, &str> = times.lines().filter_map(|line| line.split_once(' ')).collect();
     let rows = table.lines().map(|row| with_time(row, &times));
     let table = rows.collect::<Result<Vec<String>>>()?.join("\n");
     Ok(fs::write(path, table + "\n")?)
-}
-
-/// How long each test says that it took: to its verdict, the longest if there are several, or else its last connect.
-fn verdicts(times: &str) -> BTreeMap<&str, &str> {
-    let of = |what| {
-        let lines = times.lines();
-        lines.filter_map(move |line| line.strip_prefix(what)?.split_once(' '))
-    };
-    let seconds = |text: &str| text.parse::<f64>().unwrap_or_default();
-    let mut verdicts: Vec<(&str, &str)> = of("Verdict ").collect();
-    verdicts.sort_by(|(_, one), (_, other)| seconds(one).total_cmp(&seconds(other)));
-    of("Connect ").chain(verdicts).collect()
 }
 
 /// The test that a row names.
@@ -75,14 +64,6 @@ fn with_time(row: &str, times: &BTreeMap<&str, &str>) -> Result<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_longest_verdict_counts_and_else_the_last_connect() {
-        let times = verdicts(
-            "Connect a 9.0\nVerdict a 2.0\nVerdict a 10.0\nVerdict a 0.1\nConnect b 3.0\nConnect b 1.0\n",
-        );
-        assert_eq!(times, BTreeMap::from([("a", "10.0"), ("b", "1.0")]));
-    }
 
     #[test]
     fn a_row_gets_its_time_and_other_lines_stay() -> Result<()> {
