@@ -3,7 +3,7 @@
 use anyhow::{Context, Result};
 
 use crate::support::{LAB, kubectl};
-use crate::trial::Trial;
+use crate::trial::{Trial, wait_for};
 
 const KUBELET: &str = "kubelet-node1";
 
@@ -42,6 +42,8 @@ fn certificate_is_approved_late() -> Result<()> {
     let fault = LAB.restart_with(KUBELET, &arguments)?;
     let mut step = trial.start()?;
     step.until("tls: internal error")?;
+    // The kubelet listens before it has asked.
+    wait_for("the kubelet's request", || Ok(!pending_requests()?.is_empty()))?;
     for request in pending_requests()? {
         kubectl(&["certificate", "approve", &request])?;
     }
