@@ -229,6 +229,20 @@ mod tests {
     }
 
     #[test]
+    fn what_is_written_is_yaml() {
+        let name = "a\u{7f}\u{85}\u{9f}\u{2028}\u{feff}\u{ffff}\u{1}é🦀";
+        let config = with_plugin(name, name, Path::new("/p"), Path::new("/s"));
+        let read = Kubeconfig::from_yaml(&text(&config).expect("JSON")).expect("YAML");
+        let server = read.clusters[0]
+            .cluster
+            .as_ref()
+            .expect("cluster")
+            .server
+            .as_deref();
+        assert_eq!(server, Some(name));
+    }
+
+    #[test]
     fn an_excerpt_holds_one_context_and_names_what_is_missing() {
         let folder = files::private_folder(
             &std::env::temp_dir(),

@@ -83,9 +83,10 @@ fuzz_target!(|data: &[u8]| {
     match described {
         Ok(found) => {
             let paths = ("/dist/remote-buildkit", "/tmp/session.json");
+            let authorities = kubeconfig::with_authorities(&found.certificate_authority, "more");
             let config = kubeconfig::with_plugin(
                 &found.url,
-                &found.certificate_authority,
+                authorities.as_ref().unwrap_or(&found.certificate_authority),
                 Path::new(paths.0),
                 Path::new(paths.1),
             );

@@ -36,11 +36,13 @@ fuzz_target!(|data: &[u8]| {
     std::fs::write(&foreign_file, foreign).expect("written");
 
     let theirs = store.kubeconfig_of("foreign");
+    let is_object = foreign.trim_ascii_start().starts_with(b"{");
+    assert!(theirs.is_none() || !is_object || store.malformed().is_empty());
     let builder = builder();
     let kubeconfig = Path::new("/run/builder/kubeconfig");
     store.add(&builder, kubeconfig).expect("added");
     assert_eq!(store.kubeconfig_of(&builder.name).as_deref(), Some(kubeconfig));
-    store.remove(&builder.name).expect("removed");
+    store.remove(&builder.name, kubeconfig).expect("removed");
 
     assert_eq!(store.kubeconfig_of(&builder.name), None);
     assert_eq!(std::fs::read(foreign_file).expect("still there"), foreign);

@@ -12,7 +12,7 @@ use serde_json::json;
 use crate::command;
 
 /// Folders each node offers, and how many of them are of a class whose claims cannot grow.
-const FOLDERS: usize = 100;
+const FOLDERS: usize = 200;
 const FIXED: usize = 10;
 
 const DISKS: usize = 2;

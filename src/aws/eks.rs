@@ -76,8 +76,9 @@ fn limits(cluster: &str, region: &str, access: &VpcConfigResponse) -> Option<Str
     let inside = "its VPC and what is peered with it";
     if !access.endpoint_public_access() {
         return Some(format!(
-            "The endpoint of the cluster {cluster} is private: it is reached only from {inside}. Take a runner there, or              open it: aws eks update-cluster-config --region {region} --name {cluster} --resources-vpc-config \
-             endpointPublicAccess=true,publicAccessCidrs=ADDRESS_OF_THE_RUNNER/32"
+            "The endpoint of the cluster {cluster} is private: it is reached only from {inside}. Take a runner there, \
+             or open it: aws eks update-cluster-config --region {region} --name {cluster} \
+             --resources-vpc-config endpointPublicAccess=true,publicAccessCidrs=ADDRESS_OF_THE_RUNNER/32"
         ));
     }
     if admitted.is_empty() || admitted.iter().any(everybody) {

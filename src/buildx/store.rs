@@ -1,11 +1,13 @@
 //! buildx's folder, changed as buildx changes it: under its lock, by rename, mode 0600
 //! (docker/buildx, store/store.go).
 
+use std::collections::BTreeMap;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, ensure};
 use rustix::fs::Access;
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 
 use super::instance::{Builder, Instance, names_kubeconfig};
@@ -130,7 +132,8 @@ impl Store {
         let paths = entries.into_iter().flatten().flatten().map(|entry| entry.path());
         let reads = |path: &PathBuf| {
             let text = std::fs::read(path).unwrap_or_default();
-            serde_json::from_slice::<serde_json::Map<_, serde_json::Value>>(&text).is_ok()
+            // As lenient as Go: text that is no UTF-8, and numbers of any size, do not stop buildx.
+            serde_json::from_slice::<BTreeMap<String, IgnoredAny>>(&text).is_ok()
         };
         paths.filter(|path| !reads(path)).collect()
     }

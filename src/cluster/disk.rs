@@ -57,5 +57,12 @@ mod tests {
         assert_eq!(found.total, 51_273_208 << 10);
         assert_eq!(found.percent(), 2);
         assert_eq!(read("df: /x: No such file or directory\n"), None);
+        let most = u64::MAX;
+        assert_eq!(read(&format!("x\n/dev/x 1 {most} 1\n")), None);
+        let used = Use {
+            used: most,
+            total: most,
+        };
+        assert_eq!(used.percent(), 100);
     }
 }

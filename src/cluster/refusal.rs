@@ -184,7 +184,8 @@ impl Cluster {
             (409 | 429 | 500.., _) => Problem::new(
                 "Cluster busy",
                 what,
-                "The API server is there and does not do it now: run the job again later; if it stays, see the server's                  own logs and kubectl get --raw '/readyz?verbose'.",
+                "The API server is there and does not do it now: run the job again later; if it stays, see the \
+                 server's own logs and kubectl get --raw '/readyz?verbose'.",
             )
             .into(),
             _ => anyhow::anyhow!(what),

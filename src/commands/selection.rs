@@ -48,11 +48,18 @@ impl Selection {
     /// The one of a builder's name, if this program made it.
     pub(super) fn of_builder(name: &str) -> anyhow::Result<Option<Self>> {
         let kubeconfig = Store::existing()?.and_then(|store| store.kubeconfig_of(name));
-        let folder = kubeconfig.and_then(|path| path.parent().map(Path::to_owned));
-        Ok(folder.map(|folder| Self {
-            folder,
-            builder: name.to_owned(),
-        }))
+        Ok(kubeconfig.and_then(|path| Self::of_kubeconfig(name, &path)))
+    }
+
+    /// By where a builder's file says that its kubeconfig is. The folder is removed with all that is in it, and anyone
+    /// may have written that file: so it has to be one that only [`Self::create`] makes.
+    fn of_kubeconfig(builder: &str, kubeconfig: &Path) -> Option<Self> {
+        let folder = kubeconfig.parent()?;
+        let ours = folder.file_name()? == folder_name(builder).as_str();
+        ours.then(|| Self {
+            folder: folder.to_owned(),
+            builder: builder.to_owned(),
+        })
     }
 
     pub(super) fn kubeconfig(&self) -> PathBuf {
@@ -113,9 +120,34 @@ fn no_text(folder: &Path) -> Problem {
     Problem::new(
         "Temporary folder not usable",
         format!(
-            "The folder for this job's files would be {}, and its name is no text in UTF-8, as the kubeconfig and buildx's              files are.",
+            "The folder for this job's files would be {}, and its name is no text in UTF-8, as the kubeconfig \
+             and buildx's files are.",
             folder.display()
         ),
         "Set RUNNER_TEMP, or outside of Actions XDG_RUNTIME_DIR, to another folder.",
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_folder_of_the_builder_is_removed_with_it() {
+        let folder = |kubeconfig: &str| {
+            let selection = Selection::of_kubeconfig("agent-1", Path::new(kubeconfig))?;
+            Some(selection.folder)
+        };
+        let ours = "/tmp/builder-agent-1";
+        assert_eq!(folder(&format!("{ours}/kubeconfig")), Some(PathBuf::from(ours)));
+        for other in [
+            "/home/me/.kube/config",
+            "/kubeconfig",
+            "kubeconfig",
+            "",
+            "/tmp/builder-agent-2/kubeconfig",
+        ] {
+            assert_eq!(folder(other), None, "{other}");
+        }
+    }
 }

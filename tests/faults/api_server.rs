@@ -33,16 +33,16 @@ fn is_restarted_while_the_agent_is_waited_for() -> Result<()> {
 
 #[test]
 fn refuses_connections_throughout() -> Result<()> {
-    let mut trial = Trial::new("server-away", 8)?;
+    let mut trial = Trial::new("server-away", 5)?;
     let fault = LAB.kill(SERVER)?;
-    trial.fails("Cluster not reached", &["Connection refused", "timeout of 8 s"])?;
+    trial.fails("Cluster not reached", &["Connection refused", "timeout of 5 s"])?;
     fault.end()?;
     trial.heals()
 }
 
 #[test]
 fn frozen_before_the_first_answer() -> Result<()> {
-    let mut trial = Trial::new("server-silent", 8)?;
+    let mut trial = Trial::new("server-silent", 5)?;
     let fault = LAB.freeze(SERVER)?;
     trial.fails("Timed out", &["the last step that was done: Cluster demo"])?;
     fault.end()?;
@@ -51,7 +51,7 @@ fn frozen_before_the_first_answer() -> Result<()> {
 
 #[test]
 fn frozen_while_the_agent_is_waited_for() -> Result<()> {
-    let mut trial = Trial::new("server-freezes", 10)?;
+    let mut trial = Trial::new("server-freezes", 7)?;
     let mut step = trial.start()?;
     step.until("volume bound")?;
     let fault = LAB.freeze(SERVER)?;
@@ -77,7 +77,7 @@ fn frozen_for_moments_while_the_agent_is_waited_for() -> Result<()> {
 
 #[test]
 fn frozen_during_exec() -> Result<()> {
-    let mut trial = Trial::new("server-exec", 10)?;
+    let mut trial = Trial::new("server-exec", 7)?;
     let pod = trial.agent()?;
     // A daemon that stands still keeps the exec open.
     trial.namespace.signal(&pod, "SIGSTOP")?;

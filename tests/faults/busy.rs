@@ -21,9 +21,9 @@ fn too_many_requests_for_moments() -> Result<()> {
 
 #[test]
 fn too_many_requests_throughout() -> Result<()> {
-    let mut trial = Trial::new("busy-always", 8)?;
+    let mut trial = Trial::new("busy-always", 5)?;
     let level = NoSeats::for_jobs_of(&trial)?;
-    trial.fails("Cluster busy", &["429", "timeout of 8 s"])?;
+    trial.fails("Cluster busy", &["429", "timeout of 5 s"])?;
     drop(level);
     trial.heals()
 }

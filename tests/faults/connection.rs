@@ -25,9 +25,9 @@ fn cut_once() -> Result<()> {
 #[test]
 fn cut_always() -> Result<()> {
     let proxy = Proxy::start(usize::MAX)?;
-    let mut trial = Trial::new("cut-always", 8)?.env("HTTPS_PROXY", &proxy.url)?;
+    let mut trial = Trial::new("cut-always", 5)?.env("HTTPS_PROXY", &proxy.url)?;
     trial.agent()?;
-    trial.fails("Cluster not reached", &["timeout of 8 s"])?;
+    trial.fails("Cluster not reached", &["timeout of 5 s"])?;
     trial.heals()
 }
 

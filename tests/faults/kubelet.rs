@@ -9,7 +9,7 @@ const KUBELET: &str = "kubelet-node1";
 
 #[test]
 fn down_before_the_pod_starts() -> Result<()> {
-    let mut trial = Trial::new("kubelet-absent", 10)?;
+    let mut trial = Trial::new("kubelet-absent", 7)?;
     let fault = LAB.kill(KUBELET)?;
     trial.fails("Agent not ready in time", &["node1"])?;
     fault.end()?;
@@ -18,7 +18,7 @@ fn down_before_the_pod_starts() -> Result<()> {
 
 #[test]
 fn down_with_a_running_agent() -> Result<()> {
-    let mut trial = Trial::new("kubelet-down", 8)?;
+    let mut trial = Trial::new("kubelet-down", 5)?;
     trial.agent()?;
     let fault = LAB.kill(KUBELET)?;
     trial.fails("BuildKit does not answer", &["10250", "connection refused"])?;

@@ -8,6 +8,7 @@ mod aws;
 mod busy;
 mod connection;
 mod kubelet;
+mod load;
 mod node;
 mod oidc;
 mod trial;

@@ -15,7 +15,7 @@ fn cut_off() -> Result<lab::Fault> {
 
 #[test]
 fn gone_while_the_agent_is_waited_for() -> Result<()> {
-    let mut trial = Trial::new("node-goes", 10)?;
+    let mut trial = Trial::new("node-goes", 7)?;
     let mut step = trial.start()?;
     step.until("is deployed")?;
     let fault = cut_off()?;

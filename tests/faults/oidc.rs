@@ -18,9 +18,9 @@ fn endpoint_errs_three_times() -> Result<()> {
 
 #[test]
 fn endpoint_errs_always() -> Result<()> {
-    let mut trial = Trial::new("oidc-errs-always", 8)?;
+    let mut trial = Trial::new("oidc-errs-always", 5)?;
     let answers = Answers::of("IdToken", 500, "", ALWAYS)?;
-    trial.fails(NO_TOKEN, &["500", "timeout of 8 s"])?;
+    trial.fails(NO_TOKEN, &["500", "timeout of 5 s"])?;
     answers.end();
     trial.heals()
 }
@@ -28,7 +28,7 @@ fn endpoint_errs_always() -> Result<()> {
 #[test]
 fn endpoint_refuses_connections() -> Result<()> {
     let nobody = "http://127.0.0.1:9/idtoken";
-    let mut trial = Trial::new("oidc-refuses", 8)?.env("ACTIONS_ID_TOKEN_REQUEST_URL", nobody)?;
-    trial.fails(NO_TOKEN, &["Connection refused", "timeout of 8 s"])?;
+    let mut trial = Trial::new("oidc-refuses", 5)?.env("ACTIONS_ID_TOKEN_REQUEST_URL", nobody)?;
+    trial.fails(NO_TOKEN, &["Connection refused", "timeout of 5 s"])?;
     trial.heals()
 }

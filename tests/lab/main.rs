@@ -15,7 +15,6 @@ mod home;
 mod isolation;
 mod job;
 mod lifecycle;
-mod load;
 mod log;
 mod machine;
 mod manifests;

@@ -1,5 +1,6 @@
 //! `cargo xtask bench`: the figures of the README, side by side in one run. Ratios matter; seconds are this machine's.
 
+mod load;
 mod measure;
 mod rivals;
 
@@ -18,6 +19,17 @@ pub(crate) struct Args {
     /// The binary to measure; by default a release build of this source
     #[arg(long)]
     binary: Option<std::path::PathBuf>,
+    /// A part of it; all by default
+    #[arg(value_enum)]
+    part: Option<Part>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Part {
+    /// One job, against the alternatives
+    Single,
+    /// Many at once; on the lab that runs, if one does
+    Load,
 }
 
 pub(crate) fn run(args: &Args) -> Result<()> {
@@ -29,8 +41,20 @@ pub(crate) fn run(args: &Args) -> Result<()> {
             root().join("target/release/remote-buildkit")
         }
     };
-    let lab = Lab::up(&lab::install()?, 1)?;
-    bench(lab.state()?, &binary, args.runs)
+    let installed = lab::install()?;
+    let lab = if args.part == Some(Part::Load) {
+        Lab::running_or_up(&installed)?
+    } else {
+        Lab::up(&installed, 1)?
+    };
+    let state = lab.state()?;
+    if args.part != Some(Part::Load) {
+        bench(state, &binary, args.runs)?;
+    }
+    if args.part != Some(Part::Single) {
+        load::run(state, &Runner::new(state, &binary)?)?;
+    }
+    Ok(())
 }
 
 fn bench(state: &State, binary: &std::path::Path, runs: usize) -> Result<()> {

@@ -32,13 +32,8 @@ pub(crate) fn run() -> Result<()> {
     }
     lab.end()?;
     let times = fs::read_to_string(times.path())?;
-    // The last verdict of a test is the one that it is about, or else its last connect.
-    let of = |what| {
-        times
-            .lines()
-            .filter_map(move |line| line.strip_prefix(what)?.split_once(' '))
-    };
-    let times: BTreeMap<&str, &str> = of("Connect ").chain(of("Verdict ")).collect();
+    // The last time of a test is the one that it is about.
+    let times: BTreeMap<&str, &str> = times.lines().filter_map(|line| line.split_once(' ')).collect();
     let rows = table.lines().map(|row| with_time(row, &times));
     let table = rows.collect::<Result<Vec<String>>>()?.join("\n");
     Ok(fs::write(path, table + "\n")?)

@@ -13,9 +13,10 @@ use crate::tool::{cargo, root, spawn, stage};
 const CARGO_FUZZ: &str = "0.13.2";
 
 /// What every run of the tests tries: mostly that all seeds still pass.
-const SHORT: Bounds = Bounds {
+const SHORT: Pass = Pass {
     runs: 20_000,
-    seconds: 20,
+    seconds: 10,
+    profile: "--dev",
 };
 
 #[derive(Debug, clap::Args)]
@@ -31,9 +32,11 @@ pub(crate) struct Args {
 }
 
 #[derive(Debug, Clone, Copy)]
-struct Bounds {
+struct Pass {
     runs: u64,
     seconds: u64,
+    /// To optimise takes minutes, which a short pass does not make up for.
+    profile: &'static str,
 }
 
 pub(crate) fn run(args: &Args) -> Result<()> {
@@ -50,39 +53,80 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         }
         None => all,
     };
-    let bounds = Bounds {
+    let long = Pass {
         runs: args.runs,
         seconds: args.seconds,
+        profile: "--release",
     };
-    pass(&wanted, bounds)
+    long.run(&wanted)
 }
 
 /// All targets, for as long as a test may take.
 pub(crate) fn short() -> Result<()> {
-    pass(&targets()?, SHORT)
+    SHORT.run(&targets()?)
 }
 
-fn pass(targets: &[String], bounds: Bounds) -> Result<()> {
-    let program = install()?;
-    // cargo-fuzz has no --locked.
-    let manifest = [
-        "metadata",
-        "--format-version=1",
-        "--locked",
-        "--manifest-path",
-        "fuzz/Cargo.toml",
-    ];
-    let locked = cargo(&manifest).output()?;
-    ensure!(
-        locked.status.success(),
-        "fuzz/Cargo.lock is not of these dependencies; CONTRIBUTING.md says how to renew it: {}",
-        String::from_utf8_lossy(&locked.stderr)
-    );
-    stage("fuzzers, built", &mut cargo_fuzz(&program, "build"))?;
-    for target in targets {
-        fuzz(&program, target, bounds)?;
+impl Pass {
+    fn run(self, targets: &[String]) -> Result<()> {
+        let program = install()?;
+        // cargo-fuzz has no --locked.
+        let manifest = ["--locked", "--manifest-path", "fuzz/Cargo.toml"];
+        let mut metadata = cargo(&["metadata", "--format-version=1"]);
+        let locked = metadata.args(manifest).output()?;
+        ensure!(
+            locked.status.success(),
+            "fuzz/Cargo.lock is not of these dependencies; CONTRIBUTING.md says how to renew it: {}",
+            String::from_utf8_lossy(&locked.stderr)
+        );
+        stage("fuzzers, built", &mut self.cargo_fuzz(&program, "build"))?;
+        for target in targets {
+            self.fuzz(&program, target)?;
+        }
+        Ok(())
     }
-    Ok(())
+
+    fn cargo_fuzz(self, program: &Path, command: &str) -> Command {
+        let mut cargo_fuzz = Command::new(program);
+        cargo_fuzz
+            .current_dir(root())
+            .args(["fuzz", command, "--sanitizer=none", "--target-dir=target/fuzz"])
+            .arg(self.profile);
+        cargo_fuzz
+    }
+
+    /// What libFuzzer finds of interest goes into a folder of its own: the seeds are for people to choose. Targets write
+    /// their files there, too, and are the faster for it in memory.
+    fn fuzz(self, program: &Path, target: &str) -> Result<()> {
+        let folder = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir())?;
+        let found = folder.path().join("found");
+        fs::create_dir(&found)?;
+        let log = root().join(format!("target/fuzz/{target}.log"));
+        let output = File::create(&log)?;
+        let mut command = self.cargo_fuzz(program, "run");
+        command
+            .env("TMPDIR", folder.path())
+            .arg(target)
+            .args([found.as_path(), &Path::new("fuzz/seeds").join(target)])
+            .arg("--")
+            .arg(format!("-runs={}", self.runs))
+            .arg(format!("-max_total_time={}", self.seconds))
+            // Nothing here takes milliseconds: what takes longer hangs.
+            .arg("-timeout=10")
+            .stdout(output.try_clone()?)
+            .stderr(output);
+        let mut child = spawn(&mut command)?;
+        let status = lab::wait(&mut child)?;
+        let text = String::from_utf8_lossy(&fs::read(&log)?).into_owned();
+        ensure!(
+            status.success(),
+            "the fuzzer of {target} found something ({status}):\n{}",
+            tail(&text)
+        );
+        let done = text.lines().find(|line| line.starts_with("Done "));
+        let done = done.with_context(|| format!("it was not done: {}", log.display()))?;
+        eprintln!("   {target:16} {done}");
+        Ok(())
+    }
 }
 
 /// Names of the targets: they are files of that name.
@@ -117,76 +161,15 @@ fn install() -> Result<PathBuf> {
     Ok(dir.join("bin/cargo-fuzz"))
 }
 
-fn cargo_fuzz(program: &Path, command: &str) -> Command {
-    let mut cargo_fuzz = Command::new(program);
-    cargo_fuzz
-        .current_dir(root())
-        .args(["fuzz", command, "--sanitizer=none", "--target-dir=target/fuzz"]);
-    cargo_fuzz
-}
-
-/// What libFuzzer finds of interest goes into a folder of its own: the seeds are for people to choose. Targets write
-/// their files there, too, and are the faster for it in memory.
-fn fuzz(program: &Path, target: &str, bounds: Bounds) -> Result<()> {
-    let folder = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir())?;
-    let found = folder.path().join("found");
-    fs::create_dir(&found)?;
-    let log = root().join(format!("target/fuzz/{target}.log"));
-    let output = File::create(&log)?;
-    let mut command = cargo_fuzz(program, "run");
-    command
-        .env("TMPDIR", folder.path())
-        .arg(target)
-        .args([found.as_path(), &Path::new("fuzz/seeds").join(target)])
-        .arg("--")
-        .arg(format!("-runs={}", bounds.runs))
-        .arg(format!("-max_total_time={}", bounds.seconds))
-        // Nothing here takes milliseconds: what takes longer hangs.
-        .args(["-timeout=10", "-print_final_stats=1"])
-        .stdout(output.try_clone()?)
-        .stderr(output);
-    let mut child = spawn(&mut command)?;
-    let status = lab::wait(&mut child)?;
-    let text = String::from_utf8_lossy(&fs::read(&log)?).into_owned();
-    ensure!(
-        status.success(),
-        "the fuzzer of {target} found something ({status}):\n{}",
-        tail(&text)
-    );
-    let (runs, rate) = figures(&text).with_context(|| format!("no figures in {}", log.display()))?;
-    eprintln!("   {target:16} {runs:>9} runs without a fault, {rate:>6} a second");
-    Ok(())
-}
-
 /// Its end, with the panic and how to go on.
 fn tail(log: &str) -> String {
     let lines: Vec<&str> = log.lines().collect();
     lines[lines.len().saturating_sub(60)..].join("\n")
 }
 
-/// Inputs tried, and how many a second.
-fn figures(log: &str) -> Option<(u64, u64)> {
-    let figure = |name: &str| {
-        let line = log.lines().find_map(|line| line.strip_prefix(name))?;
-        line.trim_start_matches(':').trim().parse().ok()
-    };
-    Some((
-        figure("stat::number_of_executed_units")?,
-        figure("stat::average_exec_per_sec")?,
-    ))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn figures_are_those_of_libfuzzer() {
-        let log = "Done 20000 runs in 2 second(s)\nstat::number_of_executed_units: 20000\n\
-                   stat::average_exec_per_sec:     10000\nstat::new_units_added:          5\n";
-        assert_eq!(figures(log), Some((20_000, 10_000)));
-        assert_eq!(figures("error: could not compile"), None);
-    }
 
     #[test]
     fn every_target_is_built_and_has_seeds() -> Result<()> {

@@ -27,6 +27,8 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 fn stages(args: &Args, counts: &mut Counts) -> Result<()> {
     if args.only.is_none() {
         stage("format", &mut cargo(&["fmt", "--all", "--check"]))?;
+        let fuzzers = ["fmt", "--manifest-path", "fuzz/Cargo.toml", "--check"];
+        stage("format of the fuzzers", &mut cargo(&fuzzers))?;
         let lints = [
             "clippy",
             "--workspace",

@@ -289,6 +289,8 @@ options = ["a", 2]
             ("a = 1\ndebug = tru\n", "line 2, column 9: "),
             ("debug = true\ndebug = true\n", "line 2, column 1: "),
             ("[dns]\nx\n", "line 2, column 2: "),
+            ("debug = \"\"\"x\ny\n", "line "),
+            ("debug = \"\"\"x\ny\"\"\"\n", "line 1, column 9: "),
         ] {
             let error = Custom::parse(text).expect_err(text);
             assert!(

@@ -61,6 +61,35 @@ impl<'a> Runner<'a> {
         command
     }
 
+    /// A connect of its own home, known to AWS and to the cluster as one of a `run`.
+    pub(crate) fn connect_as(&self, run: &str, number: usize, agent: &str) -> Result<Command> {
+        let home = self.at(&format!("{run}-{number}"));
+        let temp = home.join("temp");
+        std::fs::create_dir_all(&temp)?;
+        let mut command = self.connect_to(agent);
+        command
+            .env("HOME", &home)
+            .env("RUNNER_TEMP", &temp)
+            .env("GITHUB_REPOSITORY", run)
+            .env("GITHUB_RUN_ID", number.to_string())
+            .env("AWS_SDK_UA_APP_ID", format!("{run}-{number}"));
+        Ok(command)
+    }
+
+    pub(crate) fn destroy(&self, agent: &str) -> Result<Sample> {
+        let mut command = self.command(&self.binary, "home");
+        command.args([
+            "destroy",
+            "--yes",
+            "--cluster",
+            &self.state.cluster,
+            "--name",
+            agent,
+        ]);
+        command.arg("--role-to-assume");
+        measure(command.arg(format!("arn:aws:iam::{}:role/ci", self.state.account)))
+    }
+
     pub(crate) fn connect(&self) -> Result<Sample> {
         measure(&mut self.connect_to("remote-buildkit-agent"))
     }
