@@ -7,7 +7,7 @@ use std::time::Instant;
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
-use crate::support::{Namespace, Runner, note, program, run};
+use crate::support::{Hold, Namespace, Runner, kubeconfig, note, program, run};
 
 const AGENT: &str = "remote-buildkit-agent";
 
@@ -93,6 +93,33 @@ fn two_versions_at_once_leave_one_of_them() -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// One has written its ConfigMap and is slow; meanwhile the other does all of its work. Then the first goes on.
+#[test]
+fn a_version_that_is_overtaken_between_its_objects_finishes_both() -> Result<()> {
+    let namespace = Namespace::new("versions-slow")?;
+    let hold = Hold::at("PATCH /apis/apps/v1/namespaces/versions-slow/deployments/")?;
+    let config = tempfile::NamedTempFile::new()?;
+    std::fs::write(config.path(), kubeconfig(&hold.server, "{}"))?;
+    let path = config.path().to_string_lossy();
+    let mut slow = Runner::new()?;
+    let road = [("kubeconfig", path.as_ref())];
+    let command = slow.connect_command(&[&inputs("versions-slow", 0, &[]), &road[..]].concat());
+    let connecting = slow.start(command)?;
+    hold.reached()?;
+    let same_size = [("storage", "50Gi")];
+    let mut fast = Runner::new()?;
+    fast.connect(&inputs("versions-slow", 1, &same_size))?.ok()?;
+    ensure!(versions(&namespace)? == [1, 1], "{:?}", versions(&namespace)?);
+    hold.release()?;
+    let overtaken = slow.finish(connecting)?.ok()?;
+    ensure!(versions(&namespace)? == [0, 0], "{:?}", versions(&namespace)?);
+    // Both have a builder that works, although the agent changed under one of them.
+    for runner in [&fast, &slow] {
+        runner.build("RUN echo built")?;
+    }
+    note(overtaken.seconds)
 }
 
 /// Each brings the agent up to its own version, again and again.

@@ -3,6 +3,7 @@
 mod between;
 mod cluster;
 mod git;
+mod hold;
 mod listener;
 mod remains;
 mod runner;
@@ -11,6 +12,7 @@ pub(crate) mod step;
 pub(crate) use between::{Forward, Rewrite};
 pub(crate) use cluster::{Namespace, kubectl, kubectl_json};
 pub(crate) use git::GitServer;
+pub(crate) use hold::Hold;
 pub(crate) use listener::{Silent, always_answers, kubeconfig};
 pub(crate) use remains::Before;
 pub(crate) use runner::Runner;
