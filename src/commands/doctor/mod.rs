@@ -19,7 +19,7 @@ use crate::buildx::{self, Store};
 use crate::cli::DoctorArgs;
 use crate::diagnosis::{Finding, json, verdict, versions};
 use crate::inputs::{self, Plan};
-use crate::report::say;
+use crate::report::{say, verbatim};
 use crate::retry::Tries;
 use crate::secret::Secret;
 
@@ -39,7 +39,7 @@ pub fn run(args: &DoctorArgs) -> anyhow::Result<ExitCode> {
     let checks = findings.checks();
     let verdict = verdict(&checks);
     if args.json {
-        say(&format!("{:#}", json(&checks)));
+        verbatim(&format!("{:#}", json(&checks)));
     } else {
         let (Ok(sentence) | Err(sentence)) = &verdict;
         say(sentence);
