@@ -82,7 +82,9 @@ impl Daemons {
     pub(crate) fn kill(&self, name: &str) -> Result<()> {
         self.signal(name, Signal::KILL)?;
         let deadline = Instant::now() + Duration::from_secs(10);
-        while self.record(name).is_some_and(|record| record.alive()) {
+        // Not only until it is a zombie: its other threads may still hold its port.
+        let there = |pid: u32| Path::new(&format!("/proc/{pid}")).exists();
+        while self.record(name).is_some_and(|record| there(record.pid)) {
             ensure!(Instant::now() < deadline, "{name} does not end");
             sleep(Duration::from_millis(20));
         }
