@@ -45,6 +45,17 @@ impl fmt::Display for Problem {
     }
 }
 
+/// The same error, which also says this.
+pub fn also(error: anyhow::Error, text: String) -> anyhow::Error {
+    match error.downcast::<Problem>() {
+        Ok(problem) => {
+            let what = format!("{} {text}", problem.what);
+            Problem { what, ..problem }.into()
+        }
+        Err(other) => other.context(text),
+    }
+}
+
 /// An error and its causes in one line, without a cause that only repeats its parent.
 pub fn chain(error: &(dyn std::error::Error + 'static)) -> String {
     let mut text = error.to_string();

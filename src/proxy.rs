@@ -65,7 +65,8 @@ fn covers(entry: &str, host: &str, port: u16) -> bool {
     host == name || host.parse::<IpAddr>().is_err() && host.ends_with(&below)
 }
 
-fn unbracketed(host: &str) -> &str {
+/// A host as a URL has it, without the brackets of IPv6.
+pub fn unbracketed(host: &str) -> &str {
     let inner = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
     inner.unwrap_or(host)
 }

@@ -1,12 +1,12 @@
 //! What is worth another try, for how long, and when the next one comes. Everything that asks AWS, a cluster or GitHub
-//! asks through `Tries::run`.
+//! asks through `Tries::run`, but for the default chain of credentials, whose tries are the SDK's own.
 
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use backon::{BackoffBuilder, ExponentialBuilder};
 
-use crate::problem::Problem;
+use crate::problem::{self, Problem};
 
 /// Why a request did not succeed, as far as the next one is concerned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -225,14 +225,21 @@ fn counted(error: anyhow::Error, attempts: u32, took: Duration) -> anyhow::Error
     if attempts == 1 {
         return error;
     }
-    let tried = format!("Tried {attempts} times in {:.0} s.", took.as_secs_f64());
-    match error.downcast::<Problem>() {
-        Ok(problem) => {
-            let what = format!("{} {tried}", problem.what);
-            Problem { what, ..problem }.into()
-        }
-        Err(other) => other.context(tried),
-    }
+    problem::also(
+        error,
+        format!("Tried {attempts} times in {:.0} s.", took.as_secs_f64()),
+    )
+}
+
+/// One attempt that may take so long, and has this cause if it takes longer.
+pub async fn within<T>(
+    limit: Duration,
+    cause: Cause,
+    attempt: impl Future<Output = Result<T, Failed>>,
+) -> Result<T, Failed> {
+    let late = || Failed::new(cause, anyhow::anyhow!("no answer within {} s", limit.as_secs()));
+    let done = tokio::time::timeout(limit, attempt).await;
+    done.unwrap_or_else(|_| Err(late()))
 }
 
 #[cfg(test)]

@@ -132,15 +132,13 @@ impl Cluster {
         let patch = Patch::Apply(object);
         let patched = self.tries.run(|| async {
             // Two jobs that change the same object at once: one of them is told to come again.
-            let patched = tokio::time::timeout(request.within(), api.patch(name, params, &patch)).await;
-            match patched {
-                Ok(Ok(object)) => Ok(object),
-                Ok(Err(Error::Api(status))) if refusal::is_conflict_of_fields(&status) => {
-                    Err(conflict(self, name, &status.message).into())
+            let patched = self.heard(&request, api.patch(name, params, &patch)).await?;
+            patched.map_err(|error| match error {
+                Error::Api(status) if refusal::is_conflict_of_fields(&status) => {
+                    conflict(self, name, &status.message).into()
                 }
-                Ok(Err(error)) => Err(self.failed(&error, &request)),
-                Err(_) => Err(self.silent(&request)),
-            }
+                error => self.failed(&error, &request),
+            })
         });
         json(&patched.await?)
     }

@@ -126,20 +126,27 @@ impl Cluster {
         self.tries.run(|| self.once(request, asked())).await
     }
 
-    /// Asks once. A server that is frozen takes a connection and says nothing.
+    /// Asks once.
     async fn once<T>(
         &self,
         request: &Request,
         asked: impl Future<Output = kube::Result<T>>,
     ) -> Result<T, Failed> {
+        let answer = self.heard(request, asked).await?;
+        answer.map_err(|error| self.failed(&error, request))
+    }
+
+    /// What comes back in time. A server that is frozen takes a connection and says nothing.
+    async fn heard<T>(
+        &self,
+        request: &Request,
+        asked: impl Future<Output = kube::Result<T>>,
+    ) -> Result<kube::Result<T>, Failed> {
         let answer = tokio::time::timeout(request.within(), asked).await;
         if !matches!(answer, Ok(Ok(_) | Err(kube::Error::Api(_)))) {
             self.reach.look().await;
         }
-        match answer {
-            Ok(answer) => answer.map_err(|error| self.failed(&error, request)),
-            Err(_) => Err(self.silent(request)),
-        }
+        answer.map_err(|_| self.silent(request))
     }
 
     /// An object by its name, if there is one.

@@ -10,7 +10,7 @@ use super::disk::{self, Use};
 use super::refusal::Unauthorized;
 use crate::agent::state;
 use crate::problem::Problem;
-use crate::retry::{Cause, Failed};
+use crate::retry::{self, Cause, Failed};
 
 /// A daemon that answers.
 #[derive(Debug)]
@@ -52,26 +52,28 @@ struct Version {
     version: String,
 }
 
+/// Where a daemon is.
+pub(super) struct Daemon {
+    pub(super) pod: String,
+    pub(super) container: String,
+    /// Where its volume is mounted.
+    cache: Option<String>,
+}
+
 const COMMAND: [&str; 5] = ["buildctl", "debug", "workers", "--format", "{{json .}}"];
 
 /// The same, and how full the volume is: an exec takes longer than either.
 const WITH_DISK: &str = r#"df -Pk "$0" 2>/dev/null; exec buildctl debug workers --format '{{json .}}'"#;
 
-const ATTEMPT_WITHIN: Duration = Duration::from_secs(15);
+pub(super) const ATTEMPT_WITHIN: Duration = Duration::from_secs(15);
 
 impl Cluster {
     /// Asks until there is an answer: the kubelet of a node that just joined answers `tls: internal error` until its
     /// certificate is approved (docker/buildx#2668), and a pod may go while we look, for another one to come.
     pub async fn probe(&self, agent: &str) -> anyhow::Result<Answer> {
         let answered = self.tries.run(|| async {
-            let silent = || {
-                let error = anyhow::anyhow!("no answer within {} s", ATTEMPT_WITHIN.as_secs());
-                Err(Failed::new(Cause::NotYet, error))
-            };
-            let answer = tokio::time::timeout(ATTEMPT_WITHIN, self.ask_daemon(agent)).await;
-            answer
-                .unwrap_or_else(|_| silent())
-                .map_err(|failed| self.not_answered(agent, failed))
+            let answer = retry::within(ATTEMPT_WITHIN, Cause::NotYet, self.ask_daemon(agent)).await;
+            answer.map_err(|failed| self.not_answered(agent, failed))
         });
         answered.await
     }
@@ -100,25 +102,39 @@ impl Cluster {
         }
     }
 
-    async fn ask_daemon(&self, agent: &str) -> Result<Answer, Failed> {
-        let not_yet = |words: &'static str| move || Failed::new(Cause::NotYet, anyhow::anyhow!(words));
+    /// Where the daemon is, now.
+    pub(super) async fn daemon(&self, agent: &str) -> Result<Daemon, Failed> {
         let pods = self.pods(agent).await?;
-        let pod = state::ready_pod(&pods).ok_or_else(not_yet("its pod is not ready any more"))?;
-        let name = pod.metadata.name.clone().context("a pod without a name")?;
-        let container = state::container(pod).context("its pod has no container")?;
+        let gone = || Failed::new(Cause::NotYet, anyhow::anyhow!("its pod is not ready any more"));
+        let pod = state::ready_pod(&pods).ok_or_else(gone)?;
+        Ok(Daemon {
+            pod: pod.metadata.name.clone().context("a pod without a name")?,
+            container: state::container(pod)
+                .context("its pod has no container")?
+                .to_owned(),
+            cache: state::cache_path(pod).map(str::to_owned),
+        })
+    }
+
+    async fn ask_daemon(&self, agent: &str) -> Result<Answer, Failed> {
+        let Daemon {
+            pod,
+            container,
+            cache,
+        } = self.daemon(agent).await?;
         // An image without a shell, as an agent made by hand may have, is asked the one question alone.
-        let output = match state::cache_path(pod) {
+        let output = match cache {
             Some(path) => self
-                .exec(&name, container, &["sh", "-c", WITH_DISK, path])
+                .exec(&pod, &container, &["sh", "-c", WITH_DISK, &path])
                 .await
                 .ok(),
             None => None,
         };
         let output = match output {
             Some(output) => output,
-            None => self.exec(&name, container, &COMMAND).await?,
+            None => self.exec(&pod, &container, &COMMAND).await?,
         };
-        read(name, &output).map_err(|error| Failed::new(Cause::NotYet, error))
+        read(pod, &output).map_err(|error| Failed::new(Cause::NotYet, error))
     }
 }
 

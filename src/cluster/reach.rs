@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use http::Uri;
 
+use crate::proxy;
+
 const WITHIN: Duration = Duration::from_secs(2);
 
 /// What to do when there is no answer. Clones share what was found out.
@@ -19,11 +21,10 @@ pub(super) struct Reach {
 
 impl Reach {
     pub(super) fn new(server: &Uri, told: Option<String>) -> Self {
-        let host = server.host().unwrap_or_default();
-        let bare = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+        let host = proxy::unbracketed(server.host().unwrap_or_default());
         Self {
             told,
-            host: bare.unwrap_or(host).to_owned(),
+            host: host.to_owned(),
             found: Arc::default(),
         }
     }

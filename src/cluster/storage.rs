@@ -1,6 +1,5 @@
 //! What is known of StorageClasses, their drivers, and an agent's claim. A job may be forbidden to look at any of it.
 
-use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 use serde_json::Value;
 
 use super::Cluster;
@@ -68,7 +67,7 @@ impl Cluster {
             self.namespace
         );
         let seen = self.read("persistentvolumeclaims", &path).await?;
-        Ok(seen.map(|found| claim(name, serde_json::from_value(found).unwrap_or_default())))
+        Ok(seen.map(|found| claim(name, &found)))
     }
 }
 
@@ -83,20 +82,14 @@ fn class(found: &Value) -> Class {
     }
 }
 
-fn claim(name: &str, found: PersistentVolumeClaim) -> Claim {
-    let (spec, status) = (found.spec.unwrap_or_default(), found.status.unwrap_or_default());
-    let storage = |quantities: Option<std::collections::BTreeMap<String, _>>| {
-        let mut quantities = quantities?;
-        quantities
-            .remove("storage")
-            .map(|q: k8s_openapi::apimachinery::pkg::api::resource::Quantity| q.0)
-    };
-    let asked = spec.resources.and_then(|resources| storage(resources.requests));
+fn claim(name: &str, found: &Value) -> Claim {
+    let text = |value: &Value| value.as_str().map(str::to_owned);
+    let asked = || text(&found["spec"]["resources"]["requests"]["storage"]);
     Claim {
         name: name.to_owned(),
-        phase: status.phase.unwrap_or_default(),
-        class: spec.storage_class_name,
-        size: storage(status.capacity).or(asked),
+        phase: text(&found["status"]["phase"]).unwrap_or_default(),
+        class: text(&found["spec"]["storageClassName"]),
+        size: text(&found["status"]["capacity"]["storage"]).or_else(asked),
     }
 }
 
@@ -130,7 +123,7 @@ mod tests {
             "spec": {"storageClassName": "gp3", "resources": {"requests": {"storage": "50Gi"}}},
             "status": {"phase": "Pending"},
         });
-        let of = |found: &Value| claim("agent", serde_json::from_value(found.clone()).expect("a claim"));
+        let of = |found: &Value| claim("agent", found);
         assert_eq!(of(&found).size.as_deref(), Some("50Gi"));
         found["status"] = json!({"phase": "Bound", "capacity": {"storage": "60Gi"}});
         let bound = of(&found);

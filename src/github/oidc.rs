@@ -18,7 +18,7 @@ use serde::Deserialize;
 
 use crate::env;
 use crate::problem::{Problem, chain};
-use crate::retry::{Cause, Failed};
+use crate::retry::{self, Cause, Failed};
 use crate::secret::Secret;
 use crate::trace::Exchange;
 use crate::trust;
@@ -64,12 +64,9 @@ pub async fn id_token(audience: &str) -> Result<IdToken, Failed> {
         .finish();
     // GitHub's URL has a query already, that of an Enterprise server may not.
     let separator = if url.contains('?') { '&' } else { '?' };
-    let answer = tokio::time::timeout(WITHIN, ask(&format!("{url}{separator}{query}"), &bearer)).await;
-    let silent = || {
-        let error = anyhow::anyhow!("no answer within {} s", WITHIN.as_secs());
-        Err(Failed::new(Cause::Silent, error))
-    };
-    let jwt = answer.unwrap_or_else(|_| silent()).map_err(|failed| {
+    let url = format!("{url}{separator}{query}");
+    let answer = retry::within(WITHIN, Cause::Silent, ask(&url, &bearer)).await;
+    let jwt = answer.map_err(|failed| {
         if failed.error.is::<Problem>() {
             return failed;
         }

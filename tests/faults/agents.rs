@@ -2,7 +2,8 @@
 
 use anyhow::{Context, Result};
 
-use crate::trial::{Trial, probe_runs, wait_for};
+use crate::support::wait_for;
+use crate::trial::{Trial, probe_runs};
 
 const NOW: [&str; 3] = ["--grace-period=0", "--force", "--wait=false"];
 

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use anyhow::Result;
 
-use crate::support::LAB;
-use crate::trial::{Trial, probe_runs, wait_for};
+use crate::support::{LAB, wait_for};
+use crate::trial::{Trial, probe_runs};
 
 const SERVER: &str = "apiserver";
 

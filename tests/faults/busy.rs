@@ -5,8 +5,8 @@ use std::process::{Child, Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
 
-use crate::support::{LAB, kubectl, run};
-use crate::trial::{Trial, wait_for};
+use crate::support::{LAB, kubectl, run, wait_for};
+use crate::trial::Trial;
 
 #[test]
 fn too_many_requests_for_moments() -> Result<()> {

@@ -2,8 +2,8 @@
 
 use anyhow::{Context, Result};
 
-use crate::support::{LAB, kubectl};
-use crate::trial::{Trial, wait_for};
+use crate::support::{LAB, kubectl, wait_for};
+use crate::trial::Trial;
 
 const KUBELET: &str = "kubelet-node1";
 

@@ -1,7 +1,6 @@
 //! A job while something is broken: how its connect ends, and that nothing remains.
 
 use std::process::Command;
-use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
@@ -146,17 +145,6 @@ fn set(faults: &Value) -> Result<()> {
     let url = format!("{}/_stub/faults", LAB.aws_endpoint);
     let mut curl = Command::new("curl");
     run(curl.args(["--silent", "--fail", "--data", &faults.to_string(), &url])).map(drop)
-}
-
-/// Waits until something is so.
-pub(crate) fn wait_for(what: &str, mut so: impl FnMut() -> Result<bool>) -> Result<()> {
-    for _ in 0..300 {
-        if so()? {
-            return Ok(());
-        }
-        std::thread::sleep(Duration::from_millis(200));
-    }
-    anyhow::bail!("waited a minute for {what}")
 }
 
 /// Whether the command runs that connect starts in an agent to ask whether it answers; only one test runs at a time.

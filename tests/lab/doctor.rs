@@ -1,15 +1,15 @@
 //! The doctor, on a road that is as it should be, and on roads that are not.
 
+mod hangs;
+
 use std::collections::BTreeMap;
-use std::io::Read;
 use std::os::unix::fs::PermissionsExt;
-use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
-use crate::support::{LAB, Namespace, Outcome, Runner, program, role, run};
+use crate::support::{LAB, Namespace, Outcome, Runner, program, role};
 
 /// `doctor` as a step runs it: with flags.
 fn doctor(runner: &mut Runner, role_name: &str, flags: &[&str]) -> Result<Outcome> {
@@ -352,83 +352,6 @@ fn inputs_that_cannot_be_used_are_a_row() -> Result<()> {
     Ok(())
 }
 
-/// buildx hangs: its whole group goes at the timeout, which is told, or with a signal.
-#[test]
-fn a_buildx_that_hangs_goes_with_the_doctor() -> Result<()> {
-    let _namespace = Namespace::new("doctor-hang")?;
-    let mut runner = Runner::new()?;
-    runner.connect(&[("namespace", "doctor-hang")])?.ok()?;
-    runner.disconnect()?.ok()?;
-    // A number that no other process of this machine sleeps for.
-    let seconds = 100_000 + u64::from(std::process::id());
-    instead_of_buildx(&runner, &format!("*build\\ *) sleep {seconds} & wait"))?;
-    let before = runner.tree()?;
-
-    let began = Instant::now();
-    let flags = ["--namespace", "doctor-hang", "--json", "--timeout", "8s"];
-    let outcome = doctor(&mut runner, "ci", &flags)?;
-    ensure!(outcome.code == Some(1), "{}", outcome.log);
-    ensure!(began.elapsed().as_secs() < 30, "took {:?}", began.elapsed());
-    let rows = rows(&outcome)?;
-    says(&rows, "build", "failed", &["timeout of 8 s"])?;
-    says(&rows, "cache", "skipped", &["for want of: build"])?;
-    ensure!(sleeping(seconds)? == 0, "a child is left");
-    assert_eq!(runner.tree()?, before);
-
-    let mut command = doctor_command(&runner, "ci", &["--namespace", "doctor-hang"]);
-    let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn()?;
-    let hangs = (0..300).any(|_| {
-        std::thread::sleep(Duration::from_millis(100));
-        sleeping(seconds).is_ok_and(|found| found > 0)
-    });
-    ensure!(hangs, "the build did not begin");
-    run(Command::new("kill").args(["-TERM", &child.id().to_string()]))?;
-    let began = Instant::now();
-    let status = child.wait()?;
-    ensure!(began.elapsed().as_secs() < 10, "took {:?}", began.elapsed());
-    let mut said = String::new();
-    child.stderr.take().context("stderr")?.read_to_string(&mut said)?;
-    ensure!(status.code() == Some(1), "{status}: {said}");
-    ensure!(sleeping(seconds)? == 0, "a child is left");
-    assert_eq!(runner.tree()?, before);
-    Ok(())
-}
-
-/// A credential plugin that does not answer blocks a thread: neither connect, nor what explains it, nor the doctor hangs.
-#[test]
-fn a_plugin_that_hangs_hangs_nobody() -> Result<()> {
-    let text = std::fs::read_to_string(&LAB.admin_kubeconfig)?;
-    let mut config: Value = serde_json::from_str(&text)?;
-    config["users"][0]["user"] = serde_json::json!({"exec": {
-        "apiVersion": "client.authentication.k8s.io/v1",
-        "command": "sleep",
-        "args": ["25"],
-        "interactiveMode": "Never",
-    }});
-    let mut runner = Runner::new()?;
-    let path = runner.home.join("kubeconfig");
-    std::fs::write(&path, config.to_string())?;
-    let path = path.to_string_lossy();
-    let before = runner.tree()?;
-    let began = Instant::now();
-    let outcome = runner.connect_with(&[("kubeconfig", &path), ("timeout", "3s")])?;
-    ensure!(outcome.code == Some(1), "{}", outcome.log);
-    ensure!(began.elapsed().as_secs() < 20, "took {:?}", began.elapsed());
-    let (part, _) = outcome
-        .log
-        .split_once("::error title=Timed out::")
-        .with_context(|| outcome.log.clone())?;
-    ensure!(part.contains("✗ token"), "{part}");
-
-    let mut command = runner.command(program());
-    command.args(["doctor", "--json", "--timeout", "3s", "--kubeconfig", &path]);
-    let outcome = runner.step(command)?;
-    ensure!(began.elapsed().as_secs() < 30, "took {:?}", began.elapsed());
-    says(&rows(&outcome)?, "token", "failed", &["timeout of 3 s"])?;
-    assert_eq!(runner.tree()?, before);
-    Ok(())
-}
-
 /// Puts a script in buildx's place that does one thing else, and leaves all other calls to the real one.
 fn instead_of_buildx(runner: &Runner, case: &str) -> Result<()> {
     let plugin = runner.home.join(".docker/cli-plugins/docker-buildx");
@@ -441,17 +364,6 @@ fn instead_of_buildx(runner: &Runner, case: &str) -> Result<()> {
     std::fs::write(&plugin, script)?;
     std::fs::set_permissions(&plugin, std::fs::Permissions::from_mode(0o755))?;
     Ok(())
-}
-
-/// How many processes sleep for so long.
-fn sleeping(seconds: u64) -> Result<usize> {
-    let wanted = format!("sleep\0{seconds}\0");
-    let mut found = 0;
-    for entry in std::fs::read_dir("/proc")? {
-        let line = std::fs::read(entry?.path().join("cmdline")).unwrap_or_default();
-        found += usize::from(line == wanted.as_bytes());
-    }
-    Ok(found)
 }
 
 /// What connect prints above its error.

@@ -11,7 +11,7 @@ use anyhow::{Context, Result, ensure};
 use rustix::fs::{FlockOperation, flock};
 use rustix::process::Signal;
 
-use crate::support::{Before, LAB, Namespace, Runner, Silent, Step, kubeconfig, note, program};
+use crate::support::{Before, LAB, Namespace, Runner, Silent, Step, kubeconfig, note, program, wait_for};
 
 /// The runner waits 7.5 s after the first signal and 2.5 s after the second.
 const AT_ONCE: Duration = Duration::from_secs(2);
@@ -139,7 +139,7 @@ fn while_a_plugin_does_not_answer() -> Result<()> {
     let step = runner.connect_command(&[("kubeconfig", &path)]);
     let command = Action::new()?;
     let connecting = runner.start(command.launched(&runner, &step))?;
-    until(|| Ok(started.exists()))?;
+    wait_for("the plugin", || Ok(started.exists()))?;
     connecting.signal(Signal::TERM)?;
     let since = Instant::now();
     let outcome = runner.finish(connecting)?;
@@ -197,7 +197,7 @@ fn during_an_exec() -> Result<()> {
         Ok(runner.usual_command(&[("namespace", "stage-exec")]))
     };
     ended("exec", prepare, |_, _| {
-        until(|| Ok(inside(&["ls", "/asked"]).is_ok()))
+        wait_for("the exec", || Ok(inside(&["ls", "/asked"]).is_ok()))
     })
     .map(drop)
 }
@@ -275,15 +275,4 @@ fn killed_at_any_moment_it_leaves_nothing_that_the_next_job_does_not_heal() -> R
     }
     ensure!(deployed, "each was killed before it had begun");
     Ok(())
-}
-
-/// Bounded, as everything here.
-fn until(mut holds: impl FnMut() -> Result<bool>) -> Result<()> {
-    for _ in 0..300 {
-        if holds()? {
-            return Ok(());
-        }
-        std::thread::sleep(Duration::from_millis(100));
-    }
-    anyhow::bail!("it was waited for in vain")
 }

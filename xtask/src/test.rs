@@ -33,6 +33,9 @@ fn stages(args: &Args, counts: &mut Counts) -> Result<()> {
             "clippy",
             "--workspace",
             "--all-targets",
+            // Those that want a lab are no targets of `all`.
+            "--test=lab",
+            "--test=faults",
             "--locked",
             "--quiet",
             "--",

@@ -1,19 +1,12 @@
 //! The timeout: what it interrupted, and how far connecting had come.
 
 use crate::inputs::Plan;
-use crate::problem::Problem;
+use crate::problem::{self, Problem};
 use crate::report::Report;
 
 /// An error that comes at the timeout also says so, and how far it got.
 pub(super) fn told(error: anyhow::Error, plan: &Plan, report: &Report) -> anyhow::Error {
-    let until = until(plan, report);
-    match error.downcast::<Problem>() {
-        Ok(problem) => {
-            let what = format!("{} {until}", problem.what);
-            Problem { what, ..problem }.into()
-        }
-        Err(other) => other.context(until),
-    }
+    problem::also(error, until(plan, report))
 }
 
 /// Whatever was under way did not end by itself.

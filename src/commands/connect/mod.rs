@@ -106,10 +106,9 @@ async fn reach(
 ) -> anyhow::Result<Vec<Reached>> {
     let namespace = &plan.agents.spec.namespace;
     let (cluster, session) = road::open(&plan.road, namespace, &selection, &report, &tries).await?;
-    let key = plan.cache_key.clone().or_else(github::repository);
     let job = Job {
         cluster,
-        key: key.unwrap_or_default(),
+        key: serve::key(&plan),
         deadline,
         report,
         plan,

@@ -6,9 +6,17 @@ use crate::agent::group::Group;
 use crate::agent::platform::Platform;
 use crate::agent::{Spec, routing};
 use crate::cluster::{Answer, Use};
+use crate::diagnosis::{State, agent as judge};
 use crate::github;
+use crate::inputs::Plan;
 use crate::problem::Problem;
 use crate::report::Report;
+
+/// What decides which of several agents serves.
+pub(in crate::commands) fn key(plan: &Plan) -> String {
+    let key = plan.cache_key.clone().or_else(github::repository);
+    key.unwrap_or_default()
+}
 
 /// The first agent of the key's order that answers. One that is further down has less of the job's cache.
 pub(super) async fn serve(job: Job, group: &Group) -> anyhow::Result<Reached> {
@@ -98,11 +106,11 @@ fn say(job: &Job, spec: &Spec, answer: &Answer) {
 
 fn say_disk(spec: &Spec, disk: Use) {
     Report::detail(&format!("its volume: {disk}"));
-    if disk.is_almost_full() {
+    let judged = judge::disk(disk);
+    if judged.state == State::Warning {
         let text = format!(
-            "The cache volume of the agent {}/{} is almost full: {disk}. Garbage collection removes what it may after \
-             each build; if it stays that full, give it more `storage`, with `deploy: always`.",
-            spec.namespace, spec.name
+            "The cache volume of the agent {}/{} is almost full: {disk}. {}",
+            spec.namespace, spec.name, judged.remedy
         );
         github::warning("Cache volume almost full", &text);
     }

@@ -20,7 +20,7 @@ const WITHIN: Duration = Duration::from_secs(4);
 /// nothing when a signal wants this to end.
 pub(in crate::commands) async fn explain(guard: &mut Guard, plan: &Arc<Plan>, selection: &Arc<Selection>) {
     let deadline = Instant::now() + WITHIN;
-    let findings = Findings::shown(plan::of(plan, false), false);
+    let findings = Findings::new(plan::of(plan, false), false);
     let visit = Visit {
         plan: plan.clone(),
         selection: selection.clone(),

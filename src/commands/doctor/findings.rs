@@ -17,18 +17,19 @@ struct Rows {
     planned: Vec<Planned>,
     checks: Vec<Check>,
     under_way: Option<(String, Instant)>,
-    /// Prints each row as it comes.
-    shown: Option<Table>,
+    /// Each row is printed as it comes.
+    printed: Option<Table>,
 }
 
 impl Findings {
-    pub(super) fn shown(planned: Vec<Planned>, shown: bool) -> Self {
+    /// `printed`: each row as it comes.
+    pub(super) fn new(planned: Vec<Planned>, printed: bool) -> Self {
         let table = Table::of(planned.iter().map(|planned| planned.name.as_str()));
         Self(Arc::new(Mutex::new(Rows {
             planned,
             checks: vec![],
             under_way: None,
-            shown: shown.then_some(table),
+            printed: printed.then_some(table),
         })))
     }
 
@@ -109,7 +110,7 @@ impl Rows {
             finding,
             took: began.map(|began| began.elapsed()),
         };
-        if let Some(table) = self.shown {
+        if let Some(table) = self.printed {
             say(&table.row(&check));
         }
         self.checks.push(check);
@@ -140,7 +141,7 @@ mod tests {
     use super::*;
 
     fn findings() -> Findings {
-        Findings::shown(plan::without_inputs(), false)
+        Findings::new(plan::without_inputs(), false)
     }
 
     fn of(findings: &Findings, name: &str) -> Finding {

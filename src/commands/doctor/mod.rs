@@ -30,7 +30,7 @@ pub fn run(args: &DoctorArgs) -> anyhow::Result<ExitCode> {
     let findings = match inputs::connect(&args.connect) {
         Ok(plan) => guard::block_on(guarded(Arc::new(plan), !args.json))?,
         Err(problem) => {
-            let findings = Findings::shown(plan::without_inputs(), !args.json);
+            let findings = Findings::new(plan::without_inputs(), !args.json);
             findings.note(plan::INPUTS, problem.into());
             findings
         }
@@ -54,7 +54,7 @@ pub fn run(args: &DoctorArgs) -> anyhow::Result<ExitCode> {
 /// Looks, and leaves nothing behind.
 async fn guarded(plan: Arc<Plan>, shown: bool) -> anyhow::Result<Findings> {
     let mut guard = Guard::listen()?;
-    let findings = Findings::shown(plan::of(&plan, true), shown);
+    let findings = Findings::new(plan::of(&plan, true), shown);
     findings.note(plan::INPUTS, plan::inputs(&plan));
     let selection = match Selection::create(&plan.agents.spec.name) {
         Ok(selection) => Arc::new(selection),

@@ -2,8 +2,8 @@
 
 use crate::agent::group::Group;
 use crate::agent::{Spec, routing};
+use crate::commands::connect::serve::key;
 use crate::diagnosis::{Finding, permissions};
-use crate::github;
 use crate::inputs::{Deploy, Plan, Road};
 
 pub(super) const INPUTS: &str = "inputs";
@@ -136,9 +136,4 @@ pub(super) fn chosen(plan: &Plan) -> Vec<(Group, Spec)> {
         Some((group, order.into_iter().next()?))
     };
     plan.agents.groups().into_iter().filter_map(first).collect()
-}
-
-fn key(plan: &Plan) -> String {
-    let key = plan.cache_key.clone().or_else(github::repository);
-    key.unwrap_or_default()
 }

@@ -21,6 +21,7 @@ pub(crate) use step::{Outcome, Step, note};
 use std::path::PathBuf;
 use std::process::{Command, Output};
 use std::sync::LazyLock;
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 
@@ -64,4 +65,15 @@ pub(crate) fn run(command: &mut Command) -> Result<String> {
 pub(crate) fn output(command: &mut Command) -> Result<Output> {
     let started = command.stdin(std::process::Stdio::null()).output();
     started.with_context(|| format!("starting {command:?}"))
+}
+
+/// Waits until something is so.
+pub(crate) fn wait_for(what: &str, mut so: impl FnMut() -> Result<bool>) -> Result<()> {
+    for _ in 0..300 {
+        if so()? {
+            return Ok(());
+        }
+        std::thread::sleep(Duration::from_millis(200));
+    }
+    anyhow::bail!("waited a minute for {what}")
 }
