@@ -61,15 +61,19 @@ impl Lab {
         Ok(lab)
     }
 
-    /// The lab that `cargo xtask lab up` left running, or one of our own.
+    /// The lab that `cargo xtask lab up` left running, or one of our own. What a killed run or a machine that was
+    /// started again left of one is no lab, and is cleared away.
     pub fn running_or_up(installed: &Installed) -> Result<Self> {
-        match State::load() {
-            Ok(state) => Ok(Self {
-                state: Some(state),
-                ours: false,
-            }),
-            Err(_) => Self::up(installed, NODES),
+        match Earlier::of(&State::folder())? {
+            Earlier::Runs => {
+                let state = Some(State::load()?);
+                return Ok(Self { state, ours: false });
+            }
+            Earlier::Ended => progress::step("what is left of an earlier lab: down", down)?,
+            // Whatever else is there, `up` says.
+            Earlier::None | Earlier::Half => {}
         }
+        Self::up(installed, NODES)
     }
 
     /// What a user of the lab needs to know.
@@ -104,6 +108,33 @@ impl Drop for Lab {
         if let Err(error) = down() {
             eprintln!("the lab did not go down cleanly: {error:#}");
         }
+    }
+}
+
+/// What is in a lab's folder.
+#[derive(Debug, PartialEq, Eq)]
+enum Earlier {
+    None,
+    /// All its daemons run.
+    Runs,
+    /// None of them does.
+    Ended,
+    /// Some run: it is on its way up or down, or broke.
+    Half,
+}
+
+impl Earlier {
+    fn of(dir: &Path) -> Result<Self> {
+        if !dir.exists() {
+            return Ok(Self::None);
+        }
+        let daemons = Daemons::new(dir)?.list()?;
+        let run = daemons.iter().filter(|(_, runs)| *runs).count();
+        Ok(match run {
+            0 => Self::Ended,
+            _ if run == daemons.len() && State::of(dir).is_ok() => Self::Runs,
+            _ => Self::Half,
+        })
     }
 }
 
@@ -338,4 +369,26 @@ fn mounts(dir: &Path) -> Vec<PathBuf> {
     below.sort();
     below.reverse();
     below
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lab_whose_daemons_ended_is_none() -> Result<()> {
+        let parent = tempfile::tempdir()?;
+        let dir = parent.path().join("lab");
+        assert_eq!(Earlier::of(&dir)?, Earlier::None);
+
+        let daemons = Daemons::new(&dir)?;
+        daemons.start("etcd", Command::new("sleep").arg("60"))?;
+        daemons.start("registry", Command::new("sleep").arg("60"))?;
+        assert_eq!(Earlier::of(&dir)?, Earlier::Half, "nobody has said that it is up");
+        daemons.kill("etcd")?;
+        assert_eq!(Earlier::of(&dir)?, Earlier::Half);
+        daemons.kill("registry")?;
+        assert_eq!(Earlier::of(&dir)?, Earlier::Ended);
+        Ok(())
+    }
 }

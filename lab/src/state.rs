@@ -62,7 +62,12 @@ impl State {
 
     /// The state of the lab that runs.
     pub fn load() -> Result<Self> {
-        let path = Self::folder().join(FILE);
+        Self::of(&Self::folder())
+    }
+
+    /// The state of the lab in a folder.
+    pub(crate) fn of(dir: &Path) -> Result<Self> {
+        let path = dir.join(FILE);
         let text =
             fs::read(&path).with_context(|| format!("no lab is up: could not read {}", path.display()))?;
         serde_json::from_slice(&text).with_context(|| format!("could not read {}", path.display()))
