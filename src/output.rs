@@ -22,7 +22,10 @@ static LINES: LazyLock<Sender<Line>> = LazyLock::new(|| {
 fn write(lines: &Receiver<Line>) {
     for line in lines {
         match line {
-            Line::Text(text) => now(&text),
+            Line::Text(text) => {
+                // A closed log is no reason to fail.
+                let _ = now(&text);
+            }
             Line::Mark(passed) => {
                 let _ = passed.send(());
             }
@@ -30,10 +33,12 @@ fn write(lines: &Receiver<Line>) {
     }
 }
 
-/// A closed log is no reason to fail.
-pub fn now(text: &str) {
+/// Writes a line, and has it written.
+pub fn now(text: &str) -> std::io::Result<()> {
     use std::io::Write;
-    let _ = writeln!(std::io::stdout().lock(), "{text}");
+    let mut stdout = std::io::stdout().lock();
+    writeln!(stdout, "{text}")?;
+    stdout.flush()
 }
 
 pub fn line(text: String) {

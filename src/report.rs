@@ -4,6 +4,8 @@ use std::borrow::Cow;
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
+use anyhow::Context;
+
 use crate::output;
 
 /// Prints each step with the seconds it took. Clones are one report: one may be asked while another works. Not to be
@@ -61,9 +63,15 @@ pub fn command(text: String) {
     output::line(text);
 }
 
-/// As it is, and written when this returns: what a command was called for, and a program may read.
-pub fn verbatim(text: &str) {
-    output::now(text);
+/// As it is, and written when this returns: what a command was called for, and a program may read. A reader that has
+/// seen enough, such as `head`, is no reason to fail.
+pub fn verbatim(text: &str) -> anyhow::Result<()> {
+    match output::now(text) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(error).context("writing to standard output")
+        }
+        _ => Ok(()),
+    }
 }
 
 /// What a cluster says may be megabytes, in one line.

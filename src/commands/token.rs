@@ -39,8 +39,7 @@ pub fn run(path: &Path) -> anyhow::Result<()> {
             },
         })
         .to_string(),
-    );
-    Ok(())
+    )
 }
 
 /// A step such as configure-aws-credentials exports temporary keys without their end, so ours look eternal; when it runs

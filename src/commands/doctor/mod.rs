@@ -39,7 +39,7 @@ pub fn run(args: &DoctorArgs) -> anyhow::Result<ExitCode> {
     let checks = findings.checks();
     let verdict = verdict(&checks);
     if args.json {
-        verbatim(&format!("{:#}", json(&checks)));
+        verbatim(&format!("{:#}", json(&checks)))?;
     } else {
         let (Ok(sentence) | Err(sentence)) = &verdict;
         say(sentence);
