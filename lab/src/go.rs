@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 
 use crate::architecture::Architecture;
 use crate::cache::{Cache, Key};
@@ -116,6 +116,11 @@ fn published(cache: &Cache, what: &Published<'_>, architecture: Architecture) ->
         .with(module)
         .with(packages.join(" "))
         .with(version_variable.unwrap_or_default());
+    let key = if architecture.is_native() {
+        key
+    } else {
+        key.with(EMULATED.1)
+    };
     let dir = cache.entry(&key, |dir| {
         let log = dir.join("build.log");
         fs::write(dir.join("go.mod"), go_mod(dir, module, version, &log)?)?;
@@ -128,15 +133,45 @@ fn published(cache: &Cache, what: &Published<'_>, architecture: Architecture) ->
         let mut build = go(dir);
         build
             .env("GOARCH", architecture.name())
-            .args(["build", "-ldflags", &flags, "-o", "bin/"])
-            .args(&packages);
-        command::run(&mut build, &log)?;
+            .args(["build", "-ldflags", &flags, "-o", "bin/"]);
+        if !architecture.is_native() {
+            build.arg("-overlay").arg(emulated(dir)?);
+        }
+        command::run(build.args(&packages), &log)?;
         if *name == "etcd" {
             fs::rename(dir.join("bin/server"), dir.join("bin/etcd"))?;
         }
         Ok(())
     })?;
     Ok(dir.join("bin"))
+}
+
+/// What programs for an emulator have otherwise in Go's `os/pidfd_linux.go`.
+///
+/// Before the first process that a program starts, Go tries whether clone(CLONE_PIDFD) works, with a child that ends at
+/// once. QEMU's user mode takes a lock at a process's end that another thread may have held at the fork (7.2,
+/// plugins/core.c): then that child never ends, and the program waits for it. Without the trial Go takes it that there
+/// are no pidfds, as on a kernel before 5.4.
+const EMULATED: (&str, &str) = (
+    "func checkPidfd() error {\n",
+    "func checkPidfd() error {\n\treturn syscall.ENOSYS\n",
+);
+
+/// The `-overlay` of a build for an emulator.
+fn emulated(dir: &Path) -> Result<PathBuf> {
+    let root = command::output(go(dir).args(["env", "GOROOT"]))?;
+    let original = Path::new(root.trim_end()).join("src/os/pidfd_linux.go");
+    let source = fs::read_to_string(&original).with_context(|| format!("reading {}", original.display()))?;
+    ensure!(
+        source.contains(EMULATED.0),
+        "{} has no checkPidfd",
+        original.display()
+    );
+    let (changed, overlay) = (dir.join("pidfd_linux.go"), dir.join("overlay.json"));
+    fs::write(&changed, source.replace(EMULATED.0, EMULATED.1))?;
+    let replace = serde_json::json!({ "Replace": { original.to_string_lossy(): changed } });
+    fs::write(&overlay, replace.to_string())?;
+    Ok(overlay)
 }
 
 /// Adds main packages to the module in `dir`, with what they need.

@@ -32,7 +32,19 @@ buildctl build --progress plain --frontend dockerfile.v0 --local context=context
 fn the_arm64_node_builds_for_arm64_with_arm64_programs() -> Result<()> {
     let namespace = Namespace::new("arm64")?;
     namespace.apply(&POD.replace("VERSION", &format!("v{}", lab::versions::BUILDKIT)))?;
-    namespace.kubectl(&["wait", "pod/buildkit", "--for=condition=Ready", "--timeout=300s"])?;
+    let ready = namespace.kubectl(&["wait", "pod/buildkit", "--for=condition=Ready", "--timeout=300s"]);
+    if let Err(error) = ready {
+        let [state, log] = [
+            ["describe", "pod", "buildkit"],
+            ["logs", "pod/buildkit", "--tail=50"],
+        ]
+        .map(|what| {
+            namespace
+                .kubectl(&what)
+                .unwrap_or_else(|error| format!("{error:#}"))
+        });
+        return Err(error.context(format!("{state}\n{log}")));
+    }
 
     let pod = namespace.json(&["get", "pod", "buildkit"])?;
     let node = LAB.nodes.iter().find(|node| pod["spec"]["nodeName"] == node.name);
