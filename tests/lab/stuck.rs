@@ -96,8 +96,11 @@ fn agents_that_no_node_takes() -> Result<()> {
         autoscaler_that_makes_a_node_is_waited_for,
     ];
     std::thread::scope(|threads| {
-        let cases = cases.map(|case| threads.spawn(case));
-        let results = cases.map(|case| case.join().expect("a case does not panic"));
+        // By its name a thread knows whose seconds it measures.
+        let test = std::thread::current().name().map(str::to_owned);
+        let named = || std::thread::Builder::new().name(test.clone().unwrap_or_default());
+        let cases = cases.map(|case| named().spawn_scoped(threads, case));
+        let results = cases.map(|case| case?.join().expect("a case does not panic"));
         results.into_iter().collect()
     })
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::path::PathBuf;
 
 use anyhow::{Context, Result, ensure};
 use lab::Lab;
@@ -15,28 +16,42 @@ const TEST: usize = 6;
 /// Where a test has many verdicts, each within moments.
 const NONE: &str = "–";
 
-pub(crate) fn run() -> Result<()> {
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Take the seconds that tests have written into this file, for which REMOTE_BUILDKIT_TIMES named it
+    #[arg(long)]
+    from: Option<PathBuf>,
+}
+
+pub(crate) fn run(args: &Args) -> Result<()> {
     lab::cancel::watch()?;
     let path = root().join(TABLE);
     let table = fs::read_to_string(&path)?;
     let tests: Vec<&str> = table.lines().filter_map(test).collect();
     ensure!(!tests.is_empty(), "{TABLE} names no test");
-    let times = tempfile::NamedTempFile::new()?;
-    let lab = Lab::running_or_up(&lab::install()?)?;
-    for binary in ["faults", "lab"] {
-        let mut run = cargo(&["test", "--locked", "--test", binary, "--", "--test-threads", "1"]);
-        // A name that the other binary has counts for nothing here.
-        run.arg("--exact").args(&tests);
-        run.env("REMOTE_BUILDKIT_TIMES", times.path());
-        stage(&format!("faults in tests/{binary}"), &mut run)?;
-    }
-    lab.end()?;
-    let times = fs::read_to_string(times.path())?;
+    let times = match &args.from {
+        Some(file) => fs::read_to_string(file).with_context(|| format!("reading {}", file.display()))?,
+        None => measured(&tests)?,
+    };
     // The last time of a test is the one that it is about.
     let times: BTreeMap<&str, &str> = times.lines().filter_map(|line| line.split_once(' ')).collect();
     let rows = table.lines().map(|row| with_time(row, &times));
     let table = rows.collect::<Result<Vec<String>>>()?.join("\n");
     Ok(fs::write(path, table + "\n")?)
+}
+
+fn measured(tests: &[&str]) -> Result<String> {
+    let times = tempfile::NamedTempFile::new()?;
+    let lab = Lab::running_or_up(&lab::install()?)?;
+    for binary in ["faults", "lab"] {
+        let mut run = cargo(&["test", "--locked", "--test", binary, "--", "--test-threads", "1"]);
+        // A name that the other binary has counts for nothing here.
+        run.arg("--exact").args(tests);
+        run.env("REMOTE_BUILDKIT_TIMES", times.path());
+        stage(&format!("faults in tests/{binary}"), &mut run)?;
+    }
+    lab.end()?;
+    Ok(fs::read_to_string(times.path())?)
 }
 
 /// The test that a row names.

@@ -29,7 +29,7 @@ enum Task {
     /// Measure connect and builds against the alternatives, on the lab
     Bench(bench::Args),
     /// Measure how long each fault in docs/faults.md takes to its verdict, and write it there
-    Faults,
+    Faults(faults::Args),
     /// Feed what reads foreign input with inputs of all kinds
     Fuzz(fuzz::Args),
     /// Build the binaries of the action
@@ -44,7 +44,7 @@ fn main() -> ExitCode {
         Task::Bench(args) => bench::run(&args),
         Task::Test(args) => test::run(&args),
         Task::Lab(task) => lab_task::run(task),
-        Task::Faults => faults::run(),
+        Task::Faults(args) => faults::run(&args),
         Task::Fuzz(args) => fuzz::run(&args),
         Task::Dist(args) => dist::run(&args),
         Task::Generate(args) => generate::run(&args),
