@@ -14,6 +14,7 @@ pub mod files;
 pub mod github;
 pub mod inputs;
 pub mod kubeconfig;
+pub mod matrix;
 pub mod output;
 pub mod problem;
 pub mod proxy;
