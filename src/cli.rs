@@ -5,6 +5,8 @@ use std::ffi::OsString;
 
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
+use crate::secret::Secret;
+
 /// Puts builds onto a BuildKit agent with a persistent cache in your own Kubernetes cluster.
 #[derive(Debug, Parser)]
 #[command(name = "remote-buildkit", version, args_override_self = true)]
@@ -26,6 +28,9 @@ pub enum Command {
     /// Look at the whole road from here to a build, and say what is in its way; takes the flags of `connect`.
     #[command(args_override_self = true)]
     Doctor(Box<DoctorArgs>),
+    /// Say which images of a repository a change touches, as the matrix of a workflow.
+    #[command(args_override_self = true)]
+    Matrix(Box<MatrixArgs>),
     /// Print a Kubernetes credential; called by kubectl, buildx and others through the kubeconfig.
     Token(TokenArgs),
     /// Print the manifests that `connect` would apply.
@@ -182,6 +187,47 @@ pub struct DoctorArgs {
 }
 
 #[derive(Debug, Args)]
+pub struct MatrixArgs {
+    /// Bake and compose files, as docker/bake-action has them; by default those that buildx finds.
+    #[arg(long)]
+    pub files: Option<String>,
+    /// Bake targets and groups to plan for; by default the group default. Without a bake file, names from `pattern`.
+    #[arg(long)]
+    pub targets: Option<String>,
+    /// Overrides of bake targets, TARGET.KEY=VALUE each, a line each.
+    #[arg(long)]
+    pub set: Option<String>,
+    /// Where Dockerfiles are, as in a .dockerignore; by default, without a bake file, whatever is called like one.
+    #[arg(long)]
+    pub pattern: Option<String>,
+    /// Folder in which buildx runs, and that paths are relative to.
+    #[arg(long, default_value = ".")]
+    pub workdir: String,
+    /// Commit, branch or tag to compare with; by default what the event of the job says.
+    #[arg(long)]
+    pub base: Option<String>,
+    /// Whether a target of several platforms is a leg for each of them: true or false.
+    #[arg(long, default_value = "false", num_args = 0..=1, default_missing_value = "true", require_equals = true)]
+    pub per_platform: String,
+    /// Token for GitHub's API, which tells what changed where the clone cannot; it reads contents.
+    #[arg(long, value_parser = secret)]
+    pub github_token: Option<Secret>,
+    /// Print the files that a target is made of, and do nothing else.
+    #[arg(long, value_name = "TARGET")]
+    pub explain: Option<String>,
+    /// Print the matrix in JSON for machines, all else to standard error.
+    #[arg(long)]
+    pub json: bool,
+}
+
+fn secret(text: &str) -> Result<Secret, std::convert::Infallible> {
+    Ok(Secret::new(text))
+}
+
+/// Flags of commands with inputs that are for people alone.
+const NO_INPUTS: [&str; 3] = ["help", "explain", "json"];
+
+#[derive(Debug, Args)]
 pub struct DisconnectArgs {
     /// Builder to remove; by default the one that this job's connect made.
     #[arg(long)]
@@ -208,11 +254,13 @@ pub fn arguments(
     let mut line: Vec<OsString> = typed.into_iter().collect();
     let is_flag = |word: &OsString| word.as_encoded_bytes().starts_with(b"-");
     let command = line.iter().skip(1).position(|word| !is_flag(word));
-    let Some(at) = command.map(|at| at + 1).filter(|at| line[*at] == "connect") else {
+    let at = command.map_or(0, |at| at + 1);
+    let command = line.get(at).and_then(|command| command.to_str());
+    let Some(command) = command.filter(|command| ACTIONS.contains(command)) else {
         return Ok(line);
     };
     let (mut flags, mut unreadable) = (Vec::new(), Vec::new());
-    for name in connect_inputs() {
+    for name in inputs(command) {
         match input(&input_variable(&name)).map(OsString::into_string) {
             Some(Ok(value)) if trimmed(&value).is_empty() => {}
             Some(Ok(value)) => flags.push(OsString::from(format!("--{name}={}", trimmed(&value)))),
@@ -238,15 +286,18 @@ fn trimmed(value: &str) -> &str {
     }
 }
 
-/// The names of connect's inputs, in the order of their declaration.
-fn connect_inputs() -> Vec<String> {
+/// The commands that are the main step of an action.
+const ACTIONS: [&str; 2] = ["connect", "matrix"];
+
+/// The names of a command's inputs, in the order of their declaration.
+fn inputs(command: &str) -> Vec<String> {
     let cli = Cli::command();
-    let connect = cli.find_subcommand("connect");
-    connect
+    let command = cli.find_subcommand(command);
+    command
         .into_iter()
         .flat_map(clap::Command::get_arguments)
         .filter_map(|arg| arg.get_long())
-        .filter(|name| *name != "help")
+        .filter(|name| !NO_INPUTS.contains(name))
         .map(str::to_owned)
         .collect()
 }
@@ -368,22 +419,59 @@ mod tests {
         assert!(help.contains(crate::agent::DEFAULT_IMAGE), "{help}");
     }
 
-    /// action.yml and the command line say the same of every input: name, description, default.
+    /// The files of the actions and the command line say the same of every input: name, description, default.
     #[test]
-    fn action_yml_declares_the_same_inputs() {
-        let action: Action = serde_saphyr::from_str(include_str!("../action.yml")).expect("YAML");
-        let cli = Cli::command();
-        let connect = cli.find_subcommand("connect").expect("connect");
-        let flags = connect.get_arguments().filter_map(|arg| {
-            let input = Input {
-                description: arg.get_help()?.to_string(),
-                default: arg
-                    .get_default_values()
-                    .first()
-                    .map(|d| d.to_string_lossy().into_owned()),
-            };
-            Some((arg.get_long()?.to_owned(), input))
-        });
-        assert_eq!(action.inputs, flags.collect());
+    fn the_actions_declare_the_same_inputs() {
+        for (command, action) in [
+            ("connect", include_str!("../action.yml")),
+            ("matrix", include_str!("../matrix/action.yml")),
+        ] {
+            let action: Action = serde_saphyr::from_str(action).expect("YAML");
+            let cli = Cli::command();
+            let known = cli.find_subcommand(command).expect("a command").get_arguments();
+            let flags = known.filter_map(|arg| {
+                let name = arg.get_long().filter(|name| !NO_INPUTS.contains(name))?;
+                let default = arg.get_default_values().first();
+                let default = default.map(|default| default.to_string_lossy().into_owned());
+                let input = Input {
+                    description: arg.get_help()?.to_string(),
+                    // In a job there always is one, and nowhere else.
+                    default: default
+                        .or_else(|| (name == "github-token").then(|| "${{ github.token }}".into())),
+                };
+                Some((name.to_owned(), input))
+            });
+            assert_eq!(action.inputs, flags.collect(), "{command}");
+        }
+    }
+
+    #[test]
+    fn inputs_of_the_matrix_are_flags_and_a_token_does_not_print() {
+        let line = |typed: &[&str]| {
+            arguments(typed.iter().map(Into::into), |name| match name {
+                "INPUT_GITHUB-TOKEN" => Some("hush".into()),
+                "INPUT_TARGETS" => Some("api\nweb\n".into()),
+                "INPUT_PER-PLATFORM" => Some("true".into()),
+                "INPUT_EXPLAIN" | "INPUT_JSON" => Some("true".into()),
+                _ => None,
+            })
+            .expect("text")
+        };
+        let Command::Matrix(args) = Cli::parse_from(line(&["remote-buildkit", "matrix"])).command else {
+            panic!("not matrix");
+        };
+        assert_eq!(args.targets.as_deref(), Some("api\nweb"));
+        assert_eq!((args.per_platform.as_str(), args.json), ("true", false));
+        assert_eq!(args.explain, None);
+        assert_eq!(args.github_token.as_ref().map(Secret::expose), Some("hush"));
+        assert!(!format!("{args:?}").contains("hush"));
+        let typed = ["remote-buildkit", "matrix", "--per-platform", "--targets=x"];
+        let Command::Matrix(args) = Cli::parse_from(typed).command else {
+            panic!("not matrix");
+        };
+        assert_eq!(
+            (args.per_platform.as_str(), args.targets.as_deref()),
+            ("true", Some("x"))
+        );
     }
 }

@@ -13,8 +13,22 @@ pub const GITHUB_OUTPUT: &str = "GITHUB_OUTPUT";
 pub const GITHUB_ENV: &str = "GITHUB_ENV";
 /// File that takes values for this action's post step, which reads them as `STATE_name`.
 pub const GITHUB_STATE: &str = "GITHUB_STATE";
+/// File that takes Markdown for the summary of the job.
+pub const GITHUB_STEP_SUMMARY: &str = "GITHUB_STEP_SUMMARY";
+/// The folder into which a job checks its repository out.
+pub const GITHUB_WORKSPACE: &str = "GITHUB_WORKSPACE";
+/// A token for GitHub's API, outside of a job.
+pub const GITHUB_TOKEN: &str = "GITHUB_TOKEN";
 /// `owner/name`, part of the role session name.
 pub const GITHUB_REPOSITORY: &str = "GITHUB_REPOSITORY";
+/// What started the run, such as `push`.
+pub const GITHUB_EVENT_NAME: &str = "GITHUB_EVENT_NAME";
+/// A file of JSON: what GitHub says of that event.
+pub const GITHUB_EVENT_PATH: &str = "GITHUB_EVENT_PATH";
+/// The commit that a checkout takes by itself.
+pub const GITHUB_SHA: &str = "GITHUB_SHA";
+/// GitHub's REST API, `https://api.github.com` or that of an Enterprise server.
+pub const GITHUB_API_URL: &str = "GITHUB_API_URL";
 /// Part of the role session name.
 pub const GITHUB_RUN_ID: &str = "GITHUB_RUN_ID";
 /// Where to ask for the job's OIDC token; set when the job has `id-token: write`.
@@ -56,6 +70,9 @@ pub const DOCKER_CONFIG: &str = "DOCKER_CONFIG";
 pub const DOCKER_HOST: &str = "DOCKER_HOST";
 /// The builder that buildx uses, before anything in its folder.
 pub const BUILDX_BUILDER: &str = "BUILDX_BUILDER";
+/// Bake files in the place of the default ones, with this between them: a colon, when it is not set.
+pub const BUILDX_BAKE_FILE: &str = "BUILDX_BAKE_FILE";
+pub const BUILDX_BAKE_PATH_SEPARATOR: &str = "BUILDX_BAKE_PATH_SEPARATOR";
 pub const HOME: &str = "HOME";
 pub const PATH: &str = "PATH";
 
@@ -72,4 +89,12 @@ pub fn path(name: &str) -> Option<PathBuf> {
 /// Whatever it holds.
 pub fn raw(name: &str) -> Option<OsString> {
     std::env::var_os(name).filter(|value| !value.is_empty())
+}
+
+/// The names of those that begin like this.
+pub fn beginning_with(prefix: &str) -> Vec<OsString> {
+    let names = std::env::vars_os().map(|(name, _)| name);
+    names
+        .filter(|name| name.as_encoded_bytes().starts_with(prefix.as_bytes()))
+        .collect()
 }

@@ -11,6 +11,7 @@ pub mod commands;
 pub mod diagnosis;
 pub mod env;
 pub mod files;
+pub mod git;
 pub mod github;
 pub mod inputs;
 pub mod kubeconfig;
@@ -62,6 +63,7 @@ fn run(command: &Command) -> anyhow::Result<ExitCode> {
         Command::Disconnect(args) => commands::disconnect::run(args)?,
         // It has printed what it found, and its code is the verdict.
         Command::Doctor(args) => return commands::doctor::run(args),
+        Command::Matrix(args) => commands::matrix::run(args)?,
         Command::Token(args) => commands::token::run(&args.session)?,
         Command::Manifests(args) => commands::manifests::run(args)?,
         Command::Destroy(args) => commands::destroy::run(args)?,

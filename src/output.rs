@@ -3,9 +3,19 @@
 //! A thread of its own writes it: a runner that is stuck and does not read shall hold up neither the deadline nor the
 //! removal of what is secret.
 
+use std::io::Write as _;
 use std::sync::LazyLock;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
+
+/// Whether lines go to standard error.
+static ASIDE: AtomicBool = AtomicBool::new(false);
+
+/// From here on lines go to standard error, for a command whose standard output is read by a program.
+pub fn aside() {
+    ASIDE.store(true, Ordering::Relaxed);
+}
 
 enum Line {
     Text(String),
@@ -24,7 +34,11 @@ fn write(lines: &Receiver<Line>) {
         match line {
             Line::Text(text) => {
                 // A closed log is no reason to fail.
-                let _ = now(&text);
+                let _ = if ASIDE.load(Ordering::Relaxed) {
+                    writeln!(std::io::stderr(), "{text}")
+                } else {
+                    now(&text)
+                };
             }
             Line::Mark(passed) => {
                 let _ = passed.send(());
@@ -35,7 +49,6 @@ fn write(lines: &Receiver<Line>) {
 
 /// Writes a line, and has it written.
 pub fn now(text: &str) -> std::io::Result<()> {
-    use std::io::Write;
     let mut stdout = std::io::stdout().lock();
     writeln!(stdout, "{text}")?;
     stdout.flush()

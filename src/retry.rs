@@ -13,6 +13,8 @@ use crate::problem::{self, Problem};
 pub enum Cause {
     /// Too many requests, of us or of others.
     Throttled,
+    /// The same, by a service that asks for a wait of a minute or more.
+    Limited,
     /// The service fails (5xx), or something behind it.
     Busy,
     /// A connection that is refused, reset or cut off.
@@ -39,6 +41,7 @@ impl Cause {
     /// wrong, or that this machine does not reach.
     fn patience(self) -> Duration {
         Duration::from_secs(match self {
+            Self::Limited => 120,
             Self::Throttled | Self::Busy | Self::NoAnswer | Self::Conflict | Self::NotYet => 60,
             // Once: the next failure has another cause.
             Self::Silent | Self::ClockCorrected => 20,

@@ -68,8 +68,17 @@ fn generated_parts_are_up_to_date() -> Result<()> {
 
 /// What a reader copies has no input that the action does not have.
 #[test]
-fn examples_have_inputs_of_the_action() -> Result<()> {
-    let known: BTreeSet<String> = section("inputs")?.into_iter().map(|(name, _)| name).collect();
+fn examples_have_inputs_of_the_actions() -> Result<()> {
+    let known = |action: &str| -> Result<BTreeSet<String>> {
+        Ok(section(action, "inputs")?
+            .into_iter()
+            .map(|(name, _)| name)
+            .collect())
+    };
+    let actions = [
+        ("/remote-buildkit@", known("action.yml")?),
+        ("/remote-buildkit/matrix@", known("matrix/action.yml")?),
+    ];
     let mut looked_at = 0;
     for entry in fs::read_dir(root().join("examples"))? {
         let path = entry?.path();
@@ -82,13 +91,12 @@ fn examples_have_inputs_of_the_action() -> Result<()> {
             .into_iter()
             .flat_map(|jobs| jobs.values());
         let steps = jobs.filter_map(|job| job["steps"].as_array()).flatten();
-        for step in steps.filter(|s| {
-            s["uses"]
-                .as_str()
-                .is_some_and(|u| u.contains("/remote-buildkit@"))
-        }) {
-            let inputs = step["with"].as_object().context("a step without inputs")?;
-            for input in inputs.keys() {
+        for step in steps {
+            let uses = step["uses"].as_str().unwrap_or_default();
+            let Some((_, known)) = actions.iter().find(|(action, _)| uses.contains(action)) else {
+                continue;
+            };
+            for input in step["with"].as_object().into_iter().flat_map(|with| with.keys()) {
                 ensure!(known.contains(input), "{}: no input {input}", path.display());
             }
             looked_at += 1;
@@ -98,7 +106,7 @@ fn examples_have_inputs_of_the_action() -> Result<()> {
     Ok(())
 }
 
-/// The document with each generated part made anew. A source is a file, which is quoted, or a part of action.yml,
+/// The document with each generated part made anew. A source is a file, which is quoted, or a part of an action.yml,
 /// which becomes a table.
 fn generate(document: &str) -> Result<String> {
     let mut out = String::new();
@@ -112,10 +120,10 @@ fn generate(document: &str) -> Result<String> {
             continue;
         };
         ensure!(lines.any(|l| l == END), "{line} has no end");
-        out += &match source {
-            "action.yml: inputs" => inputs()?,
-            "action.yml: outputs" => outputs()?,
-            file => quoted(file)?,
+        out += &match source.split_once(": ") {
+            Some((action, "inputs")) => inputs(action)?,
+            Some((action, "outputs")) => outputs(action)?,
+            _ => quoted(source)?,
         };
         out += &format!("{END}\n");
     }
@@ -131,9 +139,9 @@ fn quoted(file: &str) -> Result<String> {
     Ok(format!("```{language}\n{}\n```\n", read(file)?.trim_end()))
 }
 
-fn inputs() -> Result<String> {
+fn inputs(action: &str) -> Result<String> {
     let mut table = "| Input | Default | Meaning |\n|---|---|---|\n".to_owned();
-    for (name, input) in section("inputs")? {
+    for (name, input) in section(action, "inputs")? {
         let default = input["default"].as_str();
         let default = default.map_or_else(String::new, |d| format!("`{d}`"));
         table += &format!("| `{name}` | {default} | {} |\n", description(&name, &input)?);
@@ -141,19 +149,19 @@ fn inputs() -> Result<String> {
     Ok(table)
 }
 
-fn outputs() -> Result<String> {
+fn outputs(action: &str) -> Result<String> {
     let mut table = "| Output | Meaning |\n|---|---|\n".to_owned();
-    for (name, output) in section("outputs")? {
+    for (name, output) in section(action, "outputs")? {
         table += &format!("| `{name}` | {} |\n", description(&name, &output)?);
     }
     Ok(table)
 }
 
-fn section(name: &str) -> Result<Vec<(String, Value)>> {
-    let action: Value = serde_saphyr::from_str(&read("action.yml")?)?;
-    let section = action[name].as_object().cloned();
+fn section(action: &str, name: &str) -> Result<Vec<(String, Value)>> {
+    let text: Value = serde_saphyr::from_str(&read(action)?)?;
+    let section = text[name].as_object().cloned();
     Ok(section
-        .with_context(|| format!("action.yml has no {name}"))?
+        .with_context(|| format!("{action} has no {name}"))?
         .into_iter()
         .collect())
 }
@@ -342,8 +350,10 @@ const KNOWN_TO: &[(&str, &[&str])] = &[
     ("kube::", &["cluster/", "kubeconfig.rs", "commands/road.rs"]),
     ("k8s_openapi::", &["agent/", "cluster/", "commands/road.rs"]),
     ("ClientBuilder::try_from", &["cluster/"]),
-    ("hyper::", &["cluster/"]),
-    ("hyper_util::", &["cluster/", "github/oidc.rs"]),
+    ("hyper::", &["cluster/", "github/http.rs"]),
+    ("hyper_util::", &["cluster/", "github/"]),
+    ("octocrab::", &["github/api/"]),
+    ("Command::new(\"git\")", &["git/"]),
     ("native_certs", &["trust.rs"]),
     ("DriverOpts", &["buildx/"]),
     ("\"instances\"", &["buildx/"]),
@@ -374,6 +384,22 @@ const UNKNOWN_TO: &[(&str, &[&str])] = &[
         ],
     ),
     (
+        "matrix/",
+        &[
+            "std::fs",
+            "std::env",
+            "env::get",
+            "::now()",
+            "async ",
+            "std::process",
+            "tokio::",
+            "crate::git",
+            "crate::buildx",
+            "crate::commands",
+            "crate::report",
+        ],
+    ),
+    (
         "inputs",
         &["std::fs", "std::env", "env::get", "::now()", "async ", "kube::"],
     ),
@@ -389,6 +415,16 @@ const UNKNOWN_TO: &[(&str, &[&str])] = &[
     (
         "cluster/",
         &["crate::github", "crate::aws", "crate::buildx", "crate::commands"],
+    ),
+    (
+        "git/",
+        &[
+            "crate::github",
+            "crate::aws",
+            "crate::cluster",
+            "crate::buildx",
+            "crate::commands",
+        ],
     ),
     ("proxy.rs", CLIENTS),
     ("trust.rs", CLIENTS),

@@ -21,7 +21,11 @@ impl Checkout {
         let root = folder.path();
         let dist = root.join("dist");
         std::fs::create_dir(&dist)?;
-        std::fs::copy(source.join("action.yml"), root.join("action.yml"))?;
+        for action in ["action.yml", "matrix/action.yml"] {
+            let to = root.join(action);
+            std::fs::create_dir_all(to.parent().context("a file in a folder")?)?;
+            std::fs::copy(source.join(action), to)?;
+        }
         for entry in std::fs::read_dir(source.join("dist"))? {
             let path = entry?.path();
             if path.extension().is_some_and(|e| e == "mjs") {

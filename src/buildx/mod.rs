@@ -1,5 +1,6 @@
 //! buildx: its folder, its files, where it is installed, a build to see whether builds work. The only module that knows their shapes.
 
+pub mod bake;
 mod install;
 mod instance;
 mod lock;

@@ -25,6 +25,16 @@ pub(super) struct Output {
 /// Runs buildx to its end, as a job does, or until this is dropped. `store` is the folder that it takes for its own;
 /// what it prints goes into files of `folder`, so that nothing waits for a pipe that a child keeps open.
 pub(super) async fn run(folder: &Path, store: &Path, arguments: &[&str]) -> anyhow::Result<Output> {
+    run_in(Path::new("."), folder, store, arguments).await
+}
+
+/// The same in a working folder.
+pub(super) async fn run_in(
+    working: &Path,
+    folder: &Path,
+    store: &Path,
+    arguments: &[&str],
+) -> anyhow::Result<Output> {
     let program = install::program()?;
     let path = |name: &str| -> anyhow::Result<PathBuf> {
         Ok(folder.join(format!("{name}-{}", files::random_hex()?)))
@@ -35,6 +45,7 @@ pub(super) async fn run(folder: &Path, store: &Path, arguments: &[&str]) -> anyh
     command
         .args(program.plugin)
         .args(arguments)
+        .current_dir(working)
         .env(env::BUILDX_CONFIG, store)
         .env_remove(env::BUILDX_BUILDER)
         .stdin(Stdio::null())

@@ -7,6 +7,7 @@ pub mod disconnect;
 pub mod doctor;
 mod guard;
 pub mod manifests;
+pub mod matrix;
 mod road;
 mod selection;
 mod sign_in;

@@ -2,6 +2,8 @@
 //! (<https://docs.github.com/actions/reference/workflow-commands-for-github-actions>).
 //! Outside a job every call here is a no-op, so that the program is a plain command line tool there.
 
+pub mod api;
+mod http;
 mod oidc;
 
 pub use oidc::id_token;
@@ -72,13 +74,25 @@ fn escape(text: &str) -> String {
     text.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A")
 }
 
+/// Markdown for the summary of the job.
+pub fn summary(markdown: &str) -> anyhow::Result<()> {
+    append_to(env::GITHUB_STEP_SUMMARY, |_| format!("{markdown}\n"))
+}
+
 /// `name<<delimiter`, value, delimiter: a value may hold anything, newlines too.
 fn append(file_variable: &'static str, name: &str, value: &str) -> anyhow::Result<()> {
+    append_to(file_variable, |random| {
+        let delimiter = format!("ghadelimiter_{random}");
+        format!("{name}<<{delimiter}\n{value}\n{delimiter}\n")
+    })
+}
+
+/// The record may hold something random.
+fn append_to(file_variable: &'static str, record: impl FnOnce(&str) -> String) -> anyhow::Result<()> {
     let Some(path) = env::path(file_variable) else {
         return Ok(());
     };
-    let delimiter = format!("ghadelimiter_{}", files::random_hex()?);
-    let record = format!("{name}<<{delimiter}\n{value}\n{delimiter}\n");
+    let record = record(&files::random_hex()?);
     let open = OpenOptions::new().append(true).create(true).open(&path);
     let appended = open.and_then(|mut file| {
         let before = file.metadata()?.len();

@@ -9,19 +9,13 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
 use http::{Request, StatusCode};
 use http_body_util::{BodyExt, Empty};
-use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::client::legacy::connect::proxy::Tunnel;
-use hyper_util::client::proxy::matcher::Matcher;
-use hyper_util::rt::TokioExecutor;
 use serde::Deserialize;
 
+use super::http::{Client, no_answer};
 use crate::env;
-use crate::problem::{Problem, chain};
+use crate::problem::Problem;
 use crate::retry::{self, Cause, Failed};
 use crate::secret::Secret;
-use crate::trace::Exchange;
-use crate::trust;
 
 /// A token that says which job this is; it lives five minutes, so it is asked for where it is used.
 #[derive(Debug)]
@@ -91,30 +85,10 @@ async fn ask(url: &str, bearer: &Secret) -> Result<Secret, Failed> {
         .header(http::header::USER_AGENT, "remote-buildkit")
         .body(Empty::<Bytes>::new())
         .context("a URL that is none")?;
-    let exchange = Exchange::begin("GET", url);
-    let mut direct = HttpConnector::new();
-    direct.enforce_http(false);
-    let client = Client::builder(TokioExecutor::new());
-    let response = match Matcher::from_env().intercept(request.uri()) {
-        Some(proxy) => {
-            let mut tunnel = Tunnel::new(proxy.uri().clone(), direct);
-            if let Some(auth) = proxy.basic_auth() {
-                tunnel = tunnel.with_auth(auth.clone());
-            }
-            client.build(over_tls(tunnel)?).request(request).await
-        }
-        None => client.build(over_tls(direct)?).request(request).await,
-    };
-    let response = match response {
-        Ok(response) => response,
-        Err(error) => {
-            exchange.failed(&chain(&error));
-            return Err(no_answer(&error));
-        }
-    };
+    let client = Client::of(request.uri())?;
+    let answer = client.send(request).await;
+    let response = answer.map_err(|error| no_answer(&error))?;
     let status = response.status();
-    let header = |name: &str| response.headers().get(name)?.to_str().ok();
-    exchange.answered(status.as_u16(), header);
     let body = response.into_body().collect().await;
     let body = body.map_err(|error| no_answer(&error))?.to_bytes();
     if status != StatusCode::OK {
@@ -137,17 +111,6 @@ pub fn id_token_of(body: &[u8]) -> anyhow::Result<IdToken> {
     let jwt = jwt(body)?;
     let subject = subject(&jwt).unwrap_or_default();
     Ok(IdToken { jwt, subject })
-}
-
-fn no_answer(error: &(dyn std::error::Error + 'static)) -> Failed {
-    let text = chain(error);
-    Failed::new(Cause::of_no_answer(&text), anyhow::anyhow!(text))
-}
-
-fn over_tls<C>(connector: C) -> anyhow::Result<hyper_rustls::HttpsConnector<C>> {
-    let tls = rustls::ClientConfig::builder().with_root_certificates(trust::roots()?);
-    let builder = hyper_rustls::HttpsConnectorBuilder::new().with_tls_config(tls.with_no_client_auth());
-    Ok(builder.https_or_http().enable_http1().wrap_connector(connector))
 }
 
 /// The subject in a JWT, unverified: it is shown in an error and decides nothing.

@@ -3,6 +3,7 @@
 
 mod agent;
 mod lists;
+mod matrix;
 mod names;
 mod road;
 
@@ -12,6 +13,7 @@ use crate::agent::group::Agents;
 use crate::cli::{ConnectArgs, DestroyArgs, ManifestsArgs};
 use crate::problem::Problem;
 
+pub use matrix::{Matrix, matrix};
 pub use road::{Road, Role};
 
 /// Everything `connect` is asked to do.

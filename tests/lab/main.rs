@@ -18,6 +18,7 @@ mod lifecycle;
 mod log;
 mod machine;
 mod manifests;
+mod matrix;
 mod networks;
 mod patch;
 mod placement;

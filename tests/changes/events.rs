@@ -1,0 +1,207 @@
+//! The payloads of each event, from the event to the paths.
+
+use std::fs;
+
+use remote_buildkit::commands::matrix::changed::WORK_TREE;
+use remote_buildkit::matrix::changes::Kind;
+
+use super::*;
+use crate::github::{Answer, Mood};
+use crate::repository::{COMMIT, Repository};
+
+/// The commits that the payloads name.
+const BEFORE: &str = "6113728f27ae82c7b1a177c8d03f9e96e0adf246";
+const AFTER: &str = "59b20b8d5c6ff8d09518454d4dd8b7b30f095ab5";
+const BRANCH: &str = "f95f852bd8fca8fcc58a9a2d6c842781e32a215e";
+const CHANGE: &str = "ec26c3e57ca3a959ca5aad62de7213c562f8c821";
+
+/// main goes on after `change` has left it; `merge` is both.
+fn branches() -> Repository {
+    let repository = Repository::new();
+    let on = |branch: &str, from: &str, rest: &str| {
+        let commit = COMMIT.replace("refs/heads/main", &format!("refs/heads/{branch}"));
+        format!("{commit}{from}{rest}")
+    };
+    let file = |path: &str, content: &str| format!("M 100644 inline {path}\ndata 1\n{content}\n");
+    let stream = [
+        on("main", "", &(file("old", "1") + &file("both", "1"))),
+        on("change", "from refs/heads/main\n", &file("change 1", "1")),
+        on("change", "", &(file("change 2", "1") + "D old\n")),
+        on("main", "", &(file("main", "1") + &file("both", "2"))),
+        on(
+            "merge",
+            "from refs/heads/main\nmerge refs/heads/change\n",
+            &(file("change 1", "1") + &file("change 2", "1") + "D old\n"),
+        ),
+    ];
+    repository.import(&stream.concat());
+    repository
+}
+
+fn payload(name: &str, commits: &[(&str, &str)]) -> Value {
+    let path = format!("{}/tests/events/{name}.json", env!("CARGO_MANIFEST_DIR"));
+    let mut text = fs::read_to_string(path).expect("a payload");
+    for (placeholder, commit) in commits {
+        assert!(text.contains(placeholder), "{name} names {placeholder}");
+        text = text.replace(placeholder, commit);
+    }
+    serde_json::from_str(&text).expect("JSON")
+}
+
+fn paths(job: &Job<'_>) -> Vec<String> {
+    job.changes().into_iter().map(|change| change.path).collect()
+}
+
+#[test]
+fn a_pull_request_is_compared_from_where_it_left() {
+    let repository = branches();
+    let id = |name: &str| repository.git(&["rev-parse", name]);
+    let (main, change, merge) = (id("main"), id("change"), id("merge"));
+    let github = GitHub::of(&repository, Mood::default());
+    repository.git(&["checkout", "--quiet", "merge"]);
+    let shallow = repository.shallow(&merge);
+    let nothing = no_clone();
+    for (name, sha) in [("pull_request", &merge), ("pull_request_target", &main)] {
+        let payload = payload(name, &[(BRANCH, &main), (CHANGE, &change)]);
+        for root in [repository.path(), shallow.path(), nothing.path()] {
+            let mut job = Job::new(name, payload.clone(), sha, &github, root);
+            if name == "pull_request" {
+                assert_eq!(paths(&job), ["change 1", "change 2", "old"], "{name} {root:?}");
+            } else if root == nothing.path() {
+                assert_eq!(paths(&job), ["change 1", "change 2", "old"], "{name}");
+            } else {
+                // Neither what this event checks out by itself nor the change: the checkout is what counts.
+                assert_eq!(paths(&job), ["both", "change 1", "change 2", "main", "old"]);
+            }
+            job.base = Some("main");
+            let head = if root == nothing.path() { sha } else { &merge };
+            let expected: &[&str] = if *head == main {
+                &[]
+            } else {
+                &["change 1", "change 2", "old"]
+            };
+            assert_eq!(paths(&job), expected, "{name} {root:?} with a base");
+        }
+    }
+    assert!(
+        github
+            .requests()
+            .iter()
+            .any(|route| route.starts_with("compare/"))
+    );
+}
+
+#[test]
+fn a_merge_base_is_asked_for_without_the_differences_first() {
+    let repository = branches();
+    let [main, change] = ["main", "change"].map(|name| repository.git(&["rev-parse", name]));
+    let payload = payload("pull_request", &[(BRANCH, &main), (CHANGE, &change)]);
+    let nothing = no_clone();
+    let empty = Answer {
+        body: r#"{"commits": []}"#.to_owned(),
+        ..Answer::new(200, "")
+    };
+    for (faults, requests) in [
+        (vec![], 3),
+        (vec![empty], 4),
+        (vec![Answer::new(404, "Not Found")], 4),
+    ] {
+        let mood = Mood {
+            faults,
+            ..Mood::default()
+        };
+        let github = GitHub::of(&repository, mood);
+        let job = Job::new("pull_request", payload.clone(), "", &github, nothing.path());
+        assert_eq!(paths(&job), ["change 1", "change 2", "old"]);
+        assert_eq!(github.requests().len(), requests);
+        assert!(github.requests()[0].ends_with("?per_page=1&page=2"));
+    }
+}
+
+#[test]
+fn a_push_and_a_merge_group_are_compared_with_what_was_before() {
+    let repository = branches();
+    let id = |name: &str| repository.git(&["rev-parse", name]);
+    let (before, after) = (id("main~1"), id("main"));
+    let github = GitHub::of(&repository, Mood::default());
+    let shallow = repository.shallow(&after);
+    let nothing = no_clone();
+    repository.git(&["checkout", "--quiet", "main"]);
+    for root in [repository.path(), shallow.path(), nothing.path()] {
+        let push = payload("push", &[(BEFORE, &before), (AFTER, &after)]);
+        assert_eq!(
+            paths(&Job::new("push", push, &after, &github, root)),
+            ["both", "main"]
+        );
+        let group = payload("merge_group", &[(BRANCH, &before), (CHANGE, &after)]);
+        assert_eq!(
+            paths(&Job::new("merge_group", group, &after, &github, root)),
+            ["both", "main"]
+        );
+    }
+    // Twice in the shallow clone the tree before, twice in none both.
+    assert_eq!(github.requests().len(), 2 + 4, "{:?}", github.requests());
+}
+
+#[test]
+fn other_events_ask_nobody() {
+    let repository = branches();
+    let github = GitHub::of(&repository, Mood::default());
+    let sha = repository.git(&["rev-parse", "main"]);
+    for (event, file) in [
+        ("push", "push_new_branch"),
+        ("push", "push_forced"),
+        ("push", "push_tag"),
+        ("push", "push_deleted"),
+        ("workflow_dispatch", "workflow_dispatch"),
+        ("schedule", "schedule"),
+        ("release", "release"),
+    ] {
+        let nothing = no_clone();
+        let reason = Job::new(event, payload(file, &[]), &sha, &github, nothing.path()).reason();
+        assert!(reason.contains(event), "{file}: {reason}");
+    }
+    assert_eq!(github.requests(), [""; 0]);
+}
+
+#[test]
+fn a_base_is_a_name_that_the_clone_or_github_knows() {
+    let repository = branches();
+    repository.git(&["branch", "release/1.0-ü", "change"]);
+    let github = GitHub::of(&repository, Mood::default());
+    let [change, main] = ["change", "main"].map(|name| repository.git(&["rev-parse", name]));
+    let shallow = repository.shallow(&main);
+    let mut job = Job::new("schedule", json!({}), &main, &github, shallow.path());
+    for name in ["change", "main~1", &change, "refs/heads/change", "release/1.0-ü"] {
+        job.base = Some(name);
+        assert!(!paths(&job).is_empty(), "{name}");
+    }
+    job.base = Some("gone");
+    let reason = job.reason();
+    for word in ["the commit gone", "422", "No commit found for SHA: gone"] {
+        assert!(reason.contains(word), "{reason}");
+    }
+}
+
+#[test]
+fn a_laptop_asks_its_clone_alone() {
+    let repository = branches();
+    repository.git(&["checkout", "--quiet", "change"]);
+    fs::write(repository.path().join("new"), "1").expect("file");
+    let github = GitHub::of(&repository, Mood::default());
+    let mut job = Job::new("", Value::Null, "", &github, repository.path());
+    job.event.in_job = false;
+    assert!(job.reason().contains("only the input base"));
+    job.base = Some("change~1");
+    let Changed::These { changes, base, head } = job.changed() else {
+        panic!("everything")
+    };
+    let paths: Vec<&str> = changes.iter().map(|change| change.path.as_str()).collect();
+    assert_eq!(paths, ["change 2", "new", "old"]);
+    assert!(changes.iter().all(|change| change.kind == Kind::File));
+    assert_eq!(base, repository.git(&["rev-parse", "change~1"]));
+    assert_eq!(head, WORK_TREE);
+    job.base = Some("gone");
+    assert_eq!(job.reason(), "the clone does not know gone, the input base");
+    assert_eq!(github.requests(), [""; 0]);
+}

@@ -1,0 +1,253 @@
+//! GitHub does not answer, or not with what was asked for: then everything is built, and the reason says why.
+
+use std::net::TcpListener;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use super::*;
+use crate::github::{Answer, Mood};
+use crate::repository::Repository;
+
+const DATE: &str = "Wed, 25 Nov 2026 19:00:00 GMT";
+const DATE_SECONDS: u64 = 1_795_633_200;
+
+fn repository() -> (Repository, [String; 2]) {
+    let repository = Repository::new();
+    let commits = repository.of_changes(2, 10, 3);
+    (repository, commits)
+}
+
+fn with_faults(faults: Vec<Answer>) -> Mood {
+    Mood {
+        faults,
+        ..Mood::default()
+    }
+}
+
+fn always(answer: Answer) -> Mood {
+    Mood {
+        always: Some(answer),
+        ..Mood::default()
+    }
+}
+
+#[test]
+fn a_limit_is_waited_for_as_github_asks() {
+    let (repository, commits) = repository();
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .expect("a clock")
+        .as_secs();
+    let primary = |date: &str, reset: u64| {
+        Answer::new(403, "API rate limit exceeded for installation ID 1.")
+            .header("x-ratelimit-limit", 1000)
+            .header("x-ratelimit-remaining", 0)
+            .header("x-ratelimit-reset", reset)
+            .header("date", date)
+    };
+    assert_ne!(now, DATE_SECONDS);
+    for (name, fault, at_least) in [
+        // By the clock of the server, whatever this machine's says.
+        ("primary", primary(DATE, DATE_SECONDS + 1), 2),
+        (
+            "secondary",
+            Answer::new(403, "You have exceeded a secondary rate limit.").header("retry-after", 2),
+            2,
+        ),
+        (
+            "too many",
+            Answer::new(429, "Too many requests").header("retry-after", 1),
+            1,
+        ),
+    ] {
+        let github = GitHub::of(&repository, with_faults(vec![fault]));
+        let nothing = no_clone();
+        let began = Instant::now();
+        let changes = Job::push(&commits, &github, nothing.path()).changes();
+        assert_eq!(changes.len(), 3, "{name}");
+        assert!(
+            began.elapsed() >= Duration::from_secs(at_least),
+            "{name}: {:?}",
+            began.elapsed()
+        );
+        assert_eq!(github.requests().len(), 3, "{name}");
+    }
+}
+
+#[test]
+fn a_limit_that_lasts_for_longer_than_the_job_waits_is_not_waited_for() {
+    let (repository, commits) = repository();
+    for fault in [
+        Answer::new(403, "API rate limit exceeded")
+            .header("x-ratelimit-remaining", 0)
+            .header("x-ratelimit-reset", DATE_SECONDS + 1800)
+            .header("date", DATE),
+        Answer::new(403, "You have exceeded a secondary rate limit").header("retry-after", 1801),
+    ] {
+        let github = GitHub::of(&repository, always(fault));
+        let nothing = no_clone();
+        let began = Instant::now();
+        let reason = Job::push(&commits, &github, nothing.path()).reason();
+        assert!(
+            reason.contains("rate limit is used up for another 1801 s"),
+            "{reason}"
+        );
+        assert!(began.elapsed() < Duration::from_secs(5));
+        assert_eq!(github.requests().len(), 1);
+    }
+}
+
+#[test]
+fn a_server_that_fails_is_asked_again() {
+    let (repository, commits) = repository();
+    let faults = [500, 502, 503].map(|status| Answer::new(status, "Server Error"));
+    let github = GitHub::of(&repository, with_faults(faults.to_vec()));
+    let nothing = no_clone();
+    assert_eq!(Job::push(&commits, &github, nothing.path()).changes().len(), 3);
+    assert_eq!(github.requests().len(), 5);
+}
+
+#[test]
+fn a_server_that_goes_on_failing_is_given_up() {
+    let (repository, commits) = repository();
+    let github = GitHub::of(&repository, always(Answer::new(500, "Server Error")));
+    let nothing = no_clone();
+    let mut job = Job::push(&commits, &github, nothing.path());
+    job.event.within = Duration::from_secs(2);
+    let began = Instant::now();
+    let reason = job.reason();
+    for word in [
+        "it is not known what changed",
+        "500 Internal Server Error",
+        "Tried ",
+    ] {
+        assert!(reason.contains(word), "{reason}");
+    }
+    assert!(began.elapsed() < Duration::from_secs(5));
+}
+
+#[test]
+fn nobody_there_is_everything() {
+    let (repository, commits) = repository();
+    let github = GitHub::of(&repository, Mood::default());
+    let nothing = no_clone();
+    let mut job = Job::push(&commits, &github, nothing.path());
+    job.event.within = Duration::from_secs(1);
+    let port = {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        listener.local_addr().expect("an address").port()
+    };
+    job.event.api_url = Some(format!("http://127.0.0.1:{port}"));
+    let reason = job.reason();
+    assert!(reason.contains("Connection refused"), "{reason}");
+    // It takes connections and says nothing.
+    let silent = TcpListener::bind("127.0.0.1:0").expect("a port");
+    job.event.api_url = Some(format!("http://{}", silent.local_addr().expect("an address")));
+    let reason = job.reason();
+    assert!(reason.contains("no answer within"), "{reason}");
+    job.event.api_url = Some("no address".into());
+    assert!(job.reason().contains("no address"));
+    job.event.repository = None;
+    assert!(job.reason().contains("GITHUB_REPOSITORY"));
+}
+
+#[test]
+fn who_may_not_read_is_told_and_builds_everything() {
+    let (repository, commits) = repository();
+    let private = || Mood {
+        token: Some("right"),
+        ..Mood::default()
+    };
+    let forbidden = || always(Answer::new(403, "Resource not accessible by integration"));
+    for (mood, token, status) in [
+        (private(), Some("wrong"), "401 Unauthorized: Bad credentials"),
+        (private(), None, "404 Not Found: Not Found"),
+        (
+            forbidden(),
+            Some("right"),
+            "403 Forbidden: Resource not accessible by integration",
+        ),
+    ] {
+        let github = GitHub::of(&repository, mood);
+        let nothing = no_clone();
+        let mut job = Job::push(&commits, &github, nothing.path());
+        job.token = token;
+        let reason = job.reason();
+        assert!(reason.contains(status), "{reason}");
+        assert!(!reason.contains("right") && !reason.contains("wrong"), "{reason}");
+        assert_eq!(github.requests().len(), 1, "asked once");
+    }
+    let github = GitHub::of(&repository, private());
+    let nothing = no_clone();
+    let mut job = Job::push(&commits, &github, nothing.path());
+    job.token = Some("right");
+    assert_eq!(job.changes().len(), 3);
+}
+
+#[test]
+fn a_commit_that_nobody_knows_is_everything() {
+    let (repository, [_, after]) = repository();
+    let github = GitHub::of(&repository, Mood::default());
+    let commits = ["1".repeat(40), after];
+    let reason = Job::push(&commits, &github, repository.path()).reason();
+    assert!(reason.contains(&commits[0]) && reason.contains("404"), "{reason}");
+}
+
+#[test]
+fn an_enterprise_server_has_a_path() {
+    let (repository, commits) = repository();
+    let mood = Mood {
+        prefix: "/api/v3",
+        ..Mood::default()
+    };
+    let github = GitHub::of(&repository, mood);
+    let nothing = no_clone();
+    let mut job = Job::push(&commits, &github, nothing.path());
+    assert_eq!(job.changes().len(), 3);
+    job.event.api_url = Some(format!("{}/", github.url));
+    assert_eq!(job.changes().len(), 3);
+}
+
+#[test]
+fn a_repository_that_was_renamed_is_followed_but_not_elsewhere() {
+    let (repository, commits) = repository();
+    let moved = |to: String| Answer::new(301, "Moved Permanently").header("location", to);
+    let github = GitHub::of(&repository, Mood::default());
+    let target = format!(
+        "{}/repos/acme/shop/git/trees/{}?recursive=1",
+        github.url, commits[0]
+    );
+    let github = GitHub::of(&repository, with_faults(vec![moved(target.clone())]));
+    let nothing = no_clone();
+    // The address that it names is another server's: the path is followed, on the server that was asked.
+    assert_eq!(Job::push(&commits, &github, nothing.path()).changes().len(), 3);
+    assert_eq!(github.requests().len(), 3);
+    let github = GitHub::of(&repository, always(moved(target)));
+    let reason = Job::push(&commits, &github, nothing.path()).reason();
+    assert!(reason.contains("301"), "{reason}");
+    assert_eq!(github.requests().len(), 4);
+}
+
+#[test]
+fn an_answer_that_is_none_is_everything() {
+    let (repository, commits) = repository();
+    for body in [
+        "<html>Sign in to the proxy</html>",
+        "{}",
+        r#"{"tree": [{"path": "a", "mode": "file", "sha": "1"}]}"#,
+        r#"{"tree": [{"path": "a", "mode": "100644"}]}"#,
+        "",
+    ] {
+        let answer = Answer {
+            body: body.to_owned(),
+            ..Answer::new(200, "")
+        };
+        let github = GitHub::of(&repository, always(answer));
+        let nothing = no_clone();
+        let reason = Job::push(&commits, &github, nothing.path()).reason();
+        assert!(
+            reason.contains("an answer that cannot be used"),
+            "{body}: {reason}"
+        );
+        assert_eq!(github.requests().len(), 1, "asked once");
+    }
+}

@@ -1,0 +1,83 @@
+//! Whatever two commits hold, GitHub's API says of their difference what git diff-tree says.
+
+use std::collections::BTreeMap;
+
+use proptest::prelude::*;
+use proptest::test_runner::{Config, RngSeed, TestRunner};
+use remote_buildkit::git::Git;
+
+use super::*;
+use crate::github::Mood;
+use crate::repository::{COMMIT, Repository};
+
+/// Few names, so that files, folders and submodules come to take each other's place.
+fn path() -> impl Strategy<Value = String> {
+    let name = prop::sample::select(vec!["a", "b", "c d", "é", "-x", "[e]", "f\tg"]);
+    prop::collection::vec(name, 1..4).prop_map(|parts| parts.join("/"))
+}
+
+/// Mode and content: a file, one to execute, a link, a submodule.
+fn entry() -> impl Strategy<Value = (&'static str, u8)> {
+    (
+        prop::sample::select(vec!["100644", "100755", "120000", "160000"]),
+        0..3_u8,
+    )
+}
+
+/// No path is below another that is not a folder.
+fn tree() -> impl Strategy<Value = BTreeMap<String, (&'static str, u8)>> {
+    prop::collection::btree_map(path(), entry(), 0..12).prop_map(|all| {
+        let is_file = |path: &str| all.contains_key(path);
+        let free = |path: &str| !path.match_indices('/').any(|(at, _)| is_file(&path[..at]));
+        all.clone().into_iter().filter(|(path, _)| free(path)).collect()
+    })
+}
+
+fn stream(tree: &BTreeMap<String, (&'static str, u8)>) -> String {
+    let mut text = format!("{COMMIT}deleteall\n");
+    for (path, (mode, content)) in tree {
+        let path = path.replace('\t', "\\t");
+        text += &match *mode {
+            "160000" => format!("M 160000 {} \"{path}\"\n", format!("{}", content + 1).repeat(40)),
+            mode => format!("M {mode} inline \"{path}\"\ndata 1\n{content}\n"),
+        };
+    }
+    text
+}
+
+#[test]
+fn api_and_git_agree() {
+    let config = Config {
+        cases: 40,
+        rng_seed: RngSeed::Fixed(6),
+        failure_persistence: None,
+        ..Config::default()
+    };
+    let trees = (tree(), tree(), prop::sample::select(vec![None, Some(1), Some(4)]));
+    let mut runner = TestRunner::new(config);
+    let outcome = runner.run(&trees, |(before, after, most)| {
+        let repository = Repository::new();
+        repository.import(&(stream(&before) + &stream(&after)));
+        let commits = ["main~1", "main"].map(|name| repository.git(&["rev-parse", name]));
+        let git = Git::open(repository.path()).expect("git").expect("a clone");
+        let expected = git.changes(&commits[0], &commits[1]).expect("changes");
+        let github = GitHub::of(
+            &repository,
+            Mood {
+                most,
+                ..Mood::default()
+            },
+        );
+        let nothing = no_clone();
+        let changes = Job::push(&commits, &github, nothing.path()).changes();
+        prop_assert_eq!(&changes, &expected);
+        // git's own list of names, without our reading of its modes.
+        let names = repository.git(&["diff-tree", "-r", "-z", "--name-only", &commits[0], &commits[1]]);
+        let mut names: Vec<&str> = names.split('\0').filter(|name| !name.is_empty()).collect();
+        names.sort_unstable();
+        let paths: Vec<&str> = changes.iter().map(|change| change.path.as_str()).collect();
+        prop_assert_eq!(paths, names);
+        Ok(())
+    });
+    outcome.expect("they agree");
+}

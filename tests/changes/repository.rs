@@ -1,0 +1,95 @@
+//! Git repositories, made in folders that go away with them.
+
+use std::io::Write;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use tempfile::TempDir;
+
+pub struct Repository(TempDir);
+
+impl Repository {
+    pub fn new() -> Self {
+        let repository = Self(tempfile::tempdir().expect("a folder"));
+        repository.git(&["init", "--quiet", "--initial-branch=main"]);
+        repository
+    }
+
+    pub fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    pub fn git(&self, arguments: &[&str]) -> String {
+        git(self.path(), arguments)
+    }
+
+    /// Two commits, each on the one before, of which the second changes so many files of the first: each in content, but
+    /// every tenth gone. Their ids.
+    pub fn of_changes(&self, folders: usize, files: usize, changed: usize) -> [String; 2] {
+        let mut stream = "blob\nmark :1\ndata 1\n1\nblob\nmark :2\ndata 1\n2\n".to_owned();
+        let path = |number: usize| format!("folder-{:04}/file-{number:06}", number % folders);
+        stream += COMMIT;
+        for number in 0..files {
+            stream += &format!("M 100644 :1 {}\n", path(number));
+        }
+        stream += COMMIT;
+        for number in 0..changed {
+            match number % 10 {
+                9 => stream += &format!("D {}\n", path(number)),
+                _ => stream += &format!("M 100644 :2 {}\n", path(number)),
+            }
+        }
+        self.import(&stream);
+        [
+            self.git(&["rev-parse", "main~1"]),
+            self.git(&["rev-parse", "main"]),
+        ]
+    }
+
+    /// See git-fast-import. It makes repositories of 100,000 files in a second.
+    pub fn import(&self, stream: &str) {
+        let mut child = Command::new("git")
+            .args(["fast-import", "--quiet", "--force"])
+            .current_dir(self.path())
+            .stdin(Stdio::piped())
+            .spawn()
+            .expect("git");
+        let mut stdin = child.stdin.take().expect("stdin");
+        stdin.write_all(stream.as_bytes()).expect("the stream");
+        drop(stdin);
+        assert!(child.wait().expect("git").success());
+    }
+
+    /// A clone as actions/checkout makes it: of one commit, without what is before it.
+    pub fn shallow(&self, commit: &str) -> Self {
+        let clone = Self::new();
+        let url = format!("file://{}", self.path().display());
+        self.git(&["config", "uploadpack.allowAnySHA1InWant", "true"]);
+        clone.git(&["fetch", "--quiet", "--depth=1", &url, commit]);
+        // Nobody looks at the files.
+        clone.git(&["update-ref", "--no-deref", "HEAD", "FETCH_HEAD"]);
+        clone
+    }
+}
+
+pub const COMMIT: &str = "commit refs/heads/main\ncommitter T <t@example.com> 1795633200 +0000\ndata 1\nc\n";
+
+pub fn git(folder: &Path, arguments: &[&str]) -> String {
+    let output = raw(folder, arguments);
+    String::from_utf8_lossy(&output).trim().to_owned()
+}
+
+pub fn raw(folder: &Path, arguments: &[&str]) -> Vec<u8> {
+    succeeded(folder, arguments).unwrap_or_else(|| panic!("git {arguments:?} failed"))
+}
+
+/// What it printed, if it succeeded.
+pub fn succeeded(folder: &Path, arguments: &[&str]) -> Option<Vec<u8>> {
+    let output = Command::new("git")
+        .args(["-c", "user.name=t", "-c", "user.email=t@example.com"])
+        .args(arguments)
+        .current_dir(folder)
+        .output()
+        .expect("git");
+    output.status.success().then_some(output.stdout)
+}
