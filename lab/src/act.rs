@@ -38,28 +38,34 @@ impl Checkout {
             "x64"
         };
         std::fs::copy(program, dist.join(format!("remote-buildkit-linux-{arch}")))?;
+        let new = Self { folder };
+        new.git(&["init", "-q", "-b", "main"])?;
+        new.git(&["remote", "add", "origin", "https://github.com/acme/shop"])?;
+        new.commit(files)?;
+        Ok(new)
+    }
+
+    /// Another commit, with these files written; its name.
+    pub fn commit(&self, files: &[(&str, &str)]) -> Result<String> {
         for (path, text) in files {
-            let path = root.join(path);
+            let path = self.folder.path().join(path);
             std::fs::create_dir_all(path.parent().context("a file in a folder")?)?;
             std::fs::write(path, text)?;
         }
-        for arguments in [
-            &["init", "-q", "-b", "main"][..],
-            &["add", "-A"],
-            &[
-                "-c",
-                "user.name=octocat",
-                "-c",
-                "user.email=octocat@example.com",
-                "commit",
-                "-qm",
-                "Shop",
-            ],
-            &["remote", "add", "origin", "https://github.com/acme/shop"],
-        ] {
-            command::output(Command::new("git").current_dir(root).args(arguments))?;
-        }
-        Ok(Self { folder })
+        self.git(&["add", "-A"])?;
+        self.git(&["commit", "-qm", "Shop"])?;
+        self.head()
+    }
+
+    /// The commit that is checked out.
+    pub fn head(&self) -> Result<String> {
+        Ok(self.git(&["rev-parse", "HEAD"])?.trim().to_owned())
+    }
+
+    fn git(&self, arguments: &[&str]) -> Result<String> {
+        let mut git = Command::new("git");
+        git.args(["-c", "user.name=octocat", "-c", "user.email=octocat@example.com"]);
+        command::output(git.current_dir(self.folder.path()).args(arguments))
     }
 }
 
@@ -74,13 +80,21 @@ pub struct Job {
 
 impl Job {
     /// Runs it; `seen` gets each line as it comes.
-    pub fn run(
+    pub fn run(state: &State, checkout: &Checkout, workflow: &str, seen: impl FnMut(&str)) -> Result<Self> {
+        Self::of_push(state, checkout, workflow, "{}", seen)
+    }
+
+    /// The same for a push of which GitHub says this, in JSON.
+    pub fn of_push(
         state: &State,
         checkout: &Checkout,
         workflow: &str,
+        payload: &str,
         mut seen: impl FnMut(&str),
     ) -> Result<Self> {
         let folder = tempfile::tempdir()?;
+        let event = folder.path().join("event.json");
+        std::fs::write(&event, payload)?;
         let home = folder.path().join("home");
         let plugins = home.join(".docker/cli-plugins");
         std::fs::create_dir_all(&plugins)?;
@@ -101,17 +115,13 @@ impl Job {
                 "--no-cache-server",
                 "--use-gitignore=false",
             ])
-            .args([
-                "-W",
-                workflow,
-                "--env",
-                "DOCKER_BUILD_RECORD_UPLOAD=false",
-                "--local-repository",
-            ])
-            .arg(format!(
-                "docker/build-push-action@v7={}",
-                asset("actions/build-push-action").display()
-            ))
+            .args(["-W", workflow, "--env", "DOCKER_BUILD_RECORD_UPLOAD=false"])
+            .arg("--eventpath")
+            .arg(&event)
+            .args(["build-push-action", "bake-action"].map(|action| {
+                let folder = asset(&format!("actions/{action}"));
+                format!("--local-repository=docker/{action}@v7={}", folder.display())
+            }))
             .arg("--env")
             .arg(format!("ACTIONS_ID_TOKEN_REQUEST_URL={}", state.oidc_url))
             .arg("--env")

@@ -7,6 +7,7 @@ pub mod comparison;
 pub mod definition;
 pub mod discovery;
 pub mod dockerfile;
+pub mod folders;
 pub mod glob;
 pub mod ignore;
 pub mod legs;

@@ -19,6 +19,7 @@ mod log;
 mod machine;
 mod manifests;
 mod matrix;
+mod monorepo;
 mod networks;
 mod patch;
 mod placement;

@@ -1,6 +1,7 @@
 //! `cargo xtask bench`: the figures of the README, side by side in one run. Ratios matter; seconds are this machine's.
 
 mod load;
+mod matrix;
 mod measure;
 mod rivals;
 
@@ -30,6 +31,8 @@ enum Part {
     Single,
     /// Many at once; on the lab that runs, if one does
     Load,
+    /// The plan of a monorepo with a thousand images; on the lab that runs, if one does
+    Matrix,
 }
 
 pub(crate) fn run(args: &Args) -> Result<()> {
@@ -42,17 +45,21 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         }
     };
     let installed = lab::install()?;
-    let lab = if args.part == Some(Part::Load) {
+    let lab = if matches!(args.part, Some(Part::Load | Part::Matrix)) {
         Lab::running_or_up(&installed)?
     } else {
         Lab::up(&installed, 1)?
     };
     let state = lab.state()?;
-    if args.part != Some(Part::Load) {
+    let wanted = |part| args.part.is_none_or(|only| only == part);
+    if wanted(Part::Single) {
         bench(state, &binary, args.runs)?;
     }
-    if args.part != Some(Part::Single) {
+    if wanted(Part::Load) {
         load::run(state, &Runner::new(state, &binary)?)?;
+    }
+    if wanted(Part::Matrix) {
+        matrix::run(state, &binary, args.runs)?;
     }
     Ok(())
 }

@@ -13,6 +13,7 @@ use super::guard::{self, Ended, Guard};
 use crate::cli::MatrixArgs;
 use crate::github;
 use crate::inputs::{self, Matrix};
+use crate::matrix::folders::with_folders;
 use crate::matrix::parts::gather;
 use crate::matrix::plan::{self, Plan};
 use crate::output;
@@ -64,7 +65,7 @@ async fn matrix(asked: Arc<Matrix>) -> anyhow::Result<()> {
         Changed::Everything { reason } => Plan::everything(&targets, reason.clone()),
         Changed::These { changes, .. } => match plan::everything(changes, &definition) {
             Some(reason) => Plan::everything(&targets, reason),
-            None => Plan::of(&targets, &parts, changes),
+            None => Plan::of(&targets, &parts, &with_folders(changes, &workplace.tree)),
         },
     };
     tell::planned(&asked, &targets, &plan, &changed)

@@ -21,6 +21,8 @@ use crate::retry::{self, Cause, Failed, Tries};
 use crate::secret::Secret;
 
 pub use trees::Listing;
+#[cfg(fuzzing)]
+pub use trees::listing_of;
 
 /// GitHub, for one repository and until a deadline.
 #[derive(Debug)]

@@ -91,27 +91,36 @@ impl Api {
         let query = if whole { "?recursive=1" } else { "" };
         let route = format!("git/trees/{id}{query}");
         let answer = self.get(&format!("the tree of {id}"), &route, JSON).await?;
-        let tree: Tree =
-            serde_json::from_slice(&answer).map_err(|error| unreadable(&route, &error.to_string()))?;
-        let entry = |item: Item| {
-            let mode = Mode::of(&item.mode)?;
-            Some(Entry {
-                path: item.path,
-                mode,
-                id: item.sha,
-            })
-        };
-        let entries: Option<Vec<Entry>> = tree.tree.into_iter().map(entry).collect();
-        let mut entries = entries.context(unreadable(&route, "an entry without a mode"))?;
-        if whole {
-            // What is below them is listed as well.
-            entries.retain(|entry| entry.mode != Mode::Tree);
-        } else if tree.truncated {
-            return Err(unreadable(&route, "a folder with more entries than GitHub tells").into());
-        }
-        let truncated = tree.truncated;
-        Ok(Listing { entries, truncated })
+        listing(&answer, whole).map_err(|what| unreadable(&route, &what).into())
     }
+}
+
+/// From GitHub's answer.
+fn listing(answer: &[u8], whole: bool) -> Result<Listing, String> {
+    let Tree { truncated, tree } = serde_json::from_slice(answer).map_err(|error| error.to_string())?;
+    let entry = |item: Item| {
+        let mode = Mode::of(&item.mode)?;
+        Some(Entry {
+            path: item.path,
+            mode,
+            id: item.sha,
+        })
+    };
+    let entries: Option<Vec<Entry>> = tree.into_iter().map(entry).collect();
+    let mut entries = entries.ok_or("an entry without a mode")?;
+    if whole {
+        // What is below them is listed as well.
+        entries.retain(|entry| entry.mode != Mode::Tree);
+    } else if truncated {
+        return Err("a folder with more entries than GitHub tells".into());
+    }
+    Ok(Listing { entries, truncated })
+}
+
+/// As [`Api::tree`] reads an answer.
+#[cfg(fuzzing)]
+pub fn listing_of(answer: &[u8], whole: bool) -> Result<Listing, String> {
+    listing(answer, whole)
 }
 
 fn unreadable(route: &str, what: &str) -> Problem {
