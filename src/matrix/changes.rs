@@ -18,6 +18,8 @@ pub enum Kind {
     File,
     /// A commit of another repository: all that is below this path may differ.
     Submodule,
+    /// A folder that came or went with its files, which Git does not say ([`super::folders`]).
+    Folder,
 }
 
 /// What a tree of Git says of a path.

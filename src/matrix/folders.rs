@@ -30,7 +30,7 @@ pub fn with_folders(changes: &[Change], tree: &Tree) -> Vec<Change> {
     }
     let folder = |path: &str| Change {
         path: path.to_owned(),
-        kind: Kind::File,
+        kind: Kind::Folder,
     };
     let mut all: Vec<Change> = changes.to_vec();
     all.extend(folders.into_iter().map(folder));

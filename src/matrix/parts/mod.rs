@@ -73,7 +73,7 @@ impl IgnoreFile {
 
     fn ignores(&self, path: &str, kind: Kind) -> bool {
         match kind {
-            Kind::File => self.ignore.ignores(path),
+            Kind::File | Kind::Folder => self.ignore.ignores(path),
             Kind::Submodule => !self.keeps_some && self.ignore.ignores(path),
         }
     }
@@ -116,6 +116,14 @@ impl Parts {
                 });
             }
         }
+        // Of a folder people hear where no file says more.
+        let folder = |path: &str| {
+            let at = changes.binary_search_by(|change| change.path.as_str().cmp(path));
+            at.is_ok_and(|at| changes[at].kind == Kind::Folder)
+        };
+        if found.keys().any(|path| !folder(path)) {
+            found.retain(|path, _| !folder(path));
+        }
         let more = found.len().saturating_sub(1).min(MANY);
         let (path, role) = found.into_iter().next()?;
         Some(Touch {
@@ -146,7 +154,7 @@ impl Folder {
     fn takes(&self, wanted: &Wanted, path: &str, kind: Kind) -> bool {
         let takes = match (wanted, kind) {
             (Wanted::All, _) => true,
-            (Wanted::Paths(sources), Kind::File) => sources.takes(path),
+            (Wanted::Paths(sources), Kind::File | Kind::Folder) => sources.takes(path),
             (Wanted::Paths(sources), Kind::Submodule) => sources.takes(path) || sources.may_take_below(path),
         };
         takes && !self.ignore.ignores(path, kind)
