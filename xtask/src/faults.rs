@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use anyhow::{Context, Result, ensure};
 use lab::Lab;
 
-use crate::tool::{cargo, root, stage};
+use crate::tool::{root, stage, test_binary};
 
 const TABLE: &str = "docs/faults.md";
 /// The columns' numbers; what is before the first bar is the first.
@@ -44,7 +44,8 @@ fn measured(tests: &[&str]) -> Result<String> {
     let times = tempfile::NamedTempFile::new()?;
     let lab = Lab::running_or_up(&lab::install()?)?;
     for binary in ["faults", "lab"] {
-        let mut run = cargo(&["test", "--locked", "--test", binary, "--", "--test-threads", "1"]);
+        let mut run = test_binary(binary);
+        run.args(["--", "--test-threads", "1"]);
         // A name that the other binary has counts for nothing here.
         run.arg("--exact").args(tests);
         run.env("REMOTE_BUILDKIT_TIMES", times.path());

@@ -7,7 +7,7 @@ use lab::{Lab, Traces};
 
 use self::counts::Counts;
 use crate::fuzz;
-use crate::tool::{cargo, stage};
+use crate::tool::{cargo, stage, test_binary};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -50,20 +50,20 @@ fn stages(args: &Args, counts: &mut Counts) -> Result<()> {
         fuzz::short()?;
     }
     // Built before the lab is up, so that it is not up for longer than it is used.
-    let build = [
-        "test", "--locked", "--test", "lab", "--test", "faults", "--no-run",
-    ];
-    stage("tests on the lab, built", &mut cargo(&build))?;
+    stage(
+        "tests on the lab, built",
+        test_binary("lab").args(["--test", "faults", "--no-run"]),
+    )?;
     let installed = lab::install()?;
     let before = Traces::now()?;
     let lab = Lab::running_or_up(&installed)?;
-    let mut tests = cargo(&["test", "--locked", "--test", "lab", "--"]);
+    let mut tests = test_binary("lab");
     // Two processors: more tests at once only wait for each other.
-    tests.args(["--test-threads", "3"]).args(&args.only);
+    tests.args(["--", "--test-threads", "3"]).args(&args.only);
     let result = counts.stage("tests on the lab", &mut tests).and_then(|()| {
         // They break what the others stand on, so one at a time, and not beside those.
-        let mut faults = cargo(&["test", "--locked", "--test", "faults", "--"]);
-        faults.args(["--test-threads", "1"]).args(&args.only);
+        let mut faults = test_binary("faults");
+        faults.args(["--", "--test-threads", "1"]).args(&args.only);
         counts.stage("tests of faults", &mut faults)
     });
     lab.end()?;

@@ -20,6 +20,11 @@ pub(crate) fn cargo(arguments: &[&str]) -> Command {
     command
 }
 
+/// Those of tests/ that are no targets of `all`. Of the whole workspace: with the features of one package alone, its dependencies would be built a second time.
+pub(crate) fn test_binary(target: &str) -> Command {
+    cargo(&["test", "--workspace", "--locked", "--test", target])
+}
+
 /// Runs a stage with its output shown, and says how long it took. A signal to us ends it.
 pub(crate) fn stage(name: &str, command: &mut Command) -> Result<()> {
     eprintln!("== {name}");

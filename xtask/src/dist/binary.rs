@@ -10,7 +10,7 @@ use anyhow::{Context, Result, ensure};
 use super::{Target, output};
 
 /// Every job downloads both.
-const MAX_BYTES: usize = 9_000_000;
+const MAX_BYTES: usize = 8_000_000;
 
 pub(super) fn check(target: &Target, path: &Path) -> Result<()> {
     let shown = path.display();
