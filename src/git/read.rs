@@ -99,8 +99,8 @@ mod tests {
         assert_eq!(
             changes.into_vec(),
             [
-                change("a \nb", Kind::File),
-                change("link", Kind::File),
+                change("a \nb", Kind::Edited),
+                change("link", Kind::Edited),
                 change("old", Kind::Submodule),
                 change("sub", Kind::Submodule),
             ]

@@ -176,7 +176,7 @@ fn each_kind_of_change_is_seen() {
         change("a/file", Kind::File),
         change("a/renamed", Kind::File),
         change("link", Kind::File),
-        change("script", Kind::File),
+        change("script", Kind::Edited),
         change("sub", Kind::Submodule),
     ];
     let git = repository.opened();
@@ -231,7 +231,7 @@ fn a_work_tree_counts_with_what_is_not_committed() {
     );
     let expected = [
         change(".gitignore", Kind::File),
-        change("a/file", Kind::File),
+        change("a/file", Kind::Edited),
         change("committed", Kind::File),
         change("nested", Kind::Submodule),
         change("new folder/untracked", Kind::File),

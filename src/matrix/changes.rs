@@ -1,6 +1,7 @@
 //! What differs between two commits.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry::{Occupied, Vacant};
 
 /// A path that differs, relative to the repository's root: made, deleted, changed in content or mode, or turned from
 /// one kind of entry into another. A rename is two of them.
@@ -14,7 +15,9 @@ pub struct Change {
 /// What stands at that path before or after.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Kind {
-    /// A file or a symbolic link.
+    /// A file or a symbolic link, both before and after.
+    Edited,
+    /// A file or a symbolic link that came or went, as far as one knows.
     File,
     /// A commit of another repository: all that is below this path may differ.
     Submodule,
@@ -69,10 +72,19 @@ impl Mode {
 pub struct Changes(BTreeMap<String, Kind>);
 
 impl Changes {
-    /// A path that was or is a submodule is one, whatever else it was or is.
+    /// What stands at a path on one side; called again for the other side, if something stands there as well. A path
+    /// that was or is a submodule is one, whatever else it was or is.
     pub fn add(&mut self, path: String, kind: Kind) {
-        let known = self.0.entry(path).or_insert(kind);
-        *known = kind.max(*known);
+        match self.0.entry(path) {
+            Vacant(new) => drop(new.insert(kind)),
+            Occupied(mut known) => {
+                let both = match (kind, *known.get()) {
+                    (Kind::File, Kind::File) => Kind::Edited,
+                    (one, other) => one.max(other),
+                };
+                known.insert(both);
+            }
+        }
     }
 
     pub fn add_entry(&mut self, folder: &str, entry: &Entry) {
@@ -184,12 +196,12 @@ mod tests {
             ("same-sub", Mode::Submodule, "1"),
         ];
         let expected = [
-            ("becomes-link", Kind::File),
-            ("content", Kind::File),
+            ("becomes-link", Kind::Edited),
+            ("content", Kind::Edited),
             ("folder-to-sub", Kind::Submodule),
             ("folder-to-sub/a", Kind::File),
-            ("link", Kind::File),
-            ("mode", Kind::File),
+            ("link", Kind::Edited),
+            ("mode", Kind::Edited),
             ("new-name", Kind::File),
             ("old-name", Kind::File),
             ("sub", Kind::Submodule),
@@ -207,7 +219,7 @@ mod tests {
     fn paths_that_look_alike_do_not_hide_each_other() {
         let before = [("\u{fffd}", Mode::File, "1"), ("\u{fffd}", Mode::File, "2")];
         let after = [("\u{fffd}", Mode::File, "1"), ("\u{fffd}", Mode::File, "3")];
-        assert_eq!(compared(&before, &after), [("\u{fffd}".to_owned(), Kind::File)]);
+        assert_eq!(compared(&before, &after), [("\u{fffd}".to_owned(), Kind::Edited)]);
     }
 
     #[test]

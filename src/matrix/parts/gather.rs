@@ -195,24 +195,11 @@ impl Gathering<'_> {
             What::All(_) => Wanted::All,
             What::Paths(sources) => Wanted::Paths(sources.resolved(links)),
         };
-        // What an earlier step of the job makes is not in the repository, and neither are changes in it.
-        let missing = match &read.what {
-            What::Paths(sources) => sources.places().find(|place| {
-                let place = Wanted::Paths(place.resolved(links));
-                !is_there(tree, &path, &place)
-            }),
-            What::All(_) => None,
-        };
-        let made = missing.map(|missing| missing.roots().collect::<String>());
-        let made = made.or_else(|| (!is_there(tree, &path, &wanted)).then(String::new));
-        if let Some(source) = made {
-            let source = match join(&path, &source) {
-                root if root.is_empty() => ".".to_owned(),
-                source => source,
-            };
+        if let Some(missing) = missing(tree, links, &path, read, &wanted) {
             let line = read.line;
-            let why = format!("line {line} of its Dockerfile reads {source}, which is not in the repository");
-            parts.unknown.get_or_insert(why);
+            parts
+                .unknown
+                .get_or_insert(format!("line {line} of its Dockerfile reads {missing}"));
         }
         let same = |folder: &&mut Folder| folder.path == path && Arc::ptr_eq(&folder.ignore, &ignore);
         match parts.folders.iter_mut().find(same) {
@@ -317,6 +304,35 @@ impl Gathering<'_> {
         let read = || text(&file).map(|text| text.map(Arc::from));
         self.texts.entry(file.clone()).or_insert_with(read).clone()
     }
+}
+
+/// What an earlier step of the job has to make: it is not in the repository, and neither are changes in it.
+fn missing(
+    tree: &Tree,
+    links: &BTreeMap<String, String>,
+    context: &str,
+    read: &Read,
+    wanted: &Wanted,
+) -> Option<String> {
+    if let What::Paths(sources) = &read.what {
+        let gone = sources.places().find(|place| {
+            let place = Wanted::Paths(place.resolved(links));
+            !is_there(tree, context, &place)
+        });
+        if let Some(gone) = gone {
+            let path = join(context, &gone.to_string());
+            return Some(format!("{path}, which is not in the repository"));
+        }
+    }
+    let of = match context {
+        "" => String::new(),
+        context => format!(" of {context}"),
+    };
+    let all = match &read.what {
+        What::Paths(sources) => sources.to_string(),
+        What::All(_) => ".".to_owned(),
+    };
+    (!is_there(tree, context, wanted)).then(|| format!("{all}{of}, of which the repository has nothing"))
 }
 
 /// Whether something of a context is taken at all, or may be within a submodule.

@@ -73,7 +73,7 @@ impl IgnoreFile {
 
     fn ignores(&self, path: &str, kind: Kind) -> bool {
         match kind {
-            Kind::File | Kind::Folder => self.ignore.ignores(path),
+            Kind::Edited | Kind::File | Kind::Folder => self.ignore.ignores(path),
             Kind::Submodule => !self.keeps_some && self.ignore.ignores(path),
         }
     }
@@ -154,8 +154,8 @@ impl Folder {
     fn takes(&self, wanted: &Wanted, path: &str, kind: Kind) -> bool {
         let takes = match (wanted, kind) {
             (Wanted::All, _) => true,
-            (Wanted::Paths(sources), Kind::File | Kind::Folder) => sources.takes(path),
             (Wanted::Paths(sources), Kind::Submodule) => sources.takes(path) || sources.may_take_below(path),
+            (Wanted::Paths(sources), _) => sources.takes(path),
         };
         takes && !self.ignore.ignores(path, kind)
     }
