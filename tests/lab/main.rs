@@ -21,6 +21,7 @@ mod manifests;
 mod matrix;
 mod monorepo;
 mod networks;
+mod oracle;
 mod patch;
 mod placement;
 mod platforms;

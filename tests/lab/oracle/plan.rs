@@ -1,0 +1,46 @@
+//! What the program under test makes of a change.
+
+use std::collections::BTreeSet;
+
+use anyhow::{Context, Result, ensure};
+
+use super::agent::Agent;
+use super::repository::Repository;
+use crate::support::{output, program};
+
+#[derive(Debug)]
+pub(super) struct Planned {
+    pub(super) targets: BTreeSet<String>,
+    /// With its reasons.
+    pub(super) log: String,
+}
+
+impl Planned {
+    /// Whether something is built because a source of it is not there, which it would be after any change.
+    pub(super) fn lacks_sources(&self) -> bool {
+        self.log.contains("of its Dockerfile reads ")
+    }
+}
+
+/// As on a laptop: of the newest commit, in comparison with another one.
+pub(super) fn of(agent: &Agent, repository: &Repository, base: &str) -> Result<Planned> {
+    let mut matrix = agent.command(program());
+    matrix
+        .current_dir(repository.root())
+        .env_remove("GITHUB_ACTIONS")
+        .args(["matrix", "--json", "--base", base]);
+    let done = output(&mut matrix)?;
+    let log = String::from_utf8_lossy(&done.stderr).into_owned();
+    ensure!(done.status.success(), "matrix failed: {log}");
+    let printed = String::from_utf8(done.stdout)?;
+    let matrix: serde_json::Value =
+        serde_json::from_str(&printed).with_context(|| format!("not JSON: {printed}"))?;
+    let legs = matrix["include"].as_array().context("no legs")?;
+    let targets = legs
+        .iter()
+        .filter_map(|leg| leg["target"].as_str().map(str::to_owned));
+    Ok(Planned {
+        targets: targets.collect(),
+        log,
+    })
+}

@@ -1,0 +1,285 @@
+//! A repository of several images, made at random: contexts, Dockerfiles, a bake file, and Git around them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context, Result};
+use fastrand::Rng;
+use serde_json::{Value, json};
+
+use super::dockerfile::{Dockerfile, Surroundings};
+use super::ignore;
+use super::steps::Steps;
+use super::tree::{Tree, chance, fill, join, pick, write};
+use crate::support::run;
+
+pub(super) const BAKE_FILE: &str = "docker-bake.json";
+const LIBRARIES: [&str; 2] = ["libs/one", "libs/two"];
+
+#[derive(Debug)]
+pub(super) struct Repository {
+    folder: tempfile::TempDir,
+    pub(super) name: String,
+    pub(super) rng: Rng,
+    pub(super) dockerfiles: BTreeMap<String, Dockerfile>,
+    pub(super) targets: Vec<Target>,
+    texts: u32,
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct Target {
+    pub(super) name: String,
+    pub(super) context: String,
+    /// From the root of the repository; none where it is in the bake file.
+    pub(super) dockerfile: Option<String>,
+    inline: Option<String>,
+    pub(super) stage: Option<String>,
+    args: BTreeMap<String, String>,
+    contexts: BTreeMap<String, String>,
+    /// Folders that its image has.
+    has: Vec<String>,
+}
+
+impl Repository {
+    /// With its first commit; `shell` is the reference of an image with a shell.
+    pub(super) fn new(name: &str, mut rng: Rng, shell: &str) -> Result<Self> {
+        let mut new = Self {
+            folder: tempfile::Builder::new().prefix(name).tempdir()?,
+            name: name.to_owned(),
+            rng: rng.fork(),
+            dockerfiles: BTreeMap::new(),
+            targets: Vec::new(),
+            texts: 0,
+        };
+        for library in LIBRARIES {
+            new.fill(library, &mut rng)?;
+        }
+        let text = new.text();
+        write(new.root(), "README.md", &text)?;
+        for number in 0..rng.usize(3..7) {
+            let target = match new.targets.iter().find(|t| t.args.contains_key("TAG")).cloned() {
+                Some(of) if chance(&mut rng, 60) => new.sibling(&of, number, &mut rng),
+                _ => new.target(number, &mut rng, shell)?,
+            };
+            new.targets.push(target);
+        }
+        ignore::write_all(&new, &mut rng)?;
+        let mut bake = serde_json::to_string_pretty(&new.bake_file())?;
+        bake.push('\n');
+        write(new.root(), BAKE_FILE, &bake)?;
+        new.git(&["init", "--quiet", "--initial-branch=main"])?;
+        new.commit("Shop")?;
+        Ok(new)
+    }
+
+    pub(super) fn root(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// One that no file had before: otherwise a change might lead back to what BuildKit knows.
+    pub(super) fn text(&mut self) -> String {
+        self.texts += 1;
+        format!("{} {}\n", self.name, self.texts)
+    }
+
+    fn fill(&mut self, context: &str, rng: &mut Rng) -> Result<()> {
+        let root = self.root().to_owned();
+        fill(&root, context, rng, || self.text())
+    }
+
+    fn target(&mut self, number: usize, rng: &mut Rng, shell: &str) -> Result<Target> {
+        let name = format!("{}-{number}", self.name);
+        let folder = format!("apps/{number}");
+        self.fill(&folder, rng)?;
+        let (context, dockerfile) = match rng.u8(..6) {
+            0 | 1 => (".".to_owned(), Some(join(&folder, "Dockerfile"))),
+            2 => (folder, Some(format!("deploy/{number}.Dockerfile"))),
+            3 => (folder, None),
+            _ => (folder.clone(), Some(join(&folder, "Dockerfile"))),
+        };
+        let mut args = BTreeMap::new();
+        let mut tag = name.clone();
+        if dockerfile.is_some() && chance(rng, 30) {
+            args.insert("TAG".to_owned(), tag);
+            tag = "${TAG}".to_owned();
+        }
+        let mut contexts = BTreeMap::new();
+        let mut linked = Vec::new();
+        for other in self.targets.iter().filter(|_| chance(rng, 25)) {
+            let name = format!("base-{}", other.name);
+            contexts.insert(name.clone(), format!("target:{}", other.name));
+            linked.push((name, other.has.clone()));
+        }
+        let mut named = Vec::new();
+        for (number, library) in LIBRARIES.into_iter().enumerate() {
+            if chance(rng, 25) {
+                contexts.insert(format!("lib{number}"), library.to_owned());
+                named.push((format!("lib{number}"), Tree::of(&self.root().join(library))?));
+            }
+        }
+        let context_tree = Tree::of(&self.root().join(&context))?;
+        let mut around = Surroundings {
+            steps: Steps {
+                context: &context_tree,
+                named: named.iter().map(|(name, tree)| (name.clone(), tree)).collect(),
+                tag,
+                count: 0,
+            },
+            linked,
+            shell,
+        };
+        let new = Dockerfile::new(&mut around, &mut args, rng);
+        let mut target = Target {
+            name,
+            context,
+            dockerfile,
+            inline: None,
+            stage: None,
+            args,
+            contexts,
+            has: Vec::new(),
+        };
+        target.choose(&new, rng);
+        match &target.dockerfile {
+            Some(path) => {
+                write(self.root(), path, &new.text())?;
+                self.dockerfiles.insert(path.clone(), new);
+            }
+            None => target.inline = Some(new.text()),
+        }
+        Ok(target)
+    }
+
+    /// Another target of the same Dockerfile.
+    fn sibling(&self, of: &Target, number: usize, rng: &mut Rng) -> Target {
+        let mut target = of.clone();
+        target.name = format!("{}-{number}", self.name);
+        target.args.insert("TAG".to_owned(), target.name.clone());
+        if let Some(dockerfile) = of.dockerfile.as_ref().and_then(|path| self.dockerfiles.get(path)) {
+            target.choose(dockerfile, rng);
+        }
+        target
+    }
+
+    fn bake_file(&self) -> Value {
+        let names: Vec<&str> = self.targets.iter().map(|target| target.name.as_str()).collect();
+        let targets: BTreeMap<&str, Value> =
+            self.targets.iter().map(|t| (t.name.as_str(), t.bake())).collect();
+        json!({"group": {"default": {"targets": names}}, "target": targets})
+    }
+
+    /// Whether a Dockerfile or an argument has that path of a context, so that a build without it would fail.
+    pub(super) fn names(&self, path: &str) -> bool {
+        if path.ends_with("src/main.go") || path.ends_with("conf/main.txt") {
+            return true;
+        }
+        let contexts: BTreeSet<&str> = self
+            .targets
+            .iter()
+            .map(|t| t.context.as_str())
+            .chain(LIBRARIES)
+            .collect();
+        let below = |context: &str| match context {
+            "." => Some(path.to_owned()),
+            context => path.strip_prefix(&format!("{context}/")).map(str::to_owned),
+        };
+        contexts.into_iter().filter_map(below).any(|path| {
+            let texts = self.dockerfiles.values().map(Dockerfile::text);
+            texts
+                .chain(self.targets.iter().map(|target| target.bake().to_string()))
+                .any(|text| text.contains(&path) || text.contains(&path.replace('[', "\\[")))
+        })
+    }
+
+    pub(super) fn commit(&self, message: &str) -> Result<()> {
+        self.git(&["add", "--all"])?;
+        self.git(&["commit", "--quiet", "--allow-empty", "--message", message])?;
+        Ok(())
+    }
+
+    pub(super) fn git(&self, arguments: &[&str]) -> Result<String> {
+        let mut git = Command::new("git");
+        git.args(["-c", "user.name=octocat", "-c", "user.email=octocat@example.com"]);
+        run(git.current_dir(self.root()).args(arguments))
+    }
+
+    /// The same files as of a commit, links and modes included, under another name of the same length.
+    pub(super) fn copy(&self, commit: &str) -> Result<tempfile::TempDir> {
+        let copy = tempfile::tempdir()?;
+        let to = copy.path().to_str().context("a path")?;
+        self.git(&["clone", "--quiet", ".", to])?;
+        self.git(&[
+            "-C",
+            to,
+            "checkout",
+            "--quiet",
+            &self.git(&["rev-parse", commit])?,
+        ])?;
+        for file in Tree::of(copy.path())?.files {
+            let file = copy.path().join(file);
+            let text = std::fs::read_to_string(&file)?;
+            std::fs::write(file, text.replace(&self.name, &self.copied(&self.name)))?;
+        }
+        Ok(copy)
+    }
+
+    /// A name of this repository's as it is in the copy.
+    pub(super) fn copied(&self, name: &str) -> String {
+        name.replacen('r', "q", 1)
+    }
+
+    pub(super) fn some_context(&mut self) -> String {
+        let mut contexts: Vec<&str> = self.targets.iter().map(|t| t.context.as_str()).collect();
+        contexts.extend(LIBRARIES);
+        (*pick(&mut self.rng, &contexts)).to_owned()
+    }
+}
+
+impl Target {
+    /// The last stage, or another one by name.
+    fn choose(&mut self, dockerfile: &Dockerfile, rng: &mut Rng) {
+        let last = dockerfile.stages.len() - 1;
+        let other = chance(rng, 30);
+        let stage = &dockerfile.stages[if other { rng.usize(..=last) } else { last }];
+        self.stage = other.then(|| stage.name.clone());
+        let folders = stage
+            .has
+            .iter()
+            .map(|folder| folder.replace("${TAG}", &self.name));
+        self.has = folders.collect();
+    }
+
+    pub(super) fn bake(&self) -> Value {
+        let mut bake = json!({"context": self.context});
+        // buildx takes it from the context on.
+        let up = match self.context.as_str() {
+            "." => String::new(),
+            context => "../".repeat(context.split('/').count()),
+        };
+        let dockerfile =
+            self.dockerfile
+                .as_ref()
+                .map(|path| match path.strip_prefix(&format!("{}/", self.context)) {
+                    Some(path) => path.to_owned(),
+                    None => format!("{up}{path}"),
+                });
+        let fields = [
+            ("dockerfile", json!(dockerfile)),
+            // Bake has variables of its own in what it reads.
+            (
+                "dockerfile-inline",
+                json!(self.inline.as_ref().map(|text| text.replace("${", "$${"))),
+            ),
+            ("target", json!(self.stage)),
+            ("args", json!(self.args)),
+            ("contexts", json!(self.contexts)),
+        ];
+        for (field, value) in fields {
+            if !value.is_null() {
+                bake[field] = value;
+            }
+        }
+        bake
+    }
+}
