@@ -119,7 +119,9 @@ fn published(cache: &Cache, what: &Published<'_>, architecture: Architecture) ->
     let key = if architecture.is_native() {
         key
     } else {
-        key.with(EMULATED.1)
+        EMULATED
+            .iter()
+            .fold(key, |key, [_, _, emulated]| key.with(emulated))
     };
     let dir = cache.entry(&key, |dir| {
         let log = dir.join("build.log");
@@ -146,31 +148,48 @@ fn published(cache: &Cache, what: &Published<'_>, architecture: Architecture) ->
     Ok(dir.join("bin"))
 }
 
-/// What programs for an emulator have otherwise in Go's `os/pidfd_linux.go`.
+/// What programs for an emulator have otherwise in a file of Go's.
 ///
-/// Before the first process that a program starts, Go tries whether clone(CLONE_PIDFD) works, with a child that ends at
-/// once. QEMU's user mode takes a lock at a process's end that another thread may have held at the fork (7.2,
-/// plugins/core.c): then that child never ends, and the program waits for it. Without the trial Go takes it that there
-/// are no pidfds, as on a kernel before 5.4.
-const EMULATED: (&str, &str) = (
-    "func checkPidfd() error {\n",
-    "func checkPidfd() error {\n\treturn syscall.ENOSYS\n",
-);
+/// QEMU's user mode takes a lock at a process's end that another thread may have held at the fork (7.2,
+/// plugins/core.c): then a child that ends without having become another program never ends, and the program waits for
+/// it. So there may be no such children.
+const EMULATED: [[&str; 3]; 2] = [
+    // Before its first process Go tries whether clone(CLONE_PIDFD) works, with a child that ends at once. Without the
+    // trial it takes it that there are no pidfds, as on a kernel before 5.4.
+    [
+        "os/pidfd_linux.go",
+        "func checkPidfd() error {\n",
+        "func checkPidfd() error {\n\treturn syscall.ENOSYS\n",
+    ],
+    // A child that cannot become its program ends, such as those by which BuildKit tries again and again which other
+    // architectures the kernel runs. Killed, it takes no lock.
+    [
+        "syscall/exec_linux.go",
+        "\t\tRawSyscall(SYS_EXIT, 253, 0, 0)\n",
+        "\t\tpid, _, _ := RawSyscall(SYS_GETPID, 0, 0, 0)\n\
+         \t\tRawSyscall(SYS_KILL, pid, uintptr(SIGKILL), 0)\n\
+         \t\tRawSyscall(SYS_EXIT, 253, 0, 0)\n",
+    ],
+];
 
 /// The `-overlay` of a build for an emulator.
 fn emulated(dir: &Path) -> Result<PathBuf> {
     let root = command::output(go(dir).args(["env", "GOROOT"]))?;
-    let original = Path::new(root.trim_end()).join("src/os/pidfd_linux.go");
-    let source = fs::read_to_string(&original).with_context(|| format!("reading {}", original.display()))?;
-    ensure!(
-        source.contains(EMULATED.0),
-        "{} has no checkPidfd",
-        original.display()
-    );
-    let (changed, overlay) = (dir.join("pidfd_linux.go"), dir.join("overlay.json"));
-    fs::write(&changed, source.replace(EMULATED.0, EMULATED.1))?;
-    let replace = serde_json::json!({ "Replace": { original.to_string_lossy(): changed } });
-    fs::write(&overlay, replace.to_string())?;
+    let mut replace = serde_json::Map::new();
+    for [file, usual, emulated] in EMULATED {
+        let original = Path::new(root.trim_end()).join("src").join(file);
+        let source =
+            fs::read_to_string(&original).with_context(|| format!("reading {}", original.display()))?;
+        ensure!(source.contains(usual), "{} has no {usual}", original.display());
+        let changed = dir.join(file.replace('/', "-"));
+        fs::write(&changed, source.replace(usual, emulated))?;
+        replace.insert(
+            original.to_string_lossy().into_owned(),
+            changed.to_string_lossy().into(),
+        );
+    }
+    let overlay = dir.join("overlay.json");
+    fs::write(&overlay, serde_json::json!({ "Replace": replace }).to_string())?;
     Ok(overlay)
 }
 
