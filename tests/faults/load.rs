@@ -18,6 +18,7 @@ fn a_hundred_jobs_at_once_find_an_agent() -> Result<()> {
     let run = |name: &str| format!("load-{name}-{}", std::process::id());
     let (absent, running) = (run("absent"), run("running"));
     let made = connect(&absent)?;
+    let longest = made.iter().max().map_or(0, Duration::as_secs);
     println!("{JOBS} at once, agent absent: {}", spread(made));
     let first = namespace.names("pod")?;
     ensure!(first.len() == 1, "more than one agent: {first:?}");
@@ -27,8 +28,13 @@ fn a_hundred_jobs_at_once_find_an_agent() -> Result<()> {
 
     let (requests, watches) = asked(&absent)?;
     println!("most requests of a job to the API server: {requests}, and {watches} watches");
-    // Each kind of object is looked at, tried and applied; another look where a job came first.
-    ensure!(requests <= 16, "{requests} requests to make an agent");
+    // Each kind of object is looked at, tried and applied, another look where a job came first; and the Deployment is
+    // looked at every ten seconds of the wait.
+    let wait = usize::try_from(longest / 10)?;
+    ensure!(
+        requests <= 16 + wait,
+        "{requests} requests to make an agent in {longest} s"
+    );
     let (requests, watches) = asked(&running)?;
     println!("  where an agent runs: {requests}, and {watches} watches");
     // The Deployment, its ConfigMap, its pods, its pods again before the exec, the exec.
