@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 
-use crate::support::{LAB, Namespace, Runner};
+use crate::support::{LAB, Namespace, Runner, note};
 
 const JOBS: usize = 100;
 
@@ -23,6 +23,8 @@ fn a_hundred_jobs_at_once_find_an_agent() -> Result<()> {
     let first = namespace.names("pod")?;
     ensure!(first.len() == 1, "more than one agent: {first:?}");
     let found = connect(&running)?;
+    // Of the last of them.
+    note(found.iter().max().map_or(0.0, Duration::as_secs_f64))?;
     println!("{JOBS} at once, agent running: {}", spread(found));
     assert_eq!(namespace.names("pod")?, first);
 
