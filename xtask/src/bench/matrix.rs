@@ -102,8 +102,9 @@ fn write(root: &Path) -> Result<()> {
         );
         std::fs::write(folder.join("Dockerfile"), dockerfile)?;
         std::fs::write(folder.join(".dockerignore"), "docs\n**/*.md\n")?;
-        // Those two count as well.
-        for file in 2..FILES_OF_A_TARGET {
+        std::fs::write(folder.join("conf.json"), format!("{{\"image\": {number}}}\n"))?;
+        // Those three count as well.
+        for file in 3..FILES_OF_A_TARGET {
             let place = if file % 4 == 0 { "docs" } else { "src" };
             std::fs::write(
                 folder.join(format!("{place}/{file}.txt")),
