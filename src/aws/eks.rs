@@ -16,8 +16,8 @@ pub struct Endpoint {
     pub limits: Option<String>,
 }
 
-pub async fn describe_cluster(session: &Session, tries: &Tries) -> anyhow::Result<Endpoint> {
-    let Session { cluster, clock, .. } = session;
+pub async fn describe_cluster(cluster: &str, session: &Session, tries: &Tries) -> anyhow::Result<Endpoint> {
+    let clock = &session.clock;
     let region = &session.place.region;
     let config = loader(Some(region), clock)?
         .credentials_provider(session.keys.credentials())

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use aws_config::provider_config::ProviderConfig;
 use aws_config::{BehaviorVersion, ConfigLoader, Region};
 use aws_smithy_async::rt::sleep::TokioSleep;
 use aws_smithy_http_client::proxy::ProxyConfig;
@@ -14,27 +15,41 @@ use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_types::timeout::TimeoutConfig;
 
-use super::Clock;
+use super::{Clock, Place};
 use crate::problem::{Problem, chain};
 use crate::trace::Exchange;
 use crate::trust;
 
 /// The SDK's loader with our HTTP client, AWS's time, and bounds on each attempt.
 pub(super) fn loader(region: Option<&str>, clock: &Clock) -> Result<ConfigLoader, Problem> {
-    let timeouts = TimeoutConfig::builder()
-        .connect_timeout(Duration::from_secs(5))
-        .operation_attempt_timeout(Duration::from_secs(15))
-        .build();
     let loader = aws_config::defaults(BehaviorVersion::latest())
         .http_client(client(clock)?)
         .time_source(clock.clone())
         // It would add what it learns to what the clock has learnt from the same answer.
         .disable_clock_skew_correction(true)
-        .timeout_config(timeouts);
+        .timeout_config(timeouts());
     Ok(match region {
         Some(region) => loader.region(Region::new(region.to_owned())),
         None => loader,
     })
+}
+
+/// The same for one provider of credentials, where the loader's whole chain is not wanted.
+pub(super) fn provider_config(place: &Place, clock: &Clock) -> Result<ProviderConfig, Problem> {
+    Ok(ProviderConfig::without_region()
+        .with_region(Some(Region::new(place.region.clone())))
+        .with_use_fips(Some(place.fips))
+        .with_http_client(client(clock)?)
+        .with_time_source(clock.clone())
+        .with_sleep_impl(TokioSleep::new())
+        .with_timeout_config(timeouts()))
+}
+
+fn timeouts() -> TimeoutConfig {
+    TimeoutConfig::builder()
+        .connect_timeout(Duration::from_secs(5))
+        .operation_attempt_timeout(Duration::from_secs(15))
+        .build()
 }
 
 /// rustls on ring as kube uses it, and the proxy of the environment, which the SDK ignores unless told.

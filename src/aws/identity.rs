@@ -1,9 +1,14 @@
 //! Who we are to AWS.
 
 use anyhow::Context;
+use aws_config::ecs::EcsCredentialsProvider;
+use aws_config::imds::credentials::ImdsCredentialsProvider;
+use aws_config::meta::credentials::CredentialsProviderChain;
+use aws_config::web_identity_token::WebIdentityTokenCredentialsProvider;
 use aws_credential_types::provider::ProvideCredentials;
 use serde::{Deserialize, Serialize};
 
+use super::http::provider_config;
 use super::keys::Keys;
 use super::{Answer, Clock, DENIED, Place, Session, loader, once, place, unreachable};
 use crate::problem::{Problem, chain};
@@ -45,6 +50,33 @@ pub async fn default_chain(wanted: Option<&str>, clock: &Clock) -> anyhow::Resul
         credentials = provider.provide_credentials().await;
     }
     let credentials = credentials.map_err(|e| none(chain(&e)))?;
+    Ok((Keys::try_from(credentials)?, place))
+}
+
+/// Keys of the machine itself: of its pod (IRSA, Pod Identity), or else of its instance profile. What a job puts into
+/// the environment for itself, keys or a profile, is not looked at, so that every job of the machine has the same.
+pub async fn machine(wanted: Option<&str>, clock: &Clock) -> anyhow::Result<(Keys, Place)> {
+    let config = loader(wanted, clock)?.no_credentials().load().await;
+    let place = place(&config)?;
+    let config = provider_config(&place, clock)?;
+    let irsa = WebIdentityTokenCredentialsProvider::builder().configure(&config);
+    let pod_identity = EcsCredentialsProvider::builder().configure(&config);
+    let instance = ImdsCredentialsProvider::builder().configure(&config);
+    let providers = CredentialsProviderChain::first_try("IRSA", irsa.build())
+        .or_else("Pod Identity", pod_identity.build())
+        .or_else("instance metadata", instance.build());
+    let credentials = providers.provide_credentials().await.map_err(|error| {
+        Problem::new(
+            "No AWS credentials",
+            format!(
+                "Asked for the credentials of this machine (IRSA, Pod Identity, instance metadata) and got: {}.",
+                chain(&error)
+            ),
+            "Attach an instance profile to the instance, or to the pod's service account a Pod Identity association or \
+             a role of IRSA. In a container, instance metadata wants a hop limit of 2: aws ec2 \
+             modify-instance-metadata-options --instance-id ID --http-put-response-hop-limit 2",
+        )
+    })?;
     Ok((Keys::try_from(credentials)?, place))
 }
 

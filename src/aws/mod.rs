@@ -12,9 +12,9 @@ pub use clock::Clock;
 #[cfg(fuzzing)]
 pub use eks::ask as describe_once;
 pub use eks::{Endpoint, describe_cluster};
-pub use identity::{AssumeRole, assume_role, caller, default_chain};
+pub use identity::{AssumeRole, assume_role, caller, default_chain, machine};
 pub use keys::Keys;
-pub use session::Session;
+pub use session::{Identity, Session};
 pub use token::token;
 
 use http::loader;

@@ -14,13 +14,34 @@ use crate::files;
 /// Renewed when less than this is left: a token is as good as its credentials, and lasts up to 15 minutes.
 const MARGIN: SignedDuration = SignedDuration::from_mins(15);
 
+/// Whose the keys of a session are, and so where new ones come from.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Identity {
+    Role(AssumeRole),
+    /// Whoever the default chain of AWS finds.
+    Default,
+    /// The machine's, or its pod's.
+    Machine,
+}
+
+impl Identity {
+    /// The role that is assumed for the session, if one is.
+    pub fn role(&self) -> Option<&AssumeRole> {
+        match self {
+            Self::Role(role) => Some(role),
+            Self::Default | Self::Machine => None,
+        }
+    }
+}
+
 /// Enough to make tokens for a cluster, and to sign in again when the keys expire.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Session {
-    pub cluster: String,
+    /// Absent where AWS is called and the cluster is not one of EKS.
+    pub cluster: Option<String>,
     pub place: Place,
-    /// Absent: the default chain of AWS.
-    pub role: Option<AssumeRole>,
+    pub identity: Identity,
     pub keys: Keys,
     pub clock: Clock,
 }
@@ -55,12 +76,12 @@ mod tests {
     fn keys_are_renewed_in_time_and_eternal_ones_never() {
         let now: Timestamp = "2026-01-01T00:00:00Z".parse().expect("time");
         let mut session = Session {
-            cluster: "shop".into(),
+            cluster: Some("shop".into()),
             place: Place {
                 region: "eu-west-1".into(),
                 fips: false,
             },
-            role: None,
+            identity: Identity::Default,
             keys: Keys {
                 access_key_id: "A".into(),
                 secret_access_key: Secret::new("s"),

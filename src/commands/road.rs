@@ -7,7 +7,7 @@ use kube::config::Kubeconfig;
 
 use super::selection::Selection;
 use super::sign_in::sign_in;
-use crate::aws::{self, Endpoint, Session};
+use crate::aws::{self, Endpoint, Identity, Session};
 use crate::cluster::{Cluster, Unauthorized};
 use crate::inputs::Road;
 use crate::problem::Problem;
@@ -50,15 +50,12 @@ async fn walk(road: &Road, selection: &Selection, report: &Report, tries: &Tries
         Road::Eks {
             cluster,
             region,
-            role,
+            identity,
         } => {
-            let session = sign_in(cluster, region.as_deref(), role.as_ref(), tries, github::mask).await?;
+            let session = sign_in(Some(cluster), region.as_deref(), identity, tries, github::mask).await?;
             session.write(&selection.session())?;
-            report.done(&match &session.role {
-                Some(role) => format!("Signed in as {}, session {}", role.arn, role.session_name),
-                None => "Signed in with the default AWS credentials".to_owned(),
-            });
-            let endpoint = aws::describe_cluster(&session, tries).await;
+            report.done(&signed_in(&session));
+            let endpoint = aws::describe_cluster(cluster, &session, tries).await;
             if let Some(correction) = session.clock.correction() {
                 Report::detail(&correction);
             }
@@ -77,6 +74,14 @@ async fn walk(road: &Road, selection: &Selection, report: &Report, tries: &Tries
         }
         Road::Kubeconfig { path, context } => Ok(of_others(excerpt(path, context.as_deref())?)),
         Road::InCluster => Ok(of_others(kubeconfig::in_cluster()?)),
+    }
+}
+
+fn signed_in(session: &Session) -> String {
+    match &session.identity {
+        Identity::Role(role) => format!("Signed in as {}, session {}", role.arn, role.session_name),
+        Identity::Default => "Signed in with the default AWS credentials".into(),
+        Identity::Machine => "Signed in with the AWS credentials of this machine".into(),
     }
 }
 
@@ -124,11 +129,12 @@ pub(super) async fn named(error: anyhow::Error, session: Option<&Session>) -> an
         return error;
     };
     let title = "Not known to the cluster";
-    let Some(session) = session else {
+    let Some((session, cluster)) = session.and_then(|session| Some((session, session.cluster.as_ref()?)))
+    else {
         let remedy = "Check that the credentials of that kubeconfig are still good: kubectl auth whoami.";
         return Problem::new(title, what, remedy).into();
     };
-    let principal = match &session.role {
+    let principal = match session.identity.role() {
         Some(role) => role.arn.clone(),
         None => {
             let caller = aws::caller(session).await;
@@ -141,7 +147,7 @@ pub(super) async fn named(error: anyhow::Error, session: Option<&Session>) -> an
         format!(
             "Add an access entry: aws eks create-access-entry --region {} --cluster-name {} --principal-arn \
              {principal} --kubernetes-groups remote-buildkit; then bind the Role of the README to that group.",
-            session.place.region, session.cluster
+            session.place.region, cluster
         ),
     )
     .into()

@@ -1,31 +1,35 @@
 //! From the inputs, or from a session that is about to expire, to keys of AWS.
 
-use crate::aws::{self, AssumeRole, Clock, Keys, Place, Session};
+use crate::aws::{self, AssumeRole, Clock, Identity, Keys, Place, Session};
 use crate::github;
-use crate::inputs::Role;
+use crate::inputs;
 use crate::retry::Tries;
 use crate::secret::Secret;
 
-/// The session of a job. `mask` gets its secrets as soon as they are there.
+/// The session of a job, for a cluster of EKS if there is one. `mask` gets its secrets as soon as they are there.
 pub(super) async fn sign_in(
-    cluster: &str,
+    cluster: Option<&str>,
     region: Option<&str>,
-    role: Option<&Role>,
+    identity: &inputs::Identity,
     tries: &Tries,
     mask: fn(&Secret),
 ) -> anyhow::Result<Session> {
-    let role = role.map(|role| AssumeRole {
-        arn: role.arn.clone(),
-        audience: role.audience.clone(),
-        session_name: github::session_name(),
-    });
+    let identity = match identity {
+        inputs::Identity::Role(role) => Identity::Role(AssumeRole {
+            arn: role.arn.clone(),
+            audience: role.audience.clone(),
+            session_name: github::session_name(),
+        }),
+        inputs::Identity::Default => Identity::Default,
+        inputs::Identity::Machine => Identity::Machine,
+    };
     let clock = Clock::default();
-    let (keys, place) = keys(role.as_ref(), region, &clock, tries, mask).await?;
+    let (keys, place) = keys(&identity, region, &clock, tries, mask).await?;
     keys.secrets().for_each(mask);
     Ok(Session {
-        cluster: cluster.to_owned(),
+        cluster: cluster.map(str::to_owned),
         place,
-        role,
+        identity,
         keys,
         clock,
     })
@@ -34,24 +38,25 @@ pub(super) async fn sign_in(
 /// The same session with new keys. Nothing is masked: the plugin's output may go into a file.
 pub(super) async fn renew(session: &Session, tries: &Tries) -> anyhow::Result<Session> {
     let region = Some(session.place.region.as_str());
-    let (role, clock) = (session.role.as_ref(), &session.clock);
-    let (keys, _place) = keys(role, region, clock, tries, |_| ()).await?;
+    let (keys, _place) = keys(&session.identity, region, &session.clock, tries, |_| ()).await?;
     Ok(Session {
         keys,
         ..session.clone()
     })
 }
 
-/// Of the role, if there is one, or else of the default chain. `minted` sees the OIDC token before anybody else.
+/// `minted` sees the OIDC token of a role before anybody else.
 async fn keys(
-    role: Option<&AssumeRole>,
+    identity: &Identity,
     region: Option<&str>,
     clock: &Clock,
     tries: &Tries,
     minted: impl Fn(&Secret),
 ) -> anyhow::Result<(Keys, Place)> {
-    let Some(role) = role else {
-        return aws::default_chain(region, clock).await;
+    let role = match identity {
+        Identity::Role(role) => role,
+        Identity::Default => return aws::default_chain(region, clock).await,
+        Identity::Machine => return aws::machine(region, clock).await,
     };
     let signed_in = tries.run(|| async {
         let id = github::id_token(&role.audience).await?;

@@ -10,7 +10,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 
 use super::sign_in;
-use crate::aws::{self, Session};
+use crate::aws::{self, Identity, Session};
 use crate::env;
 use crate::report::verbatim;
 use crate::retry::Tries;
@@ -21,12 +21,11 @@ pub fn run(path: &Path) -> anyhow::Result<()> {
     if session.needs_renewal(now) || other_keys_in_environment(&session) {
         session = renewed(session, path, now)?;
     }
-    let token = aws::token(
-        &session.keys,
-        &session.cluster,
-        &session.place,
-        session.clock.now(),
-    )?;
+    let cluster = session
+        .cluster
+        .as_deref()
+        .context("the session is for no cluster of EKS")?;
+    let token = aws::token(&session.keys, cluster, &session.place, session.clock.now())?;
     // Whoever called compares it with the clock of this machine.
     let expires = session.clock.here(token.expires);
     verbatim(
@@ -47,7 +46,7 @@ pub fn run(path: &Path) -> anyhow::Result<()> {
 fn other_keys_in_environment(session: &Session) -> bool {
     let kept = session.keys.session_token.as_ref();
     let exported = env::get(env::AWS_SESSION_TOKEN);
-    let endless = session.role.is_none() && session.keys.expires.is_none();
+    let endless = matches!(session.identity, Identity::Default) && session.keys.expires.is_none();
     endless && exported.is_some_and(|new| kept.is_some_and(|kept| kept.expose() != new))
 }
 

@@ -14,7 +14,7 @@ use crate::cli::{ConnectArgs, DestroyArgs, ManifestsArgs};
 use crate::problem::Problem;
 
 pub use matrix::{Matrix, matrix};
-pub use road::{Road, Role};
+pub use road::{Identity, Road, Role};
 
 /// Everything `connect` is asked to do.
 #[derive(Debug)]

@@ -12,7 +12,7 @@ pub enum Road {
     Eks {
         cluster: String,
         region: Option<String>,
-        role: Option<Role>,
+        identity: Identity,
     },
     Kubeconfig {
         path: PathBuf,
@@ -21,11 +21,30 @@ pub enum Road {
     InCluster,
 }
 
+/// Who calls AWS.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Identity {
+    Role(Role),
+    /// Whoever the default chain of AWS finds.
+    Default,
+    /// The machine itself, whatever the environment says: its instance profile, or the role of its pod.
+    Machine,
+}
+
 /// A role to assume with the job's OIDC token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Role {
     pub arn: String,
     pub audience: String,
+}
+
+pub(super) fn identity(role: Option<&str>, audience: &str) -> Identity {
+    role.map_or(Identity::Default, |arn| {
+        Identity::Role(Role {
+            arn: arn.to_owned(),
+            audience: audience.to_owned(),
+        })
+    })
 }
 
 pub(super) fn check(args: &RoadArgs, faults: &mut Faults) -> Option<Road> {
@@ -67,10 +86,7 @@ pub(super) fn check(args: &RoadArgs, faults: &mut Faults) -> Option<Road> {
             Some(Road::Eks {
                 cluster: cluster.clone(),
                 region: region.clone(),
-                role: role_to_assume.as_ref().map(|arn| Role {
-                    arn: arn.clone(),
-                    audience: audience.clone(),
-                }),
+                identity: identity(role_to_assume.as_deref(), audience),
             })
         }
         (None, Some(kubeconfig)) => {

@@ -47,7 +47,12 @@ fn builds_go_on_when_tokens_sessions_and_the_jwt_have_expired() -> Result<()> {
 
     // A token of 16 minutes ago is refused, so a cached one would be of no use; a call of the plugin makes a new one.
     let old = Timestamp::now() - SignedDuration::from_mins(16);
-    let old = token(&session.keys, &session.cluster, &session.place, old)?;
+    let old = token(
+        &session.keys,
+        session.cluster.as_deref().context("a cluster of EKS")?,
+        &session.place,
+        old,
+    )?;
     assert_eq!(whoami(old.value.expose())?, "401");
     assert_eq!(whoami(&runner.plugin(&kubeconfig)?)?, "200");
     runner.build("RUN echo one")?;

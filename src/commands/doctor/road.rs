@@ -4,7 +4,7 @@ use futures::future::try_join_all;
 
 use super::agents::Agent;
 use super::{Visit, plan};
-use crate::aws::{self, Session};
+use crate::aws::{self, Identity, Session};
 use crate::cluster::Cluster;
 use crate::commands::{road, sign_in};
 use crate::diagnosis::permissions::{self, Wanted};
@@ -18,7 +18,7 @@ impl Visit {
         let Road::Eks {
             cluster,
             region,
-            role,
+            identity,
         } = &self.plan.road
         else {
             return Some(None);
@@ -30,7 +30,7 @@ impl Visit {
             } else {
                 let region = region.as_deref();
                 let session =
-                    sign_in::sign_in(cluster, region, role.as_ref(), &self.tries, self.mask).await?;
+                    sign_in::sign_in(Some(cluster), region, identity, &self.tries, self.mask).await?;
                 session.write(&path)?;
                 session
             };
@@ -46,7 +46,7 @@ impl Visit {
             let path = self.selection.kubeconfig();
             let (finding, kubeconfig, limits) = match (&self.plan.road, session) {
                 (Road::Eks { cluster, .. }, Some(session)) => {
-                    let endpoint = aws::describe_cluster(session, &self.tries).await?;
+                    let endpoint = aws::describe_cluster(cluster, session, &self.tries).await?;
                     // With what the answer said of the time.
                     session.write(&self.selection.session())?;
                     let found = format!("{cluster} in {} is at {}", session.place.region, endpoint.url);
@@ -139,17 +139,21 @@ fn timed(found: String, session: &Session) -> Finding {
 
 fn identified(session: &Session, caller: Option<String>) -> Finding {
     let Session {
-        place, role, keys, ..
+        place,
+        identity,
+        keys,
+        ..
     } = session;
-    let named = match role {
-        Some(role) => format!("session {}", role.session_name),
-        None => "the default AWS credentials".into(),
+    let named = match identity {
+        Identity::Role(role) => format!("session {}", role.session_name),
+        Identity::Default => "the default AWS credentials".into(),
+        Identity::Machine => "the AWS credentials of this machine".into(),
     };
     let until = match keys.expires {
         Some(expires) => format!(", good until {}", expires.strftime("%H:%M:%SZ")),
         None => String::new(),
     };
-    let who = caller.or_else(|| role.as_ref().map(|role| role.arn.clone()));
+    let who = caller.or_else(|| identity.role().map(|role| role.arn.clone()));
     match who {
         Some(who) => Finding::ok(format!("{who}, {named}, in {}{until}", place.region)),
         None => Finding::failed(
