@@ -1,8 +1,8 @@
 //! Files that only their owner may read, written whole or not at all.
 
-use std::fs::{DirBuilder, OpenOptions};
+use std::fs::{DirBuilder, Metadata, OpenOptions};
 use std::io::{self, ErrorKind, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
@@ -15,6 +15,7 @@ pub enum Place {
     /// The job's own files.
     Temporary,
     Buildx,
+    Docker,
     /// Files through which a step talks to the runner, by the variable that names one.
     Runner(&'static str),
 }
@@ -26,6 +27,7 @@ impl Place {
                 "another folder is set by RUNNER_TEMP, outside of Actions by XDG_RUNTIME_DIR".into()
             }
             Self::Buildx => "another folder is set by BUILDX_CONFIG, DOCKER_CONFIG or HOME".into(),
+            Self::Docker => "another folder is set by DOCKER_CONFIG or HOME".into(),
             Self::Runner(variable) => format!("the runner makes that file and names it in {variable}"),
         }
     }
@@ -72,6 +74,36 @@ pub fn write_private_through(
         let _ = std::fs::remove_file(&temporary);
     }
     written.map_err(|error| not_written(path, place, &error).into())
+}
+
+/// Puts a file in the place of another, with its mode and owner; 0600 where there is none yet.
+pub fn replace(path: &Path, content: &[u8], place: Place) -> anyhow::Result<()> {
+    let folder = path.parent().unwrap_or(Path::new("."));
+    let beside = folder.join(format!(".tmp-{}", random_hex()?));
+    let written = write_as(&beside, content, std::fs::metadata(path).ok())
+        .and_then(|()| std::fs::rename(&beside, path));
+    if written.is_err() {
+        // The error of the write is the one to report.
+        let _ = std::fs::remove_file(&beside);
+    }
+    written.map_err(|error| not_written(path, place, &error).into())
+}
+
+fn write_as(path: &Path, content: &[u8], like: Option<Metadata>) -> io::Result<()> {
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)?;
+    file.write_all(content)?;
+    let Some(like) = like else {
+        return Ok(());
+    };
+    let made = file.metadata()?;
+    if (made.uid(), made.gid()) != (like.uid(), like.gid()) {
+        std::os::unix::fs::fchown(&file, Some(like.uid()), Some(like.gid()))?;
+    }
+    file.set_permissions(like.permissions())
 }
 
 /// A new folder of mode 0700 with a name nobody else has.

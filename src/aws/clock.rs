@@ -10,6 +10,8 @@ use jiff::{SignedDuration, Timestamp};
 use rustix::time::{ClockId, clock_gettime};
 use serde::{Deserialize, Serialize};
 
+use crate::retry::{Cause, Failed};
+
 /// Less than this is none: servers tell whole seconds, and an answer takes time.
 const NONE: SignedDuration = SignedDuration::from_secs(30);
 
@@ -82,6 +84,25 @@ impl Clock {
     /// Whether it was corrected since it was that much behind.
     pub(super) fn corrected_since(&self, behind: SignedDuration) -> bool {
         (self.behind() - behind).abs() >= NONE
+    }
+
+    /// One attempt of a signed call. That the clock was corrected by its answer is why it failed, if it did.
+    pub(super) async fn watched<T>(
+        &self,
+        attempt: impl Future<Output = Result<T, Failed>>,
+    ) -> Result<T, Failed> {
+        let behind = self.behind();
+        let asked = attempt.await;
+        asked.map_err(|failed| {
+            if self.corrected_since(behind) {
+                Failed {
+                    cause: Cause::ClockCorrected,
+                    ..failed
+                }
+            } else {
+                failed
+            }
+        })
     }
 }
 

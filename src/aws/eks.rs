@@ -4,7 +4,7 @@ use aws_sdk_eks::types::VpcConfigResponse;
 
 use super::{Answer, DENIED, Session, loader, once, partition, unreachable};
 use crate::problem::Problem;
-use crate::retry::{Cause, Failed, Tries};
+use crate::retry::{Failed, Tries};
 
 /// How to reach a cluster's API server.
 #[derive(Debug, Clone)]
@@ -25,20 +25,7 @@ pub async fn describe_cluster(cluster: &str, session: &Session, tries: &Tries) -
         .load()
         .await;
     let client = aws_sdk_eks::Client::new(&config);
-    let asked = tries.run(|| async {
-        let behind = clock.behind();
-        let asked = ask(&client, cluster, region).await;
-        asked.map_err(|failed| {
-            if clock.corrected_since(behind) {
-                Failed {
-                    cause: Cause::ClockCorrected,
-                    ..failed
-                }
-            } else {
-                failed
-            }
-        })
-    });
+    let asked = tries.run(|| clock.watched(ask(&client, cluster, region)));
     asked.await
 }
 

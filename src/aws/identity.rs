@@ -12,7 +12,7 @@ use super::http::provider_config;
 use super::keys::Keys;
 use super::{Answer, Clock, DENIED, Place, Session, loader, once, place, unreachable};
 use crate::problem::{Problem, chain};
-use crate::retry::Failed;
+use crate::retry::{Failed, Tries};
 use crate::secret::Secret;
 
 /// A role to assume with a web identity.
@@ -164,17 +164,56 @@ fn refused(role: &AssumeRole, region: &str, subject: &str, answer: &Answer) -> P
 
 /// The ARN of the caller as an access entry wants it, for messages; `None` when even that cannot be had.
 pub async fn caller(session: &Session) -> Option<String> {
-    let loader = loader(Some(&session.place.region), &session.clock);
-    let config = loader
-        .ok()?
+    let client = sts(session).await.ok()?;
+    let answer = client.get_caller_identity().send().await;
+    answer.ok()?.arn().map(principal)
+}
+
+/// The account that a session is of: of its role, or else as STS says, which needs no permission.
+pub async fn account(session: &Session, tries: &Tries) -> anyhow::Result<String> {
+    let of_role = session
+        .identity
+        .role()
+        .and_then(|role| role.arn.split(':').nth(4));
+    if let Some(account) = of_role {
+        return Ok(account.to_owned());
+    }
+    let region = &session.place.region;
+    let client = sts(session).await?;
+    let asked = tries.run(|| {
+        session.clock.watched(async {
+            let answer = client.get_caller_identity().send().await.map_err(|error| {
+                let answer = Answer::of(&error);
+                Failed::new(answer.cause, anonymous(region, &answer))
+            })?;
+            let account = answer.account().context("STS names no account of the caller")?;
+            Ok(account.to_owned())
+        })
+    });
+    asked.await
+}
+
+async fn sts(session: &Session) -> anyhow::Result<aws_sdk_sts::Client> {
+    let config = loader(Some(&session.place.region), &session.clock)?
         .credentials_provider(session.keys.credentials())
+        .retry_config(once())
         .load()
         .await;
-    let answer = aws_sdk_sts::Client::new(&config)
-        .get_caller_identity()
-        .send()
-        .await;
-    answer.ok()?.arn().map(principal)
+    Ok(aws_sdk_sts::Client::new(&config))
+}
+
+fn anonymous(region: &str, answer: &Answer) -> Problem {
+    if !answer.answered {
+        return unreachable("STS", region, answer);
+    }
+    Problem::new(
+        "Account not known",
+        format!(
+            "Called sts:GetCallerIdentity in {region} and got {}.",
+            answer.text
+        ),
+        "Check that the AWS credentials have not expired; or name the account in the input `ecr`, as ACCOUNT/REGION.",
+    )
 }
 
 /// STS names the session of a role, an access entry the role. A path of the role's is not in the session's ARN.

@@ -1,6 +1,7 @@
 //! AWS: credentials, where the cluster is, the token. The only module that names an AWS type.
 
 mod clock;
+mod ecr;
 mod eks;
 mod http;
 mod identity;
@@ -9,10 +10,11 @@ mod session;
 mod token;
 
 pub use clock::Clock;
+pub use ecr::log_in;
 #[cfg(fuzzing)]
 pub use eks::ask as describe_once;
 pub use eks::{Endpoint, describe_cluster};
-pub use identity::{AssumeRole, assume_role, caller, default_chain, machine};
+pub use identity::{AssumeRole, account, assume_role, caller, default_chain, machine};
 pub use keys::Keys;
 pub use session::{Identity, Session};
 pub use token::token;

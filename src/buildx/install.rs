@@ -2,9 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use super::store;
-use crate::env;
 use crate::problem::Problem;
+use crate::{docker, env};
 
 /// Where the docker CLI looks for plugins (docker/cli, cli-plugins/manager).
 const SYSTEM_PLUGINS: [&str; 4] = [
@@ -28,7 +27,7 @@ pub fn check_installed() -> Result<(), Problem> {
 
 /// `docker buildx`, which is what actions call, or else buildx by itself.
 pub(super) fn program() -> Result<Program, Problem> {
-    let user = store::docker_folder().map(|f| f.join("cli-plugins"));
+    let user = docker::folder().map(|f| f.join("cli-plugins"));
     let plugins = user
         .into_iter()
         .chain(extra_folders())
@@ -65,7 +64,7 @@ fn extra_folders() -> Vec<PathBuf> {
     struct Config {
         cli_plugins_extra_dirs: Vec<PathBuf>,
     }
-    let config = store::docker_folder().and_then(|f| std::fs::read(f.join("config.json")).ok());
+    let config = docker::folder().and_then(|f| std::fs::read(f.join("config.json")).ok());
     let config: Option<Config> = config.and_then(|text| serde_json::from_slice(&text).ok());
     config.unwrap_or_default().cli_plugins_extra_dirs
 }

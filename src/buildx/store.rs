@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::instance::{Builder, Instance, names_kubeconfig};
 use super::lock::{LOOK_AGAIN, Lock};
 use crate::files::{Place, not_written};
-use crate::{env, files};
+use crate::{docker, env, files};
 
 /// The folder with its lock held until this is dropped.
 #[derive(Debug)]
@@ -29,12 +29,6 @@ struct Current {
     key: String,
     name: String,
     global: bool,
-}
-
-/// docker's folder: `$DOCKER_CONFIG` or `~/.docker`.
-pub(super) fn docker_folder() -> Option<PathBuf> {
-    let configured = env::path(env::DOCKER_CONFIG);
-    configured.or_else(|| Some(env::path(env::HOME)?.join(".docker")))
 }
 
 impl Store {
@@ -74,7 +68,7 @@ impl Store {
     fn root() -> anyhow::Result<PathBuf> {
         let configured = env::path(env::BUILDX_CONFIG);
         configured
-            .or_else(|| Some(docker_folder()?.join("buildx")))
+            .or_else(|| Some(docker::folder()?.join("buildx")))
             .context("looking for buildx's folder: neither BUILDX_CONFIG, DOCKER_CONFIG nor HOME is set")
     }
 

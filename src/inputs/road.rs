@@ -3,8 +3,9 @@
 use std::path::PathBuf;
 
 use super::Faults;
-use super::names::{is_cluster_name, is_region, is_role_arn};
+use super::names::{is_cluster_name, is_role_arn};
 use crate::cli::RoadArgs;
+use crate::registry::is_region;
 
 /// How to reach the cluster.
 #[derive(Debug)]

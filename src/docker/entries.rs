@@ -1,0 +1,76 @@
+//! An object of JSON as it is written: where the values of its entries are. What is changed by it leaves every other byte
+//! as it was.
+
+use std::fmt;
+use std::ops::Range;
+
+use serde::Deserialize;
+use serde::de::{Deserializer, MapAccess, Visitor};
+use serde_json::value::RawValue;
+
+/// The entries of an object, in their order; of two with one name both.
+pub(super) struct Entries<'a>(pub(super) Vec<(String, &'a RawValue)>);
+
+impl<'de> Deserialize<'de> for Entries<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Object;
+        impl<'de> Visitor<'de> for Object {
+            type Value = Entries<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut entries = Vec::new();
+                while let Some(entry) = map.next_entry()? {
+                    entries.push(entry);
+                }
+                Ok(Entries(entries))
+            }
+        }
+        deserializer.deserialize_map(Object)
+    }
+}
+
+impl<'a> Entries<'a> {
+    pub(super) fn of(text: &'a str) -> Result<Self, serde_json::Error> {
+        serde_json::from_str(text)
+    }
+
+    /// Where the value of an entry is in `whole`, of which this is a part. Of several the last counts, as in Go.
+    pub(super) fn find(&self, whole: &str, same: impl Fn(&str) -> bool) -> Option<Range<usize>> {
+        let (_, value) = self.0.iter().rev().find(|(name, _)| same(name))?;
+        let start = value.get().as_ptr() as usize - whole.as_ptr() as usize;
+        Some(start..start + value.get().len())
+    }
+}
+
+/// With one more entry at the beginning of the object that is at `object`.
+pub(super) fn with_entry(text: &str, object: &Range<usize>, name: &str, value: &str) -> String {
+    let at = object.start + 1;
+    let empty = text[at..object.end].trim_start().starts_with('}');
+    let comma = if empty { "" } else { ", " };
+    format!("{}{}: {value}{comma}{}", &text[..at], quoted(name), &text[at..])
+}
+
+/// Without the entry whose value is at `value`, if its name is written as we write it.
+pub(super) fn without_entry(text: &str, name: &str, value: &Range<usize>) -> Option<String> {
+    let before = text[..value.start].trim_end().strip_suffix(':')?.trim_end();
+    let before = before.strip_suffix(&quoted(name))?;
+    let after = &text[value.end..];
+    if let Some(rest) = after.trim_start().strip_prefix(',') {
+        // As `with_entry` made it, or the next entry is on a line of its own, where this one was.
+        let rest = rest.strip_prefix(' ').unwrap_or_else(|| rest.trim_start());
+        return Some(format!("{before}{rest}"));
+    }
+    let before = match before.trim_end().strip_suffix(',') {
+        Some(others) => others,
+        None => before,
+    };
+    Some(format!("{before}{after}"))
+}
+
+fn quoted(name: &str) -> String {
+    serde_json::Value::from(name).to_string()
+}

@@ -1,0 +1,192 @@
+use std::os::unix::fs::{PermissionsExt, symlink};
+
+use super::*;
+
+const HOST: &str = "123456789012.dkr.ecr.eu-west-1.amazonaws.com";
+
+/// docker's folder, and two jobs.
+struct Home {
+    root: tempfile::TempDir,
+}
+
+impl Home {
+    fn new(config: Option<&str>) -> Self {
+        let home = Self {
+            root: tempfile::tempdir().expect("folder"),
+        };
+        for folder in ["docker", "a", "b"] {
+            std::fs::create_dir(home.root.path().join(folder)).expect("folder");
+        }
+        if let Some(config) = config {
+            std::fs::write(home.path("docker/config.json"), config).expect("config");
+        }
+        home
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.root.path().join(name)
+    }
+
+    fn docker(&self) -> Docker {
+        Docker::at(self.path("docker"))
+    }
+
+    fn config(&self) -> Option<String> {
+        std::fs::read_to_string(self.path("docker/config.json")).ok()
+    }
+
+    fn register(&self, user: &str, hosts: &[&str]) -> Vec<Setting> {
+        let settings: Vec<Setting> = hosts.iter().map(|host| Setting::Login((*host).into())).collect();
+        let registered = self.docker().register(&self.path(user), &settings);
+        registered.expect("registered")
+    }
+
+    fn unregister(&self, user: &str) {
+        self.docker().unregister(&self.path(user)).expect("unregistered");
+    }
+
+    fn helpers(&self) -> serde_json::Value {
+        let config: serde_json::Value =
+            serde_json::from_str(&self.config().expect("a config")).expect("JSON");
+        config["credHelpers"].clone()
+    }
+}
+
+#[test]
+fn the_last_to_go_leaves_the_config_as_it_was() {
+    for before in [
+        None,
+        Some(""),
+        Some("{}"),
+        Some("{\r\n\t\"auths\" : { },\n\n\"credsStore\":\"pass\" }  \n"),
+        Some("{\"credHelpers\": null}"),
+        Some("{\"credHelpers\": {\"gcr.io\": \"gcloud\"}, \"x\": 1.50}"),
+    ] {
+        for (first, second) in [("a", "b"), ("b", "a")] {
+            let home = Home::new(before);
+            assert_eq!(home.register("a", &[HOST]), []);
+            home.register("b", &[HOST, "public.ecr.aws"]);
+            assert_eq!(home.helpers()["public.ecr.aws"], "remote-buildkit");
+            home.unregister(first);
+            assert_eq!(home.helpers()[HOST], "remote-buildkit");
+            assert_eq!(home.docker().user_of(HOST), Some(home.path(second)));
+            home.unregister(second);
+            assert_eq!(home.config().as_deref(), before);
+            assert_eq!(home.docker().user_of(HOST), None);
+            let left = std::fs::read_dir(home.path("docker")).expect("list").count();
+            assert_eq!(left, usize::from(before.is_some()));
+        }
+    }
+}
+
+#[test]
+fn what_others_write_meanwhile_stays() {
+    let home = Home::new(Some("{\"auths\": {}}"));
+    home.register("a", &[HOST]);
+    let written = home
+        .config()
+        .expect("a config")
+        .replace("\"auths\": {}", "\"auths\": {\"docker.io\": {\"auth\": \"x\"}}");
+    std::fs::write(home.path("docker/config.json"), written).expect("write");
+    home.register("b", &["public.ecr.aws"]);
+    home.unregister("a");
+    assert_eq!(
+        home.helpers(),
+        serde_json::json!({"public.ecr.aws": "remote-buildkit"})
+    );
+    home.unregister("b");
+    let expected = "{\"auths\": {\"docker.io\": {\"auth\": \"x\"}}}";
+    assert_eq!(home.config().as_deref(), Some(expected));
+}
+
+#[test]
+fn a_config_that_somebody_removed_stays_removed() {
+    let home = Home::new(Some("{}"));
+    home.register("a", &[HOST]);
+    std::fs::remove_file(home.path("docker/config.json")).expect("remove");
+    home.unregister("a");
+    assert_eq!(home.config(), None);
+}
+
+#[test]
+fn a_job_that_was_killed_is_forgotten() {
+    let home = Home::new(None);
+    home.register("a", &[HOST]);
+    std::fs::remove_dir(home.path("a")).expect("remove");
+    home.register("b", &["public.ecr.aws"]);
+    assert_eq!(
+        home.helpers(),
+        serde_json::json!({"public.ecr.aws": "remote-buildkit"})
+    );
+    home.unregister("b");
+    assert_eq!(home.config(), None);
+}
+
+#[test]
+fn a_login_of_the_jobs_own_is_left_alone() {
+    let before = format!("{{\"auths\": {{\"{HOST}\": {{\"auth\": \"x\"}}}}}}");
+    let home = Home::new(Some(&before));
+    assert_eq!(home.register("a", &[HOST]), [Setting::Login(HOST.into())]);
+    assert_eq!(home.config().as_deref(), Some(&*before));
+    assert!(!home.path("docker/remote-buildkit.json").exists());
+    home.unregister("a");
+    assert_eq!(home.config().as_deref(), Some(&*before));
+}
+
+#[test]
+fn a_link_is_written_through_and_a_mode_is_kept() {
+    let home = Home::new(None);
+    let real = home.path("real.json");
+    std::fs::write(&real, "{}").expect("write");
+    std::fs::set_permissions(&real, std::fs::Permissions::from_mode(0o640)).expect("mode");
+    symlink("../real.json", home.path("docker/config.json")).expect("link");
+    home.register("a", &[HOST]);
+    assert!(std::fs::read_to_string(&real).expect("read").contains(HOST));
+    let link = std::fs::symlink_metadata(home.path("docker/config.json")).expect("stat");
+    assert!(link.is_symlink());
+    let mode = std::fs::metadata(&real).expect("stat").permissions().mode();
+    assert_eq!(mode & 0o777, 0o640);
+    home.unregister("a");
+    assert_eq!(std::fs::read_to_string(&real).expect("read"), "{}");
+}
+
+#[test]
+fn a_link_to_nothing_is_followed_as_well() {
+    let home = Home::new(None);
+    symlink("../real.json", home.path("docker/config.json")).expect("link");
+    home.register("a", &[HOST]);
+    assert!(home.path("real.json").exists());
+    home.unregister("a");
+    assert!(!home.path("real.json").exists());
+    assert!(home.path("docker/config.json").is_symlink());
+}
+
+#[test]
+fn a_folder_that_was_made_goes_again() {
+    let home = Home::new(None);
+    std::fs::remove_dir(home.path("docker")).expect("remove");
+    home.docker().check().expect("can be made");
+    home.register("a", &[HOST]);
+    let mode = std::fs::metadata(home.path("docker"))
+        .expect("stat")
+        .permissions()
+        .mode();
+    assert_eq!(mode & 0o777, 0o700);
+    home.unregister("a");
+    assert!(!home.path("docker").exists());
+}
+
+#[test]
+fn what_is_no_config_is_not_touched() {
+    for broken in ["{\"auths\": {}", "[1]", "{\"credHelpers\": 1}", "// {}"] {
+        let home = Home::new(Some(broken));
+        let error = home
+            .docker()
+            .register(&home.path("a"), &[Setting::Login(HOST.into())]);
+        let problem: Problem = error.expect_err(broken).downcast().expect("a problem");
+        assert_eq!(problem.title, "Docker's config not usable", "{broken}");
+        assert_eq!(home.config().as_deref(), Some(broken));
+        assert!(home.docker().check().is_err(), "{broken}");
+        assert!(!home.path("docker/remote-buildkit.json").exists());
+    }
+}
