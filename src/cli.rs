@@ -51,6 +51,10 @@ pub struct ConnectArgs {
     /// Which of several agents has this job's cache: jobs of one key get the same; by default the repository.
     #[arg(long)]
     pub cache_key: Option<String>,
+    /// Registries of ECR to be logged in to, as long as the job lasts: auto (the caller's own), ACCOUNT, REGION,
+    /// ACCOUNT/REGION, public, or their hosts; none by default.
+    #[arg(long)]
+    pub ecr: Option<String>,
     /// How long to wait for the agent to be ready, such as 90s or 5m; a build waits as long for one being replaced.
     #[arg(long, default_value = "5m")]
     pub timeout: String,

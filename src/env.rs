@@ -42,6 +42,11 @@ pub const RUNNER_DEBUG: &str = "RUNNER_DEBUG";
 /// `true` where a user asks for it with a variable of the job instead of one of the repository.
 pub const ACTIONS_STEP_DEBUG: &str = "ACTIONS_STEP_DEBUG";
 
+/// The folder of a connected job, for the credential helper: exported by connect.
+pub const REMOTE_BUILDKIT_SESSION: &str = "REMOTE_BUILDKIT_SESSION";
+/// File that takes folders to put on the PATH of the following steps.
+pub const GITHUB_PATH: &str = "GITHUB_PATH";
+
 /// The user's own temporary folder outside Actions.
 pub const XDG_RUNTIME_DIR: &str = "XDG_RUNTIME_DIR";
 

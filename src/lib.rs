@@ -38,6 +38,15 @@ use problem::Problem;
 
 /// The program.
 pub fn main() -> ExitCode {
+    let mut typed = std::env::args_os();
+    if typed
+        .next()
+        .is_some_and(|program| commands::credential::is_called(&program))
+    {
+        log(false);
+        use_ring();
+        return commands::credential::run(typed.next().and_then(|word| word.into_string().ok()).as_deref());
+    }
     let done = match cli::arguments(std::env::args_os(), env::raw) {
         Ok(line) => {
             let cli = Cli::parse_from(line);
@@ -58,8 +67,7 @@ pub fn main() -> ExitCode {
 }
 
 fn run(command: &Command) -> anyhow::Result<ExitCode> {
-    // Before any TLS client exists: kube and the AWS SDK bring rustls each, and it wants one provider.
-    let _ = rustls::crypto::ring::default_provider().install_default();
+    use_ring();
     match command {
         Command::Connect(args) => commands::connect::run(args)?,
         Command::Disconnect(args) => commands::disconnect::run(args)?,
@@ -71,6 +79,11 @@ fn run(command: &Command) -> anyhow::Result<ExitCode> {
         Command::Destroy(args) => commands::destroy::run(args)?,
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Before any TLS client exists: kube and the AWS SDK bring rustls each, and it wants one provider.
+fn use_ring() {
+    let _ = rustls::crypto::ring::default_provider().install_default();
 }
 
 /// Our own debug lines when the user asked for them; never those of the HTTP clients, which hold headers.

@@ -56,6 +56,15 @@ pub fn also(error: anyhow::Error, text: String) -> anyhow::Error {
     }
 }
 
+/// An error for whoever shows one line of it.
+pub fn in_one_line(error: &anyhow::Error) -> String {
+    format!("{error:#}")
+        .lines()
+        .map(str::trim)
+        .collect::<Vec<_>>()
+        .join(" ")
+}
+
 /// An error and its causes in one line, without a cause that only repeats its parent.
 pub fn chain(error: &(dyn std::error::Error + 'static)) -> String {
     let mut text = error.to_string();

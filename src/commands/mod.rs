@@ -2,13 +2,16 @@
 
 mod children;
 pub mod connect;
+pub mod credential;
 pub mod destroy;
 pub mod disconnect;
 pub mod doctor;
 mod guard;
 pub mod manifests;
 pub mod matrix;
+mod registries;
 mod road;
 mod selection;
+mod session;
 mod sign_in;
 pub mod token;

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 
 use crate::buildx::{Builder, Store};
+use crate::docker::Docker;
 use crate::problem::Problem;
 use crate::{env, files, github};
 
@@ -62,12 +63,24 @@ impl Selection {
         })
     }
 
+    /// For what needs no builder.
+    pub(super) fn of_folder(folder: PathBuf) -> Self {
+        Self {
+            folder,
+            builder: String::new(),
+        }
+    }
+
     pub(super) fn kubeconfig(&self) -> PathBuf {
         self.folder.join("kubeconfig")
     }
 
     pub(super) fn session(&self) -> PathBuf {
         self.folder.join("session.json")
+    }
+
+    pub(super) fn logins(&self) -> PathBuf {
+        self.folder.join("logins.json")
     }
 
     /// Makes the builder known to buildx and selects it, or neither.
@@ -82,18 +95,26 @@ impl Selection {
     /// After a failure, which has selected nothing: removes the folder, and tells the post step that there is nothing left
     /// to do. buildx's folder is not touched, since its lock may be what was waited for.
     pub(super) fn discard(&self) -> anyhow::Result<()> {
+        self.unregister()?;
         remove_folder(&self.folder)?;
         github::save_state(STATE_FOLDER, "")?;
         github::save_state(STATE_BUILDER, "")
     }
 
-    /// Removes all of it. Both halves are tried, whatever becomes of the first.
+    /// Takes our settings out of docker's config, if there are any.
+    fn unregister(&self) -> anyhow::Result<()> {
+        // Without a folder of docker's nothing is in it.
+        Docker::of_user().map_or(Ok(()), |docker| docker.unregister(&self.folder))
+    }
+
+    /// Removes all of it. Every part is tried, whatever becomes of the others.
     pub(super) fn remove(&self) -> anyhow::Result<()> {
         let store = Store::existing();
         let of_ours = |store: Store| store.remove(&self.builder, &self.kubeconfig());
         let builder = store.and_then(|store| store.map_or(Ok(()), of_ours));
+        let registered = self.unregister();
         let folder = remove_folder(&self.folder);
-        builder.and(folder)
+        builder.and(registered).and(folder)
     }
 }
 

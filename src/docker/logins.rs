@@ -45,6 +45,11 @@ impl Logins {
         (login.expires > now + MARGIN).then_some(login)
     }
 
+    /// The one that was asked for last, if it is good yet.
+    pub fn asked_last(&self, realm: &str, now: Timestamp) -> Option<&Login> {
+        self.asked.get(realm).filter(|login| login.expires > now)
+    }
+
     pub fn keep(&mut self, realm: &str, login: Login) {
         self.asked.insert(realm.to_owned(), login);
     }

@@ -44,6 +44,11 @@ pub fn export(name: &str, value: &str) -> anyhow::Result<()> {
     append(env::GITHUB_ENV, name, value)
 }
 
+/// A folder to look for programs in, for the following steps of the job.
+pub fn add_path(folder: &str) -> anyhow::Result<()> {
+    append_to(env::GITHUB_PATH, |_| format!("{folder}\n"))
+}
+
 /// A value for this action's post step.
 pub fn save_state(name: &str, value: &str) -> anyhow::Result<()> {
     append(env::GITHUB_STATE, name, value)

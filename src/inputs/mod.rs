@@ -5,6 +5,7 @@ mod agent;
 mod lists;
 mod matrix;
 mod names;
+mod registries;
 mod road;
 
 use std::time::Duration;
@@ -14,6 +15,7 @@ use crate::cli::{ConnectArgs, DestroyArgs, ManifestsArgs};
 use crate::problem::Problem;
 
 pub use matrix::{Matrix, matrix};
+pub use registries::Registries;
 pub use road::{Identity, Road, Role};
 
 /// Everything `connect` is asked to do.
@@ -24,6 +26,7 @@ pub struct Plan {
     pub deploy: Deploy,
     /// Of several agents, which one; by default what the command takes for it.
     pub cache_key: Option<String>,
+    pub registries: Option<Registries>,
     pub timeout: Duration,
 }
 
@@ -102,10 +105,12 @@ pub fn connect(args: &ConnectArgs) -> Result<Plan, Problem> {
         agent,
         deploy,
         cache_key,
+        ecr,
         timeout,
     } = args;
     let mut faults = Faults::default();
-    let road = road::check(road, &mut faults);
+    let registries = registries::check(ecr.as_deref(), road, &mut faults);
+    let road = road::check(road, ecr.is_some(), &mut faults);
     let agents = agent::check(agent, &mut faults);
     let deploy = match deploy.as_str() {
         "if-absent" => Some(Deploy::IfAbsent),
@@ -123,6 +128,7 @@ pub fn connect(args: &ConnectArgs) -> Result<Plan, Problem> {
         agents,
         deploy,
         cache_key: cache_key.clone(),
+        registries,
         timeout,
     }))
 }
@@ -141,7 +147,7 @@ pub fn destroy(args: &DestroyArgs) -> Result<Removal, Problem> {
         yes,
     } = args;
     let mut faults = Faults::default();
-    let road = road::check(road, &mut faults);
+    let road = road::check(road, false, &mut faults);
     agent::check_which(which, &mut faults);
     faults.finish(road.map(|road| Removal {
         road,

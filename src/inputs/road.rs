@@ -39,23 +39,35 @@ pub struct Role {
     pub audience: String,
 }
 
-pub(super) fn identity(role: Option<&str>, audience: &str) -> Identity {
-    role.map_or(Identity::Default, |arn| {
+pub(super) fn identity(args: &RoadArgs) -> Identity {
+    args.role_to_assume.as_ref().map_or(Identity::Default, |arn| {
         Identity::Role(Role {
-            arn: arn.to_owned(),
-            audience: audience.to_owned(),
+            arn: arn.clone(),
+            audience: args.audience.clone(),
         })
     })
 }
 
-pub(super) fn check(args: &RoadArgs, faults: &mut Faults) -> Option<Road> {
+fn check_aws(args: &RoadArgs, faults: &mut Faults) {
+    if let Some(region) = &args.region {
+        let allowed = "an AWS region such as us-west-2";
+        faults.check(is_region(region), "region", region, allowed);
+    }
+    if let Some(role) = &args.role_to_assume {
+        let allowed = "the ARN of a role: arn:aws:iam::123456789012:role/name";
+        faults.check(is_role_arn(role), "role-to-assume", role, allowed);
+    }
+}
+
+/// `aws`: whether AWS is called even where the cluster is not one of EKS.
+pub(super) fn check(args: &RoadArgs, aws: bool, faults: &mut Faults) -> Option<Road> {
     let RoadArgs {
         cluster,
         region,
         role_to_assume,
-        audience,
         kubeconfig,
         context,
+        ..
     } = args;
     match (cluster, kubeconfig) {
         (Some(cluster), None) => {
@@ -65,35 +77,25 @@ pub(super) fn check(args: &RoadArgs, faults: &mut Faults) -> Option<Road> {
                 cluster,
                 "a name of an EKS cluster: up to 100 letters, digits, - and _, a letter or digit first",
             );
-            if let Some(region) = region {
-                faults.check(
-                    is_region(region),
-                    "region",
-                    region,
-                    "an AWS region such as us-west-2",
-                );
-            }
-            if let Some(role) = role_to_assume {
-                faults.check(
-                    is_role_arn(role),
-                    "role-to-assume",
-                    role,
-                    "the ARN of a role: arn:aws:iam::123456789012:role/name",
-                );
-            }
+            check_aws(args, faults);
             if let Some(context) = context {
                 faults.add("context", context, "goes with `kubeconfig`, not with `cluster`");
             }
             Some(Road::Eks {
                 cluster: cluster.clone(),
                 region: region.clone(),
-                identity: identity(role_to_assume.as_deref(), audience),
+                identity: identity(args),
             })
         }
         (None, Some(kubeconfig)) => {
-            for (name, value) in [("region", region), ("role-to-assume", role_to_assume)] {
-                if let Some(value) = value {
-                    faults.add(name, value, "goes with `cluster`; `kubeconfig` touches no AWS");
+            if aws {
+                check_aws(args, faults);
+            } else {
+                for (name, value) in [("region", region), ("role-to-assume", role_to_assume)] {
+                    if let Some(value) = value {
+                        let allowed = "goes with `cluster` or `ecr`; `kubeconfig` alone touches no AWS";
+                        faults.add(name, value, allowed);
+                    }
                 }
             }
             if kubeconfig != "in-cluster" {

@@ -45,6 +45,7 @@ fn every_bad_input_is_named_at_once() {
         ("annotations", "a b=c", "\"a b\" is not a key"),
         ("patch", "spec: [", "line"),
         ("deploy", "maybe", "if-absent, always and never"),
+        ("ecr", "docker.io", "auto, an account, a region"),
         ("timeout", "soon", "a duration above zero"),
     ];
     let flags: Vec<String> = bad
@@ -182,6 +183,19 @@ fn one_road_and_only_one() {
         .what
         .contains("touches no AWS")
     );
+    let with_ecr = plan(&[
+        "--kubeconfig=b",
+        "--region=eu-west-1",
+        "--ecr=auto,\n222222222222/us-east-1",
+    ]);
+    assert_eq!(with_ecr.expect("good").registries.expect("some").wanted.len(), 2);
+    assert!(
+        plan(&["--cluster=a", "--ecr= ,"])
+            .expect_err("none")
+            .what
+            .contains("names no registry")
+    );
+    assert!(plan(&["--cluster=a"]).expect("good").registries.is_none());
     assert!(matches!(
         plan(&["--kubeconfig=in-cluster"]).expect("good").road,
         Road::InCluster

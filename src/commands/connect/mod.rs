@@ -11,13 +11,15 @@ use std::time::{Duration, Instant};
 
 use super::guard::{self, Ended, Guard};
 use super::selection::Selection;
-use super::{doctor, road};
+use super::{doctor, registries, road};
 use crate::agent::platform::Platform;
 use crate::buildx::{self, Builder, Node, Store};
 use crate::cli::ConnectArgs;
 use crate::cluster::{Answer, Cluster};
+use crate::docker::Docker;
 use crate::github;
 use crate::inputs::{self, Plan};
+use crate::registry::Registry;
 use crate::report::{Report, say};
 use crate::retry::Tries;
 
@@ -25,6 +27,9 @@ pub fn run(args: &ConnectArgs) -> anyhow::Result<()> {
     let plan = inputs::connect(args)?;
     buildx::check_installed()?;
     Store::writable()?;
+    if plan.registries.is_some() {
+        Docker::of_user()?.check()?;
+    }
     guard::block_on(guarded(Arc::new(plan)))
 }
 
@@ -46,7 +51,7 @@ async fn guarded(plan: Arc<Plan>) -> anyhow::Result<()> {
     let reached = guard.over(work, Some(deadline + GRACE)).await;
     let on_the_road = matches!(reached, Ok(Err(_)) | Err(Ended::Deadline));
     let connected = match reached {
-        Ok(Ok((reached, store))) => select(&plan, &selection, &store, &reached, &report),
+        Ok(Ok((reached, store))) => select(&plan, &selection, &store, reached, &report),
         Ok(Err(error)) if Instant::now() >= deadline => Err(late::told(error, &plan, &report)),
         Ok(Err(error)) => Err(error),
         Err(Ended::Deadline) => Err(late::cut_off(&plan, &report, tries.trouble()).into()),
@@ -96,16 +101,27 @@ struct Reached {
     answer: Answer,
 }
 
-/// One agent for each architecture.
+/// What a job gets.
+struct Road {
+    agents: Vec<Reached>,
+    registries: Vec<Registry>,
+}
+
+/// One agent for each architecture, and logins.
 async fn reach(
     plan: Arc<Plan>,
     selection: Arc<Selection>,
     deadline: Instant,
     report: Report,
     tries: Tries,
-) -> anyhow::Result<Vec<Reached>> {
+) -> anyhow::Result<Road> {
     let namespace = &plan.agents.spec.namespace;
     let (cluster, session) = road::open(&plan.road, namespace, &selection, &report, &tries).await?;
+    let mut registries = Vec::new();
+    if let Some(wanted) = &plan.registries {
+        registries = registries::log_in(wanted, session.as_ref(), &selection, &tries, github::mask).await?;
+        report.done(&registries::named(&registries));
+    }
     let job = Job {
         cluster,
         key: serve::key(&plan),
@@ -116,7 +132,7 @@ async fn reach(
     let groups = job.plan.agents.groups();
     let served = groups.iter().map(|group| serve::serve(job.beside(), group));
     match futures::future::try_join_all(served).await {
-        Ok(reached) => Ok(reached),
+        Ok(agents) => Ok(Road { agents, registries }),
         Err(error) => Err(road::named(error, session.as_ref()).await),
     }
 }
@@ -126,7 +142,7 @@ fn select(
     plan: &Plan,
     selection: &Selection,
     store: &Store,
-    reached: &[Reached],
+    Road { agents, registries }: Road,
     report: &Report,
 ) -> anyhow::Result<()> {
     let node = |reached: &Reached| Node {
@@ -136,10 +152,11 @@ fn select(
     let builder = Builder {
         name: selection.builder.clone(),
         namespace: plan.agents.spec.namespace.clone(),
-        nodes: reached.iter().map(node).collect(),
+        nodes: agents.iter().map(node).collect(),
         timeout: plan.timeout,
     };
-    outputs::set(&builder, &selection.kubeconfig(), reached)?;
+    outputs::set(&builder, &selection.kubeconfig(), &agents)?;
+    registries::register(selection, &registries)?;
     selection.select(store, &builder)?;
     report.done(&format!("Builder {} is selected", builder.name));
     for file in store.malformed() {

@@ -115,6 +115,7 @@ impl Visit {
         let Some(limits) = self.endpoint(session).await else {
             return Ok(());
         };
+        self.registries(session).await;
         let Some(cluster) = self.token(session, limits).await else {
             return Ok(());
         };

@@ -11,6 +11,7 @@ pub(super) const RUNNER: &str = "runner";
 pub(super) const BUILDX: &str = "buildx";
 pub(super) const IDENTITY: &str = "identity";
 pub(super) const CLUSTER: &str = "cluster";
+pub(super) const REGISTRIES: &str = "registries";
 pub(super) const TOKEN: &str = "token";
 pub(super) const STORAGE_CLASS: &str = "storage-class";
 pub(super) const CSI_DRIVER: &str = "csi-driver";
@@ -63,15 +64,25 @@ pub(super) fn label(group: &Group, groups: usize) -> String {
 pub(super) fn of(plan: &Plan, builds: bool) -> Vec<Planned> {
     let groups = plan.agents.groups();
     let labels = groups.iter().map(|group| label(group, groups.len()));
-    checks(matches!(plan.road, Road::Eks { .. }), labels, builds)
+    checks(
+        matches!(plan.road, Road::Eks { .. }),
+        plan.registries.is_some(),
+        labels,
+        builds,
+    )
 }
 
 /// The checks that there would be.
 pub(super) fn without_inputs() -> Vec<Planned> {
-    checks(true, [String::new()], true)
+    checks(true, false, [String::new()], true)
 }
 
-fn checks(eks: bool, agents: impl IntoIterator<Item = String>, builds: bool) -> Vec<Planned> {
+fn checks(
+    eks: bool,
+    registries: bool,
+    agents: impl IntoIterator<Item = String>,
+    builds: bool,
+) -> Vec<Planned> {
     let mut planned = Vec::new();
     let mut add = |part, names: &[&str]| {
         planned.extend(names.iter().map(|name| Planned {
@@ -86,6 +97,9 @@ fn checks(eks: bool, agents: impl IntoIterator<Item = String>, builds: bool) -> 
         add(Part::Aws, &[IDENTITY]);
     }
     add(Part::Aws, &[CLUSTER]);
+    if registries {
+        add(Part::Aws, &[REGISTRIES]);
+    }
     add(Part::Access, &[TOKEN]);
     for wanted in permissions::wanted() {
         add(Part::Access, &[&rbac(wanted.resource)]);

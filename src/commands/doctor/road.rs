@@ -6,7 +6,7 @@ use super::agents::Agent;
 use super::{Visit, plan};
 use crate::aws::{self, Identity, Session};
 use crate::cluster::Cluster;
-use crate::commands::{road, sign_in};
+use crate::commands::{registries, road, sign_in};
 use crate::diagnosis::permissions::{self, Wanted};
 use crate::diagnosis::{Finding, storage};
 use crate::inputs::Road;
@@ -68,6 +68,19 @@ impl Visit {
             Ok((finding, limits))
         });
         looked.await
+    }
+
+    /// Whether ECR gives passwords. Builds want them, and the rest of the road does not.
+    pub(super) async fn registries(&self, session: Option<&Session>) {
+        let Some(wanted) = &self.plan.registries else {
+            return;
+        };
+        let look = async {
+            let selection = &self.selection;
+            let registries = registries::log_in(wanted, session, selection, &self.tries, self.mask).await?;
+            Ok((Finding::ok(registries::named(&registries)), ()))
+        };
+        self.findings.look(plan::REGISTRIES, look).await;
     }
 
     /// Whether the cluster takes our credential, and for whose.

@@ -1,0 +1,39 @@
+//! The registries to be logged in to.
+
+use super::lists::entries;
+use super::road::identity;
+use super::{Faults, Identity};
+use crate::cli::RoadArgs;
+use crate::registry::Wanted;
+
+/// What the input `ecr` asks for, and who asks ECR where the road to the cluster calls no AWS.
+#[derive(Debug, Clone)]
+pub struct Registries {
+    pub wanted: Vec<Wanted>,
+    pub region: Option<String>,
+    pub identity: Identity,
+}
+
+pub(super) fn check(ecr: Option<&str>, road: &RoadArgs, faults: &mut Faults) -> Option<Registries> {
+    let ecr = ecr?;
+    let mut wanted = Vec::new();
+    for entry in entries(ecr) {
+        match Wanted::parse(entry) {
+            Some(registry) => wanted.push(registry),
+            None => faults.add(
+                "ecr",
+                entry,
+                "auto, an account, a region, ACCOUNT/REGION, public, or a host such as \
+                 123456789012.dkr.ecr.us-west-2.amazonaws.com",
+            ),
+        }
+    }
+    if entries(ecr).next().is_none() {
+        faults.add("ecr", ecr, "names no registry; auto is the caller's own");
+    }
+    Some(Registries {
+        wanted,
+        region: road.region.clone(),
+        identity: identity(road),
+    })
+}
