@@ -281,7 +281,7 @@ fn titles() -> Result<BTreeSet<String>> {
                 .with_context(|| format!("{path}: a problem without a literal title: {argument:.60}"))?;
             // The one title that is put together.
             if title.contains("{service}") {
-                for service in ["EKS", "STS"] {
+                for service in ["ECR", "EKS", "STS"] {
                     let call = format!("unreachable(\"{service}\"");
                     ensure!(
                         sources()?.iter().any(|(_, text)| text.contains(&call)),

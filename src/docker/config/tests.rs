@@ -198,7 +198,7 @@ proptest! {
                 now = changed;
             }
         }
-        let (before, mut after) = (value(&text), value(&now));
+        let (mut before, mut after) = (value(&text), value(&now));
         prop_assert_eq!(&after["credHelpers"]["123456789012.dkr.ecr.eu-west-1.amazonaws.com"], HELPER);
         prop_assert_eq!(&after["aliases"]["builder"], "buildx");
         for setting in [login(), Setting::Build] {
@@ -206,12 +206,10 @@ proptest! {
         }
         after = value(&now);
         // An entry that was null has become an object.
-        let (mut before, mut after) = (before, after);
         for config in [&mut before, &mut after] {
             for name in ["credHelpers", "aliases"] {
-                if config[name].is_null() {
-                    config.as_object_mut().expect("an object").remove(name);
-                } else if config[name].as_object().is_some_and(serde_json::Map::is_empty) {
+                let object = &config[name];
+                if object.is_null() || object.as_object().is_some_and(serde_json::Map::is_empty) {
                     config.as_object_mut().expect("an object").remove(name);
                 }
             }
