@@ -10,12 +10,14 @@ pub mod cluster;
 pub mod commands;
 pub mod diagnosis;
 pub mod docker;
+pub mod download;
 pub mod env;
 pub mod files;
 pub mod git;
 pub mod github;
 pub mod inputs;
 pub mod kubeconfig;
+pub mod machine;
 pub mod matrix;
 pub mod output;
 pub mod problem;
@@ -26,6 +28,7 @@ pub mod retry;
 pub mod secret;
 pub mod trace;
 pub mod trust;
+pub mod web;
 
 use std::process::ExitCode;
 

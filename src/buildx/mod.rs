@@ -4,11 +4,12 @@ pub mod bake;
 mod install;
 mod instance;
 mod lock;
+pub mod release;
 mod run;
 mod store;
 mod trial;
 
-pub use install::check_installed;
+pub use install::{Installed, PLUGIN, check_installed};
 pub use instance::{Builder, Node};
 pub use store::Store;
 pub use trial::{Built, Trial, version};

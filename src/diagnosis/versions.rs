@@ -56,6 +56,12 @@ pub fn buildx(printed: &str) -> Finding {
     judged("buildx", version, &BUILDX, "Install it into the runner's image.")
 }
 
+/// Whether a buildx may stay. That of nobody's release may: its builder had a reason.
+pub fn good_enough(printed: &str) -> bool {
+    let version = printed.split_whitespace().nth(1).unwrap_or(printed.trim());
+    number(version).is_none_or(|number| BUILDX.iter().all(|lack| number >= lack.before))
+}
+
 /// What a daemon says of itself: `v0.34.2`.
 pub fn buildkit(version: &str) -> Finding {
     judged(
@@ -104,6 +110,25 @@ fn number(version: &str) -> Option<[u64; 3]> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_buildx_without_known_bugs_may_stay() {
+        for (printed, stays) in [
+            ("github.com/docker/buildx v0.38.2 c1b6c6a", true),
+            ("github.com/docker/buildx v0.37.0 c1b6c6a", true),
+            ("github.com/docker/buildx v0.36.9 c1b6c6a", false),
+            ("github.com/docker/buildx 0.13.1+ds1 0.13.1-0ubuntu3", false),
+            ("github.com/docker/buildx 1d2c3b4", true),
+        ] {
+            assert_eq!(good_enough(printed), stays, "{printed}");
+        }
+        assert!(good_enough(&format!(
+            "github.com/docker/buildx v{} x",
+            crate::buildx::release::VERSION
+                .map(|part| part.to_string())
+                .join(".")
+        )));
+    }
 
     #[test]
     fn known_bad_versions_of_buildx() {

@@ -3,7 +3,6 @@
 //! Outside a job every call here is a no-op, so that the program is a plain command line tool there.
 
 pub mod api;
-mod http;
 mod oidc;
 
 pub use oidc::id_token;

@@ -11,11 +11,11 @@ use http::{Request, StatusCode};
 use http_body_util::{BodyExt, Empty};
 use serde::Deserialize;
 
-use super::http::{Client, no_answer};
 use crate::env;
 use crate::problem::Problem;
 use crate::retry::{self, Cause, Failed};
 use crate::secret::Secret;
+use crate::web::{Client, no_answer};
 
 /// A token that says which job this is; it lives five minutes, so it is asked for where it is used.
 #[derive(Debug)]

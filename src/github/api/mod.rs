@@ -14,11 +14,11 @@ use octocrab::service::middleware::base_uri::BaseUriLayer;
 use octocrab::service::middleware::extra_headers::ExtraHeadersLayer;
 use octocrab::{AuthState, Octocrab, OctocrabBuilder};
 
-use super::http::{Client, no_answer};
 use crate::problem::Problem;
 use crate::report::Report;
 use crate::retry::{self, Cause, Failed, Tries};
 use crate::secret::Secret;
+use crate::web::{Client, no_answer};
 
 pub use trees::Listing;
 #[cfg(fuzzing)]

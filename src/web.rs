@@ -1,4 +1,4 @@
-//! How GitHub is called: over rustls, with the certificates and the proxy of this machine.
+//! How servers of no SDK are called, GitHub and where buildx is downloaded from: over rustls, with the certificates and the proxy of this machine.
 
 use bytes::Bytes;
 use http::{Request, Response, Uri};
@@ -17,7 +17,7 @@ use crate::trust;
 
 /// A client for one server. Each request of it is a line of the debug log.
 #[derive(Debug, Clone)]
-pub(super) enum Client<B> {
+pub enum Client<B> {
     Direct(legacy::Client<HttpsConnector<HttpConnector>, B>),
     Proxied(legacy::Client<HttpsConnector<Tunnel<HttpConnector>>, B>),
 }
@@ -27,7 +27,7 @@ where
     B: Body<Data = Bytes> + Send + Unpin + 'static,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    pub(super) fn of(url: &Uri) -> anyhow::Result<Self> {
+    pub fn of(url: &Uri) -> anyhow::Result<Self> {
         let mut direct = HttpConnector::new();
         direct.enforce_http(false);
         let builder = legacy::Client::builder(TokioExecutor::new());
@@ -43,7 +43,7 @@ where
         })
     }
 
-    pub(super) async fn send(&self, request: Request<B>) -> Result<Response<Incoming>, Error> {
+    pub async fn send(&self, request: Request<B>) -> Result<Response<Incoming>, Error> {
         let exchange = Exchange::begin(request.method().as_str(), &request.uri().to_string());
         let answer = match self {
             Self::Direct(client) => client.request(request).await,
@@ -66,7 +66,7 @@ fn over_tls<C>(connector: C) -> anyhow::Result<HttpsConnector<C>> {
     Ok(builder.https_or_http().enable_http1().wrap_connector(connector))
 }
 
-pub(super) fn no_answer(error: &(dyn std::error::Error + 'static)) -> Failed {
+pub fn no_answer(error: &(dyn std::error::Error + 'static)) -> Failed {
     let text = chain(error);
     Failed::new(Cause::of_no_answer(&text), anyhow::anyhow!(text))
 }

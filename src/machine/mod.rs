@@ -1,0 +1,10 @@
+//! The machine that a runner is: its users, and the programs that are put on it. What is made is written down first, so
+//! that it can be undone whatever happens.
+
+mod places;
+mod record;
+mod user;
+
+pub use places::{Places, folder_of};
+pub use record::{Change, Record};
+pub use user::User;

@@ -1,0 +1,128 @@
+use std::io::Write;
+
+use super::*;
+
+struct Root(tempfile::TempDir);
+
+impl Root {
+    fn new() -> Self {
+        Self(tempfile::tempdir().expect("folder"))
+    }
+
+    fn path(&self, path: &str) -> PathBuf {
+        self.0.path().join(path)
+    }
+
+    fn record(&self) -> Record {
+        Record::read(&self.path("state/rbk/record.json")).expect("readable")
+    }
+
+    fn program(&self, path: &str, content: &str) -> Change {
+        let mut file = tempfile::tempfile().expect("file");
+        file.write_all(content.as_bytes()).expect("written");
+        let made = self.record().program(&self.path(path), &mut file);
+        made.expect("installed")
+    }
+
+    fn undo(&self) {
+        self.record().undo().expect("undone");
+    }
+
+    fn read(&self, path: &str) -> String {
+        std::fs::read_to_string(self.path(path)).expect(path)
+    }
+
+    fn is_empty(&self) -> bool {
+        std::fs::read_dir(self.0.path()).expect("list").next().is_none()
+    }
+}
+
+#[test]
+fn what_was_made_goes_with_its_folders() {
+    let root = Root::new();
+    assert!(root.record().is_empty());
+    assert_eq!(
+        root.program("lib/docker/cli-plugins/docker-buildx", "one"),
+        Change::Made
+    );
+    assert_eq!(
+        root.program("lib/docker/cli-plugins/docker-buildx", "one"),
+        Change::AlreadyThere
+    );
+    assert_eq!(
+        root.program("lib/docker/cli-plugins/docker-buildx", "two"),
+        Change::Renewed
+    );
+    let mode = std::fs::metadata(root.path("lib/docker/cli-plugins/docker-buildx")).expect("there");
+    assert_eq!(mode.permissions().mode() & 0o777, 0o755);
+    root.undo();
+    assert!(root.is_empty());
+}
+
+#[test]
+fn what_was_there_before_comes_back() {
+    let root = Root::new();
+    std::fs::create_dir(root.path("bin")).expect("folder");
+    std::fs::write(root.path("bin/buildx"), "of somebody").expect("file");
+    symlink("buildx", root.path("bin/link")).expect("link");
+    assert_eq!(root.program("bin/buildx", "ours"), Change::Made);
+    assert_eq!(root.program("bin/buildx", "ours, newer"), Change::Renewed);
+    let to = Path::new("elsewhere");
+    let link = |expected| {
+        assert_eq!(
+            root.record().link(&root.path("bin/link"), to).expect("made"),
+            expected
+        )
+    };
+    link(Change::Made);
+    link(Change::AlreadyThere);
+    assert_eq!(root.read("bin/buildx"), "ours, newer");
+    root.undo();
+    assert_eq!(root.read("bin/buildx"), "of somebody");
+    assert_eq!(
+        std::fs::read_link(root.path("bin/link")).expect("link"),
+        Path::new("buildx")
+    );
+    assert_eq!(std::fs::read_dir(root.path("bin")).expect("list").count(), 2);
+    assert!(!root.path("state").exists());
+}
+
+#[test]
+fn the_same_program_of_somebody_else_is_not_ours() {
+    let root = Root::new();
+    std::fs::write(root.path("buildx"), "same").expect("file");
+    std::fs::set_permissions(root.path("buildx"), Permissions::from_mode(0o755)).expect("mode");
+    assert_eq!(root.program("buildx", "same"), Change::AlreadyThere);
+    root.undo();
+    assert_eq!(root.read("buildx"), "same");
+}
+
+#[test]
+fn folders_with_something_of_others_stay() {
+    let root = Root::new();
+    root.program("lib/plugins/docker-buildx", "ours");
+    std::fs::write(root.path("lib/other"), "theirs").expect("file");
+    root.undo();
+    assert_eq!(root.read("lib/other"), "theirs");
+    assert!(!root.path("lib/plugins").exists());
+}
+
+#[test]
+fn the_last_user_is_told_from_others() {
+    let root = Root::new();
+    for name in ["a", "b"] {
+        root.record().add_user(name).expect("written");
+    }
+    assert!(!root.record().remove_user("a").expect("written"));
+    assert!(root.record().remove_user("b").expect("written"));
+    root.undo();
+    assert!(root.is_empty());
+}
+
+#[test]
+fn a_record_that_is_none_is_an_error() {
+    let root = Root::new();
+    std::fs::write(root.path("record.json"), "{").expect("file");
+    let error = Record::read(&root.path("record.json")).expect_err("broken");
+    assert!(error.to_string().starts_with("Record not usable"), "{error}");
+}
