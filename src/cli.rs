@@ -31,6 +31,9 @@ pub enum Command {
     /// Say which images of a repository a change touches, as the matrix of a workflow.
     #[command(args_override_self = true)]
     Matrix(Box<MatrixArgs>),
+    /// Make this machine one whose jobs build remotely without a step: buildx, a permanent builder, logins; once, at boot.
+    #[command(args_override_self = true)]
+    Runner(Box<RunnerArgs>),
     /// Print a Kubernetes credential; called by kubectl, buildx and others through the kubeconfig.
     Token(TokenArgs),
     /// Print the manifests that `connect` would apply.
@@ -191,6 +194,28 @@ pub struct DoctorArgs {
 }
 
 #[derive(Debug, Args)]
+pub struct RunnerArgs {
+    #[command(flatten)]
+    pub connect: ConnectArgs,
+    /// User whose jobs build remotely; by default whoever runs this. root has to name one.
+    #[arg(long)]
+    pub user: Option<String>,
+    /// Where buildx is downloaded from: a mirror of its releases, with v0.37.1/buildx-v0.37.1.linux-amd64 in it; or,
+    /// with buildx-sha256, a file.
+    #[arg(long)]
+    pub buildx_url: Option<String>,
+    /// SHA-256 of the file at buildx-url, where it is not the release that this program knows.
+    #[arg(long)]
+    pub buildx_sha256: Option<String>,
+    /// Undo all of it, for that user.
+    #[arg(long)]
+    pub remove: bool,
+    /// The second half, which the first one starts as the user: programs are installed.
+    #[arg(long, hide = true)]
+    pub installed: bool,
+}
+
+#[derive(Debug, Args)]
 pub struct MatrixArgs {
     /// Bake and compose files, as docker/bake-action has them; by default those that buildx finds.
     #[arg(long)]
@@ -229,7 +254,7 @@ fn secret(text: &str) -> Result<Secret, std::convert::Infallible> {
 }
 
 /// Flags of commands with inputs that are for people alone.
-const NO_INPUTS: [&str; 3] = ["help", "explain", "json"];
+const NO_INPUTS: [&str; 5] = ["help", "explain", "installed", "json", "remove"];
 
 #[derive(Debug, Args)]
 pub struct DisconnectArgs {
@@ -291,7 +316,7 @@ fn trimmed(value: &str) -> &str {
 }
 
 /// The commands that are the main step of an action.
-const ACTIONS: [&str; 2] = ["connect", "matrix"];
+const ACTIONS: [&str; 3] = ["connect", "matrix", "runner"];
 
 /// The names of a command's inputs, in the order of their declaration.
 fn inputs(command: &str) -> Vec<String> {

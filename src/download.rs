@@ -13,7 +13,7 @@ use sha2::{Digest, Sha256};
 
 use crate::problem::Problem;
 use crate::retry::{self, Cause, Failed, Tries};
-use crate::web::{Client, no_answer};
+use crate::web::{Answer, Client, no_answer};
 
 /// For the whole of a file. One of 80 MB takes that long at 2 Mbit/s.
 const ATTEMPT: Duration = Duration::from_secs(300);
@@ -72,7 +72,7 @@ async fn fetch(source: &Source, mut file: &File) -> Result<(), Failed> {
     Ok(())
 }
 
-async fn answer(url: &str) -> Result<http::Response<hyper::body::Incoming>, Failed> {
+async fn answer(url: &str) -> Result<Answer, Failed> {
     let mut url: Uri = url
         .parse()
         .with_context(|| format!("reading the address {url}"))?;

@@ -48,8 +48,13 @@ pub fn not_written(path: &Path, place: Place, error: &io::Error) -> Problem {
     )
 }
 
-/// Writes beside the path and renames over it; mode 0600.
+/// Writes beside the path and renames over it; mode 0600. A file that holds just that is left as it is.
 pub fn write_private(path: &Path, content: &[u8]) -> anyhow::Result<()> {
+    let private = |there: Metadata| there.mode() & 0o777 == 0o600;
+    let there = std::fs::symlink_metadata(path);
+    if there.is_ok_and(private) && std::fs::read(path).is_ok_and(|there| there == content) {
+        return Ok(());
+    }
     let folder = path.parent().unwrap_or(Path::new("."));
     write_private_through(folder, path, content, Place::Temporary)
 }
@@ -104,6 +109,16 @@ fn write_as(path: &Path, content: &[u8], like: Option<Metadata>) -> io::Result<(
         std::os::unix::fs::fchown(&file, Some(like.uid()), Some(like.gid()))?;
     }
     file.set_permissions(like.permissions())
+}
+
+/// Removes a file, if there is one.
+pub fn remove(path: &Path) -> anyhow::Result<()> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("removing {}", path.display()))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// A new folder of mode 0700 with a name nobody else has.

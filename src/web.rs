@@ -1,4 +1,5 @@
-//! How servers of no SDK are called, GitHub and where buildx is downloaded from: over rustls, with the certificates and the proxy of this machine.
+//! How servers are called that no SDK is for, GitHub and those of downloads: over rustls, with the certificates and the
+//! proxy of this machine.
 
 use bytes::Bytes;
 use http::{Request, Response, Uri};
@@ -14,6 +15,9 @@ use crate::problem::chain;
 use crate::retry::{Cause, Failed};
 use crate::trace::Exchange;
 use crate::trust;
+
+/// What a server answers; its body is read bit by bit.
+pub type Answer = Response<Incoming>;
 
 /// A client for one server. Each request of it is a line of the debug log.
 #[derive(Debug, Clone)]
@@ -43,7 +47,7 @@ where
         })
     }
 
-    pub async fn send(&self, request: Request<B>) -> Result<Response<Incoming>, Error> {
+    pub async fn send(&self, request: Request<B>) -> Result<Answer, Error> {
         let exchange = Exchange::begin(request.method().as_str(), &request.uri().to_string());
         let answer = match self {
             Self::Direct(client) => client.request(request).await,

@@ -53,6 +53,7 @@ impl Builder {
             ours: Some(Ours {
                 kubeconfig: kubeconfig.to_string_lossy().into_owned(),
                 previous,
+                permanent: false,
             }),
         }
     }
@@ -91,6 +92,18 @@ impl Instance {
         self.ours.as_ref().map(|o| o.kubeconfig.as_str())
     }
 
+    /// The machine's, whatever job comes and goes.
+    pub(super) fn permanent(mut self) -> Self {
+        if let Some(ours) = &mut self.ours {
+            ours.permanent = true;
+        }
+        self
+    }
+
+    pub(super) fn is_permanent(&self) -> bool {
+        self.ours.as_ref().is_some_and(|ours| ours.permanent)
+    }
+
     /// For a builder of ours: what was selected before it.
     pub(super) fn selected_before(&self) -> Option<&Option<String>> {
         self.ours.as_ref().map(|o| &o.previous)
@@ -104,6 +117,8 @@ struct Ours {
     kubeconfig: String,
     /// The content of `current` that `disconnect` puts back.
     previous: Option<String>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    permanent: bool,
 }
 
 #[derive(Debug, Serialize, Deserialize)]

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::instance::{Builder, Instance, names_kubeconfig};
 use super::lock::{LOOK_AGAIN, Lock};
 use crate::files::{Place, not_written};
+use crate::problem::Problem;
 use crate::{docker, env, files};
 
 /// The folder with its lock held until this is dropped.
@@ -65,7 +66,8 @@ impl Store {
         }
     }
 
-    fn root() -> anyhow::Result<PathBuf> {
+    /// Where this user's folder is, or will be.
+    pub fn root() -> anyhow::Result<PathBuf> {
         let configured = env::path(env::BUILDX_CONFIG);
         configured
             .or_else(|| Some(docker::folder()?.join("buildx")))
@@ -92,17 +94,87 @@ impl Store {
         );
         let instance = builder.instance(kubeconfig, self.to_put_back());
         self.write(&path, &serde_json::to_vec(&instance)?)?;
-        let current = Current {
-            key: env::get(env::DOCKER_HOST).unwrap_or_else(|| "unix:///var/run/docker.sock".into()),
-            name: builder.name.clone(),
-            global: true,
-        };
-        let selected = self.write(&self.root.join("current"), &serde_json::to_vec(&current)?);
+        let selected = self.select(&builder.name);
         if selected.is_err() {
             // Half of it would be a builder that nobody removes.
             let _ = self.forget(&builder.name);
         }
         selected
+    }
+
+    fn select(&self, name: &str) -> anyhow::Result<()> {
+        let current = Current {
+            key: env::get(env::DOCKER_HOST).unwrap_or_else(|| "unix:///var/run/docker.sock".into()),
+            name: name.to_owned(),
+            global: true,
+        };
+        self.write(&self.root.join("current"), &serde_json::to_vec(&current)?)
+    }
+
+    /// Has a builder selected for as long as there is one, and says whether it was not so before. Jobs that select one of
+    /// their own come back to it.
+    pub fn keep(&self, builder: &Builder, kubeconfig: &Path) -> anyhow::Result<bool> {
+        let path = self.instance_path(&builder.name);
+        let there: Option<serde_json::Value> = std::fs::read(&path)
+            .ok()
+            .map(|text| serde_json::from_slice(&text).unwrap_or_default());
+        if there
+            .as_ref()
+            .is_some_and(|there| !names_kubeconfig(there, &builder.name, kubeconfig))
+        {
+            return Err(Problem::new(
+                "Builder of another",
+                format!(
+                    "There is a builder {} already, which this program did not make: {}.",
+                    builder.name,
+                    path.display()
+                ),
+                format!(
+                    "Remove it (docker buildx rm {}), or set `name` to that of other agents.",
+                    builder.name
+                ),
+            )
+            .into());
+        }
+        let previous = match self.previous_of(&builder.name) {
+            Some(previous) => previous,
+            None => self.to_put_back(),
+        };
+        let instance = builder.instance(kubeconfig, previous).permanent();
+        let selected = self.current().is_some_and(|c| c.name == builder.name && c.global);
+        if selected && there == Some(serde_json::to_value(&instance)?) {
+            return Ok(false);
+        }
+        self.write(&path, &serde_json::to_vec(&instance)?)?;
+        self.select(&builder.name)?;
+        Ok(true)
+    }
+
+    /// The builders that were made for a kubeconfig.
+    pub fn builders_of(&self, kubeconfig: &Path) -> Vec<String> {
+        let entries = std::fs::read_dir(self.root.join("instances"));
+        let names = entries
+            .into_iter()
+            .flatten()
+            .flatten()
+            .map(|entry| entry.file_name());
+        let names = names.filter_map(|name| name.into_string().ok());
+        names
+            .filter(|name| {
+                let text = std::fs::read(self.instance_path(name)).unwrap_or_default();
+                let builder: serde_json::Value = serde_json::from_slice(&text).unwrap_or_default();
+                names_kubeconfig(&builder, name, kubeconfig)
+            })
+            .collect()
+    }
+
+    /// Removes the whole folder, unless there is a builder in it.
+    pub fn remove_unused(self) -> anyhow::Result<()> {
+        let instances = std::fs::read_dir(self.root.join("instances"));
+        if instances.is_ok_and(|mut there| there.next().is_some()) {
+            return Ok(());
+        }
+        std::fs::remove_dir_all(&self.root).with_context(|| format!("removing {}", self.root.display()))
     }
 
     /// Adds a builder that is not selected.
@@ -145,7 +217,7 @@ impl Store {
             let current = self.root.join("current");
             match previous.filter(|p| self.can_be_selected(p)) {
                 Some(previous) => self.write(&current, previous.as_bytes())?,
-                None => remove_file(&current)?,
+                None => files::remove(&current)?,
             }
         }
         self.forget(name)
@@ -153,14 +225,12 @@ impl Store {
 
     /// The kubeconfig of a builder that this program made; `None` for any other.
     pub fn kubeconfig_of(&self, name: &str) -> Option<PathBuf> {
-        let text = std::fs::read(self.instance_path(name)).ok()?;
-        let instance: Instance = serde_json::from_slice(&text).ok()?;
-        instance.kubeconfig().map(PathBuf::from)
+        self.instance(name)?.kubeconfig().map(PathBuf::from)
     }
 
     /// What buildx itself removes with a builder.
     fn forget(&self, name: &str) -> anyhow::Result<()> {
-        remove_file(&self.root.join("activity").join(name))?;
+        files::remove(&self.root.join("activity").join(name))?;
         let refs = self.root.join("refs").join(name);
         match std::fs::remove_dir_all(&refs) {
             Err(e) if e.kind() != ErrorKind::NotFound => {
@@ -168,15 +238,18 @@ impl Store {
             }
             _ => {}
         }
-        remove_file(&self.instance_path(name))
+        files::remove(&self.instance_path(name))
     }
 
     /// The selection that `disconnect` shall put back. When a builder of ours is selected, of another job in the same
-    /// home, then what was selected before that one: the jobs may end in any order.
+    /// home, then what was selected before that one: the jobs may end in any order. The machine's own stays.
     fn to_put_back(&self) -> Option<String> {
         let text = std::fs::read_to_string(self.root.join("current")).ok()?;
         let selected: Option<Current> = serde_json::from_str(&text).ok();
-        match selected.and_then(|c| self.previous_of(&c.name)) {
+        let of_job = selected
+            .and_then(|current| self.instance(&current.name))
+            .filter(|instance| !instance.is_permanent());
+        match of_job.and_then(|instance| instance.selected_before().cloned()) {
             Some(previous) => previous,
             None => Some(text),
         }
@@ -184,12 +257,15 @@ impl Store {
 
     /// For a builder of ours: what was selected before it.
     fn previous_of(&self, name: &str) -> Option<Option<String>> {
+        self.instance(name)?.selected_before().cloned()
+    }
+
+    fn instance(&self, name: &str) -> Option<Instance> {
         if name.is_empty() {
             return None;
         }
         let text = std::fs::read(self.instance_path(name)).ok()?;
-        let instance: Instance = serde_json::from_slice(&text).ok()?;
-        instance.selected_before().cloned()
+        serde_json::from_slice(&text).ok()
     }
 
     fn can_be_selected(&self, current: &str) -> bool {
@@ -209,15 +285,6 @@ impl Store {
     /// The temporary file lies in the root: buildx takes whatever is in `instances` for a builder.
     fn write(&self, path: &Path, content: &[u8]) -> anyhow::Result<()> {
         files::write_private_through(&self.root, path, content, Place::Buildx)
-    }
-}
-
-fn remove_file(path: &Path) -> anyhow::Result<()> {
-    match std::fs::remove_file(path) {
-        Err(e) if e.kind() != ErrorKind::NotFound => {
-            Err(e).with_context(|| format!("removing {}", path.display()))
-        }
-        _ => Ok(()),
     }
 }
 
@@ -324,6 +391,61 @@ mod tests {
         std::fs::write(folder.0.join("buildx/current"), other).expect("write");
         folder.remove("a");
         assert_eq!(folder.read("current").as_deref(), Some(other));
+    }
+
+    /// For the machine, by another kubeconfig than those of jobs.
+    fn machine(name: &str) -> (Builder, &'static Path) {
+        let builder = Builder {
+            name: name.into(),
+            namespace: "default".into(),
+            nodes: vec![],
+            timeout: Duration::from_secs(300),
+        };
+        (builder, Path::new("/home/runner/kubeconfig"))
+    }
+
+    #[test]
+    fn a_permanent_builder_is_what_jobs_come_back_to() {
+        let folder = Folder::new();
+        let own = r#"{"Key":"k","Name":"","Global":false}"#;
+        drop(folder.store());
+        std::fs::write(folder.0.join("buildx/current"), own).expect("write");
+        let (mut builder, kubeconfig) = machine("agent");
+        builder.nodes.push(Node {
+            name: "agent".into(),
+            platforms: vec![],
+        });
+        assert!(folder.store().keep(&builder, kubeconfig).expect("kept"));
+        assert!(!folder.store().keep(&builder, kubeconfig).expect("as it was"));
+        assert_eq!(folder.store().builders_of(kubeconfig), ["agent"]);
+
+        folder.add("job-1");
+        folder.add("job-2");
+        folder.remove("job-1");
+        folder.remove("job-2");
+        assert_eq!(folder.selected().as_deref(), Some("agent"));
+        assert!(!folder.store().keep(&builder, kubeconfig).expect("as it was"));
+
+        builder.timeout = Duration::from_secs(60);
+        assert!(folder.store().keep(&builder, kubeconfig).expect("changed"));
+        folder.store().remove("agent", kubeconfig).expect("removed");
+        assert_eq!(folder.read("current").as_deref(), Some(own));
+        folder.store().remove_unused().expect("removed");
+        assert!(!folder.0.join("buildx").exists());
+    }
+
+    #[test]
+    fn a_permanent_builder_takes_no_name_of_others() {
+        let folder = Folder::new();
+        folder.add("agent");
+        let (builder, kubeconfig) = machine("agent");
+        let error = folder
+            .store()
+            .keep(&builder, kubeconfig)
+            .expect_err("there is one");
+        assert!(error.to_string().starts_with("Builder of another"), "{error}");
+        folder.store().remove_unused().expect("nothing to do");
+        assert!(folder.read("instances/agent").is_some());
     }
 
     #[test]

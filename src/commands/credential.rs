@@ -146,6 +146,21 @@ fn users() -> BTreeMap<String, String> {
     users.collect()
 }
 
+/// The folder of whoever registered the host: the job that this is a part of, another one, or the machine. Where nobody
+/// did, somebody has named the helper by hand, and the job is who is meant.
+fn folder_of(host: &str) -> Option<PathBuf> {
+    let job = env::path(env::REMOTE_BUILDKIT_SESSION).filter(|folder| folder.exists());
+    let docker = Docker::of_user().ok();
+    let registered = |folder: &PathBuf| {
+        let docker = docker.as_ref();
+        docker.is_some_and(|docker| docker.is_user_of(folder, host))
+    };
+    job.clone()
+        .filter(registered)
+        .or_else(|| docker.as_ref()?.user_of(host))
+        .or(job)
+}
+
 /// The connected job, or machine, that a host is asked for.
 struct Job {
     selection: Selection,
@@ -154,9 +169,7 @@ struct Job {
 
 impl Job {
     fn of(host: &str) -> Option<Self> {
-        let exported = env::path(env::REMOTE_BUILDKIT_SESSION).filter(|folder| folder.exists());
-        let folder = exported.or_else(|| Docker::of_user().ok()?.user_of(host))?;
-        let selection = Selection::of_folder(folder);
+        let selection = Selection::of_folder(folder_of(host)?);
         let session = Session::read(&selection.session()).ok();
         Some(Self { selection, session })
     }

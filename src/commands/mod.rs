@@ -11,6 +11,7 @@ pub mod manifests;
 pub mod matrix;
 mod registries;
 mod road;
+pub mod runner;
 mod selection;
 mod session;
 mod sign_in;

@@ -37,8 +37,12 @@ pub(super) async fn log_in(
     let own = (account.as_str(), session.place.region.as_str());
     let registries: BTreeSet<Registry> = wanted.wanted.iter().map(|wanted| wanted.registry(own)).collect();
     let realms: BTreeSet<&Realm> = registries.iter().map(|registry| &registry.realm).collect();
-    let mut logins = Logins::default();
+    // A machine has some from before.
+    let mut logins = Logins::read(&selection.logins()).of_key(&session.keys.access_key_id);
     for realm in realms {
+        if logins.asked(&realm.to_string(), session.clock.now()).is_some() {
+            continue;
+        }
         let login = aws::log_in(&session, realm, tries).await?;
         mask(&login.password);
         logins.keep(&realm.to_string(), login);
@@ -60,17 +64,9 @@ pub(super) fn register(selection: &Selection, registries: &[Registry]) -> anyhow
     if registries.is_empty() {
         return Ok(());
     }
-    let settings: Vec<Setting> = registries
-        .iter()
-        .map(|registry| Setting::Login(registry.host.clone()))
-        .collect();
     let folder = selection.folder.join("bin");
     link(&folder)?;
-    for left in Docker::of_user()?.register(&selection.folder, &settings)? {
-        if let Setting::Login(host) = left {
-            Report::detail(&format!("{host} keeps the login that this job has"));
-        }
-    }
+    name_in_config(selection, settings(registries))?;
     let text = |path: &Path| path.to_string_lossy().into_owned();
     github::add_path(&text(&folder))?;
     github::export(env::REMOTE_BUILDKIT_SESSION, &text(&selection.folder))?;
@@ -79,6 +75,25 @@ pub(super) fn register(selection: &Selection, registries: &[Registry]) -> anyhow
             "For docker to find its credential helper: export PATH=\"{}:$PATH\"",
             folder.display()
         ));
+    }
+    Ok(())
+}
+
+/// What docker's config is to say of them.
+pub(super) fn settings(registries: &[Registry]) -> Vec<Setting> {
+    let hosts = registries.iter().map(|registry| registry.host.clone());
+    hosts.map(Setting::Login).collect()
+}
+
+/// Has docker's config say so, where nobody else has seen to it.
+pub(super) fn name_in_config(selection: &Selection, settings: Vec<Setting>) -> anyhow::Result<()> {
+    for left in Docker::of_user()?.register(&selection.folder, &settings)? {
+        match left {
+            Setting::Login(host) => {
+                Report::detail(&format!("{host} keeps the login that docker's config has"))
+            }
+            Setting::Build => Report::detail("docker build keeps the alias that docker's config has"),
+        }
     }
     Ok(())
 }

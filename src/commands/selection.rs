@@ -63,6 +63,17 @@ impl Selection {
         })
     }
 
+    /// The machine's, for all jobs of a user.
+    pub(super) fn of_machine(folder: PathBuf, agent: &str) -> anyhow::Result<Self> {
+        if folder.to_str().is_none() {
+            return Err(no_text(&folder).into());
+        }
+        Ok(Self {
+            folder,
+            builder: agent.to_owned(),
+        })
+    }
+
     /// For what needs no builder.
     pub(super) fn of_folder(folder: PathBuf) -> Self {
         Self {

@@ -22,6 +22,8 @@ const GIVEN: SignedDuration = SignedDuration::from_hours(11);
 #[derive(Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Logins {
+    /// The key of AWS that ECR was asked with.
+    key: String,
     /// Of ECR, by what they open.
     asked: BTreeMap<String, Login>,
     /// Of a step, by host.
@@ -33,6 +35,15 @@ impl Logins {
     pub fn read(path: &Path) -> Self {
         let text = std::fs::read(path).unwrap_or_default();
         serde_json::from_slice(&text).unwrap_or_default()
+    }
+
+    /// Those that were asked for with this key; what a step gave stays.
+    pub fn of_key(mut self, key: &str) -> Self {
+        if self.key != key {
+            self.asked.clear();
+            key.clone_into(&mut self.key);
+        }
+        self
     }
 
     pub fn write(&self, path: &Path) -> anyhow::Result<()> {
@@ -92,6 +103,24 @@ mod tests {
         assert!(logins.asked("us-east-1", now).is_none());
         logins.keep("eu-west-1", login(30));
         assert!(logins.asked("eu-west-1", now).is_none());
+    }
+
+    #[test]
+    fn another_key_asks_for_passwords_of_its_own() {
+        let now: Timestamp = "2026-01-01T00:00:00Z".parse().expect("a time");
+        let login = Login {
+            user: "AWS".into(),
+            password: Secret::new("hush"),
+            expires: now + GIVEN,
+        };
+        let mut logins = Logins::default().of_key("ASIA1");
+        logins.keep("eu-west-1", login);
+        logins.give("a.example", "me", &Secret::new("hush"), now);
+        let logins = logins.of_key("ASIA1");
+        assert!(logins.asked("eu-west-1", now).is_some());
+        let logins = logins.of_key("ASIA2");
+        assert!(logins.asked("eu-west-1", now).is_none());
+        assert!(logins.given("a.example", now).is_some());
     }
 
     #[test]

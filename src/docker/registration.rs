@@ -92,12 +92,28 @@ impl Docker {
         })
     }
 
+    /// What buildx keeps in a folder that was made for us: the seed of the names of its tokens (moby/buildkit,
+    /// session/auth/authprovider/tokenseed.go).
+    pub fn remove_leftovers(&self) -> anyhow::Result<()> {
+        for name in [".token_seed", ".token_seed.lock"] {
+            files::remove(&self.folder.join(name))?;
+        }
+        Ok(())
+    }
+
     /// The folder of whoever has registered a host, or one of them.
     pub fn user_of(&self, host: &str) -> Option<PathBuf> {
         let login = Setting::Login(host.to_owned());
         let users = self.kept().ok()?.users.into_iter();
         let mut users = users.filter(|(user, settings)| settings.contains(&login) && user.exists());
         users.next().map(|(user, _)| user)
+    }
+
+    /// Whether that is who has registered a host.
+    pub fn is_user_of(&self, user: &Path, host: &str) -> bool {
+        let users = self.kept().unwrap_or_default().users;
+        let settings = users.get(user);
+        settings.is_some_and(|settings| settings.contains(&Setting::Login(host.to_owned())))
     }
 
     /// The hosts that somebody has registered.
@@ -167,13 +183,7 @@ impl Docker {
     }
 
     fn forget(&self, kept: &Kept) -> anyhow::Result<()> {
-        let path = self.kept_path();
-        match std::fs::remove_file(&path) {
-            Err(error) if error.kind() != ErrorKind::NotFound => {
-                return Err(error).with_context(|| format!("removing {}", path.display()));
-            }
-            _ => {}
-        }
+        files::remove(&self.kept_path())?;
         if kept.made_folder {
             // It stays where something else is in it by now.
             let _ = std::fs::remove_dir(&self.folder);

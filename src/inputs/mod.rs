@@ -7,6 +7,7 @@ mod matrix;
 mod names;
 mod registries;
 mod road;
+mod runner;
 
 use std::time::Duration;
 
@@ -17,6 +18,7 @@ use crate::problem::Problem;
 pub use matrix::{Matrix, matrix};
 pub use registries::Registries;
 pub use road::{Identity, Road, Role};
+pub use runner::{Machine, Runner, runner};
 
 /// Everything `connect` is asked to do.
 #[derive(Debug)]
@@ -100,6 +102,12 @@ impl Faults {
 }
 
 pub fn connect(args: &ConnectArgs) -> Result<Plan, Problem> {
+    let mut faults = Faults::default();
+    let plan = check(args, &mut faults);
+    faults.finish(plan)
+}
+
+fn check(args: &ConnectArgs, faults: &mut Faults) -> Option<Plan> {
     let ConnectArgs {
         road,
         agent,
@@ -108,10 +116,9 @@ pub fn connect(args: &ConnectArgs) -> Result<Plan, Problem> {
         ecr,
         timeout,
     } = args;
-    let mut faults = Faults::default();
-    let registries = registries::check(ecr.as_deref(), road, &mut faults);
-    let road = road::check(road, ecr.is_some(), &mut faults);
-    let agents = agent::check(agent, &mut faults);
+    let registries = registries::check(ecr.as_deref(), road, faults);
+    let road = road::check(road, ecr.is_some(), faults);
+    let agents = agent::check(agent, faults);
     let deploy = match deploy.as_str() {
         "if-absent" => Some(Deploy::IfAbsent),
         "always" => Some(Deploy::Always),
@@ -121,16 +128,16 @@ pub fn connect(args: &ConnectArgs) -> Result<Plan, Problem> {
             None
         }
     };
-    let timeout = duration("timeout", timeout, &mut faults);
+    let timeout = duration("timeout", timeout, faults);
     let plan = road.zip(agents).zip(deploy.zip(timeout));
-    faults.finish(plan.map(|((road, agents), (deploy, timeout))| Plan {
+    plan.map(|((road, agents), (deploy, timeout))| Plan {
         road,
         agents,
         deploy,
         cache_key: cache_key.clone(),
         registries,
         timeout,
-    }))
+    })
 }
 
 pub fn manifests(args: &ManifestsArgs) -> Result<Agents, Problem> {

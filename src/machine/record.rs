@@ -77,6 +77,11 @@ impl Record {
         self.content == Content::default()
     }
 
+    /// Whether this was made, and was not there before.
+    pub fn has_made(&self, path: &Path) -> bool {
+        self.content.made.iter().any(|made| made.path() == path)
+    }
+
     /// Writes down for whom it is made.
     pub fn add_user(&mut self, name: &str) -> anyhow::Result<()> {
         if self.content.users.insert(name.to_owned()) {
@@ -142,7 +147,7 @@ impl Record {
 
     /// Writes down that ours is at the path, and moves away what is not.
     fn make_room(&mut self, path: &Path) -> anyhow::Result<Change> {
-        if self.content.made.iter().any(|made| made.path() == path) {
+        if self.has_made(path) {
             return Ok(Change::Renewed);
         }
         if path.symlink_metadata().is_err() {

@@ -37,6 +37,25 @@ pub fn run(args: &ConnectArgs) -> anyhow::Result<()> {
 async fn guarded(plan: Arc<Plan>) -> anyhow::Result<()> {
     let mut guard = Guard::listen()?;
     let selection = Arc::new(Selection::create(&plan.agents.spec.name)?);
+    let at_the_end =
+        |store: &Store, road: Road, report: &Report| select(&plan, &selection, store, road, report);
+    let connected = over_the_road(&mut guard, &plan, &selection, at_the_end).await;
+    if connected.is_err() {
+        // What the failure was matters more than what becomes of this.
+        if let Err(error) = selection.discard() {
+            say(&format!("could not clean up: {error:#}"));
+        }
+    }
+    connected
+}
+
+/// The whole road, until the timeout or a signal. `select` is called where it ends, with buildx's lock held.
+pub(super) async fn over_the_road(
+    guard: &mut Guard,
+    plan: &Arc<Plan>,
+    selection: &Arc<Selection>,
+    select: impl FnOnce(&Store, Road, &Report) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
     let report = Report::start();
     let deadline = Instant::now() + plan.timeout;
     let tries = Tries::until(deadline, Report::detail);
@@ -51,20 +70,14 @@ async fn guarded(plan: Arc<Plan>) -> anyhow::Result<()> {
     let reached = guard.over(work, Some(deadline + GRACE)).await;
     let on_the_road = matches!(reached, Ok(Err(_)) | Err(Ended::Deadline));
     let connected = match reached {
-        Ok(Ok((reached, store))) => select(&plan, &selection, &store, reached, &report),
-        Ok(Err(error)) if Instant::now() >= deadline => Err(late::told(error, &plan, &report)),
+        Ok(Ok((reached, store))) => select(&store, reached, &report),
+        Ok(Err(error)) if Instant::now() >= deadline => Err(late::told(error, plan, &report)),
         Ok(Err(error)) => Err(error),
-        Err(Ended::Deadline) => Err(late::cut_off(&plan, &report, tries.trouble()).into()),
+        Err(Ended::Deadline) => Err(late::cut_off(plan, &report, tries.trouble()).into()),
         Err(Ended::Signal(name)) => Err(anyhow::anyhow!("stopped by {name}")),
     };
     if on_the_road {
-        doctor::explain(&mut guard, &plan, &selection).await;
-    }
-    if connected.is_err() {
-        // What the failure was matters more than what becomes of this.
-        if let Err(error) = selection.discard() {
-            say(&format!("could not clean up: {error:#}"));
-        }
+        doctor::explain(guard, plan, selection).await;
     }
     connected
 }
@@ -94,7 +107,7 @@ impl Job {
 }
 
 /// An agent that answers.
-struct Reached {
+pub(super) struct Reached {
     agent: String,
     /// What it is to build; empty when nothing was said.
     platforms: Vec<Platform>,
@@ -102,9 +115,25 @@ struct Reached {
 }
 
 /// What a job gets.
-struct Road {
+pub(super) struct Road {
     agents: Vec<Reached>,
-    registries: Vec<Registry>,
+    pub(super) registries: Vec<Registry>,
+}
+
+impl Road {
+    /// For buildx.
+    pub(super) fn builder(&self, plan: &Plan, name: &str) -> Builder {
+        let node = |reached: &Reached| Node {
+            name: reached.agent.clone(),
+            platforms: reached.platforms.clone(),
+        };
+        Builder {
+            name: name.to_owned(),
+            namespace: plan.agents.spec.namespace.clone(),
+            nodes: self.agents.iter().map(node).collect(),
+            timeout: plan.timeout,
+        }
+    }
 }
 
 /// One agent for each architecture, and logins.
@@ -142,19 +171,11 @@ fn select(
     plan: &Plan,
     selection: &Selection,
     store: &Store,
-    Road { agents, registries }: Road,
+    road: Road,
     report: &Report,
 ) -> anyhow::Result<()> {
-    let node = |reached: &Reached| Node {
-        name: reached.agent.clone(),
-        platforms: reached.platforms.clone(),
-    };
-    let builder = Builder {
-        name: selection.builder.clone(),
-        namespace: plan.agents.spec.namespace.clone(),
-        nodes: agents.iter().map(node).collect(),
-        timeout: plan.timeout,
-    };
+    let builder = road.builder(plan, &selection.builder);
+    let Road { agents, registries } = road;
     outputs::set(&builder, &selection.kubeconfig(), &agents)?;
     registries::register(selection, &registries)?;
     selection.select(store, &builder)?;

@@ -1,0 +1,147 @@
+//! The permanent builder of a user: what connect makes for a job, in a folder that stays.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::Context;
+
+use super::programs;
+use crate::buildx::{self, Store};
+use crate::commands::connect::{Road, over_the_road};
+use crate::commands::guard::{self, Guard};
+use crate::commands::registries;
+use crate::commands::selection::Selection;
+use crate::docker::{self, Docker, Setting};
+use crate::files;
+use crate::inputs::{Machine, Plan};
+use crate::machine::{Places, Record, User, folder_of};
+use crate::report::{Report, say};
+
+/// Makes it, or brings it up to date; where that fails, what was there before stays.
+pub(super) fn keep(machine: Machine, user: &User) -> anyhow::Result<()> {
+    // One of the user's own may be in the way of the machine's.
+    let places = Places::of_user(user);
+    programs::buildx_in_the_way(&places, user, &machine)?;
+    buildx::check_installed()?;
+    Store::writable()?;
+    Docker::of_user()?.check()?;
+    let plan = Arc::new(machine.plan);
+    guard::block_on(guarded(plan, user.clone()))
+}
+
+async fn guarded(plan: Arc<Plan>, user: User) -> anyhow::Result<()> {
+    let mut guard = Guard::listen()?;
+    let folder = folder_of(&user);
+    let mut record = Record::read(&record_in(&folder))?;
+    let is_first = record.is_empty();
+    record.folder(&folder, 0o700)?;
+    let docker = docker::folder().context("looking for docker's folder: HOME is not set")?;
+    record.folder(&docker, 0o700)?;
+    record.folder(&Store::root()?, 0o700)?;
+    let selection = Arc::new(Selection::of_machine(folder, &plan.agents.spec.name)?);
+    let before = Before::of(&selection)?;
+    let at_the_end =
+        |store: &Store, road: Road, report: &Report| select(&plan, &selection, store, road, report);
+    let kept = over_the_road(&mut guard, &plan, &selection, at_the_end).await;
+    if kept.is_err() {
+        // What the failure was matters more than what becomes of this.
+        let undone = if is_first { remove(&user) } else { before.restore() };
+        if let Err(error) = undone {
+            say(&format!("could not clean up: {error:#}"));
+        }
+    }
+    kept
+}
+
+fn select(
+    plan: &Plan,
+    selection: &Selection,
+    store: &Store,
+    road: Road,
+    report: &Report,
+) -> anyhow::Result<()> {
+    let kubeconfig = selection.kubeconfig();
+    let builder = road.builder(plan, &selection.builder);
+    for other in store.builders_of(&kubeconfig) {
+        if other != builder.name {
+            store.remove(&other, &kubeconfig)?;
+            Report::detail(&format!("builder {other} is removed"));
+        }
+    }
+    let is_new = store.keep(&builder, &kubeconfig)?;
+    let mut settings = registries::settings(&road.registries);
+    settings.push(Setting::Build);
+    registries::name_in_config(selection, settings)?;
+    let how = if is_new {
+        "is selected"
+    } else {
+        "was there already"
+    };
+    report.done(&format!(
+        "Builder {} {how}, for every job of this user",
+        builder.name
+    ));
+    Ok(())
+}
+
+/// Takes it away, and everything that was made for it.
+pub(super) fn remove(user: &User) -> anyhow::Result<()> {
+    let folder = folder_of(user);
+    let record = Record::read(&record_in(&folder))?;
+    if record.is_empty() {
+        say("Builder: there is none for this user");
+        return Ok(());
+    }
+    let selection = Selection::of_folder(folder.clone());
+    if let Some(store) = Store::existing()? {
+        let kubeconfig = selection.kubeconfig();
+        for name in store.builders_of(&kubeconfig) {
+            store.remove(&name, &kubeconfig)?;
+            say(&format!("Builder {name}: removed; the agent and its cache stay"));
+        }
+        if record.has_made(&Store::root()?) {
+            store.remove_unused()?;
+        }
+    }
+    let docker = Docker::of_user()?;
+    docker.unregister(&folder)?;
+    if docker::folder().is_some_and(|docker| record.has_made(&docker)) {
+        docker.remove_leftovers()?;
+    }
+    for file in [selection.kubeconfig(), selection.session(), selection.logins()] {
+        files::remove(&file)?;
+    }
+    record.undo()
+}
+
+fn record_in(folder: &Path) -> PathBuf {
+    folder.join("builder.json")
+}
+
+/// The files by which the builder worked until now.
+struct Before(Vec<(PathBuf, Option<Vec<u8>>)>);
+
+impl Before {
+    fn of(selection: &Selection) -> anyhow::Result<Self> {
+        let files = [selection.kubeconfig(), selection.session(), selection.logins()];
+        let files = files.into_iter().map(|path| {
+            let content = match std::fs::read(&path) {
+                Ok(content) => Some(content),
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
+                Err(error) => return Err(error).with_context(|| format!("reading {}", path.display())),
+            };
+            Ok((path, content))
+        });
+        Ok(Self(files.collect::<anyhow::Result<_>>()?))
+    }
+
+    fn restore(self) -> anyhow::Result<()> {
+        for (path, content) in self.0 {
+            match content {
+                Some(content) => files::write_private(&path, &content)?,
+                None => files::remove(&path)?,
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,73 @@
+//! `runner`: a machine whose jobs build remotely without a step of theirs. In two halves: whoever runs it installs
+//! programs; then the program that was installed makes, as the runner's user, that user's permanent builder.
+
+mod builder;
+mod programs;
+
+use std::path::Path;
+use std::process::{Command, ExitCode};
+
+use anyhow::Context;
+
+use crate::cli::RunnerArgs;
+use crate::inputs::{self, Machine, Runner};
+use crate::machine::{Places, Record, User};
+use crate::output;
+use crate::report::say;
+
+pub fn run(args: &RunnerArgs) -> anyhow::Result<ExitCode> {
+    match inputs::runner(args)? {
+        Runner::Prepare(machine) if args.installed => {
+            let user = User::wanted(machine.user.as_deref())?;
+            builder::keep(*machine, &user)?;
+        }
+        Runner::Prepare(machine) => return prepare(&machine),
+        Runner::Remove { user } if args.installed => builder::remove(&User::wanted(user.as_deref())?)?,
+        Runner::Remove { user } => return remove(&User::wanted(user.as_deref())?),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn prepare(machine: &Machine) -> anyhow::Result<ExitCode> {
+    let user = User::wanted(machine.user.as_deref())?;
+    let places = Places::of_caller(&user);
+    programs::install(&places, &user, machine)?;
+    Err(second_half(&user, &places.program())?)
+}
+
+/// The builder first, while the program is there; then what nobody else has a use for.
+fn remove(user: &User) -> anyhow::Result<ExitCode> {
+    let places = Places::of_caller(user);
+    let own = std::env::current_exe().context("finding this program's own path")?;
+    let installed = Some(places.program()).filter(|program| program.exists());
+    let program = installed.unwrap_or(own);
+    let status = user.status(&mut as_second_half(user, &program))?;
+    if !status.success() {
+        return Ok(ExitCode::FAILURE);
+    }
+    let mut record = Record::read(&places.record)?;
+    if record.is_empty() {
+        say("Programs: none of them is ours");
+    } else if record.remove_user(&user.name)? {
+        record.undo()?;
+        say("Programs: removed, as far as they were installed here");
+    } else {
+        say("Programs: other users of this machine have a use for them");
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Puts the second half in the place of this process, so that a signal reaches it. Returns only if that fails.
+fn second_half(user: &User, program: &Path) -> anyhow::Result<anyhow::Error> {
+    let mut command = as_second_half(user, program);
+    output::finish();
+    let error = user.become_it(&mut command);
+    Ok(error.context(format!("starting {} as {}", program.display(), user.name)))
+}
+
+/// The same command line once more.
+fn as_second_half(user: &User, program: &Path) -> Command {
+    let mut command = user.command(program);
+    command.args(std::env::args_os().skip(1)).arg("--installed");
+    command
+}

@@ -1,0 +1,172 @@
+//! Programs: buildx where there is none that is good enough, and this one.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use anyhow::Context;
+
+use crate::buildx::release::{self, Mirror};
+use crate::buildx::{Installed, PLUGIN};
+use crate::commands::guard;
+use crate::diagnosis::versions;
+use crate::docker::PROGRAM;
+use crate::download::download;
+use crate::env;
+use crate::inputs::Machine;
+use crate::machine::{Change, Places, Record, User};
+use crate::report::{Report, say};
+use crate::retry::Tries;
+
+/// Where programs are looked for whatever the PATH of whoever runs this is.
+const USUAL: &str = "/usr/local/bin:/usr/bin:/bin";
+
+/// What the user finds afterwards.
+pub(super) fn install(places: &Places, user: &User, machine: &Machine) -> anyhow::Result<()> {
+    let mut record = Record::read(&places.record)?;
+    record.add_user(&user.name)?;
+    buildx(&mut record, places, user, machine)?;
+    this_program(&mut record, places)
+}
+
+/// What is wrong with the user's own buildx, which comes before the machine's, only that user can mend.
+pub(super) fn buildx_in_the_way(places: &Places, user: &User, machine: &Machine) -> anyhow::Result<()> {
+    let installed = Installed::look(Some(&user.docker_folder()), path(places).as_ref());
+    let own = installed
+        .plugin
+        .filter(|plugin| plugin.starts_with(&places.plugins));
+    match own {
+        Some(own) if !versions::good_enough(&printed(user, &own)?) => {
+            let mut record = Record::read(&places.record)?;
+            buildx(&mut record, places, user, machine)
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The plugin, and where there is no docker to call it, buildx by itself as well.
+fn buildx(record: &mut Record, places: &Places, user: &User, machine: &Machine) -> anyhow::Result<()> {
+    let installed = Installed::look(Some(&user.docker_folder()), path(places).as_ref());
+    let mut wanted = Vec::new();
+    if !there_already(user, installed.plugin.as_deref())? {
+        wanted.push(places.plugins.join(PLUGIN));
+    }
+    if installed.docker.is_none() && !there_already(user, installed.standalone.as_deref())? {
+        wanted.push(places.programs.join("buildx"));
+    }
+    if wanted.is_empty() {
+        return Ok(());
+    }
+    let mut file = tempfile_for(machine)?;
+    for path in wanted {
+        record.program(&path, &mut file)?;
+        let version = version(user, &path)?;
+        say(&format!("buildx {version}: installed as {}", path.display()));
+    }
+    Ok(())
+}
+
+fn there_already(user: &User, program: Option<&Path>) -> anyhow::Result<bool> {
+    let Some(program) = program else {
+        return Ok(false);
+    };
+    let printed = printed(user, program)?;
+    let version = printed.split_whitespace().nth(1).unwrap_or("of no version");
+    let stays = versions::good_enough(&printed);
+    let judged = if stays { "was there already" } else { "is too old" };
+    say(&format!("buildx {version}: {judged}, {}", program.display()));
+    Ok(stays)
+}
+
+fn version(user: &User, program: &Path) -> anyhow::Result<String> {
+    let printed = printed(user, program)?;
+    let version = printed.split_whitespace().nth(1);
+    Ok(version.unwrap_or("of no version").to_owned())
+}
+
+/// As the user: whose it may be.
+fn printed(user: &User, program: &Path) -> anyhow::Result<String> {
+    let mut command = user.command(program);
+    let output = user.output(command.arg("version"));
+    let output = output.with_context(|| format!("running {} version", program.display()))?;
+    Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+}
+
+/// The release, in a file without a name.
+fn tempfile_for(machine: &Machine) -> anyhow::Result<File> {
+    let source = release::source(std::env::consts::ARCH, machine.mirror.as_ref())?;
+    let file = nameless()?;
+    let within = machine.plan.timeout;
+    let mirrored = matches!(machine.mirror, Some(Mirror::File { .. } | Mirror::Folder(_)));
+    say(&format!(
+        "{}: downloading{}",
+        source.name,
+        if mirrored { " from the mirror" } else { "" }
+    ));
+    let of_file = file.try_clone().context("sharing a temporary file")?;
+    guard::block_on(async move {
+        let tries = Tries::until(Instant::now() + within, Report::detail);
+        download(&source, &of_file, &tries).await
+    })?;
+    Ok(file)
+}
+
+fn nameless() -> anyhow::Result<File> {
+    use rustix::fs::{Mode, OFlags};
+    let folder = std::env::temp_dir();
+    let file = rustix::fs::open(
+        &folder,
+        OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC,
+        Mode::RUSR | Mode::WUSR,
+    );
+    let file = file.with_context(|| format!("making a temporary file in {}", folder.display()))?;
+    Ok(File::from(file))
+}
+
+/// This program, and docker's credential helper, which is a link to it.
+fn this_program(record: &mut Record, places: &Places) -> anyhow::Result<()> {
+    let own = std::env::current_exe().context("finding this program's own path")?;
+    let mut content = File::open(&own).with_context(|| format!("opening {}", own.display()))?;
+    let version = env!("CARGO_PKG_VERSION");
+    let program = places.program();
+    let (change, link) = (
+        record.program(&program, &mut content)?,
+        record.link(&places.helper(), Path::new("remote-buildkit"))?,
+    );
+    say(&format!(
+        "remote-buildkit {version}: {}, {}",
+        said(change),
+        program.display()
+    ));
+    if link != Change::AlreadyThere {
+        say(&format!("{PROGRAM}: installed beside it"));
+    }
+    let on_path = std::env::split_paths(&path_of_environment()).any(|folder| folder == places.programs);
+    if !on_path {
+        say(&format!(
+            "{} is not on the PATH here; docker looks for {PROGRAM} on that of a job",
+            places.programs.display()
+        ));
+    }
+    Ok(())
+}
+
+fn said(change: Change) -> &'static str {
+    match change {
+        Change::Made => "installed",
+        Change::Renewed => "brought up to date",
+        Change::AlreadyThere => "was there already",
+    }
+}
+
+fn path_of_environment() -> std::ffi::OsString {
+    env::raw(env::PATH).unwrap_or_else(|| USUAL.into())
+}
+
+fn path(places: &Places) -> std::ffi::OsString {
+    let own = path_of_environment();
+    let mut folders: Vec<PathBuf> = std::env::split_paths(&own).collect();
+    folders.push(places.programs.clone());
+    folders.extend(std::env::split_paths(USUAL));
+    std::env::join_paths(folders).unwrap_or(own)
+}

@@ -1,0 +1,185 @@
+//! The inputs of `runner`.
+
+use super::{Faults, Identity, Plan, Road, check};
+use crate::buildx::release::Mirror;
+use crate::cli::RunnerArgs;
+use crate::problem::Problem;
+
+/// What `runner` is asked to do.
+#[derive(Debug)]
+pub enum Runner {
+    Prepare(Box<Machine>),
+    Remove { user: Option<String> },
+}
+
+/// A machine whose jobs build remotely.
+#[derive(Debug)]
+pub struct Machine {
+    pub plan: Plan,
+    /// Whose jobs.
+    pub user: Option<String>,
+    pub mirror: Option<Mirror>,
+}
+
+pub fn runner(args: &RunnerArgs) -> Result<Runner, Problem> {
+    let RunnerArgs {
+        connect,
+        user,
+        buildx_url,
+        buildx_sha256,
+        remove,
+        installed: _,
+    } = args;
+    let mut faults = Faults::default();
+    if let Some(user) = user {
+        let allowed = "the name of a user of this machine";
+        faults.check(is_user_name(user), "user", user, allowed);
+    }
+    if *remove {
+        let user = user.clone();
+        return faults.finish(Some(Runner::Remove { user }));
+    }
+    if let Some(role) = &connect.road.role_to_assume {
+        let allowed = "a machine has no OIDC token of a job; it signs in as its instance profile, or as the role of its pod";
+        faults.add("role-to-assume", role, allowed);
+    }
+    let mirror = mirror(buildx_url.as_deref(), buildx_sha256.as_deref(), &mut faults);
+    let plan = check(connect, &mut faults).map(of_machine);
+    faults.finish(plan.map(|plan| {
+        Runner::Prepare(Box::new(Machine {
+            plan,
+            user: user.clone(),
+            mirror,
+        }))
+    }))
+}
+
+/// Of whatever job asks, the machine is who signs in.
+fn of_machine(mut plan: Plan) -> Plan {
+    if let Road::Eks { identity, .. } = &mut plan.road {
+        *identity = Identity::Machine;
+    }
+    if let Some(registries) = &mut plan.registries {
+        registries.identity = Identity::Machine;
+    }
+    plan
+}
+
+fn mirror(url: Option<&str>, sha256: Option<&str>, faults: &mut Faults) -> Option<Mirror> {
+    if let Some(url) = url {
+        let address: Option<http::Uri> = url.parse().ok();
+        let is_address = address.is_some_and(|address| {
+            matches!(address.scheme_str(), Some("http" | "https")) && address.host().is_some()
+        });
+        let allowed = "an address such as https://mirror.example/buildx";
+        faults.check(is_address, "buildx-url", url, allowed);
+    }
+    if let Some(sha256) = sha256 {
+        let is_sum = sha256.len() == 64 && sha256.chars().all(|c| c.is_ascii_hexdigit());
+        let allowed = "a SHA-256 in 64 hexadecimal digits, as sha256sum prints it";
+        faults.check(is_sum, "buildx-sha256", sha256, allowed);
+        if url.is_none() {
+            faults.add("buildx-sha256", sha256, "goes with `buildx-url`");
+        }
+    }
+    let url = url?.to_owned();
+    Some(match sha256 {
+        Some(sha256) => Mirror::File {
+            url,
+            sha256: sha256.to_owned(),
+        },
+        None => Mirror::Folder(url),
+    })
+}
+
+/// As useradd takes it.
+fn is_user_name(name: &str) -> bool {
+    let mut chars = name.chars();
+    chars
+        .next()
+        .is_some_and(|c| c.is_ascii_alphanumeric() || c == '_')
+        && chars.all(|c| c.is_ascii_alphanumeric() || ['_', '-', '.', '$'].contains(&c))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+    use crate::cli::{Cli, Command};
+
+    fn read(flags: &[&str]) -> Result<Runner, Problem> {
+        let line = ["remote-buildkit", "runner"].iter().chain(flags);
+        match Cli::parse_from(line).command {
+            Command::Runner(args) => runner(&args),
+            other => panic!("not runner: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn every_bad_input_is_named_at_once() {
+        let bad = [
+            ("user", "a:b", "a user of this machine"),
+            ("buildx-url", "mirror", "an address"),
+            ("buildx-sha256", "abc", "64 hexadecimal digits"),
+            (
+                "role-to-assume",
+                "arn:aws:iam::123456789012:role/ci",
+                "no OIDC token",
+            ),
+            ("cluster", "a/b", "name of an EKS cluster"),
+        ];
+        let flags: Vec<String> = bad
+            .iter()
+            .map(|(name, value, _)| format!("--{name}={value}"))
+            .collect();
+        let problem = read(&flags.iter().map(String::as_str).collect::<Vec<_>>()).expect_err("bad");
+        for (name, value, says) in bad {
+            let fault = problem
+                .what
+                .lines()
+                .find(|line| line.starts_with(&format!("- `{name}: {value}`")));
+            assert!(
+                fault.is_some_and(|fault| fault.contains(says)),
+                "{name}: {}",
+                problem.what
+            );
+        }
+        let alone = read(&[
+            "--kubeconfig=in-cluster",
+            &format!("--buildx-sha256={}", "a".repeat(64)),
+        ]);
+        assert!(alone.expect_err("no url").what.contains("goes with `buildx-url`"));
+    }
+
+    #[test]
+    fn the_machine_signs_in_for_its_jobs() {
+        let wanted = read(&[
+            "--cluster=demo",
+            "--ecr=auto",
+            "--user=runner",
+            "--buildx-url=http://m/b",
+        ]);
+        let Runner::Prepare(machine) = wanted.expect("good") else {
+            panic!("not to remove");
+        };
+        assert!(matches!(
+            machine.plan.road,
+            Road::Eks {
+                identity: Identity::Machine,
+                ..
+            }
+        ));
+        assert_eq!(machine.plan.registries.expect("some").identity, Identity::Machine);
+        assert_eq!(machine.user.as_deref(), Some("runner"));
+        assert_eq!(machine.mirror, Some(Mirror::Folder("http://m/b".into())));
+    }
+
+    #[test]
+    fn removing_wants_no_cluster() {
+        assert!(matches!(
+            read(&["--remove", "--user=runner"]).expect("good"),
+            Runner::Remove { user: Some(user) } if user == "runner"
+        ));
+    }
+}
