@@ -100,6 +100,10 @@ impl Record {
 
     /// A folder and those that it is in.
     pub fn folder(&mut self, path: &Path, mode: u32) -> anyhow::Result<()> {
+        if !path.exists() {
+            // Its own folder may be one of them.
+            self.write()?;
+        }
         let missing: Vec<PathBuf> = path
             .ancestors()
             .take_while(|folder| !folder.exists())
