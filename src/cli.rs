@@ -207,12 +207,44 @@ pub struct RunnerArgs {
     /// SHA-256 of the file at buildx-url, where it is not the release that this program knows.
     #[arg(long)]
     pub buildx_sha256: Option<String>,
+    #[command(flatten)]
+    pub registration: RegistrationArgs,
     /// Undo all of it, for that user.
     #[arg(long)]
     pub remove: bool,
     /// The second half, which the first one starts as the user: programs are installed.
     #[arg(long, hide = true)]
     pub installed: bool,
+}
+
+/// The machine as a runner of GitHub. For the boot, not for a job: none of these is an input of the action.
+#[derive(Debug, Args)]
+pub struct RegistrationArgs {
+    /// Repository, organization or enterprise to become a just-in-time runner of, by its address: the runner is started
+    /// when all else is done.
+    #[arg(long)]
+    pub github_url: Option<String>,
+    /// File with the token that asks for it, - for standard input; by default GITHUB_TOKEN of the environment.
+    #[arg(long, value_name = "FILE")]
+    pub github_token_file: Option<String>,
+    /// Client id, or number, of a GitHub App that asks for it instead.
+    #[arg(long, value_name = "ID")]
+    pub github_app_id: Option<String>,
+    /// File with a private key of that App, - for standard input.
+    #[arg(long, value_name = "FILE")]
+    pub github_app_key_file: Option<String>,
+    /// Name of the runner; by default that of the machine.
+    #[arg(long)]
+    pub runner_name: Option<String>,
+    /// Labels of the runner; by default self-hosted, linux, and x64 or arm64.
+    #[arg(long)]
+    pub runner_labels: Option<String>,
+    /// Group of the runner; by default the one that every place has.
+    #[arg(long)]
+    pub runner_group: Option<String>,
+    /// Folder with the runner's run.sh.
+    #[arg(long, default_value = "/opt/actions-runner")]
+    pub runner_folder: String,
 }
 
 #[derive(Debug, Args)]
@@ -253,8 +285,22 @@ fn secret(text: &str) -> Result<Secret, std::convert::Infallible> {
     Ok(Secret::new(text))
 }
 
-/// Flags of commands with inputs that are for people alone.
-const NO_INPUTS: [&str; 5] = ["help", "explain", "installed", "json", "remove"];
+/// Flags of commands with inputs that are for people, or for the boot of a machine, alone.
+const NO_INPUTS: [&str; 13] = [
+    "help",
+    "explain",
+    "github-app-id",
+    "github-app-key-file",
+    "github-token-file",
+    "github-url",
+    "installed",
+    "json",
+    "remove",
+    "runner-folder",
+    "runner-group",
+    "runner-labels",
+    "runner-name",
+];
 
 #[derive(Debug, Args)]
 pub struct DisconnectArgs {

@@ -3,16 +3,19 @@
 //! Outside a job every call here is a no-op, so that the program is a plain command line tool there.
 
 pub mod api;
+mod app;
 mod oidc;
+mod place;
 
+pub use app::AppKey;
 pub use oidc::id_token;
 #[cfg(fuzzing)]
 pub use oidc::id_token_of;
+pub use place::{Kind, Place};
 
 use std::fs::OpenOptions;
 use std::io::Write;
 
-use crate::files::Place;
 use crate::problem::Problem;
 use crate::report;
 use crate::secret::Secret;
@@ -105,7 +108,7 @@ fn append_to(file_variable: &'static str, record: impl FnOnce(&str) -> String) -
             let _ = file.set_len(before);
         })
     });
-    appended.map_err(|error| files::not_written(&path, Place::Runner(file_variable), &error).into())
+    appended.map_err(|error| files::not_written(&path, files::Place::Runner(file_variable), &error).into())
 }
 
 /// The role session name of this job: repository and run, in the characters that STS allows, 64 at most.

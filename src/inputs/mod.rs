@@ -5,6 +5,7 @@ mod agent;
 mod lists;
 mod matrix;
 mod names;
+mod registration;
 mod registries;
 mod road;
 mod runner;
@@ -16,6 +17,7 @@ use crate::cli::{ConnectArgs, DestroyArgs, ManifestsArgs};
 use crate::problem::Problem;
 
 pub use matrix::{Matrix, matrix};
+pub use registration::{Credential, Registration, Source};
 pub use registries::Registries;
 pub use road::{Identity, Road, Role};
 pub use runner::{Machine, Runner, runner};

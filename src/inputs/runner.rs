@@ -1,6 +1,6 @@
 //! The inputs of `runner`.
 
-use super::{Faults, Identity, Plan, Road, check};
+use super::{Faults, Identity, Plan, Registration, Road, check, registration};
 use crate::buildx::release::Mirror;
 use crate::cli::RunnerArgs;
 use crate::problem::Problem;
@@ -19,6 +19,8 @@ pub struct Machine {
     /// Whose jobs.
     pub user: Option<String>,
     pub mirror: Option<Mirror>,
+    /// As which runner it is to be started.
+    pub registration: Option<Registration>,
 }
 
 pub fn runner(args: &RunnerArgs) -> Result<Runner, Problem> {
@@ -27,6 +29,7 @@ pub fn runner(args: &RunnerArgs) -> Result<Runner, Problem> {
         user,
         buildx_url,
         buildx_sha256,
+        registration,
         remove,
         installed: _,
     } = args;
@@ -44,12 +47,14 @@ pub fn runner(args: &RunnerArgs) -> Result<Runner, Problem> {
         faults.add("role-to-assume", role, allowed);
     }
     let mirror = mirror(buildx_url.as_deref(), buildx_sha256.as_deref(), &mut faults);
+    let registration = registration::check(registration, &mut faults);
     let plan = check(connect, &mut faults).map(of_machine);
     faults.finish(plan.map(|plan| {
         Runner::Prepare(Box::new(Machine {
             plan,
             user: user.clone(),
             mirror,
+            registration,
         }))
     }))
 }

@@ -3,17 +3,19 @@
 
 mod builder;
 mod programs;
+mod register;
 
 use std::path::Path;
-use std::process::{Command, ExitCode};
+use std::process::{Command, ExitCode, Stdio};
+use std::time::Instant;
 
 use anyhow::Context;
 
 use crate::cli::RunnerArgs;
 use crate::inputs::{self, Machine, Runner};
 use crate::machine::{Places, Record, User};
-use crate::output;
 use crate::report::say;
+use crate::{env, output};
 
 pub fn run(args: &RunnerArgs) -> anyhow::Result<ExitCode> {
     match inputs::runner(args)? {
@@ -30,9 +32,19 @@ pub fn run(args: &RunnerArgs) -> anyhow::Result<ExitCode> {
 
 fn prepare(machine: &Machine) -> anyhow::Result<ExitCode> {
     let user = User::wanted(machine.user.as_deref())?;
+    let ready = machine.registration.as_ref().map(register::ready).transpose()?;
     let places = Places::of_caller(&user);
     programs::install(&places, &user, machine)?;
-    Err(second_half(&user, &places.program())?)
+    let program = places.program();
+    let (Some(registration), Some(ready)) = (&machine.registration, ready) else {
+        return Err(second_half(&user, &program)?);
+    };
+    let status = user.status(&mut as_second_half(&user, &program))?;
+    if !status.success() {
+        return Ok(ExitCode::FAILURE);
+    }
+    let until = Instant::now() + machine.plan.timeout;
+    Err(register::start(registration, ready, &user, until))
 }
 
 /// The builder first, while the program is there; then what nobody else has a use for.
@@ -68,6 +80,11 @@ fn second_half(user: &User, program: &Path) -> anyhow::Result<anyhow::Error> {
 /// The same command line once more.
 fn as_second_half(user: &User, program: &Path) -> Command {
     let mut command = user.command(program);
-    command.args(std::env::args_os().skip(1)).arg("--installed");
+    command
+        .args(std::env::args_os().skip(1))
+        .arg("--installed")
+        // It registers nothing.
+        .env_remove(env::GITHUB_TOKEN)
+        .stdin(Stdio::null());
     command
 }

@@ -4,7 +4,8 @@ use anyhow::Context;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
 
-use super::{Api, JSON, SHA};
+use super::server::JSON;
+use super::{Api, SHA};
 use crate::matrix::changes::{Entry, Mode};
 use crate::problem::Problem;
 

@@ -63,8 +63,12 @@ fn what_was_made_goes_with_its_folders() {
 fn folders_are_made_once_where_the_record_is_among_them() {
     let root = Root::new();
     for _ in 0..2 {
-        root.record().folder(&root.path("state/rbk"), 0o700).expect("made");
-        root.record().folder(&root.path("state/other"), 0o700).expect("made");
+        root.record()
+            .folder(&root.path("state/rbk"), 0o700)
+            .expect("made");
+        root.record()
+            .folder(&root.path("state/other"), 0o700)
+            .expect("made");
     }
     let made = root.record().content.made.len();
     assert_eq!(made, 4, "two folders, the record and another folder");

@@ -1,0 +1,270 @@
+//! GitHub's REST API on this machine, as far as just-in-time runners go
+//! (<https://docs.github.com/rest/actions/self-hosted-runners>, <https://docs.github.com/rest/apps/apps>).
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::sync::{Arc, Mutex};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use ring::signature::{KeyPair, RSA_PKCS1_2048_8192_SHA256, RsaKeyPair, UnparsedPublicKey};
+use serde_json::{Value, json};
+
+pub const TOKEN: &str = "ghp_aTokenOfNobody";
+pub const OF_INSTALLATION: &str = "ghs_aTokenOfAnInstallation";
+pub const APP: &str = "Iv23liabcdef";
+pub const CONFIGURATION: &str = "eyJydW5uZXIiOiJqdXN0LWluLXRpbWUifQ==";
+
+/// The key of the App, as GitHub gave them out and as others write them.
+pub const PKCS1: &str = include_str!("key-of-no-app.pkcs1.pem");
+pub const PKCS8: &str = include_str!("key-of-no-app.pkcs8.pem");
+
+/// What there is at GitHub.
+#[derive(Default)]
+pub struct World {
+    /// `/orgs/acme` or the like.
+    pub place: &'static str,
+    /// Name and status.
+    pub runners: Vec<(&'static str, &'static str)>,
+    pub groups: Vec<String>,
+    /// The first answers, the next one last.
+    pub faults: Vec<(u16, Value)>,
+    /// Whether the App has the permission that it asks for.
+    pub permitted: bool,
+}
+
+pub struct GitHub {
+    pub host: String,
+    state: Arc<Mutex<State>>,
+}
+
+struct State {
+    world: World,
+    requests: Vec<(String, Value)>,
+}
+
+impl GitHub {
+    pub fn new(world: World) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let host = format!("http://{}", listener.local_addr().expect("an address"));
+        let requests = Vec::new();
+        let state = Arc::new(Mutex::new(State { world, requests }));
+        let served = state.clone();
+        // They end with the tests.
+        std::thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let state = served.clone();
+                std::thread::spawn(move || serve(stream, &state));
+            }
+        });
+        Self { host, state }
+    }
+
+    /// Method and path, in their order.
+    pub fn requests(&self) -> Vec<String> {
+        let state = self.state.lock().expect("state");
+        state.requests.iter().map(|(line, _)| line.clone()).collect()
+    }
+
+    /// The body of the last request of this line.
+    pub fn body(&self, line: &str) -> Value {
+        let state = self.state.lock().expect("state");
+        let found = state.requests.iter().rev().find(|(asked, _)| asked == line);
+        found.expect(line).1.clone()
+    }
+}
+
+fn serve(mut stream: TcpStream, state: &Mutex<State>) {
+    let mut reader = BufReader::new(stream.try_clone().expect("a stream"));
+    loop {
+        let mut head: Vec<String> = Vec::new();
+        loop {
+            let mut line = String::new();
+            if reader.read_line(&mut line).unwrap_or(0) == 0 {
+                return;
+            }
+            match line.trim_end() {
+                "" => break,
+                line => head.push(line.to_owned()),
+            }
+        }
+        let length = header(&head, "content-length").and_then(|length| length.parse().ok());
+        let mut body = vec![0; length.unwrap_or(0)];
+        reader.read_exact(&mut body).expect("a body");
+        let body = serde_json::from_slice(&body).unwrap_or_default();
+        let (status, answer) = state.lock().expect("state").answer(&head, body);
+        let answer = if status == 204 {
+            String::new()
+        } else {
+            answer.to_string()
+        };
+        let text = format!(
+            "HTTP/1.1 {status} X\r\ncontent-length: {}\r\n\r\n{answer}",
+            answer.len()
+        );
+        if stream.write_all(text.as_bytes()).is_err() {
+            return;
+        }
+    }
+}
+
+fn header<'a>(head: &'a [String], name: &str) -> Option<&'a str> {
+    let line = head
+        .iter()
+        .find(|line| line.to_lowercase().starts_with(&format!("{name}: ")))?;
+    Some(line.split_once(": ")?.1)
+}
+
+fn message(status: u16, text: &str) -> (u16, Value) {
+    let more = "https://docs.github.com/rest";
+    (
+        status,
+        json!({"message": text, "documentation_url": more, "status": status.to_string()}),
+    )
+}
+
+impl State {
+    fn answer(&mut self, head: &[String], body: Value) -> (u16, Value) {
+        let mut words = head[0].split(' ');
+        let (method, target) = (words.next().expect("a method"), words.next().expect("a target"));
+        let Some(route) = target.strip_prefix("/api/v3") else {
+            return message(404, "Not Found");
+        };
+        let line = format!("{method} {route}");
+        self.requests.push((line.clone(), body.clone()));
+        if header(head, "user-agent") != Some("remote-buildkit")
+            || header(head, "x-github-api-version").is_none()
+        {
+            return message(403, "Request forbidden by administrative rules");
+        }
+        if let Some(fault) = self.world.faults.pop() {
+            return fault;
+        }
+        let bearer = header(head, "authorization").and_then(|value| value.strip_prefix("Bearer "));
+        let bearer = bearer.unwrap_or_default();
+        let place = self.world.place;
+        if line == format!("GET {place}/installation") || route.starts_with("/app/") {
+            if let Err(why) = of_app(bearer) {
+                return message(401, why);
+            }
+            return match route {
+                "/app/installations/77/access_tokens" if !self.world.permitted => message(
+                    422,
+                    "The permissions requested are not granted to this installation.",
+                ),
+                "/app/installations/77/access_tokens" => (201, json!({"token": OF_INSTALLATION})),
+                _ => (200, json!({"id": 77})),
+            };
+        }
+        if ![TOKEN, OF_INSTALLATION].contains(&bearer) {
+            return message(401, "Bad credentials");
+        }
+        let Some(rest) = route.strip_prefix(&format!("{place}/actions/")) else {
+            return message(404, "Not Found");
+        };
+        let (path, query) = rest.split_once('?').unwrap_or((rest, ""));
+        match (method, path) {
+            ("GET", "runner-groups") => self.groups(query),
+            ("GET", "runners") => self.named(query),
+            ("POST", "runners/generate-jitconfig") => self.generate(&body),
+            ("DELETE", path) => {
+                let id: usize = path
+                    .strip_prefix("runners/")
+                    .and_then(|id| id.parse().ok())
+                    .expect("an id");
+                self.world.runners.remove(id);
+                (204, Value::Null)
+            }
+            _ => message(404, "Not Found"),
+        }
+    }
+
+    fn groups(&self, query: &str) -> (u16, Value) {
+        let number = |name: &str| -> usize {
+            let mut parts = query.split('&').filter_map(|part| part.split_once('='));
+            let (_, value) = parts.find(|(part, _)| *part == name).expect(name);
+            value.parse().expect("a number")
+        };
+        let (size, page) = (number("per_page"), number("page"));
+        let groups = self
+            .world
+            .groups
+            .iter()
+            .enumerate()
+            .skip(size * (page - 1))
+            .take(size);
+        let groups: Vec<Value> = groups.map(|(id, name)| json!({"id": id, "name": name})).collect();
+        (
+            200,
+            json!({"total_count": self.world.groups.len(), "runner_groups": groups}),
+        )
+    }
+
+    fn named(&self, query: &str) -> (u16, Value) {
+        let runners = self.world.runners.iter().enumerate();
+        let runners: Vec<Value> = runners
+            .filter(|(_, (name, _))| query.contains(&format!("name={}", name.replace('-', "%2D"))))
+            .map(|(id, (name, status))| json!({"id": id, "name": name, "os": "linux", "status": status, "busy": false}))
+            .collect();
+        (200, json!({"total_count": runners.len(), "runners": runners}))
+    }
+
+    fn generate(&self, body: &Value) -> (u16, Value) {
+        let name = body["name"].as_str().expect("a name");
+        if self.world.runners.iter().any(|(taken, _)| *taken == name) {
+            return message(
+                409,
+                &format!("Already exists - A runner with the name {name} already exists."),
+            );
+        }
+        assert!(body["labels"].as_array().is_some_and(|labels| !labels.is_empty()));
+        assert!(body["runner_group_id"].is_u64());
+        (
+            201,
+            json!({"runner": {"id": 1, "name": name}, "encoded_jit_config": CONFIGURATION}),
+        )
+    }
+}
+
+/// The checks of GitHub.
+fn of_app(jwt: &str) -> Result<(), &'static str> {
+    let undecodable = "A JSON web token could not be decoded";
+    let (signed, signature) = jwt.rsplit_once('.').ok_or(undecodable)?;
+    let (head, claims) = signed.split_once('.').ok_or(undecodable)?;
+    let decoded = |part: &str| URL_SAFE_NO_PAD.decode(part).map_err(|_| undecodable);
+    let json = |part: &str| serde_json::from_slice::<Value>(&decoded(part)?).map_err(|_| undecodable);
+    let (head, claims) = (json(head)?, json(claims)?);
+    let pem = PKCS8
+        .lines()
+        .filter(|line| !line.starts_with("-----"))
+        .collect::<String>();
+    let der = base64::engine::general_purpose::STANDARD
+        .decode(pem)
+        .expect("base64");
+    let pair = RsaKeyPair::from_pkcs8(&der).expect("a key");
+    let key = UnparsedPublicKey::new(&RSA_PKCS1_2048_8192_SHA256, pair.public_key().as_ref());
+    if head["alg"] != "RS256" || key.verify(signed.as_bytes(), &decoded(signature)?).is_err() {
+        return Err(undecodable);
+    }
+    if claims["iss"] != APP {
+        return Err("Integration not found");
+    }
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .expect("a time")
+        .as_secs();
+    let (issued, expires) = (
+        claims["iat"].as_u64().ok_or(undecodable)?,
+        claims["exp"].as_u64().ok_or(undecodable)?,
+    );
+    if issued > now {
+        return Err(
+            "'Issued at' claim ('iat') must be an Integer representing the time that the assertion was issued",
+        );
+    }
+    if expires <= now || expires > now + 600 {
+        return Err("'Expiration time' claim ('exp') is too far in the future");
+    }
+    Ok(())
+}

@@ -1,0 +1,352 @@
+//! A machine that becomes a just-in-time runner, asked of an API like GitHub's.
+
+mod github;
+
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use remote_buildkit::github::api::runners::{Credential, Wanted, just_in_time};
+use remote_buildkit::github::{AppKey, Place};
+use remote_buildkit::problem::Problem;
+use remote_buildkit::secret::Secret;
+use serde_json::{Value, json};
+
+use github::{APP, CONFIGURATION, GitHub, PKCS1, PKCS8, TOKEN, World};
+
+fn world(place: &'static str) -> World {
+    World {
+        place,
+        permitted: true,
+        ..World::default()
+    }
+}
+
+fn wanted() -> Wanted {
+    Wanted {
+        name: "i-0abc".into(),
+        labels: vec!["self-hosted".into(), "gpu".into()],
+        group: None,
+    }
+}
+
+fn token() -> Credential {
+    Credential::Token(Secret::new(TOKEN))
+}
+
+fn app(pem: &str) -> Credential {
+    Credential::App(AppKey::parse(APP, &Secret::new(pem), "a file").expect("a key"))
+}
+
+/// `path` is the place's in a browser.
+fn ask(github: &GitHub, path: &str, credential: &Credential, wanted: &Wanted) -> anyhow::Result<Secret> {
+    let place = Place::parse(&format!("{}/{path}", github.host)).expect("a place");
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    let deadline = Instant::now() + Duration::from_secs(20);
+    runtime.block_on(just_in_time(&place, credential, wanted, deadline))
+}
+
+fn problem(asked: anyhow::Result<Secret>) -> Problem {
+    let error = asked.expect_err("refused");
+    let text = format!("{error:?}");
+    for secret in [TOKEN, github::OF_INSTALLATION, CONFIGURATION] {
+        assert!(!text.contains(secret), "{text}");
+    }
+    error.downcast().expect("a problem")
+}
+
+#[test]
+fn a_token_registers_in_each_kind_of_place() {
+    for (place, path) in [
+        ("/repos/acme/shop", "acme/shop"),
+        ("/orgs/acme", "acme"),
+        ("/enterprises/acme", "enterprises/acme"),
+    ] {
+        let github = GitHub::new(world(place));
+        let configuration = ask(&github, path, &token(), &wanted()).expect("registered");
+        assert_eq!(configuration.expose(), CONFIGURATION);
+        let line = format!("POST {place}/actions/runners/generate-jitconfig");
+        assert_eq!(github.requests(), [line.as_str()]);
+        let expected = json!({
+            "name": "i-0abc", "runner_group_id": 1, "labels": ["self-hosted", "gpu"], "work_folder": "_work",
+        });
+        assert_eq!(github.body(&line), expected);
+    }
+}
+
+#[test]
+fn an_app_asks_for_the_one_permission_it_needs() {
+    for (place, path, pem, expected) in [
+        (
+            "/repos/acme/shop",
+            "acme/shop",
+            PKCS1,
+            json!({"repositories": ["shop"], "permissions": {"administration": "write"}}),
+        ),
+        (
+            "/orgs/acme",
+            "acme",
+            PKCS8,
+            json!({"permissions": {"organization_self_hosted_runners": "write"}}),
+        ),
+    ] {
+        let github = GitHub::new(world(place));
+        let configuration = ask(&github, path, &app(pem), &wanted()).expect("registered");
+        assert_eq!(configuration.expose(), CONFIGURATION);
+        let tokens = "POST /app/installations/77/access_tokens";
+        let requests = github.requests();
+        assert_eq!(
+            requests[..2],
+            [format!("GET {place}/installation"), tokens.to_owned()]
+        );
+        assert_eq!(requests.len(), 3);
+        assert_eq!(github.body(tokens), expected);
+    }
+}
+
+#[test]
+fn a_group_is_found_on_whatever_page_it_is() {
+    let groups = |number: usize| (0..number).map(|n| format!("group-{n}")).collect::<Vec<_>>();
+    let github = GitHub::new(World {
+        groups: groups(150),
+        ..world("/orgs/acme")
+    });
+    let of_group = |group: &str| Wanted {
+        group: Some(group.into()),
+        ..wanted()
+    };
+    ask(&github, "acme", &token(), &of_group("group-142")).expect("registered");
+    let made = github.body("POST /orgs/acme/actions/runners/generate-jitconfig");
+    assert_eq!(made["runner_group_id"], 142);
+    assert_eq!(github.requests().len(), 3);
+    let none = problem(ask(&github, "acme", &token(), &of_group("gpu")));
+    assert!(
+        none.what.contains("group-0") && none.remedy.contains("--runner-group"),
+        "{none:?}"
+    );
+    let default = GitHub::new(world("/orgs/acme"));
+    ask(&default, "acme", &token(), &of_group("Default")).expect("registered");
+    assert_eq!(default.requests().len(), 1, "the default group is known");
+}
+
+#[test]
+fn a_runner_that_is_gone_is_replaced_and_one_that_is_there_is_not() {
+    let of_status = |status| World {
+        runners: vec![("other", "online"), ("i-0abc", status)],
+        ..world("/orgs/acme")
+    };
+    let gone = GitHub::new(of_status("offline"));
+    ask(&gone, "acme", &token(), &wanted()).expect("registered");
+    let requests = gone.requests();
+    assert_eq!(requests[2], "DELETE /orgs/acme/actions/runners/1");
+    assert_eq!(requests.len(), 4);
+
+    let there = GitHub::new(of_status("online"));
+    let taken = problem(ask(&there, "acme", &token(), &wanted()));
+    assert_eq!(taken.title, "Runner's name is taken");
+    assert!(taken.remedy.contains("--runner-name"));
+    assert!(
+        there
+            .requests()
+            .iter()
+            .all(|request| !request.starts_with("DELETE"))
+    );
+}
+
+fn refused(status: u16, text: &str) -> (u16, Value) {
+    (
+        status,
+        json!({"message": text, "documentation_url": "https://docs.github.com/rest"}),
+    )
+}
+
+#[test]
+fn each_refusal_of_a_token_has_its_remedy() {
+    for (place, path, status, text, remedy) in [
+        ("/orgs/acme", "acme", 401, "Bad credentials", "make a new one"),
+        (
+            "/repos/acme/shop",
+            "acme/shop",
+            403,
+            "Resource not accessible by personal access token",
+            "Administration: write",
+        ),
+        (
+            "/orgs/acme",
+            "acme",
+            404,
+            "Not Found",
+            "Self-hosted runners: write",
+        ),
+        (
+            "/enterprises/acme",
+            "enterprises/acme",
+            404,
+            "Not Found",
+            "manage_runners:enterprise",
+        ),
+        ("/orgs/acme", "acme", 422, "Invalid label", "--runner-labels"),
+    ] {
+        let github = GitHub::new(World {
+            faults: vec![refused(status, text)],
+            ..world(place)
+        });
+        let problem = problem(ask(&github, path, &token(), &wanted()));
+        assert_eq!(problem.title, "Not registered at GitHub");
+        for words in [&status.to_string(), text, place] {
+            assert!(problem.what.contains(words), "{}", problem.what);
+        }
+        assert!(problem.remedy.contains(remedy), "{status}: {}", problem.remedy);
+        assert_eq!(github.requests().len(), 1, "asked again after {status}");
+    }
+    let details =
+        json!({"message": "Validation Failed", "errors": [{"message": "name is too long"}, "and odd"]});
+    let github = GitHub::new(World {
+        faults: vec![(422, details)],
+        ..world("/orgs/acme")
+    });
+    let problem = problem(ask(&github, "acme", &token(), &wanted()));
+    assert!(
+        problem
+            .what
+            .contains("Validation Failed; name is too long; and odd"),
+        "{}",
+        problem.what
+    );
+}
+
+#[test]
+fn each_refusal_of_an_app_has_its_remedy() {
+    let elsewhere = GitHub::new(world("/orgs/other"));
+    let problem_of =
+        |github: &GitHub, credential: &Credential| problem(ask(github, "acme", credential, &wanted()));
+    let not_installed = problem_of(&elsewhere, &app(PKCS1));
+    assert!(
+        not_installed.what.contains("401") || not_installed.what.contains("404"),
+        "{not_installed:?}"
+    );
+
+    let missing = GitHub::new(World {
+        faults: vec![refused(404, "Not Found")],
+        ..world("/orgs/acme")
+    });
+    let problem = problem_of(&missing, &app(PKCS1));
+    assert!(problem.remedy.contains("Install the App"), "{}", problem.remedy);
+
+    let forbidden = GitHub::new(World {
+        permitted: false,
+        ..world("/orgs/acme")
+    });
+    let problem = problem_of(&forbidden, &app(PKCS1));
+    assert!(problem.what.contains("not granted"), "{}", problem.what);
+    assert!(
+        problem.remedy.contains("Self-hosted runners: write"),
+        "{}",
+        problem.remedy
+    );
+
+    let github = GitHub::new(world("/orgs/acme"));
+    let other = AppKey::parse("Iv23other", &Secret::new(PKCS1), "a file").expect("a key");
+    let problem = problem_of(&github, &Credential::App(other));
+    assert!(problem.what.contains("Integration not found"), "{}", problem.what);
+    assert!(
+        problem.remedy.contains("is not the id of the App"),
+        "{}",
+        problem.remedy
+    );
+}
+
+#[test]
+fn what_heals_is_asked_again() {
+    let github = GitHub::new(World {
+        faults: vec![refused(503, "Unavailable"), refused(500, "Server Error")],
+        ..world("/orgs/acme")
+    });
+    ask(&github, "acme", &token(), &wanted()).expect("registered");
+    assert_eq!(github.requests().len(), 3);
+}
+
+#[test]
+fn a_key_that_is_none_says_so() {
+    for (pem, says) in [
+        ("", "no private key in PEM"),
+        (
+            "-----BEGIN RSA PRIVATE KEY-----\nAAAA\n-----END RSA PRIVATE KEY-----\n",
+            "not usable",
+        ),
+        (
+            "-----BEGIN EC PRIVATE KEY-----\nAAAA\n-----END EC PRIVATE KEY-----\n",
+            "none of RSA",
+        ),
+    ] {
+        let problem = AppKey::parse(APP, &Secret::new(pem), "/a/file").expect_err("no key");
+        assert_eq!(problem.title, "App key not usable");
+        assert!(
+            problem.what.contains(says) && problem.what.contains("/a/file"),
+            "{}",
+            problem.what
+        );
+    }
+    let key = AppKey::parse(APP, &Secret::new(PKCS1), "a file").expect("a key");
+    assert_eq!(format!("{key:?}"), format!("the key of App {APP}"));
+}
+
+/// Runs the command to its first error, which comes before anything is made.
+fn run(flags: &[&str], variables: &[(&str, &str)], input: &str) -> String {
+    let home = tempfile::tempdir().expect("folder");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_remote-buildkit"));
+    command
+        .args([
+            "runner",
+            "--kubeconfig=in-cluster",
+            "--github-url=https://github.com/acme",
+        ])
+        .args(flags)
+        .env_clear()
+        .envs(variables.iter().copied())
+        .env("HOME", home.path())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    if rustix::process::getuid().is_root() {
+        command.arg("--user=root");
+    }
+    let mut child = command.spawn().expect("started");
+    std::io::Write::write_all(&mut child.stdin.take().expect("stdin"), input.as_bytes()).expect("written");
+    let output = child.wait_with_output().expect("ended");
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(
+        std::fs::read_dir(home.path()).expect("list").count(),
+        0,
+        "something was made"
+    );
+    String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned()
+}
+
+#[test]
+fn nothing_is_begun_without_a_runner_and_a_secret() {
+    let said = run(&["--runner-folder=/nowhere"], &[("GITHUB_TOKEN", TOKEN)], "");
+    assert!(
+        said.contains("No runner on this machine") && said.contains("/nowhere/run.sh"),
+        "{said}"
+    );
+    let folder = tempfile::tempdir().expect("folder");
+    std::fs::write(folder.path().join("run.sh"), "#!/bin/sh\n").expect("file");
+    let runner = format!("--runner-folder={}", folder.path().display());
+    let said = run(&[&runner], &[], "");
+    assert!(
+        said.contains("No credential for GitHub") && said.contains("GITHUB_TOKEN"),
+        "{said}"
+    );
+    let said = run(&[&runner, "--github-token-file=/nowhere/token"], &[], "");
+    assert!(said.contains("/nowhere/token"), "{said}");
+    let said = run(&[&runner, "--github-token-file=-"], &[], "\n");
+    assert!(said.contains("standard input"), "{said}");
+    let flags = [&runner, "--github-app-id=1", "--github-app-key-file=-"];
+    let said = run(&flags, &[], "no key, but a secret");
+    assert!(
+        said.contains("App key not usable") && !said.contains("a secret"),
+        "{said}"
+    );
+}
