@@ -1,4 +1,4 @@
-//! EKS, STS, IAM and GitHub's OIDC issuer: the emulator under `stub/`, and an account in it.
+//! EKS, ECR, STS, IAM, instance metadata and GitHub's OIDC issuer: the emulator under `stub/`, and an account in it.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -6,6 +6,7 @@ use std::process::Command;
 
 use anyhow::Result;
 
+use crate::ecr::Ecr;
 use crate::network::{API_SERVER_PORT, GATEWAY};
 use crate::process::Daemons;
 use crate::{asset, command};
@@ -13,6 +14,10 @@ use crate::{asset, command};
 pub(crate) const REGION: &str = "eu-west-1";
 pub(crate) const ACCOUNT: &str = "123456789012";
 pub(crate) const CLUSTER: &str = "demo";
+/// Who issues the tokens of the cluster's service accounts, for IRSA.
+pub(crate) const ISSUER: &str = "oidc.eks.eu-west-1.amazonaws.com/id/DEMO";
+/// What the agent of Pod Identity knows a pod by.
+pub(crate) const POD_TOKEN: &str = "a-token-of-the-pod";
 const PORT: u16 = 4566;
 const PROXY_PORT: u16 = 3128;
 
@@ -34,6 +39,11 @@ impl Emulator {
         self.dir.join("aws-ca.crt")
     }
 
+    /// Where the agent of Pod Identity gives out keys.
+    pub(crate) fn pod_identity() -> String {
+        format!("{}/_machine/pod-identity", Self::endpoint())
+    }
+
     /// The access entries, for the authenticator.
     pub(crate) fn access(&self) -> PathBuf {
         self.dir.join("access.json")
@@ -47,6 +57,7 @@ impl Emulator {
         cluster_ca: &Path,
         admin: &Path,
         request_token: &str,
+        ecr: &Ecr,
     ) -> Result<Self> {
         fs::create_dir_all(dir)?;
         fs::copy(cluster_ca, dir.join("ca.crt"))?;
@@ -58,6 +69,9 @@ impl Emulator {
             .env("STUB_PROXY_PORT", PROXY_PORT.to_string())
             .env("STUB_CLUSTER", CLUSTER)
             .env("STUB_REQUEST_TOKEN", request_token)
+            .env("POD_IDENTITY_TOKEN", POD_TOKEN)
+            .env("MINISTACK_IMDS_V2_REQUIRED", "1")
+            .envs(ecr.env())
             .env("PYTHONPATH", stub.join("fakes"))
             .env("PYTHONDONTWRITEBYTECODE", "1")
             .env("GATEWAY_PORT", PORT.to_string())
@@ -79,6 +93,7 @@ impl Emulator {
         daemons.wait_for("aws", "the AWS emulator to answer", listens)?;
         let mut seed = Command::new(python);
         seed.envs([("REGION", REGION), ("ACCOUNT", ACCOUNT), ("CLUSTER", CLUSTER)])
+            .env("CLUSTER_ISSUER", ISSUER)
             .env("ENDPOINT", Self::endpoint())
             .env("PYTHONDONTWRITEBYTECODE", "1")
             .arg(stub.join("seed.py"));

@@ -20,6 +20,9 @@ const TOOLS: &[(&str, &str)] = &[
     ("mount", "mount"),
     ("mkfs.ext4", "e2fsprogs"),
     ("pkg-config", "pkg-config"),
+    ("unshare", "util-linux"),
+    // debootstrap's.
+    ("wget", "wget"),
 ];
 
 /// The root folder of the unpacked packages.

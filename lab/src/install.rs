@@ -11,7 +11,7 @@ use crate::cache::Cache;
 use crate::emulation::{self, Emulation};
 use crate::images::{self, Images, Native, Programs};
 use crate::pki::Authority;
-use crate::{debian, go, packages, progress, runc};
+use crate::{bare, debian, go, packages, progress, runc};
 
 /// Everything installed.
 #[derive(Debug)]
@@ -27,6 +27,8 @@ pub struct Installed {
     pub(crate) emulation: Option<Emulation>,
     pub(crate) registry_authority: Authority,
     pub(crate) registry_ca: PathBuf,
+    /// The files of a machine with nothing on it.
+    pub(crate) bare: PathBuf,
 }
 
 /// Makes what the cache does not have yet: about twenty minutes on two cores, then nothing.
@@ -38,6 +40,7 @@ pub fn install() -> Result<Installed> {
     debian::install_tools(&cache)?;
     let root = debian::install(&cache)?;
     debian::faketime(&cache)?;
+    let bare = bare::install(&cache)?;
     let (registry_authority, registry_ca) = Authority::registry(&cache)?;
     let python = packages::python(&cache)?;
     let npm = packages::npm(&cache)?;
@@ -74,6 +77,7 @@ pub fn install() -> Result<Installed> {
         emulation,
         registry_authority,
         registry_ca,
+        bare,
     })
 }
 

@@ -11,6 +11,7 @@ use anyhow::{Context, Result, bail, ensure};
 use crate::architecture::Architecture;
 use crate::aws::{self, Emulator};
 use crate::control_plane::{ControlPlane, Pki};
+use crate::ecr::{self, Ecr};
 use crate::install::Installed;
 use crate::process::{self, Daemons};
 use crate::state::{self, State, link_programs};
@@ -164,7 +165,16 @@ fn start(dir: &Path, installed: &Installed, nodes: usize) -> Result<State> {
     let python = installed.python.join("bin/python");
     let request_token = random_token()?;
     let (ca, admin) = (pki.path("ca.crt"), pki.kubeconfig("admin"));
-    let emulator = Emulator::start(&daemons, &dir.join("aws"), &python, &ca, &admin, &request_token)?;
+    let ecr = Ecr::start(&daemons, &bin, &dir.join("ecr"), &installed.registry_authority)?;
+    let emulator = Emulator::start(
+        &daemons,
+        &dir.join("aws"),
+        &python,
+        &ca,
+        &admin,
+        &request_token,
+        &ecr,
+    )?;
     let webhook = plane.start_authenticator(&emulator)?;
     let audit_log = dir.join("log/audit.log");
     plane.start_api_server(&webhook, &audit_log)?;
@@ -232,6 +242,13 @@ fn start(dir: &Path, installed: &Installed, nodes: usize) -> Result<State> {
         region: aws::REGION.into(),
         account: aws::ACCOUNT.into(),
         cluster: aws::CLUSTER.into(),
+        ecr: ecr::host(aws::ACCOUNT, aws::REGION),
+        ecr_ip: ecr::IP.into(),
+        ecr_content: ecr::content(),
+        pod_identity: Emulator::pod_identity(),
+        pod_identity_token: aws::POD_TOKEN.into(),
+        issuer: format!("https://{}", aws::ISSUER),
+        bare: installed.bare.clone(),
         oidc_url: format!("{}/gha/idtoken?api-version=2.0", Emulator::endpoint()),
         oidc_request_token: request_token,
         audit_log,

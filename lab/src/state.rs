@@ -31,6 +31,19 @@ pub struct State {
     pub region: String,
     pub account: String,
     pub cluster: String,
+    /// ECR's name of the account's registry.
+    pub ecr: String,
+    /// Where that name, and any other of ECR's, has to lead.
+    pub ecr_ip: String,
+    /// The registry behind it, with its own password.
+    pub ecr_content: String,
+    /// Of the agent of EKS Pod Identity, and what it knows a pod by.
+    pub pod_identity: String,
+    pub pod_identity_token: String,
+    /// Who issues tokens for IRSA.
+    pub issuer: String,
+    /// The files of a machine with nothing on it.
+    pub bare: PathBuf,
     pub oidc_url: String,
     pub oidc_request_token: String,
     pub audit_log: PathBuf,

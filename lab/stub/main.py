@@ -1,15 +1,17 @@
-"""EKS, STS, IAM and GitHub's OIDC issuer on loopback: ministack, and around it what it lacks for our tests:
+"""EKS, ECR, STS, IAM, instance metadata and GitHub's OIDC issuer on loopback: ministack, and around it what it lacks for
+our tests:
  - checks of the JWT before AssumeRoleWithWebIdentity, with STS's error codes (tokens.py)
  - the JSON answer of GetCallerIdentity that aws-iam-authenticator asks for
  - faults (POST /_stub/faults), a log of the requests (GET /_stub/log), JWTs to order (POST /_stub/jwt)
  - AWS's own host names over TLS (proxy.py), and access entries for the authenticator (access.py)
+ - passwords of ECR that a registry takes (ecr.py), and keys of a machine's own role (machine.py)
 """
 import asyncio, base64, json, os, re, secrets, time, urllib.parse, uuid
 
 from hypercorn.asyncio import serve
 from hypercorn.config import Config
 
-import access, tokens
+import access, ecr, machine, tokens
 from proxy import Proxy
 
 FOLDER = os.environ["STUB_DIR"]
@@ -49,6 +51,12 @@ def control(path, method, headers, query, body):
         wanted = json.loads(body or b"{}")
         key = tokens.ROGUE if wanted.get("key") == "rogue" else tokens.KEY
         return in_json({"value": tokens.mint(key, **wanted.get("claims", {}))})
+    if path == "/_stub/ecr" and method == "POST":
+        ecr.LASTS = json.loads(body)["lasts"]
+        return in_json({"ok": True})
+    if path == "/_stub/machine" and method == "POST":
+        machine.forget(json.loads(body).get("lasts", 21600))
+        return in_json({"ok": True})
     if path == "/gha/idtoken":
         if headers.get("authorization", "") != "Bearer " + REQUEST_TOKEN:
             return in_json({"message": "Unauthorized"}, 401)
@@ -65,10 +73,10 @@ async def fault(op):
             if f.get("delay"):
                 await asyncio.sleep(f["delay"])
             if f.get("status"):
-                if op not in ("DescribeCluster", "IdToken"):
+                if op not in ("DescribeCluster", "GetAuthorizationToken", "IdToken"):
                     return tokens.sts_error(f["status"], f["code"], f.get("message", ""))
                 status, headers, body = in_json({"message": f.get("message", "")}, f["status"])
-                if op == "DescribeCluster":
+                if op != "IdToken":
                     headers.append((b"x-amzn-errortype", f["code"].encode()))
                 return status, headers, body
     return None
@@ -105,7 +113,7 @@ def wrap(inner):
             return await respond(send, *answer)
         form = urllib.parse.parse_qs(body.decode("utf-8", "replace")) if method == "POST" and path == "/" else query
         describe = re.fullmatch(r"/clusters/[^/]+", path) and method == "GET"
-        op = (form.get("Action") or [""])[0] or ("DescribeCluster" if describe else "")
+        op = (form.get("Action") or [""])[0] or ("DescribeCluster" if describe else "") or ecr.operation(headers)
         LOG.append({"op": op, "method": method, "path": path, "host": headers.get("host"), "ua": headers.get("user-agent"), "at": time.time()})
         answer = await fault(op)
         if not answer and op == "AssumeRoleWithWebIdentity":
@@ -113,6 +121,8 @@ def wrap(inner):
         if not answer and op == "GetCallerIdentity" and "X-Amz-Credential" in query:
             if why := tokens.presigned_refusal(query, headers.get("host", "")):
                 answer = in_json({"Error": {"Code": "SignatureDoesNotMatch", "Message": why, "Type": "Sender"}}, 403)
+        if not answer:
+            answer = await machine.answer(method, path, headers)
         if answer:
             return await respond(send, *answer)
         sent = False
@@ -125,6 +135,8 @@ def wrap(inner):
             return {"type": "http.request", "body": body, "more_body": False}
         if op == "GetCallerIdentity" and "json" in headers.get("accept", ""):
             return await respond(send, *await caller_in_json(inner, scope, again))
+        if op == "GetAuthorizationToken":
+            return await respond(send, *await ecr.answer(inner, scope, again, headers, body))
         await inner(scope, again, send)
         if "/access-entries" in path and method in ("POST", "DELETE"):
             access.write(FOLDER, CLUSTER)
@@ -146,7 +158,7 @@ async def main():
     server = await asyncio.start_server(proxy.serve, "127.0.0.1", PROXY_PORT)
     config = Config()
     config.bind, config.keep_alive_timeout, config.loglevel = [f"127.0.0.1:{PORT}"], 75, "WARNING"
-    async with server:
+    async with server, await ecr.registry():
         await serve(wrap(app), config)
 
 asyncio.run(main())

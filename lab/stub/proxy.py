@@ -7,7 +7,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-HOSTS = re.compile(rb"(sts|sts-fips|eks)\.[a-z0-9.-]*")
+HOSTS = re.compile(rb"(sts|sts-fips|eks|api\.ecr|api\.ecr-public)\.[a-z0-9.-]*")
 
 
 def pem(key):

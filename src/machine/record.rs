@@ -82,6 +82,11 @@ impl Record {
         self.content.made.iter().any(|made| made.path() == path)
     }
 
+    /// Whether nobody is written down for whom it was made.
+    pub fn is_of_nobody(&self) -> bool {
+        self.content.users.is_empty()
+    }
+
     /// Writes down for whom it is made.
     pub fn add_user(&mut self, name: &str) -> anyhow::Result<()> {
         if self.content.users.insert(name.to_owned()) {

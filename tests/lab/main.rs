@@ -29,6 +29,7 @@ mod race;
 mod rbac;
 mod restart;
 mod roads;
+mod runner;
 mod several;
 mod signals;
 mod stages;

@@ -34,7 +34,9 @@ fn token() -> Credential {
 }
 
 fn app(pem: &str) -> Credential {
-    Credential::App(AppKey::parse(APP, &Secret::new(pem), "a file").expect("a key"))
+    Credential::App(Box::new(
+        AppKey::parse(APP, &Secret::new(pem), "a file").expect("a key"),
+    ))
 }
 
 /// `path` is the place's in a browser.
@@ -248,7 +250,7 @@ fn each_refusal_of_an_app_has_its_remedy() {
 
     let github = GitHub::new(world("/orgs/acme"));
     let other = AppKey::parse("Iv23other", &Secret::new(PKCS1), "a file").expect("a key");
-    let problem = problem_of(&github, &Credential::App(other));
+    let problem = problem_of(&github, &Credential::App(Box::new(other)));
     assert!(problem.what.contains("Integration not found"), "{}", problem.what);
     assert!(
         problem.remedy.contains("is not the id of the App"),

@@ -111,7 +111,8 @@ pub(super) fn remove(user: &User) -> anyhow::Result<()> {
     for file in [selection.kubeconfig(), selection.session(), selection.logins()] {
         files::remove(&file)?;
     }
-    record.undo()
+    record.undo()?;
+    programs::remove_in_the_way(user)
 }
 
 fn record_in(folder: &Path) -> PathBuf {

@@ -44,6 +44,17 @@ pub(super) fn buildx_in_the_way(places: &Places, user: &User, machine: &Machine)
     }
 }
 
+/// Brings back what [`buildx_in_the_way`] replaced.
+pub(super) fn remove_in_the_way(user: &User) -> anyhow::Result<()> {
+    let record = Record::read(&Places::of_user(user).record)?;
+    // What the first half installed for this user it removes itself.
+    if record.is_of_nobody() {
+        record.undo()
+    } else {
+        Ok(())
+    }
+}
+
 /// The plugin, and where there is no docker to call it, buildx by itself as well.
 fn buildx(record: &mut Record, places: &Places, user: &User, machine: &Machine) -> anyhow::Result<()> {
     let installed = Installed::look(Some(&user.docker_folder()), path(places).as_ref());

@@ -63,7 +63,7 @@ fn credential(from: &inputs::Credential) -> anyhow::Result<Credential> {
         inputs::Credential::Token(source) => Ok(Credential::Token(secret(source, "the token for GitHub")?)),
         inputs::Credential::App { id, key } => {
             let pem = secret(key, "the private key of the App")?;
-            Ok(Credential::App(AppKey::parse(id, &pem, &said(key))?))
+            Ok(Credential::App(Box::new(AppKey::parse(id, &pem, &said(key))?)))
         }
     }
 }

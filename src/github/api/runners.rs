@@ -22,7 +22,7 @@ use crate::secret::Secret;
 #[derive(Debug)]
 pub enum Credential {
     Token(Secret),
-    App(AppKey),
+    App(Box<AppKey>),
 }
 
 /// What the runner is to be.

@@ -1,5 +1,6 @@
 //! What the tests stand on: the lab, a runner to be, a namespace of their own.
 
+mod bare;
 mod between;
 mod cluster;
 mod git;
@@ -9,6 +10,7 @@ mod remains;
 mod runner;
 pub(crate) mod step;
 
+pub(crate) use bare::Bare;
 pub(crate) use between::{Forward, Rewrite};
 pub(crate) use cluster::{Namespace, kubectl, kubectl_json};
 pub(crate) use git::GitServer;

@@ -1,0 +1,135 @@
+//! From a bare machine to a pushed image.
+
+use std::process::Command;
+
+use anyhow::{Result, ensure};
+
+use crate::support::{Bare, LAB, Namespace, output, run};
+
+/// What is in the account's registry, asked of the one behind ECR.
+fn tags(repository: &str) -> Result<String> {
+    let mut curl = Command::new("curl");
+    run(curl
+        .args(["-sf", "--noproxy", "*"])
+        .arg(format!("{}/v2/{repository}/tags/list", LAB.ecr_content)))
+}
+
+/// A workflow with no step of ours, under act as the runner's user. act and node are the runner, not the machine: they are
+/// in /tmp.
+fn workflow(bare: &Bare, build: &str) -> Result<String> {
+    let workflow = format!(
+        "on: push\njobs:\n  build:\n    runs-on: ubuntu-latest\n    steps:\n      - run: |\n          cd /home/runner/work\n          {build}\n"
+    );
+    bare.machine
+        .put("/tmp/job/.github/workflows/build.yml", workflow, 0o644)?;
+    bare.machine.install(&LAB.bin.join("act"), "/tmp/act")?;
+    let mut git = Command::new("git");
+    run(git.args(["init", "-q"]).arg(bare.machine.at("/tmp/job")))?;
+    bare.machine.give_to_user("/tmp/job")?;
+    let mut act = bare.machine.as_user("/tmp/act");
+    act.args([
+        "push",
+        "-C",
+        "/tmp/job",
+        "-P",
+        "ubuntu-latest=-self-hosted",
+        "--no-cache-server",
+    ])
+    .envs(bare.env.iter().cloned())
+    .envs([
+        ("XDG_CACHE_HOME", "/tmp/cache"),
+        ("XDG_CONFIG_HOME", "/tmp/config"),
+        ("ACT_DISABLE_VERSION_CHECK", "1"),
+    ]);
+    let output = output(&mut act)?;
+    let log = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+    ensure!(output.status.success(), "{log}");
+    Ok(log)
+}
+
+/// The whole of it, with the build as the machine's programs offer it.
+fn builds_and_pushes(bare: &Bare, name: &str, build: &str) -> Result<()> {
+    bare.repository("RUN echo layer > /layer")?;
+    let before = bare.machine.tree()?;
+
+    let first = bare.boots(&["--ecr=auto"])?;
+    for words in [
+        "buildx v0.38.2: installed as /usr/local/lib/docker/cli-plugins/docker-buildx",
+        "installed, /usr/local/bin/remote-buildkit",
+        "was absent and is deployed",
+        &format!("Logged in to {}", LAB.ecr),
+        "is selected, for every job of this user",
+    ] {
+        ensure!(first.contains(words), "{words}: {first}");
+    }
+    let after = bare.machine.tree()?;
+    let again = bare.boots(&["--ecr=auto"])?;
+    ensure!(
+        !again.contains("installed") && !again.contains("is selected"),
+        "{again}"
+    );
+    ensure!(again.contains("was there already, for every job"), "{again}");
+    bare.is(&after)?;
+
+    let one = workflow(bare, build)?;
+    ensure!(!one.contains("CACHED"), "{one}");
+    let two = workflow(bare, build)?;
+    ensure!(two.contains("CACHED"), "{two}");
+    ensure!(tags(name)?.contains("latest"), "not pushed");
+    let config = bare.json(".docker/config.json")?;
+    ensure!(config["auths"].is_null(), "{config}");
+
+    let removed = bare.removes()?;
+    ensure!(removed.contains("the agent and its cache stay"), "{removed}");
+    bare.is(&before)
+}
+
+#[test]
+fn without_docker_buildx_builds_and_pushes() -> Result<()> {
+    let _namespace = Namespace::new("bare")?;
+    let bare = Bare::new("bare")?;
+    let denied = "curl -s -o /dev/null -w %{http_code} --noproxy '*' --cacert";
+    let mut curl = Command::new("sh");
+    let code = run(curl.arg("-c").arg(format!(
+        "{denied} {} https://{}/v2/",
+        LAB.registry_ca.display(),
+        LAB.ecr_ip
+    )))?;
+    assert_eq!(code, "401", "the registry asks nobody who they are");
+    let build = format!(
+        "buildx build --progress plain --push -t {}/bare:latest .",
+        LAB.ecr
+    );
+    builds_and_pushes(&bare, "bare", &build)
+}
+
+#[test]
+fn with_docker_its_own_build_is_remote() -> Result<()> {
+    let _namespace = Namespace::new("bare-docker")?;
+    let bare = Bare::new("bare-docker")?;
+    bare.docker_cli()?;
+    let build = format!(
+        "docker build --progress plain --push -t {}/bare-docker:latest .",
+        LAB.ecr
+    );
+    builds_and_pushes(&bare, "bare-docker", &build)?;
+    ensure!(
+        !bare.machine.at("/usr/local/bin/buildx").exists(),
+        "docker calls its plugin"
+    );
+    Ok(())
+}
+
+#[test]
+fn a_wrong_checksum_installs_nothing() -> Result<()> {
+    let bare = Bare::new("nowhere")?;
+    let before = bare.machine.tree()?;
+    let log = bare.fails(&[&format!("--buildx-sha256={}", "0".repeat(64))])?;
+    ensure!(
+        log.contains("Not downloaded") && log.contains("SHA-256 is"),
+        "{log}"
+    );
+    bare.removes()?;
+    bare.is(&before)?;
+    Ok(())
+}

@@ -1,0 +1,113 @@
+//! What is there before stays, is used, or comes back.
+
+use anyhow::{Result, ensure};
+
+use crate::support::{Bare, Namespace};
+
+/// A script in the place of buildx, which says its version, and to docker that it is a plugin.
+fn buildx_of(version: &str) -> String {
+    let metadata = r#"{"SchemaVersion": "0.1.0", "Vendor": "Docker Inc.", "Version": "0"}"#;
+    format!(
+        "#!/bin/sh\ncase $1 in docker-cli-plugin-metadata) echo '{metadata}' ;; \
+         *) echo github.com/docker/buildx {version} 0123456 ;; esac\n"
+    )
+}
+
+#[test]
+fn programs_that_are_good_enough_stay_and_older_ones_come_back() -> Result<()> {
+    let _namespace = Namespace::new("kept")?;
+    let bare = Bare::new("kept")?;
+    bare.docker_cli()?;
+    let plugin = "/usr/local/lib/docker/cli-plugins/docker-buildx";
+    bare.machine.put(plugin, buildx_of("v0.12.0"), 0o755)?;
+    let before = bare.machine.tree()?;
+    let log = bare.boots(&[])?;
+    ensure!(
+        log.contains(&format!("buildx v0.12.0: is too old, {plugin}")),
+        "{log}"
+    );
+    ensure!(bare.step("docker buildx version")?.contains("v0.38.2"));
+    bare.removes()?;
+    bare.is(&before)?;
+
+    bare.machine.put(plugin, buildx_of("v0.37.0"), 0o755)?;
+    let log = bare.boots(&[])?;
+    ensure!(
+        log.contains(&format!("buildx v0.37.0: was there already, {plugin}")),
+        "{log}"
+    );
+    ensure!(bare.step("docker buildx version")?.contains("v0.37.0"));
+    Ok(())
+}
+
+/// docker prefers the user's own plugin to the machine's.
+#[test]
+fn an_old_plugin_of_the_users_own_is_not_in_the_way() -> Result<()> {
+    let _namespace = Namespace::new("kept-own")?;
+    let bare = Bare::new("kept-own")?;
+    bare.docker_cli()?;
+    bare.machine.put(
+        "/home/runner/.docker/cli-plugins/docker-buildx",
+        buildx_of("v0.30.0"),
+        0o755,
+    )?;
+    bare.machine.put(
+        "/home/runner/.docker/config.json",
+        "{\n\t\"psFormat\": \"x\"\n}",
+        0o600,
+    )?;
+    bare.machine.give_to_user("/home/runner/.docker")?;
+    let before = bare.machine.tree()?;
+    bare.boots(&[])?;
+    ensure!(bare.step("docker buildx version")?.contains("v0.38.2"));
+    bare.removes()?;
+    bare.is(&before)?;
+    Ok(())
+}
+
+#[test]
+fn run_again_with_other_flags_it_changes_and_a_failure_changes_nothing() -> Result<()> {
+    let _namespace = Namespace::new("kept-again")?;
+    let bare = Bare::new("kept-again")?;
+    bare.docker_cli()?;
+    bare.repository("RUN echo one")?;
+    bare.boots(&[])?;
+    let before = bare.machine.tree()?;
+    let log = bare.fails(&["--name=other", "--deploy=never"])?;
+    ensure!(log.contains("No agent"), "{log}");
+    bare.is(&before)?;
+
+    let log = bare.boots(&["--name=other"])?;
+    ensure!(log.contains("builder remote-buildkit-agent is removed"), "{log}");
+    let current = bare.json(".docker/buildx/current")?;
+    ensure!(current["Name"] == "other", "{current}");
+    bare.step("cd work && docker build .")?;
+    Ok(())
+}
+
+#[test]
+fn a_job_that_connects_by_itself_comes_back_to_the_machines_builder() -> Result<()> {
+    let _namespace = Namespace::new("kept-job")?;
+    let bare = Bare::new("kept-job")?;
+    bare.docker_cli()?;
+    bare.boots(&[])?;
+    let flags = bare.flags();
+    let flags: Vec<&str> = flags
+        .iter()
+        .map(String::as_str)
+        .filter(|flag| !flag.starts_with("--buildx"))
+        .collect();
+    let connect = format!("remote-buildkit connect '{}'", flags.join("' '"));
+    let log = bare.step(&format!(
+        "mkdir -p /tmp/run; export XDG_RUNTIME_DIR=/tmp/run; {connect}; docker buildx inspect | head -1"
+    ))?;
+    let undo = log
+        .lines()
+        .find_map(|line| line.strip_prefix("Undo with: "))
+        .unwrap_or_default();
+    ensure!(undo.contains("--builder remote-buildkit-agent-"), "{log}");
+    bare.step(&format!("export XDG_RUNTIME_DIR=/tmp/run; {undo}"))?;
+    let current = bare.json(".docker/buildx/current")?;
+    ensure!(current["Name"] == "remote-buildkit-agent", "{current}");
+    Ok(())
+}

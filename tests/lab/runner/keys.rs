@@ -1,0 +1,109 @@
+//! Whose keys a machine's jobs build with: its own, whatever a job has in its environment.
+
+use std::process::Command;
+
+use anyhow::{Context, Result, ensure};
+use serde_json::Value;
+
+use crate::support::{Bare, LAB, Namespace, run};
+
+/// Asks the emulator for something about its keys.
+fn emulator(path: &str, body: &str) -> Result<String> {
+    let mut curl = Command::new("curl");
+    curl.args(["-sf", "--noproxy", "*", "-d", body]);
+    run(curl.arg(format!("{}{path}", LAB.aws_endpoint)))
+}
+
+fn key(bare: &Bare) -> Result<String> {
+    let session = bare.json(".config/remote-buildkit/session.json")?;
+    ensure!(session["identity"] == "machine", "{}", session["identity"]);
+    let key = session["keys"]["access_key_id"].as_str();
+    Ok(key.context("no key")?.to_owned())
+}
+
+/// A build after the keys of the boot have come to their end, in a job that has others of its own.
+fn build_goes_on(bare: &mut Bare) -> Result<()> {
+    bare.repository("RUN echo one")?;
+    bare.docker_cli()?;
+    let log = bare.boots(&[])?;
+    ensure!(log.contains("with the AWS credentials of this machine"), "{log}");
+    let at_boot = key(bare)?;
+    // As good as expired: the plugin wants a quarter of an hour.
+    let path = bare
+        .machine
+        .at("/home/runner/.config/remote-buildkit/session.json");
+    let mut session: Value = serde_json::from_slice(&std::fs::read(&path)?)?;
+    let soon = jiff::Timestamp::now() + jiff::SignedDuration::from_mins(10);
+    session["keys"]["expires"] = Value::from(soon.to_string());
+    std::fs::write(&path, session.to_string())?;
+    emulator("/_stub/machine", "{}")?;
+
+    let job = [
+        ("AWS_ACCESS_KEY_ID", "AKIAOFSOMEBODYELSE00"),
+        ("AWS_SECRET_ACCESS_KEY", "wrong"),
+        ("AWS_PROFILE", "of-a-job"),
+    ];
+    bare.env
+        .extend(job.map(|(name, value)| (name.to_owned(), value.to_owned())));
+    let log = bare.step("cd work && docker build --progress plain .")?;
+    ensure!(log.contains("echo one"), "{log}");
+    ensure!(key(bare)? != at_boot, "the keys were not renewed");
+    Ok(())
+}
+
+#[test]
+fn those_of_the_instance() -> Result<()> {
+    let _namespace = Namespace::new("keys-instance")?;
+    build_goes_on(&mut Bare::new("keys-instance")?)
+}
+
+#[test]
+fn those_of_pod_identity() -> Result<()> {
+    let _namespace = Namespace::new("keys-pod")?;
+    let mut bare = Bare::new("keys-pod")?;
+    bare.machine
+        .put("/opt/pod-token", &LAB.pod_identity_token, 0o644)?;
+    bare.env = [
+        ("AWS_ENDPOINT_URL", LAB.aws_endpoint.as_str()),
+        ("AWS_EC2_METADATA_DISABLED", "true"),
+        ("AWS_CONTAINER_CREDENTIALS_FULL_URI", &LAB.pod_identity),
+        ("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", "/opt/pod-token"),
+    ]
+    .map(|(name, value)| (name.to_owned(), value.to_owned()))
+    .to_vec();
+    build_goes_on(&mut bare)
+}
+
+#[test]
+fn those_of_irsa() -> Result<()> {
+    let _namespace = Namespace::new("keys-irsa")?;
+    let mut bare = Bare::new("keys-irsa")?;
+    let claims =
+        serde_json::json!({"claims": {"iss": LAB.issuer, "sub": "system:serviceaccount:default:runner"}});
+    let answer: Value = serde_json::from_str(&emulator("/_stub/jwt", &claims.to_string())?)?;
+    let token = answer["value"].as_str().context("a token")?;
+    bare.machine.put("/opt/web-identity", token, 0o644)?;
+    bare.env = [
+        ("AWS_ENDPOINT_URL", LAB.aws_endpoint.as_str()),
+        ("AWS_EC2_METADATA_DISABLED", "true"),
+        ("AWS_WEB_IDENTITY_TOKEN_FILE", "/opt/web-identity"),
+        ("AWS_ROLE_ARN", &crate::support::role("runner")),
+    ]
+    .map(|(name, value)| (name.to_owned(), value.to_owned()))
+    .to_vec();
+    build_goes_on(&mut bare)
+}
+
+#[test]
+fn without_any_it_says_where_it_looked() -> Result<()> {
+    let mut bare = Bare::new("nowhere")?;
+    bare.env = vec![("AWS_EC2_METADATA_DISABLED".into(), "true".into())];
+    let log = bare.fails(&[])?;
+    ensure!(
+        log.contains("No AWS credentials") && log.contains("instance profile"),
+        "{log}"
+    );
+    let left = bare.machine.at("/home/runner/.config");
+    ensure!(!left.exists(), "something of a builder is left");
+    Ok(())
+}

@@ -1,0 +1,7 @@
+//! A machine whose jobs build remotely without a step of theirs.
+
+mod bare;
+mod kept;
+mod keys;
+mod pod;
+mod registered;

@@ -1,0 +1,88 @@
+//! A machine that becomes a runner of GitHub when all else is done, in one call.
+
+use anyhow::{Context, Result, ensure};
+
+use crate::support::{Bare, Namespace, output, run};
+use github::{APP, CONFIGURATION, GitHub, PKCS1, World};
+
+#[path = "../../registration/github.rs"]
+#[expect(dead_code, reason = "tests/registration uses all of it")]
+mod github;
+
+/// In the place of the runner's own: it says as whom it runs, and what others see of it and of the secret.
+const RUN: &str = r#"#!/bin/sh
+id -un; pwd; echo "HOME=$HOME arguments=$# token=${GITHUB_TOKEN:-none}"
+echo "configuration=$ACTIONS_RUNNER_INPUT_JITCONFIG"
+echo "processes:"; cat /proc/[0-9]*/cmdline 2>/dev/null | tr '\0' ' '
+"#;
+
+#[test]
+fn the_runner_starts_as_its_user_and_nobody_sees_the_secret() -> Result<()> {
+    let _namespace = Namespace::new("registered")?;
+    let bare = Bare::new("registered")?;
+    bare.machine.put("/opt/actions-runner/run.sh", RUN, 0o755)?;
+    bare.machine.put("/opt/app.pem", PKCS1, 0o600)?;
+    let github = GitHub::new(World {
+        place: "/orgs/acme",
+        groups: vec!["Default".into(), "gpu".into()],
+        permitted: true,
+        ..World::default()
+    });
+    let url = format!("--github-url={}/acme", github.host);
+    let app = format!("--github-app-id={APP}");
+    let flags = [
+        &url,
+        &app,
+        "--github-app-key-file=/opt/app.pem",
+        "--runner-name=i-0abc",
+        "--runner-labels=self-hosted,gpu",
+        "--runner-group=gpu",
+    ];
+    let log = run(bare.runner(&flags).env("GITHUB_TOKEN", "of-somebody"))?;
+    let registered =
+        "Registered at GitHub as i-0abc in the organization acme, with the labels self-hosted, gpu";
+    let at = |words: &str| log.find(words).with_context(|| format!("{words}: {log}"));
+    ensure!(at("is selected, for every job")? < at(registered)?, "{log}");
+    let (before, runner) = log.split_once(registered).context("registered")?;
+    ensure!(!before.contains(CONFIGURATION), "{before}");
+    for line in [
+        "\nrunner\n/opt/actions-runner\n",
+        "HOME=/home/runner arguments=0 token=none",
+        &format!("configuration={CONFIGURATION}"),
+    ] {
+        ensure!(runner.contains(line), "{line}: {runner}");
+    }
+    let (_, processes) = runner.split_once("processes:").context("processes")?;
+    ensure!(
+        processes.contains("run.sh") && !processes.contains(CONFIGURATION),
+        "{processes}"
+    );
+    let mut grep = std::process::Command::new("grep");
+    let found = output(
+        grep.args(["-rlF", "--exclude-dir=proc", "--exclude-dir=dev", CONFIGURATION])
+            .arg(bare.machine.root()),
+    )?;
+    ensure!(
+        found.stdout.is_empty(),
+        "{}",
+        String::from_utf8_lossy(&found.stdout)
+    );
+    let asked = github.body("POST /orgs/acme/actions/runners/generate-jitconfig");
+    ensure!(asked["runner_group_id"] == 1, "{asked}");
+    Ok(())
+}
+
+#[test]
+fn a_machine_that_is_not_prepared_is_not_registered() -> Result<()> {
+    let mut bare = Bare::new("nowhere")?;
+    bare.machine.put("/opt/actions-runner/run.sh", RUN, 0o755)?;
+    let github = GitHub::new(World {
+        place: "/orgs/acme",
+        ..World::default()
+    });
+    bare.env.push(("GITHUB_TOKEN".into(), github::TOKEN.into()));
+    let log = bare.fails(&[&format!("--github-url={}/acme", github.host), "--deploy=never"])?;
+    ensure!(github.requests().is_empty(), "{:?}", github.requests());
+    ensure!(!log.contains("configuration="), "{log}");
+    Ok(())
+}

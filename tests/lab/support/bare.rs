@@ -1,0 +1,162 @@
+//! A machine at its boot: nothing on it but the program, which finds buildx at a mirror and its keys where a machine has
+//! them.
+
+use std::io::{BufRead, BufReader, Write};
+use std::net::TcpListener;
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::LazyLock;
+use std::thread;
+
+use anyhow::{Context, Result, ensure};
+use lab::Machine;
+use sha2::{Digest, Sha256};
+
+use super::{LAB, output, program, run};
+
+/// buildx as the lab has it, behind an address that ends with the process of the tests, and its checksum.
+static MIRROR: LazyLock<(String, String)> = LazyLock::new(|| {
+    let buildx = std::fs::read(LAB.bin.join("buildx")).expect("the lab's buildx");
+    let sum: String = Sha256::digest(&buildx)
+        .iter()
+        .map(|b| format!("{b:02x}"))
+        .collect();
+    let listener = TcpListener::bind((LAB.ecr_ip.as_str(), 0)).expect("a port");
+    let address = listener.local_addr().expect("an address");
+    thread::spawn(move || {
+        for mut client in listener.incoming().flatten() {
+            let mut lines = BufReader::new(client.try_clone().expect("a stream")).lines();
+            while lines
+                .next()
+                .is_some_and(|line| line.is_ok_and(|line| !line.is_empty()))
+            {}
+            let head = format!(
+                "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: {}\r\n\r\n",
+                buildx.len()
+            );
+            let _gone = client
+                .write_all(head.as_bytes())
+                .and_then(|()| client.write_all(&buildx));
+        }
+    });
+    (format!("http://{address}/buildx"), sum)
+});
+
+/// Where the program is before it installs itself.
+pub(crate) const DOWNLOADED: &str = "/opt/remote-buildkit";
+
+pub(crate) struct Bare {
+    pub(crate) machine: Machine,
+    namespace: String,
+    /// Variables of the machine and of each job on it.
+    pub(crate) env: Vec<(String, String)>,
+    /// Who signs in, and to which cluster.
+    pub(crate) road: Vec<String>,
+}
+
+impl Bare {
+    /// A machine with an instance profile, whose agent is in a namespace.
+    pub(crate) fn new(namespace: &str) -> Result<Self> {
+        let machine = Machine::new(&LAB)?;
+        machine.install(&program(), DOWNLOADED)?;
+        let variables = [
+            ("AWS_ENDPOINT_URL", &LAB.aws_endpoint),
+            ("AWS_EC2_METADATA_SERVICE_ENDPOINT", &LAB.aws_endpoint),
+        ];
+        Ok(Self {
+            machine,
+            namespace: namespace.to_owned(),
+            env: variables
+                .map(|(name, value)| (name.to_owned(), value.clone()))
+                .to_vec(),
+            road: vec![
+                format!("--cluster={}", LAB.cluster),
+                format!("--region={}", LAB.region),
+            ],
+        })
+    }
+
+    pub(crate) fn docker_cli(&self) -> Result<()> {
+        self.machine
+            .install(&LAB.bin.join("docker"), "/usr/local/bin/docker")
+    }
+
+    /// What `runner` is called with.
+    pub(crate) fn flags(&self) -> Vec<String> {
+        let (mirror, sum) = &*MIRROR;
+        // The agent's pod finds the lab's ECR by its names.
+        let names = serde_json::json!({"spec": {"template": {"spec": {
+            "hostAliases": [{"ip": LAB.ecr_ip, "hostnames": [LAB.ecr]}]}}}});
+        let mut flags = self.road.clone();
+        flags.extend([
+            format!("--namespace={}", self.namespace),
+            format!("--patch={names}"),
+            format!("--buildx-url={mirror}"),
+            format!("--buildx-sha256={sum}"),
+        ]);
+        flags
+    }
+
+    /// `runner` as root at boot.
+    pub(crate) fn runner(&self, flags: &[&str]) -> Command {
+        let mut command = self.machine.command(DOWNLOADED);
+        command
+            .arg("runner")
+            .args(self.flags())
+            .arg("--user=runner")
+            .args(flags);
+        command.envs(self.env.iter().cloned());
+        command
+    }
+
+    /// Its whole log, after success.
+    pub(crate) fn boots(&self, flags: &[&str]) -> Result<String> {
+        run(&mut self.runner(flags))
+    }
+
+    /// Its whole log, after failure.
+    pub(crate) fn fails(&self, flags: &[&str]) -> Result<String> {
+        let output = output(&mut self.runner(flags))?;
+        let log = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+        ensure!(output.status.code() == Some(1), "{:?}: {log}", output.status);
+        Ok(log)
+    }
+
+    /// Whether the machine is as it was.
+    pub(crate) fn is(&self, before: &lab::Tree) -> Result<()> {
+        let differences = self.machine.tree()?.differences(before);
+        ensure!(differences.is_empty(), "not as they were: {differences:?}");
+        Ok(())
+    }
+
+    pub(crate) fn removes(&self) -> Result<String> {
+        let mut command = self.machine.command(DOWNLOADED);
+        command.args(["runner", "--remove", "--user=runner"]);
+        run(&mut command)
+    }
+
+    /// A step of a job: a script of the user.
+    pub(crate) fn step(&self, script: &str) -> Result<String> {
+        let mut command = self.machine.as_user("/bin/sh");
+        command.args(["-ec", script]).envs(self.env.iter().cloned());
+        let output = output(&mut command)?;
+        let log = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+        ensure!(output.status.success(), "{script}: {log}");
+        Ok(log)
+    }
+
+    /// A checked-out repository with a Dockerfile in it, on the lab's base image.
+    pub(crate) fn repository(&self, instructions: &str) -> Result<()> {
+        let dockerfile = format!("FROM {}/busybox\n{instructions}\n", LAB.registry);
+        self.machine
+            .put("/home/runner/work/Dockerfile", dockerfile, 0o644)?;
+        self.machine.give_to_user("/home/runner/work")
+    }
+
+    /// A file of the user's, as JSON.
+    pub(crate) fn json(&self, path: &str) -> Result<serde_json::Value> {
+        let path: PathBuf = self.machine.at("/home/runner").join(path);
+        let text = std::fs::read(&path).with_context(|| format!("reading {}", path.display()))?;
+        Ok(serde_json::from_slice(&text)?)
+    }
+}
