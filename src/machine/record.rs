@@ -187,13 +187,13 @@ impl Record {
         self.write()
     }
 
-    /// Its own folders are the first thing in it.
+    /// Its own folders, and itself, are the first thing in it.
     fn write(&mut self) -> anyhow::Result<()> {
-        let folder = self.path.parent().context("a record is in a folder")?.to_owned();
-        if !folder.exists() {
+        if !self.has_made(&self.path) {
+            let folder = self.path.parent().context("a record is in a folder")?;
+            let mut own: Vec<Made> = Vec::new();
             let missing = folder.ancestors().take_while(|folder| !folder.exists());
             let missing: Vec<PathBuf> = missing.map(Path::to_owned).collect();
-            let mut own: Vec<Made> = Vec::new();
             for folder in missing.into_iter().rev() {
                 make_folder(&folder, 0o700)?;
                 own.push(Made::Folder(folder));

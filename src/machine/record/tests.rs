@@ -125,6 +125,19 @@ fn folders_with_something_of_others_stay() {
 }
 
 #[test]
+fn a_record_in_a_folder_of_others_goes_alone() {
+    let root = Root::new();
+    std::fs::create_dir_all(root.path("state/rbk")).expect("folder");
+    root.program("bin/buildx", "ours");
+    root.undo();
+    assert_eq!(
+        std::fs::read_dir(root.path("state/rbk")).expect("list").count(),
+        0
+    );
+    assert!(!root.path("bin").exists());
+}
+
+#[test]
 fn the_last_user_is_told_from_others() {
     let root = Root::new();
     for name in ["a", "b"] {
