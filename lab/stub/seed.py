@@ -21,7 +21,7 @@ iam.create_role(RoleName="eks-cluster", AssumeRolePolicyDocument=policy(Principa
 condition = {"StringEquals": {f"{ISSUER}:aud": "sts.amazonaws.com"}, "StringLike": {f"{ISSUER}:sub": "repo:acme/shop:*"}}
 # Role, may it describe the cluster, groups of its access entry.
 # Those of jobs.
-ROLES = (("ci", True, ["ci"]), ("ci-no-describe", False, ["ci"]), ("ci-no-entry", True, None), ("ci-no-rbac", True, ["nobody-in-particular"]))
+ROLES = (("ci", True, ["ci"]), ("ci-no-describe", False, ["ci"]), ("ci-no-entry", True, None), ("ci-no-rbac", True, ["nobody-in-particular"]), ("ci-no-ecr", True, ["ci"]))
 for name, describes, _ in ROLES:
     trust = policy(Principal={"Federated": provider}, Action="sts:AssumeRoleWithWebIdentity", Condition=condition)
     iam.create_role(RoleName=name, AssumeRolePolicyDocument=trust)

@@ -7,6 +7,7 @@ mod authenticator;
 mod aws;
 mod busy;
 mod connection;
+mod ecr;
 mod kubelet;
 mod load;
 mod node;

@@ -42,6 +42,12 @@ impl Trial {
         Ok(self)
     }
 
+    /// With this input.
+    pub(crate) fn input(mut self, name: &'static str, value: &str) -> Self {
+        self.inputs.push((name, value.to_owned()));
+        self
+    }
+
     /// Where an earlier job left an agent; its pod.
     pub(crate) fn agent(&self) -> Result<String> {
         let mut outcome = self.undisturbed()?;
@@ -79,7 +85,7 @@ impl Trial {
     pub(crate) fn connected(&mut self, step: Step) -> Result<Outcome> {
         let outcome = self.in_time(step)?.ok()?;
         self.runner.disconnect()?.ok()?;
-        self.runner.env.remove("BUILDX_BUILDER");
+        self.runner.forget();
         self.before.nothing_is_selected(&self.runner)?;
         self.before.nothing_remains(&self.runner)?;
         Ok(outcome)

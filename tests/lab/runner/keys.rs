@@ -1,18 +1,9 @@
 //! Whose keys a machine's jobs build with: its own, whatever a job has in its environment.
 
-use std::process::Command;
-
 use anyhow::{Context, Result, ensure};
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use crate::support::{Bare, LAB, Namespace, run};
-
-/// Asks the emulator for something about its keys.
-fn emulator(path: &str, body: &str) -> Result<String> {
-    let mut curl = Command::new("curl");
-    curl.args(["-sf", "--noproxy", "*", "-d", body]);
-    run(curl.arg(format!("{}{path}", LAB.aws_endpoint)))
-}
+use crate::support::{Bare, LAB, Namespace, emulator};
 
 fn key(bare: &Bare) -> Result<String> {
     let session = bare.json(".config/remote-buildkit/session.json")?;
@@ -36,7 +27,7 @@ fn build_goes_on(bare: &mut Bare) -> Result<()> {
     let soon = jiff::Timestamp::now() + jiff::SignedDuration::from_mins(10);
     session["keys"]["expires"] = Value::from(soon.to_string());
     std::fs::write(&path, session.to_string())?;
-    emulator("/_stub/machine", "{}")?;
+    emulator("/_stub/machine", &json!({}))?;
 
     let job = [
         ("AWS_ACCESS_KEY_ID", "AKIAOFSOMEBODYELSE00"),
@@ -78,9 +69,8 @@ fn those_of_pod_identity() -> Result<()> {
 fn those_of_irsa() -> Result<()> {
     let _namespace = Namespace::new("keys-irsa")?;
     let mut bare = Bare::new("keys-irsa")?;
-    let claims =
-        serde_json::json!({"claims": {"iss": LAB.issuer, "sub": "system:serviceaccount:default:runner"}});
-    let answer: Value = serde_json::from_str(&emulator("/_stub/jwt", &claims.to_string())?)?;
+    let claims = json!({"claims": {"iss": LAB.issuer, "sub": "system:serviceaccount:default:runner"}});
+    let answer = emulator("/_stub/jwt", &claims)?;
     let token = answer["value"].as_str().context("a token")?;
     bare.machine.put("/opt/web-identity", token, 0o644)?;
     bare.env = [

@@ -52,6 +52,24 @@ pub(crate) fn checkout(files: &[(&str, &str)]) -> Result<lab::Checkout> {
     )
 }
 
+/// Tells the emulator of AWS something, or asks it.
+pub(crate) fn emulator(path: &str, body: &serde_json::Value) -> Result<serde_json::Value> {
+    let mut curl = Command::new("curl");
+    curl.args(["-sf", "--noproxy", "*", "-d", &body.to_string()]);
+    let answer = run(curl.arg(format!("{}{path}", LAB.aws_endpoint)))?;
+    Ok(serde_json::from_str(&answer)?)
+}
+
+/// How often the emulator was asked for something.
+pub(crate) fn asked(operation: &str) -> Result<usize> {
+    let mut curl = Command::new("curl");
+    let log = run(curl
+        .args(["-sf", "--noproxy", "*"])
+        .arg(format!("{}/_stub/log", LAB.aws_endpoint)))?;
+    let log: Vec<serde_json::Value> = serde_json::from_str(&log)?;
+    Ok(log.iter().filter(|entry| entry["op"] == operation).count())
+}
+
 /// Runs a command to its end; an error when it fails, with what it said.
 pub(crate) fn run(command: &mut Command) -> Result<String> {
     let output = output(command)?;

@@ -54,6 +54,7 @@ impl Runner {
             ("GITHUB_ACTIONS", "true".into()),
             ("GITHUB_OUTPUT", file("output")),
             ("GITHUB_ENV", file("env")),
+            ("GITHUB_PATH", file("path")),
             ("GITHUB_STATE", file("state")),
             ("GITHUB_REPOSITORY", "acme/shop".into()),
             ("GITHUB_RUN_ID", "4711".into()),
@@ -147,7 +148,7 @@ impl Runner {
 
     /// Empties the files through which a step talks to the runner.
     pub(crate) fn begin(&self) -> Result<()> {
-        for file in ["output", "env", "state"] {
+        for file in ["output", "env", "state", "path"] {
             std::fs::write(self.folder().join(file), "")?;
         }
         Ok(())
@@ -156,6 +157,12 @@ impl Runner {
     /// Takes over what a step exported, however it ended; returns its outputs.
     pub(crate) fn take_over(&mut self) -> Result<BTreeMap<String, String>> {
         self.env.extend(self.file_commands("env")?);
+        let folders = std::fs::read_to_string(self.folder().join("path"))?;
+        if let Some(path) = self.env.get_mut("PATH") {
+            folders
+                .lines()
+                .for_each(|folder| path.insert_str(0, &format!("{folder}:")));
+        }
         self.state.extend(self.file_commands("state")?);
         self.file_commands("output")
     }
@@ -164,6 +171,17 @@ impl Runner {
     pub(crate) fn disconnect(&mut self) -> Result<Outcome> {
         let command = self.disconnect_command();
         self.step(command)
+    }
+
+    /// What the runner still has in a job's environment after the post step, which cannot take it back.
+    pub(crate) fn forget(&mut self) {
+        self.env.remove("BUILDX_BUILDER");
+        let Some(session) = self.env.remove("REMOTE_BUILDKIT_SESSION") else {
+            return;
+        };
+        if let Some(path) = self.env.get_mut("PATH") {
+            *path = path.replacen(&format!("{session}/bin:"), "", 1);
+        }
     }
 
     pub(crate) fn disconnect_command(&self) -> Command {
@@ -220,6 +238,23 @@ impl Runner {
             self.env.insert(variable.into(), value.into());
         }
         Ok(())
+    }
+
+    /// Calls docker's credential helper as docker does, by its name on the PATH; its exit code and what it printed.
+    pub(crate) fn helper(&self, action: &str, input: &str) -> Result<(Option<i32>, String)> {
+        use std::io::Write;
+        use std::process::Stdio;
+        let mut command = self.command("docker-credential-remote-buildkit");
+        command
+            .arg(action)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        let mut child = command.spawn().context("starting the helper")?;
+        child.stdin.take().context("stdin")?.write_all(input.as_bytes())?;
+        let output = child.wait_with_output()?;
+        let printed = String::from_utf8(output.stdout)?;
+        Ok((output.status.code(), printed.trim_end().to_owned()))
     }
 
     /// Calls the plugin as the kubeconfig says, and returns the token.

@@ -1,0 +1,139 @@
+//! docker's config as people have it: changed for the job, and byte for byte what it was after it.
+
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::PathBuf;
+
+use anyhow::{Result, ensure};
+use serde_json::Value;
+
+use crate::support::{LAB, Namespace, Runner};
+
+const INPUTS: [(&str, &str); 2] = [("namespace", "docker-config"), ("ecr", "auto")];
+
+fn config(runner: &Runner) -> PathBuf {
+    runner.home.join(".docker/config.json")
+}
+
+/// Whether the helper is named for the lab's registry.
+fn named(runner: &Runner) -> Result<bool> {
+    let text = std::fs::read(config(runner))?;
+    let config: Value = serde_json::from_slice(&text)?;
+    Ok(config["credHelpers"][&LAB.ecr] == "remote-buildkit")
+}
+
+#[test]
+fn however_it_is_written_it_comes_back() -> Result<()> {
+    let _namespace = Namespace::new("docker-config")?;
+    let other = r#""https://index.docker.io/v1/": {"auth": "YTpi"}"#;
+    for text in [
+        "",
+        "\n",
+        "{}",
+        " {\r\n\t\"psFormat\" : \"table {{.ID}}\",\r\n\t\"x\":[1,2 ,3]\r\n}\r\n\r\n",
+        &format!("{{\"auths\": {{{other}}}, \"auths\": {{}}, \"credHelpers\": {{\"gcr.io\": \"gcloud\"}}}}"),
+        &format!("{{\"auths\":{{{other}}},\"credsStore\":\"desktop\",\"\\u0061\\n\":\"\\ud83e\\udd80\"}}"),
+        "{\"credHelpers\": null, \"HttpHeaders\": {\"User-Agent\": \"// no comment\"}}",
+        "{\"CREDHELPERS\": {}}",
+    ] {
+        let mut runner = Runner::new()?;
+        std::fs::write(config(&runner), text)?;
+        std::fs::set_permissions(config(&runner), std::fs::Permissions::from_mode(0o640))?;
+        let before = runner.tree()?;
+        runner.connect(&INPUTS)?.ok()?;
+        let after = std::fs::read_to_string(config(&runner))?;
+        ensure!(
+            after.contains(&LAB.ecr) && after.contains("remote-buildkit"),
+            "{text:?} became {after:?}"
+        );
+        let mode = std::fs::metadata(config(&runner))?.permissions().mode();
+        assert_eq!(mode & 0o777, 0o640, "{text:?}");
+        runner.disconnect()?.ok()?;
+        assert_eq!(runner.tree()?, before, "{text:?}");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_link_stays_one() -> Result<()> {
+    let _namespace = Namespace::new("docker-config-link")?;
+    let inputs = [("namespace", "docker-config-link"), ("ecr", "auto")];
+    let mut runner = Runner::new()?;
+    let real = runner.home.join("dotfiles.json");
+    std::fs::write(&real, "{\"psFormat\": \"x\"}\n")?;
+    symlink("../dotfiles.json", config(&runner))?;
+    runner.connect(&inputs)?.ok()?;
+    ensure!(named(&runner)?, "not named");
+    ensure!(
+        std::fs::symlink_metadata(config(&runner))?.is_symlink(),
+        "no link any more"
+    );
+    runner.disconnect()?.ok()?;
+    ensure!(
+        std::fs::symlink_metadata(config(&runner))?.is_symlink(),
+        "no link any more"
+    );
+    assert_eq!(std::fs::read_to_string(&real)?, "{\"psFormat\": \"x\"}\n");
+    Ok(())
+}
+
+#[test]
+fn one_that_is_broken_or_cannot_be_written_stops_the_job_at_once() -> Result<()> {
+    for text in ["{", "[]", "{\"credHelpers\": 1}", "{\"auths\": {}} // a comment"] {
+        let mut runner = Runner::new()?;
+        std::fs::write(config(&runner), text)?;
+        let before = runner.tree()?;
+        let outcome = runner.connect(&[("namespace", "nowhere"), ("ecr", "auto")])?;
+        outcome.refused("Docker's config not usable", &["It was not touched"])?;
+        assert_eq!(runner.tree()?, before, "{text}");
+    }
+    let mut runner = Runner::new()?;
+    std::fs::write(config(&runner), "{}")?;
+    let before = runner.tree()?;
+    // Read-only for root as well.
+    let folder = runner.home.join(".docker");
+    let read_only = format!(
+        "mount --bind {0} {0} && mount -o remount,ro,bind {0} && exec \"$@\"",
+        folder.display()
+    );
+    let connect = runner.usual_command(&[("namespace", "nowhere"), ("ecr", "auto")]);
+    let mut command = runner.command("unshare");
+    command
+        .args(["--mount", "sh", "-c", &read_only, "sh"])
+        .arg(connect.get_program())
+        .args(connect.get_args());
+    for (name, value) in connect.get_envs() {
+        if let Some(value) = value {
+            command.env(name, value);
+        }
+    }
+    let outcome = runner.step(command)?;
+    outcome.refused("File not written", &["Read-only file system"])?;
+    assert_eq!(runner.tree()?, before);
+    Ok(())
+}
+
+#[test]
+fn jobs_that_share_a_home_end_in_any_order() -> Result<()> {
+    let _namespace = Namespace::new("docker-config-two")?;
+    let inputs = [("namespace", "docker-config-two"), ("ecr", "auto")];
+    for second_ends_first in [false, true] {
+        let home = tempfile::tempdir()?;
+        let text = "{\n  \"psFormat\": \"x\"\n}";
+        let mut first = Runner::sharing(home.path())?;
+        std::fs::write(config(&first), text)?;
+        let mut second = Runner::sharing(home.path())?;
+        first.connect(&inputs)?.ok()?;
+        second.connect(&inputs)?.ok()?;
+        let (mut ends, mut goes_on) = if second_ends_first {
+            (second, first)
+        } else {
+            (first, second)
+        };
+        ends.disconnect()?.ok()?;
+        ensure!(named(&goes_on)?, "the other job's entry is gone");
+        ensure!(goes_on.helper("get", &LAB.ecr)?.0 == Some(0), "its login is gone");
+        goes_on.disconnect()?.ok()?;
+        assert_eq!(std::fs::read_to_string(config(&goes_on))?, text);
+    }
+    Ok(())
+}

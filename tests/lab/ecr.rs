@@ -1,0 +1,226 @@
+//! Logins to ECR without a login step: docker's credential helper, by itself, in a job, and beside docker's own.
+
+use anyhow::{Context, Result, ensure};
+use lab::Job;
+use serde_json::{Value, json};
+
+use crate::support::{Bare, LAB, Namespace, Runner, asked, checkout, emulator, role};
+
+const OPERATION: &str = "GetAuthorizationToken";
+/// What docker's own helpers print, by which clients tell that there is no login (docker/docker-credential-helpers).
+const NOT_FOUND: &str = "credentials not found in native keychain";
+
+#[test]
+fn the_helper_speaks_dockers_protocol() -> Result<()> {
+    let _namespace = Namespace::new("helper")?;
+    let mut runner = Runner::new()?;
+    let before = runner.tree()?;
+    runner
+        .connect(&[("namespace", "helper"), ("ecr", "auto, public")])?
+        .ok()?;
+    let config: Value = serde_json::from_slice(&std::fs::read(runner.home.join(".docker/config.json"))?)?;
+    let helpers = json!({"public.ecr.aws": "remote-buildkit", (LAB.ecr.as_str()): "remote-buildkit"});
+    ensure!(config["credHelpers"] == helpers, "{config}");
+
+    // connect has asked, for both; the helper does not.
+    let so_far = asked(OPERATION)?;
+    for host in [LAB.ecr.as_str(), "public.ecr.aws"] {
+        // docker ends what it asks with a line break.
+        let (code, printed) = runner.helper("get", &format!("{host}\n"))?;
+        let login: Value = serde_json::from_str(&printed).with_context(|| printed.clone())?;
+        ensure!(
+            code == Some(0) && login["ServerURL"] == *host && login["Username"] == "AWS",
+            "{printed}"
+        );
+        ensure!(
+            login["Secret"].as_str().is_some_and(|secret| secret.len() > 100),
+            "no password"
+        );
+    }
+    assert_eq!(asked(OPERATION)?, so_far, "the helper asked for what it had");
+    for (action, input, expected) in [
+        ("get", "docker.io", NOT_FOUND),
+        ("get", "", "no credentials server URL"),
+        ("erase", "\n", "no credentials server URL"),
+        (
+            "store",
+            r#"{"Username":"u","Secret":"s"}"#,
+            "no credentials server URL",
+        ),
+        (
+            "store",
+            r#"{"ServerURL":"a.example","Secret":"s"}"#,
+            "no credentials username",
+        ),
+    ] {
+        let (code, printed) = runner.helper(action, input)?;
+        ensure!(
+            code == Some(1) && printed == expected,
+            "{action} {input}: {code:?} {printed}"
+        );
+    }
+    let list = json!({"public.ecr.aws": "AWS", (LAB.ecr.as_str()): "AWS"});
+    assert_eq!(
+        serde_json::from_str::<Value>(&runner.helper("list", "")?.1)?,
+        list
+    );
+    let (code, version) = runner.helper("version", "")?;
+    ensure!(
+        code == Some(0) && version.contains("remote-buildkit"),
+        "{version}"
+    );
+    assert_eq!(runner.helper("make", "")?.0, Some(1));
+
+    // A step's own login wins, until it logs out.
+    let given = json!({"ServerURL": LAB.ecr, "Username": "me", "Secret": "mine"});
+    assert_eq!(
+        runner.helper("store", &given.to_string())?,
+        (Some(0), String::new())
+    );
+    let got: Value = serde_json::from_str(&runner.helper("get", &LAB.ecr)?.1)?;
+    assert_eq!(got, given);
+    ensure!(
+        runner.helper("list", "")?.1.contains(r#""me""#),
+        "the list has another user"
+    );
+    assert_eq!(runner.helper("erase", &LAB.ecr)?, (Some(0), String::new()));
+    ensure!(
+        runner.helper("get", &LAB.ecr)?.1.contains(r#""AWS""#),
+        "still the step's"
+    );
+
+    runner.disconnect()?.ok()?;
+    assert_eq!(runner.tree()?, before);
+    Ok(())
+}
+
+/// A password is renewed half an hour before its end, and so are the keys that it is asked with.
+#[test]
+fn in_hour_six_the_password_is_a_new_one() -> Result<()> {
+    let _namespace = Namespace::new("hour-six")?;
+    let mut runner = Runner::new()?;
+    emulator("/_stub/ecr", &json!({"lasts": 1700}))?;
+    let connected = runner.connect(&[("namespace", "hour-six"), ("ecr", "auto")]);
+    emulator("/_stub/ecr", &json!({"lasts": 43200}))?;
+    connected?.ok()?;
+    let so_far = asked(OPERATION)?;
+    let first = runner.helper("get", &LAB.ecr)?.1;
+    assert_eq!(asked(OPERATION)?, so_far + 1, "the old one has 28 minutes left");
+    assert_eq!(runner.helper("get", &LAB.ecr)?.1, first);
+    assert_eq!(asked(OPERATION)?, so_far + 1);
+    runner.disconnect()?.ok()?;
+    Ok(())
+}
+
+const WORKFLOW: &str = r#"
+on: push
+permissions: { id-token: write, contents: read }
+jobs:
+  build:
+    runs-on: ubuntu-latest
+    steps:
+      - uses: actions/checkout@v4
+      - uses: ./
+        with: { cluster: CLUSTER, region: REGION, role-to-assume: "ROLE", namespace: ecr-job, ecr: auto, patch: 'PATCH' }
+      - uses: docker/build-push-action@v7
+        with: { push: true, tags: "ECR/job:base" }
+      - uses: docker/build-push-action@v7
+        with: { push: true, file: Again, no-cache: true, tags: "ECR/job:again" }
+"#;
+
+#[test]
+fn a_job_pushes_and_pulls() -> Result<()> {
+    let _namespace = Namespace::new("ecr-job")?;
+    let names = json!({"spec": {"template": {"spec": {
+        "hostAliases": [{"ip": LAB.ecr_ip, "hostnames": [LAB.ecr]}]}}}});
+    let workflow = WORKFLOW
+        .replace("CLUSTER", &LAB.cluster)
+        .replace("REGION", &LAB.region)
+        .replace("ROLE", &role("ci"))
+        .replace("PATCH", &names.to_string())
+        .replace("ECR", &LAB.ecr);
+    let checkout = checkout(&[
+        (".github/workflows/build.yml", &workflow),
+        (
+            "Dockerfile",
+            &format!("FROM {}/busybox\nRUN echo one > /one\n", LAB.registry),
+        ),
+        ("Again", &format!("FROM {}/job:base\nRUN cat /one\n", LAB.ecr)),
+    ])?;
+    let job = Job::run(&LAB, &checkout, ".github/workflows/build.yml", |_| ())?.ok()?;
+    ensure!(
+        job.log.contains(&format!("Logged in to {}", LAB.ecr)),
+        "{}",
+        job.log
+    );
+    ensure!(job.log.contains("pushing manifest for"), "{}", job.log);
+    ensure!(
+        !job.home().join(".docker/config.json").exists(),
+        "docker's config is left"
+    );
+    Ok(())
+}
+
+/// On a machine, where ECR's names lead to the registry and its certificate is trusted: docker's own commands.
+#[test]
+fn docker_logs_in_and_out_through_the_helper() -> Result<()> {
+    let _namespace = Namespace::new("ecr-docker")?;
+    let bare = Bare::new("ecr-docker")?;
+    bare.docker_cli()?;
+    bare.machine.name(&LAB.ecr_ip, &[&LAB.ecr])?;
+    let bundle = bare.machine.at("/etc/ssl/certs/ca-certificates.crt");
+    let trusted = [std::fs::read(&bundle)?, std::fs::read(&LAB.registry_ca)?].concat();
+    std::fs::write(&bundle, trusted)?;
+    bare.repository("RUN echo one")?;
+    bare.boots(&["--ecr=auto"])?;
+    let image = format!("{}/docker:latest", LAB.ecr);
+    bare.step(&format!("cd work && docker build --push -t {image} ."))?;
+    // buildx itself asks the registry here, with the helper's login.
+    let inspected = bare.step(&format!("docker buildx imagetools inspect {image}"))?;
+    ensure!(inspected.contains("application/vnd.oci.image"), "{inspected}");
+
+    let get = format!("echo {} | docker-credential-remote-buildkit get", LAB.ecr);
+    let login: Value = serde_json::from_str(&bare.step(&get)?)?;
+    let password = login["Secret"].as_str().context("a password")?;
+    bare.machine.put("/tmp/password", password, 0o644)?;
+    let said = bare.step(&format!(
+        "docker login {} -u AWS --password-stdin < /tmp/password",
+        LAB.ecr
+    ))?;
+    ensure!(said.contains("Login Succeeded"), "{said}");
+    let logins = bare.json(".config/remote-buildkit/logins.json")?;
+    ensure!(
+        logins["given"][&LAB.ecr]["user"] == "AWS",
+        "docker gave the helper nothing"
+    );
+    bare.step(&format!("docker logout {}", LAB.ecr))?;
+    let logins = bare.json(".config/remote-buildkit/logins.json")?;
+    ensure!(
+        logins["given"] == json!({}),
+        "docker logged out and the login is kept"
+    );
+    let config = bare.json(".docker/config.json")?;
+    ensure!(config["credHelpers"][&LAB.ecr] == "remote-buildkit", "{config}");
+    bare.step(&format!("docker buildx imagetools inspect {image}"))?;
+    Ok(())
+}
+
+#[test]
+fn a_login_of_the_jobs_own_stays() -> Result<()> {
+    let _namespace = Namespace::new("ecr-own")?;
+    let mut runner = Runner::new()?;
+    let own = format!(
+        "{{\"auths\": {{\"{}\": {{\"auth\": \"bWU6bWluZQ==\"}}}}}}",
+        LAB.ecr
+    );
+    let config = runner.home.join(".docker/config.json");
+    std::fs::write(&config, &own)?;
+    let connected = runner
+        .connect(&[("namespace", "ecr-own"), ("ecr", "auto")])?
+        .ok()?;
+    ensure!(connected.log.contains("keeps the login"), "{}", connected.log);
+    assert_eq!(std::fs::read_to_string(&config)?, own);
+    runner.disconnect()?.ok()?;
+    assert_eq!(std::fs::read_to_string(&config)?, own);
+    Ok(())
+}
