@@ -364,15 +364,23 @@ fn trimmed(value: &str) -> &str {
 /// The commands that are the main step of an action.
 const ACTIONS: [&str; 3] = ["connect", "matrix", "runner"];
 
+/// A machine has no OIDC token of a job, and so assumes no role with one.
+const OF_JOBS: [&str; 2] = ["audience", "role-to-assume"];
+
+/// Whether a flag of a command is an input of its action.
+fn is_input(command: &str, flag: &str) -> bool {
+    let of_others = command == "runner" && OF_JOBS.contains(&flag);
+    !of_others && !NO_INPUTS.contains(&flag)
+}
+
 /// The names of a command's inputs, in the order of their declaration.
 fn inputs(command: &str) -> Vec<String> {
     let cli = Cli::command();
-    let command = cli.find_subcommand(command);
-    command
+    cli.find_subcommand(command)
         .into_iter()
         .flat_map(clap::Command::get_arguments)
         .filter_map(|arg| arg.get_long())
-        .filter(|name| !NO_INPUTS.contains(name))
+        .filter(|name| is_input(command, name))
         .map(str::to_owned)
         .collect()
 }
@@ -500,12 +508,13 @@ mod tests {
         for (command, action) in [
             ("connect", include_str!("../action.yml")),
             ("matrix", include_str!("../matrix/action.yml")),
+            ("runner", include_str!("../runner/action.yml")),
         ] {
             let action: Action = serde_saphyr::from_str(action).expect("YAML");
             let cli = Cli::command();
             let known = cli.find_subcommand(command).expect("a command").get_arguments();
             let flags = known.filter_map(|arg| {
-                let name = arg.get_long().filter(|name| !NO_INPUTS.contains(name))?;
+                let name = arg.get_long().filter(|name| is_input(command, name))?;
                 let default = arg.get_default_values().first();
                 let default = default.map(|default| default.to_string_lossy().into_owned());
                 let input = Input {

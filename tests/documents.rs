@@ -78,6 +78,7 @@ fn examples_have_inputs_of_the_actions() -> Result<()> {
     let actions = [
         ("/remote-buildkit@", known("action.yml")?),
         ("/remote-buildkit/matrix@", known("matrix/action.yml")?),
+        ("/remote-buildkit/runner@", known("runner/action.yml")?),
     ];
     let mut looked_at = 0;
     for entry in fs::read_dir(root().join("examples"))? {

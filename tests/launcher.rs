@@ -22,7 +22,13 @@ impl Dist {
             fs::remove_dir_all(&dir)?;
         }
         fs::create_dir_all(&dir)?;
-        for name in ["launch.mjs", "connect.mjs", "disconnect.mjs", "matrix.mjs"] {
+        for name in [
+            "launch.mjs",
+            "connect.mjs",
+            "disconnect.mjs",
+            "matrix.mjs",
+            "runner.mjs",
+        ] {
             let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("dist").join(name);
             fs::copy(from, dir.join(name))?;
         }
@@ -115,6 +121,7 @@ fn passes_command_environment_and_exit_code_on() -> Result<()> {
     assert_eq!(run.stdout, "1 disconnect\n");
     assert_eq!(run.code, Some(0));
     assert_eq!(dist.run("matrix.mjs")?.stdout, "1 matrix\n");
+    assert_eq!(dist.run("runner.mjs")?.stdout, "1 runner\n");
     Ok(())
 }
 

@@ -21,7 +21,7 @@ impl Checkout {
         let root = folder.path();
         let dist = root.join("dist");
         std::fs::create_dir(&dist)?;
-        for action in ["action.yml", "matrix/action.yml"] {
+        for action in ["action.yml", "matrix/action.yml", "runner/action.yml"] {
             let to = root.join(action);
             std::fs::create_dir_all(to.parent().context("a file in a folder")?)?;
             std::fs::copy(source.join(action), to)?;

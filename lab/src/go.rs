@@ -10,7 +10,7 @@ use anyhow::{Context, Result, ensure};
 use crate::architecture::Architecture;
 use crate::cache::{Cache, Key};
 use crate::command;
-use crate::versions::{ACT, BUILDKIT, BUILDX, CONTAINERD, DOCKER_CLI, ETCD, KUBERNETES, ROOTLESSKIT};
+use crate::versions::{ACT, BUILDKIT, BUILDX, CONTAINERD, DOCKER_CLI, ETCD, HCL, KUBERNETES, ROOTLESSKIT};
 
 /// Main packages of one published module, at one version.
 struct Published<'a> {
@@ -27,7 +27,7 @@ struct Published<'a> {
 pub(crate) const EMPTY: &str = "module lab\n\ngo 1.26.0\n";
 
 /// Built in this order: what is quick first.
-const PUBLISHED: [Published<'static>; 7] = [
+const PUBLISHED: [Published<'static>; 8] = [
     Published {
         name: "etcd",
         module: "go.etcd.io/etcd/server/v3",
@@ -40,6 +40,13 @@ const PUBLISHED: [Published<'static>; 7] = [
         module: "github.com/rootless-containers/rootlesskit/v3",
         version: ROOTLESSKIT,
         packages: &["/cmd/rootlesskit"],
+        version_variable: None,
+    },
+    Published {
+        name: "hclfmt",
+        module: "github.com/hashicorp/hcl/v2",
+        version: HCL,
+        packages: &["/cmd/hclfmt"],
         version_variable: None,
     },
     Published {

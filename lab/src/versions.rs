@@ -2,6 +2,8 @@
 
 pub const KUBERNETES: &str = "1.34.4";
 pub const ETCD: &str = "3.6.16";
+/// With hclfmt, which formats Terraform's language as its own `fmt` does.
+pub const HCL: &str = "2.25.0";
 pub const BUILDKIT: &str = "0.34.2";
 pub const BUILDX: &str = "0.38.2";
 pub const DOCKER_CLI: &str = "29.8.2";

@@ -8,19 +8,11 @@ ACCOUNT = os.environ["MINISTACK_ACCOUNT_ID"]
 LASTS, KEYS = 21600, {}
 
 
-def forget(lasts):
-    """Other keys from here on, good for so many seconds."""
-    global LASTS
-    LASTS = lasts
-    KEYS.clear()
-
-
 def assumed(session):
     import boto3
     endpoint = f"http://127.0.0.1:{os.environ['GATEWAY_PORT']}"
     sts = boto3.client("sts", endpoint_url=endpoint, region_name=os.environ["MINISTACK_REGION"], aws_access_key_id="test", aws_secret_access_key="test")
-    # STS gives none for less than 15 minutes; what is said of their end is what a client goes by.
-    return sts.assume_role(RoleArn=f"arn:aws:iam::{ACCOUNT}:role/{ROLE}", RoleSessionName=session, DurationSeconds=max(LASTS, 900))["Credentials"]
+    return sts.assume_role(RoleArn=f"arn:aws:iam::{ACCOUNT}:role/{ROLE}", RoleSessionName=session, DurationSeconds=LASTS)["Credentials"]
 
 
 async def keys(session):

@@ -54,9 +54,6 @@ def control(path, method, headers, query, body):
     if path == "/_stub/ecr" and method == "POST":
         ecr.LASTS = json.loads(body)["lasts"]
         return in_json({"ok": True})
-    if path == "/_stub/machine" and method == "POST":
-        machine.forget(json.loads(body).get("lasts", 21600))
-        return in_json({"ok": True})
     if path == "/gha/idtoken":
         if headers.get("authorization", "") != "Bearer " + REQUEST_TOKEN:
             return in_json({"message": "Unauthorized"}, 401)
@@ -114,7 +111,8 @@ def wrap(inner):
         form = urllib.parse.parse_qs(body.decode("utf-8", "replace")) if method == "POST" and path == "/" else query
         describe = re.fullmatch(r"/clusters/[^/]+", path) and method == "GET"
         op = (form.get("Action") or [""])[0] or ("DescribeCluster" if describe else "") or ecr.operation(headers)
-        LOG.append({"op": op, "method": method, "path": path, "host": headers.get("host"), "ua": headers.get("user-agent"), "at": time.time()})
+        LOG.append({"op": op, "method": method, "path": path, "host": headers.get("host"), "ua": headers.get("user-agent"), "at": time.time(),
+                    "key": (re.search(r"Credential=([^/]+)/", headers.get("authorization", "")) or [None, None])[1]})
         answer = await fault(op)
         if not answer and op == "AssumeRoleWithWebIdentity":
             answer = tokens.refusal(form)

@@ -1,14 +1,27 @@
 //! Logins to ECR without a login step: docker's credential helper, by itself, in a job, and beside docker's own.
 
+use std::path::Path;
+
 use anyhow::{Context, Result, ensure};
+use jiff::{SignedDuration, Timestamp};
 use lab::Job;
 use serde_json::{Value, json};
 
-use crate::support::{Bare, LAB, Namespace, Runner, asked, checkout, emulator, role};
+use crate::support::{Bare, LAB, Namespace, Runner, asked, checkout, role};
 
 const OPERATION: &str = "GetAuthorizationToken";
 /// What docker's own helpers print, by which clients tell that there is no login (docker/docker-credential-helpers).
 const NOT_FOUND: &str = "credentials not found in native keychain";
+
+/// Of AWS, that a job signs with.
+fn key(runner: &Runner) -> Result<String> {
+    let session = Path::new(&runner.env["REMOTE_BUILDKIT_SESSION"]).join("session.json");
+    let session: Value = serde_json::from_slice(&std::fs::read(session)?)?;
+    Ok(session["keys"]["access_key_id"]
+        .as_str()
+        .context("a key")?
+        .to_owned())
+}
 
 #[test]
 fn the_helper_speaks_dockers_protocol() -> Result<()> {
@@ -23,7 +36,9 @@ fn the_helper_speaks_dockers_protocol() -> Result<()> {
     ensure!(config["credHelpers"] == helpers, "{config}");
 
     // connect has asked, for both; the helper does not.
-    let so_far = asked(OPERATION)?;
+    let key = key(&runner)?;
+    let so_far = asked(OPERATION, &key)?;
+    assert_eq!(so_far, 2);
     for host in [LAB.ecr.as_str(), "public.ecr.aws"] {
         // docker ends what it asks with a line break.
         let (code, printed) = runner.helper("get", &format!("{host}\n"))?;
@@ -37,7 +52,11 @@ fn the_helper_speaks_dockers_protocol() -> Result<()> {
             "no password"
         );
     }
-    assert_eq!(asked(OPERATION)?, so_far, "the helper asked for what it had");
+    assert_eq!(
+        asked(OPERATION, &key)?,
+        so_far,
+        "the helper asked for what it had"
+    );
     for (action, input, expected) in [
         ("get", "docker.io", NOT_FOUND),
         ("get", "", "no credentials server URL"),
@@ -99,15 +118,24 @@ fn the_helper_speaks_dockers_protocol() -> Result<()> {
 fn in_hour_six_the_password_is_a_new_one() -> Result<()> {
     let _namespace = Namespace::new("hour-six")?;
     let mut runner = Runner::new()?;
-    emulator("/_stub/ecr", &json!({"lasts": 1700}))?;
-    let connected = runner.connect(&[("namespace", "hour-six"), ("ecr", "auto")]);
-    emulator("/_stub/ecr", &json!({"lasts": 43200}))?;
-    connected?.ok()?;
-    let so_far = asked(OPERATION)?;
-    let first = runner.helper("get", &LAB.ecr)?.1;
-    assert_eq!(asked(OPERATION)?, so_far + 1, "the old one has 28 minutes left");
-    assert_eq!(runner.helper("get", &LAB.ecr)?.1, first);
-    assert_eq!(asked(OPERATION)?, so_far + 1);
+    runner
+        .connect(&[("namespace", "hour-six"), ("ecr", "auto")])?
+        .ok()?;
+    let key = key(&runner)?;
+    let at_first = runner.helper("get", &LAB.ecr)?.1;
+    assert_eq!(asked(OPERATION, &key)?, 1, "connect's own");
+    let logins = Path::new(&runner.env["REMOTE_BUILDKIT_SESSION"]).join("logins.json");
+    let mut content: Value = serde_json::from_slice(&std::fs::read(&logins)?)?;
+    for login in content["asked"].as_object_mut().context("logins")?.values_mut() {
+        login["expires"] = (Timestamp::now() + SignedDuration::from_mins(28))
+            .to_string()
+            .into();
+    }
+    std::fs::write(&logins, content.to_string())?;
+    let renewed = runner.helper("get", &LAB.ecr)?.1;
+    ensure!(renewed != at_first, "the old password");
+    assert_eq!(runner.helper("get", &LAB.ecr)?.1, renewed);
+    assert_eq!(asked(OPERATION, &key)?, 2);
     runner.disconnect()?.ok()?;
     Ok(())
 }

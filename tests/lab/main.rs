@@ -38,6 +38,7 @@ mod stages;
 mod stuck;
 mod support;
 mod taken_away;
+mod terraform;
 mod tokens;
 mod toolkit;
 mod verbose;

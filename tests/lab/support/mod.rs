@@ -60,14 +60,17 @@ pub(crate) fn emulator(path: &str, body: &serde_json::Value) -> Result<serde_jso
     Ok(serde_json::from_str(&answer)?)
 }
 
-/// How often the emulator was asked for something.
-pub(crate) fn asked(operation: &str) -> Result<usize> {
+/// How often the emulator was asked for something with this key of AWS.
+pub(crate) fn asked(operation: &str, key: &str) -> Result<usize> {
     let mut curl = Command::new("curl");
     let log = run(curl
         .args(["-sf", "--noproxy", "*"])
         .arg(format!("{}/_stub/log", LAB.aws_endpoint)))?;
     let log: Vec<serde_json::Value> = serde_json::from_str(&log)?;
-    Ok(log.iter().filter(|entry| entry["op"] == operation).count())
+    let asked = log
+        .iter()
+        .filter(|entry| entry["op"] == operation && entry["key"] == key);
+    Ok(asked.count())
 }
 
 /// Runs a command to its end; an error when it fails, with what it said.

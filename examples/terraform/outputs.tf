@@ -1,0 +1,9 @@
+output "instance_profile" {
+  description = "For the launch template of the runners."
+  value       = aws_iam_instance_profile.runner.name
+}
+
+output "role" {
+  description = "ARN of the role."
+  value       = aws_iam_role.runner.arn
+}

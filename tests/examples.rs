@@ -1,0 +1,258 @@
+//! What people copy: that it parses, that its parts refer to each other, and that every flag in it is one.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, ensure};
+use clap::CommandFactory;
+use remote_buildkit::cli::Cli;
+use serde_json::Value;
+
+fn path(file: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("examples").join(file)
+}
+
+fn read(file: &str) -> Result<String> {
+    fs::read_to_string(path(file)).with_context(|| format!("reading {file}"))
+}
+
+fn yaml(file: &str) -> Result<Value> {
+    serde_saphyr::from_str(&read(file)?).with_context(|| format!("{file} is no YAML"))
+}
+
+/// The flags of `remote-buildkit runner` in a text, each of which has to be one.
+fn flags(file: &str, text: &str) -> Result<BTreeSet<String>> {
+    let cli = Cli::command();
+    let runner = cli.find_subcommand("runner").context("no such command")?;
+    let known: BTreeSet<&str> = runner.get_arguments().filter_map(clap::Arg::get_long).collect();
+    let words = text.split(|c: char| c.is_whitespace() || c == '\'' || c == '"');
+    let found: BTreeSet<String> = words
+        .filter_map(|word| word.strip_prefix("--").or_else(|| word.strip_prefix("FLAGS=--")))
+        .map(|flag| flag.split('=').next().unwrap_or(flag).to_owned())
+        .collect();
+    for flag in &found {
+        ensure!(
+            known.contains(flag.as_str()),
+            "{file}: runner has no flag --{flag}"
+        );
+    }
+    Ok(found)
+}
+
+/// A shell reads it.
+fn is_shell(file: &str, script: &str) -> Result<()> {
+    let checked = Command::new("sh").args(["-nc", script]).output()?;
+    ensure!(
+        checked.status.success(),
+        "{file}: {}",
+        String::from_utf8_lossy(&checked.stderr)
+    );
+    Ok(())
+}
+
+/// The keys of a systemd unit by their section, as systemd splits them.
+fn unit(text: &str) -> Result<Vec<(String, String, String)>> {
+    let mut section = String::new();
+    let mut found = Vec::new();
+    for line in text
+        .lines()
+        .filter(|line| !line.is_empty() && !line.starts_with('#'))
+    {
+        if let Some(name) = line.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+            section = name.to_owned();
+            continue;
+        }
+        let (key, value) = line
+            .split_once('=')
+            .with_context(|| format!("no setting: {line}"))?;
+        found.push((section.clone(), key.to_owned(), value.to_owned()));
+    }
+    Ok(found)
+}
+
+#[test]
+fn the_unit_starts_the_runner_with_flags_that_there_are() -> Result<()> {
+    let file = "runner/remote-buildkit-runner.service";
+    let settings = unit(&read(file)?)?;
+    // systemd.unit(5), systemd.service(5), systemd.exec(5), systemd.kill(5).
+    for (section, key, _) in &settings {
+        let known: &[&str] = match section.as_str() {
+            "Unit" => &[
+                "Description",
+                "Documentation",
+                "Wants",
+                "After",
+                "StartLimitIntervalSec",
+            ],
+            "Service" => &[
+                "EnvironmentFile",
+                "Environment",
+                "LoadCredential",
+                "ExecStart",
+                "Restart",
+                "RestartSec",
+                "KillMode",
+                "KillSignal",
+                "TimeoutStopSec",
+            ],
+            "Install" => &["WantedBy"],
+            other => anyhow::bail!("no section of a service: {other}"),
+        };
+        ensure!(known.contains(&key.as_str()), "[{section}] has no {key}");
+    }
+    let of = |key: &str| {
+        let mut values = settings
+            .iter()
+            .filter(|(_, name, _)| name == key)
+            .map(|(.., value)| value);
+        values.next().with_context(|| format!("no {key}"))
+    };
+    let start = of("ExecStart")?;
+    let words = start
+        .strip_prefix("/usr/local/bin/remote-buildkit runner ")
+        .context("another program")?;
+    let found = flags(file, words)?;
+    for wanted in [
+        "user",
+        "github-url",
+        "github-app-id",
+        "github-app-key-file",
+        "runner-folder",
+    ] {
+        ensure!(found.contains(wanted), "{start} has no --{wanted}");
+    }
+    let (credential, _) = of("LoadCredential")?.split_once(':').context("no credential")?;
+    ensure!(
+        start.contains(&format!("${{CREDENTIALS_DIRECTORY}}/{credential}")),
+        "{start}"
+    );
+    // Every variable is one that the machine's user data writes.
+    let user_data = read("runner/cloud-init.yaml")?;
+    for variable in start.split('$').skip(1) {
+        let name = variable.trim_start_matches('{');
+        let name: String = name
+            .chars()
+            .take_while(|c| c.is_ascii_uppercase() || *c == '_')
+            .collect();
+        let given = name == "CREDENTIALS_DIRECTORY" || user_data.contains(&format!("{name}="));
+        ensure!(given, "nobody sets {name}");
+    }
+    Ok(())
+}
+
+#[test]
+fn the_user_data_is_of_cloud_init() -> Result<()> {
+    let file = "runner/cloud-init.yaml";
+    ensure!(
+        read(file)?.starts_with("#cloud-config\n"),
+        "cloud-init takes it for something else"
+    );
+    let data = yaml(file)?;
+    let keys: Vec<&String> = data.as_object().context("no settings")?.keys().collect();
+    assert_eq!(keys, ["users", "write_files", "runcmd"]);
+    let users = data["users"].as_array().context("no users")?;
+    ensure!(
+        users.iter().any(|user| user["name"] == "runner"),
+        "no user for the jobs"
+    );
+    let mut written = BTreeSet::new();
+    for entry in data["write_files"].as_array().context("no files")? {
+        let (path, content) = (entry["path"].as_str(), entry["content"].as_str());
+        written.insert(path.context("a file without a path")?.to_owned());
+        let content = content.context("a file without content")?;
+        ensure!(
+            !content.contains("PRIVATE KEY") && !content.contains("ghp_"),
+            "a secret in user data"
+        );
+        if path == Some("/etc/remote-buildkit/runner.env") {
+            let found = flags(file, content)?;
+            ensure!(found.contains("cluster") && found.contains("ecr"), "{found:?}");
+        }
+    }
+    let script = data["runcmd"][0][2].as_str().context("no script")?;
+    is_shell(file, script)?;
+    for path in script
+        .split_whitespace()
+        .filter(|word| word.starts_with("/etc/remote-buildkit/"))
+    {
+        ensure!(written.contains(path), "nobody writes {path}");
+    }
+    let unit = unit(&read("runner/remote-buildkit-runner.service")?)?;
+    let files: Vec<_> = unit
+        .iter()
+        .filter(|(_, key, _)| key == "EnvironmentFile")
+        .collect();
+    ensure!(files.iter().all(|(.., file)| written.contains(file)), "{files:?}");
+    // What is downloaded is in this repository, and checked before it is used.
+    for (before, after) in [
+        ("sha256sum --check", "chmod"),
+        ("sha256sum --check", "tar -x"),
+        ("sha256sum", "systemctl"),
+    ] {
+        ensure!(
+            script.find(before) < script.find(after),
+            "{after} comes before {before}"
+        );
+    }
+    for word in script
+        .split_whitespace()
+        .filter_map(|word| word.split_once("/raw/v1/"))
+    {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(word.1);
+        ensure!(path.exists(), "there is no {}", word.1);
+    }
+    Ok(())
+}
+
+#[test]
+fn the_pieces_for_actions_runner_controller_fit() -> Result<()> {
+    let values = yaml("runner/arc-values.yaml")?;
+    let spec = &values["template"]["spec"];
+    let account = spec["serviceAccountName"]
+        .as_str()
+        .context("no service account")?;
+    let container = &spec["containers"][0];
+    // The chart finds its own container by that name.
+    assert_eq!(container["name"], "runner");
+    let image = container["image"].as_str().context("no image")?;
+    ensure!(!image.ends_with(":latest") && image.contains(':'), "{image}");
+    let script = container["command"][2].as_str().context("no script")?;
+    is_shell("arc-values.yaml", script)?;
+    let found = flags("arc-values.yaml", script)?;
+    ensure!(found.contains("kubeconfig"), "{found:?}");
+    ensure!(
+        script.trim_end().ends_with("exec /home/runner/run.sh"),
+        "{script}"
+    );
+
+    let text = read("runner/arc-rbac.yaml")?;
+    let mut documents = text.split("---\n").map(serde_saphyr::from_str::<Value>);
+    let service_account = documents.next().context("no account")??;
+    let binding = documents.next().context("no binding")??;
+    assert_eq!(service_account["kind"], "ServiceAccount");
+    assert_eq!(service_account["metadata"]["name"], account);
+    assert_eq!(binding["subjects"][0]["name"], account);
+    assert_eq!(
+        binding["subjects"][0]["namespace"],
+        service_account["metadata"]["namespace"]
+    );
+    let rbac = read("rbac.yaml")?;
+    let role = binding["roleRef"]["name"].as_str().context("no role")?;
+    let namespace = binding["metadata"]["namespace"]
+        .as_str()
+        .context("no namespace")?;
+    ensure!(
+        rbac.contains(&format!("{{name: {role}, namespace: {namespace}}}")),
+        "there is no {role}"
+    );
+    ensure!(script.contains(&format!("--namespace={namespace}")), "{script}");
+
+    let dockerfile = read("runner/Dockerfile")?;
+    let last_user = dockerfile.lines().rfind(|line| line.starts_with("USER "));
+    assert_eq!(last_user, Some("USER runner"), "the runner would be root");
+    let helper = remote_buildkit::docker::PROGRAM;
+    ensure!(dockerfile.contains(helper), "no credential helper");
+    Ok(())
+}
