@@ -109,7 +109,11 @@ fn moved(from: &Uri, to: &str) -> anyhow::Result<Uri> {
         return Ok(Uri::from_parts(parts)?);
     }
     let to: Uri = to.parse()?;
-    anyhow::ensure!(to.host().is_some(), "which is no address");
+    let is_address = matches!(to.scheme_str(), Some("http" | "https"));
+    anyhow::ensure!(
+        is_address && to.host().is_some(),
+        "which is no address of a server"
+    );
     Ok(to)
 }
 

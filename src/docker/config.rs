@@ -100,6 +100,17 @@ pub(super) fn has_object(text: &str, setting: &Setting) -> bool {
     entries.is_ok_and(|entries| entries.0.iter().any(|(name, _)| name.eq_ignore_ascii_case(outer)))
 }
 
+/// With a setting and without it again, for the fuzzer.
+#[cfg(fuzzing)]
+pub fn there_and_back(text: &str, setting: &Setting) -> Result<Option<(String, String)>, Broken> {
+    let Some(after) = with(text, setting)? else {
+        return Ok(None);
+    };
+    assert_eq!(with(&after, setting)?, None, "it is put in twice");
+    let back = without(&after, setting, has_object(text, setting))?;
+    Ok(Some((after, back)))
+}
+
 /// Whether somebody else has seen to what the setting is for.
 pub(super) fn has_own(text: &str, setting: &Setting) -> Result<bool, Broken> {
     if text.trim().is_empty() {

@@ -7,6 +7,8 @@ mod logins;
 pub mod protocol;
 mod registration;
 
+#[cfg(fuzzing)]
+pub use config::there_and_back;
 pub use config::{Broken, Setting};
 pub use logins::Logins;
 pub use registration::Docker;

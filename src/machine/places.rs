@@ -14,6 +14,8 @@ pub struct Places {
     pub plugins: PathBuf,
     /// What was made is written down here.
     pub record: PathBuf,
+    /// The folder by which runs wait for each other.
+    pub lock: PathBuf,
 }
 
 impl Places {
@@ -23,6 +25,7 @@ impl Places {
             programs: "/usr/local/bin".into(),
             plugins: "/usr/local/lib/docker/cli-plugins".into(),
             record: "/var/lib/remote-buildkit/record.json".into(),
+            lock: "/var/lib".into(),
         }
     }
 
@@ -32,6 +35,7 @@ impl Places {
             programs: user.home.join(".local/bin"),
             plugins: user.docker_folder().join("cli-plugins"),
             record: folder_of(user).join("programs.json"),
+            lock: user.home.clone(),
         }
     }
 

@@ -14,13 +14,14 @@ use crate::commands::selection::Selection;
 use crate::docker::{self, Docker, Setting};
 use crate::files;
 use crate::inputs::{Machine, Plan};
-use crate::machine::{Places, Record, User, folder_of};
+use crate::machine::{Lock, Places, Record, User, folder_of};
 use crate::report::{Report, say};
 
 /// Makes it, or brings it up to date; where that fails, what was there before stays.
 pub(super) fn keep(machine: Machine, user: &User) -> anyhow::Result<()> {
-    // One of the user's own may be in the way of the machine's.
     let places = Places::of_user(user);
+    let _lock = Lock::of(&places.lock)?;
+    // One of the user's own may be in the way of the machine's.
     programs::buildx_in_the_way(&places, user, &machine)?;
     buildx::check_installed()?;
     Store::writable()?;
@@ -45,7 +46,7 @@ async fn guarded(plan: Arc<Plan>, user: User) -> anyhow::Result<()> {
     let kept = over_the_road(&mut guard, &plan, &selection, at_the_end).await;
     if kept.is_err() {
         // What the failure was matters more than what becomes of this.
-        let undone = if is_first { remove(&user) } else { before.restore() };
+        let undone = if is_first { undo(&user) } else { before.restore() };
         if let Err(error) = undone {
             say(&format!("could not clean up: {error:#}"));
         }
@@ -86,6 +87,11 @@ fn select(
 
 /// Takes it away, and everything that was made for it.
 pub(super) fn remove(user: &User) -> anyhow::Result<()> {
+    let _lock = Lock::of(&Places::of_user(user).lock)?;
+    undo(user)
+}
+
+fn undo(user: &User) -> anyhow::Result<()> {
     let folder = folder_of(user);
     let record = Record::read(&record_in(&folder))?;
     if record.is_empty() {

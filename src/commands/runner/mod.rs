@@ -13,7 +13,7 @@ use anyhow::Context;
 
 use crate::cli::RunnerArgs;
 use crate::inputs::{self, Machine, Runner};
-use crate::machine::{Places, Record, User};
+use crate::machine::{Lock, Places, Record, User};
 use crate::report::say;
 use crate::{env, output};
 
@@ -34,7 +34,9 @@ fn prepare(machine: &Machine) -> anyhow::Result<ExitCode> {
     let user = User::wanted(machine.user.as_deref())?;
     let ready = machine.registration.as_ref().map(register::ready).transpose()?;
     let places = Places::of_caller(&user);
+    let lock = Lock::of(&places.lock)?;
     programs::install(&places, &user, machine)?;
+    drop(lock);
     let program = places.program();
     let (Some(registration), Some(ready)) = (&machine.registration, ready) else {
         return Err(second_half(&user, &program)?);
@@ -57,6 +59,7 @@ fn remove(user: &User) -> anyhow::Result<ExitCode> {
     if !status.success() {
         return Ok(ExitCode::FAILURE);
     }
+    let _lock = Lock::of(&places.lock)?;
     let mut record = Record::read(&places.record)?;
     if record.is_empty() {
         say("Programs: none of them is ours");

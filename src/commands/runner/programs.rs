@@ -1,22 +1,23 @@
 //! Programs: buildx where there is none that is good enough, and this one.
 
-use std::fs::File;
+use std::fs::{File, OpenOptions};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 
-use crate::buildx::release::{self, Mirror};
+use crate::buildx::release;
 use crate::buildx::{Installed, PLUGIN};
 use crate::commands::guard;
 use crate::diagnosis::versions;
 use crate::docker::PROGRAM;
 use crate::download::download;
-use crate::env;
 use crate::inputs::Machine;
 use crate::machine::{Change, Places, Record, User};
 use crate::report::{Report, say};
 use crate::retry::Tries;
+use crate::{env, files};
 
 /// Where programs are looked for whatever the PATH of whoever runs this is.
 const USUAL: &str = "/usr/local/bin:/usr/bin:/bin";
@@ -36,7 +37,7 @@ pub(super) fn buildx_in_the_way(places: &Places, user: &User, machine: &Machine)
         .plugin
         .filter(|plugin| plugin.starts_with(&places.plugins));
     match own {
-        Some(own) if !versions::good_enough(&printed(user, &own)?) => {
+        Some(own) if !printed(user, &own).is_ok_and(|printed| versions::good_enough(&printed)) => {
             let mut record = Record::read(&places.record)?;
             buildx(&mut record, places, user, machine)
         }
@@ -59,16 +60,16 @@ pub(super) fn remove_in_the_way(user: &User) -> anyhow::Result<()> {
 fn buildx(record: &mut Record, places: &Places, user: &User, machine: &Machine) -> anyhow::Result<()> {
     let installed = Installed::look(Some(&user.docker_folder()), path(places).as_ref());
     let mut wanted = Vec::new();
-    if !there_already(user, installed.plugin.as_deref())? {
+    if !there_already(user, installed.plugin.as_deref()) {
         wanted.push(places.plugins.join(PLUGIN));
     }
-    if installed.docker.is_none() && !there_already(user, installed.standalone.as_deref())? {
+    if installed.docker.is_none() && !there_already(user, installed.standalone.as_deref()) {
         wanted.push(places.programs.join("buildx"));
     }
     if wanted.is_empty() {
         return Ok(());
     }
-    let mut file = tempfile_for(machine)?;
+    let mut file = downloaded(machine)?;
     for path in wanted {
         record.program(&path, &mut file)?;
         let version = version(user, &path)?;
@@ -77,16 +78,20 @@ fn buildx(record: &mut Record, places: &Places, user: &User, machine: &Machine) 
     Ok(())
 }
 
-fn there_already(user: &User, program: Option<&Path>) -> anyhow::Result<bool> {
+fn there_already(user: &User, program: Option<&Path>) -> bool {
     let Some(program) = program else {
-        return Ok(false);
+        return false;
     };
-    let printed = printed(user, program)?;
+    let Ok(printed) = printed(user, program) else {
+        // Of another architecture, or half of one.
+        say(&format!("buildx: does not run, {}", program.display()));
+        return false;
+    };
     let version = printed.split_whitespace().nth(1).unwrap_or("of no version");
     let stays = versions::good_enough(&printed);
     let judged = if stays { "was there already" } else { "is too old" };
     say(&format!("buildx {version}: {judged}, {}", program.display()));
-    Ok(stays)
+    stays
 }
 
 fn version(user: &User, program: &Path) -> anyhow::Result<String> {
@@ -100,38 +105,39 @@ fn printed(user: &User, program: &Path) -> anyhow::Result<String> {
     let mut command = user.command(program);
     let output = user.output(command.arg("version"));
     let output = output.with_context(|| format!("running {} version", program.display()))?;
+    ensure!(
+        output.status.success(),
+        "{} version: {}",
+        program.display(),
+        output.status
+    );
     Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }
 
 /// The release, in a file without a name.
-fn tempfile_for(machine: &Machine) -> anyhow::Result<File> {
+fn downloaded(machine: &Machine) -> anyhow::Result<File> {
     let source = release::source(std::env::consts::ARCH, machine.mirror.as_ref())?;
+    say(&format!("{}: downloading from {}", source.name, source.url));
     let file = nameless()?;
+    let written = file.try_clone().context("sharing a temporary file")?;
     let within = machine.plan.timeout;
-    let mirrored = matches!(machine.mirror, Some(Mirror::File { .. } | Mirror::Folder(_)));
-    say(&format!(
-        "{}: downloading{}",
-        source.name,
-        if mirrored { " from the mirror" } else { "" }
-    ));
-    let of_file = file.try_clone().context("sharing a temporary file")?;
     guard::block_on(async move {
         let tries = Tries::until(Instant::now() + within, Report::detail);
-        download(&source, &of_file, &tries).await
+        download(&source, &written, &tries).await
     })?;
     Ok(file)
 }
 
+/// Made and unlinked: not every file system can make one without a name.
 fn nameless() -> anyhow::Result<File> {
-    use rustix::fs::{Mode, OFlags};
-    let folder = std::env::temp_dir();
-    let file = rustix::fs::open(
-        &folder,
-        OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC,
-        Mode::RUSR | Mode::WUSR,
-    );
-    let file = file.with_context(|| format!("making a temporary file in {}", folder.display()))?;
-    Ok(File::from(file))
+    let path = std::env::temp_dir().join(format!(".remote-buildkit-{}", files::random_hex()?));
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create_new(true).mode(0o600);
+    let file = options
+        .open(&path)
+        .with_context(|| format!("making {}", path.display()))?;
+    std::fs::remove_file(&path).with_context(|| format!("removing {}", path.display()))?;
+    Ok(file)
 }
 
 /// This program, and docker's credential helper, which is a link to it.

@@ -30,6 +30,11 @@ fn programs_that_are_good_enough_stay_and_older_ones_come_back() -> Result<()> {
     bare.removes()?;
     bare.is(&before)?;
 
+    bare.machine
+        .put(plugin, "\x7fELF of another architecture", 0o755)?;
+    ensure!(bare.boots(&[])?.contains("buildx: does not run"));
+    bare.removes()?;
+
     bare.machine.put(plugin, buildx_of("v0.37.0"), 0o755)?;
     let log = bare.boots(&[])?;
     ensure!(
