@@ -114,28 +114,7 @@ impl Store {
     /// Has a builder selected for as long as there is one, and says whether it was not so before. Jobs that select one of
     /// their own come back to it.
     pub fn keep(&self, builder: &Builder, kubeconfig: &Path) -> anyhow::Result<bool> {
-        let path = self.instance_path(&builder.name);
-        let there: Option<serde_json::Value> = std::fs::read(&path)
-            .ok()
-            .map(|text| serde_json::from_slice(&text).unwrap_or_default());
-        if there
-            .as_ref()
-            .is_some_and(|there| !names_kubeconfig(there, &builder.name, kubeconfig))
-        {
-            return Err(Problem::new(
-                "Builder of another",
-                format!(
-                    "There is a builder {} already, which this program did not make: {}.",
-                    builder.name,
-                    path.display()
-                ),
-                format!(
-                    "Remove it (docker buildx rm {}), or set `name` to that of other agents.",
-                    builder.name
-                ),
-            )
-            .into());
-        }
+        let there = self.of_ours(&builder.name, kubeconfig)?;
         let previous = match self.previous_of(&builder.name) {
             Some(previous) => previous,
             None => self.to_put_back(),
@@ -145,9 +124,33 @@ impl Store {
         if selected && there == Some(serde_json::to_value(&instance)?) {
             return Ok(false);
         }
-        self.write(&path, &serde_json::to_vec(&instance)?)?;
+        self.write(
+            &self.instance_path(&builder.name),
+            &serde_json::to_vec(&instance)?,
+        )?;
         self.select(&builder.name)?;
         Ok(true)
+    }
+
+    /// The builder of a name as its file has it, if there is one; one that was not made for this kubeconfig is an error.
+    pub fn of_ours(&self, name: &str, kubeconfig: &Path) -> anyhow::Result<Option<serde_json::Value>> {
+        let path = self.instance_path(name);
+        let Ok(text) = std::fs::read(&path) else {
+            return Ok(None);
+        };
+        let there: serde_json::Value = serde_json::from_slice(&text).unwrap_or_default();
+        if names_kubeconfig(&there, name, kubeconfig) {
+            return Ok(Some(there));
+        }
+        Err(Problem::new(
+            "Builder of another",
+            format!(
+                "There is a builder {name} already, which this program did not make: {}.",
+                path.display()
+            ),
+            format!("Remove it (docker buildx rm {name}), or set `name` to that of other agents."),
+        )
+        .into())
     }
 
     /// The builders that were made for a kubeconfig.

@@ -63,6 +63,10 @@ fn select(
 ) -> anyhow::Result<()> {
     let kubeconfig = selection.kubeconfig();
     let builder = road.builder(plan, &selection.builder);
+    store.of_ours(&builder.name, &kubeconfig)?;
+    let mut settings = registries::settings(&road.registries);
+    settings.push(Setting::Build);
+    registries::name_in_config(selection, settings)?;
     for other in store.builders_of(&kubeconfig) {
         if other != builder.name {
             store.remove(&other, &kubeconfig)?;
@@ -70,9 +74,6 @@ fn select(
         }
     }
     let is_new = store.keep(&builder, &kubeconfig)?;
-    let mut settings = registries::settings(&road.registries);
-    settings.push(Setting::Build);
-    registries::name_in_config(selection, settings)?;
     let how = if is_new {
         "is selected"
     } else {

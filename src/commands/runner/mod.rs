@@ -35,9 +35,8 @@ fn prepare(machine: &Machine) -> anyhow::Result<ExitCode> {
     let ready = machine.registration.as_ref().map(register::ready).transpose()?;
     let places = Places::of_caller(&user);
     let lock = Lock::of(&places.lock)?;
-    programs::install(&places, &user, machine)?;
+    let program = programs::install(&places, &user, machine)?;
     drop(lock);
-    let program = places.program();
     let (Some(registration), Some(ready)) = (&machine.registration, ready) else {
         return Err(second_half(&user, &program)?);
     };

@@ -17,13 +17,13 @@ use crate::inputs::Machine;
 use crate::machine::{Change, Places, Record, User};
 use crate::report::{Report, say};
 use crate::retry::Tries;
-use crate::{env, files};
+use crate::{env, files, github};
 
 /// Where programs are looked for whatever the PATH of whoever runs this is.
 const USUAL: &str = "/usr/local/bin:/usr/bin:/bin";
 
-/// What the user finds afterwards.
-pub(super) fn install(places: &Places, user: &User, machine: &Machine) -> anyhow::Result<()> {
+/// What the user finds afterwards. Returns where this program is then.
+pub(super) fn install(places: &Places, user: &User, machine: &Machine) -> anyhow::Result<PathBuf> {
     let mut record = Record::read(&places.record)?;
     record.add_user(&user.name)?;
     buildx(&mut record, places, user, machine)?;
@@ -140,35 +140,40 @@ fn nameless() -> anyhow::Result<File> {
     Ok(file)
 }
 
-/// This program, and docker's credential helper, which is a link to it.
-fn this_program(record: &mut Record, places: &Places) -> anyhow::Result<()> {
+/// This program, and docker's credential helper, which is a link to it. Where an image or a package has put both on the
+/// PATH, they stay there.
+fn this_program(record: &mut Record, places: &Places) -> anyhow::Result<PathBuf> {
     let own = std::env::current_exe().context("finding this program's own path")?;
-    let mut content = File::open(&own).with_context(|| format!("opening {}", own.display()))?;
     let version = env!("CARGO_PKG_VERSION");
+    let said = |how: &str, path: &Path| say(&format!("remote-buildkit {version}: {how}, {}", path.display()));
+    if own.parent().is_some_and(on_path) && own.with_file_name(PROGRAM).exists() {
+        said("was there already", &own);
+        return Ok(own);
+    }
+    let mut content = File::open(&own).with_context(|| format!("opening {}", own.display()))?;
     let program = places.program();
-    let (change, link) = (
-        record.program(&program, &mut content)?,
-        record.link(&places.helper(), Path::new("remote-buildkit"))?,
-    );
-    say(&format!(
-        "remote-buildkit {version}: {}, {}",
-        said(change),
-        program.display()
-    ));
+    let change = record.program(&program, &mut content)?;
+    let link = record.link(&places.helper(), Path::new("remote-buildkit"))?;
+    said(words(change), &program);
     if link != Change::AlreadyThere {
         say(&format!("{PROGRAM}: installed beside it"));
     }
-    let on_path = std::env::split_paths(&path_of_environment()).any(|folder| folder == places.programs);
-    if !on_path {
+    if !on_path(&places.programs) {
+        // For the rest of a job that is the boot.
+        github::add_path(&places.programs.to_string_lossy())?;
         say(&format!(
             "{} is not on the PATH here; docker looks for {PROGRAM} on that of a job",
             places.programs.display()
         ));
     }
-    Ok(())
+    Ok(program)
 }
 
-fn said(change: Change) -> &'static str {
+fn on_path(folder: &Path) -> bool {
+    std::env::split_paths(&path_of_environment()).any(|on_path| on_path == folder)
+}
+
+fn words(change: Change) -> &'static str {
     match change {
         Change::Made => "installed",
         Change::Renewed => "brought up to date",

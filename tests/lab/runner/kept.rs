@@ -70,6 +70,36 @@ fn an_old_plugin_of_the_users_own_is_not_in_the_way() -> Result<()> {
     Ok(())
 }
 
+/// As an image or a package has them.
+#[test]
+fn programs_that_are_on_the_path_stay_where_they_are() -> Result<()> {
+    let _namespace = Namespace::new("kept-path")?;
+    let bare = Bare::new("kept-path")?;
+    bare.docker_cli()?;
+    bare.machine
+        .install(&crate::support::program(), "/usr/bin/remote-buildkit")?;
+    let link = bare.machine.at("/usr/bin/docker-credential-remote-buildkit");
+    std::os::unix::fs::symlink("remote-buildkit", link)?;
+    let before = bare.machine.tree()?;
+    let mut command = bare.machine.command("/usr/bin/remote-buildkit");
+    command
+        .arg("runner")
+        .args(bare.flags())
+        .arg("--user=runner")
+        .envs(bare.env.iter().cloned());
+    let log = crate::support::run(&mut command)?;
+    ensure!(
+        log.contains("was there already, /usr/bin/remote-buildkit"),
+        "{log}"
+    );
+    ensure!(
+        !bare.machine.at("/usr/local/bin/remote-buildkit").exists(),
+        "a second one was installed"
+    );
+    bare.removes()?;
+    bare.is(&before)
+}
+
 #[test]
 fn run_again_with_other_flags_it_changes_and_a_failure_changes_nothing() -> Result<()> {
     let _namespace = Namespace::new("kept-again")?;
@@ -80,6 +110,22 @@ fn run_again_with_other_flags_it_changes_and_a_failure_changes_nothing() -> Resu
     let before = bare.machine.tree()?;
     let log = bare.fails(&["--name=other", "--deploy=never"])?;
     ensure!(log.contains("No agent"), "{log}");
+    bare.is(&before)?;
+
+    let taken = "/home/runner/.docker/buildx/instances/taken";
+    bare.machine.put(
+        taken,
+        r#"{"Name": "taken", "Driver": "remote", "Nodes": []}"#,
+        0o644,
+    )?;
+    let before = bare.machine.tree()?;
+    let log = bare.fails(&["--name=taken"])?;
+    ensure!(log.contains("Builder of another"), "{log}");
+    let (config, builder) = (".docker/config.json", ".docker/buildx/current");
+    ensure!(
+        bare.json(config)?["aliases"]["builder"] == "buildx"
+            && bare.json(builder)?["Name"] == "remote-buildkit-agent"
+    );
     bare.is(&before)?;
 
     let log = bare.boots(&["--name=other"])?;
