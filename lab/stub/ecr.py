@@ -3,6 +3,8 @@ a password that the registry here takes, until its end. The registry is a real o
 stands what ECR is for a client: TLS by ECR's names, and Basic authentication."""
 import asyncio, base64, json, os, secrets, ssl, sys, time
 
+from collected import collected
+
 ADDRESS = os.environ["ECR_ADDRESS"]
 CERTIFICATE = os.environ["ECR_CERTIFICATE"]
 UPSTREAM = os.environ["ECR_UPSTREAM"]
@@ -29,25 +31,14 @@ async def answer(inner, scope, receive, headers, body):
     if public:
         status, answered = await authenticated(scope, headers, body)
     else:
-        status, answered = await collected(inner, scope, receive)
+        status, text = await collected(inner, scope, receive)
+        answered = json.loads(text or b"{}")
     if status == 200:
         token, end = given()
         data = {"authorizationToken": token, "expiresAt": end}
         answered = {"authorizationData": data} if public else {"authorizationData": [{**data, "proxyEndpoint": answered["authorizationData"][0]["proxyEndpoint"]}]}
     more = [(b"x-amzn-errortype", answered["__type"].encode())] if "__type" in answered else []
     return status, [(b"content-type", b"application/x-amz-json-1.1")] + more, json.dumps(answered).encode()
-
-
-async def collected(inner, scope, receive):
-    got = {"body": b""}
-
-    async def keep(message):
-        if message["type"] == "http.response.start":
-            got["status"] = message["status"]
-        elif message["type"] == "http.response.body":
-            got["body"] += message.get("body", b"")
-    await inner(scope, receive, keep)
-    return got["status"], json.loads(got["body"] or b"{}")
 
 
 async def authenticated(scope, headers, body):

@@ -12,6 +12,7 @@ from hypercorn.asyncio import serve
 from hypercorn.config import Config
 
 import access, ecr, machine, tokens
+from collected import collected
 from proxy import Proxy
 
 FOLDER = os.environ["STUB_DIR"]
@@ -81,19 +82,12 @@ async def fault(op):
 
 async def caller_in_json(inner, scope, receive):
     """ministack's XML answer to GetCallerIdentity, as the JSON that STS gives to Accept: application/json."""
-    got = {"body": b""}
-
-    async def keep(message):
-        if message["type"] == "http.response.start":
-            got["status"] = message["status"]
-        elif message["type"] == "http.response.body":
-            got["body"] += message.get("body", b"")
-    await inner(scope, receive, keep)
-    text = lambda tag: (re.search(rf"<{tag}>(.*?)</{tag}>", got["body"].decode(), re.S) or [None, None])[1]
-    if got["status"] == 200:
+    status, body = await collected(inner, scope, receive)
+    text = lambda tag: (re.search(rf"<{tag}>(.*?)</{tag}>", body.decode(), re.S) or [None, None])[1]
+    if status == 200:
         result = {k: text(k) for k in ("Account", "Arn", "UserId")}
         return in_json({"GetCallerIdentityResponse": {"GetCallerIdentityResult": result, "ResponseMetadata": {"RequestId": str(uuid.uuid4())}}})
-    return in_json({"Error": {"Code": text("Code"), "Message": text("Message"), "Type": "Sender"}}, got["status"])
+    return in_json({"Error": {"Code": text("Code"), "Message": text("Message"), "Type": "Sender"}}, status)
 
 
 def wrap(inner):

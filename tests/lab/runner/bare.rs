@@ -4,7 +4,7 @@ use std::process::Command;
 
 use anyhow::{Result, ensure};
 
-use crate::support::{Bare, LAB, Namespace, output, run};
+use crate::support::{Bare, LAB, Namespace, run};
 
 /// What is in the account's registry, asked of the one behind ECR.
 fn tags(repository: &str) -> Result<String> {
@@ -14,37 +14,11 @@ fn tags(repository: &str) -> Result<String> {
         .arg(format!("{}/v2/{repository}/tags/list", LAB.ecr_content)))
 }
 
-/// A workflow with no step of ours, under act as the runner's user. act and node are the runner, not the machine: they are
-/// in /tmp.
+/// A job with no step of ours.
 fn workflow(bare: &Bare, build: &str) -> Result<String> {
-    let workflow = format!(
-        "on: push\njobs:\n  build:\n    runs-on: ubuntu-latest\n    steps:\n      - run: |\n          cd /home/runner/work\n          {build}\n"
-    );
-    bare.machine
-        .put("/tmp/job/.github/workflows/build.yml", workflow, 0o644)?;
-    bare.machine.install(&LAB.bin.join("act"), "/tmp/act")?;
-    let mut git = Command::new("git");
-    run(git.args(["init", "-q"]).arg(bare.machine.at("/tmp/job")))?;
-    bare.machine.give_to_user("/tmp/job")?;
-    let mut act = bare.machine.as_user("/tmp/act");
-    act.args([
-        "push",
-        "-C",
-        "/tmp/job",
-        "-P",
-        "ubuntu-latest=-self-hosted",
-        "--no-cache-server",
-    ])
-    .envs(bare.env.iter().cloned())
-    .envs([
-        ("XDG_CACHE_HOME", "/tmp/cache"),
-        ("XDG_CONFIG_HOME", "/tmp/config"),
-        ("ACT_DISABLE_VERSION_CHECK", "1"),
-    ]);
-    let output = output(&mut act)?;
-    let log = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
-    ensure!(output.status.success(), "{log}");
-    Ok(log)
+    bare.job(&format!(
+        "      - run: |\n          cd /home/runner/work\n          {build}\n"
+    ))
 }
 
 /// The whole of it, with the build as the machine's programs offer it.

@@ -12,7 +12,7 @@ use anyhow::{Context, Result, ensure};
 use lab::Machine;
 use sha2::{Digest, Sha256};
 
-use super::{LAB, output, program, run};
+use super::{LAB, checkout, output, program, run};
 
 /// buildx as the lab has it, behind an address that ends with the process of the tests, and its checksum.
 static MIRROR: LazyLock<(String, String)> = LazyLock::new(|| {
@@ -142,6 +142,45 @@ impl Bare {
         let output = output(&mut command)?;
         let log = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
         ensure!(output.status.success(), "{script}: {log}");
+        Ok(log)
+    }
+
+    /// A job of these steps under act, as the user. act, node and the action are the runner's, not the machine's: they are in
+    /// /tmp, which a tree does not have.
+    pub(crate) fn job(&self, steps: &str) -> Result<String> {
+        let workflow = format!("on: push\njobs:\n  build:\n    runs-on: ubuntu-latest\n    steps:\n{steps}");
+        let checkout = checkout(&[(".github/workflows/build.yml", &workflow)])?;
+        let mut copy = Command::new("cp");
+        run(copy
+            .arg("-rT")
+            .arg(checkout.path())
+            .arg(self.machine.at("/tmp/job")))?;
+        self.machine.install(&LAB.bin.join("act"), "/tmp/bin/act")?;
+        self.machine
+            .install(&LAB.node24_bin.join("node"), "/tmp/bin/node")?;
+        self.machine.give_to_user("/tmp/job")?;
+        let path = "export PATH=$PATH:/tmp/bin; exec act \"$@\"";
+        let mut act = self.machine.as_user("/bin/sh");
+        act.args([
+            "-c",
+            path,
+            "sh",
+            "push",
+            "-C",
+            "/tmp/job",
+            "-P",
+            "ubuntu-latest=-self-hosted",
+        ])
+        .arg("--no-cache-server")
+        .envs(self.env.iter().cloned())
+        .envs([
+            ("XDG_CACHE_HOME", "/tmp/cache"),
+            ("XDG_CONFIG_HOME", "/tmp/config"),
+            ("ACT_DISABLE_VERSION_CHECK", "1"),
+        ]);
+        let output = output(&mut act)?;
+        let log = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+        ensure!(output.status.success(), "{log}");
         Ok(log)
     }
 

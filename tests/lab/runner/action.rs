@@ -1,0 +1,29 @@
+//! The sub-action, in a job of an ordinary user on a machine that somebody else boots.
+
+use anyhow::{Result, ensure};
+
+use crate::support::{Bare, Namespace};
+
+#[test]
+fn a_step_prepares_the_machine_for_the_jobs_after_it() -> Result<()> {
+    let _namespace = Namespace::new("runner-action")?;
+    let bare = Bare::new("runner-action")?;
+    bare.docker_cli()?;
+    bare.repository("RUN echo one")?;
+    let inputs: String = bare
+        .flags()
+        .iter()
+        .filter_map(|flag| flag.strip_prefix("--")?.split_once('='))
+        .map(|(name, value)| format!("          {name}: '{value}'\n"))
+        .collect();
+    let build = "      - run: cd /home/runner/work && docker build --progress plain .\n";
+    let log = bare.job(&format!("      - uses: ./runner\n        with:\n{inputs}{build}"))?;
+    ensure!(
+        log.contains("installed as /home/runner/.docker/cli-plugins/docker-buildx"),
+        "{log}"
+    );
+    ensure!(log.contains("is selected, for every job of this user"), "{log}");
+    let next = bare.job(build)?;
+    ensure!(next.contains("CACHED"), "{next}");
+    Ok(())
+}
