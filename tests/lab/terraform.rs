@@ -22,7 +22,7 @@ fn files() -> Result<Vec<(PathBuf, String)>> {
 
 /// The file as Terraform would write it; an error where it is not its language.
 fn formatted(path: &Path) -> Result<String> {
-    let output = output(Command::new(LAB.bin.join("hclfmt")).arg(path))?;
+    let output = output(Command::new(LAB.bin.join("hclfmt")).arg("-check").arg(path))?;
     ensure!(
         output.status.success(),
         "{}",

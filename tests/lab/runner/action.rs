@@ -17,7 +17,9 @@ fn a_step_prepares_the_machine_for_the_jobs_after_it() -> Result<()> {
         .map(|(name, value)| format!("          {name}: '{value}'\n"))
         .collect();
     let build = "      - run: cd /home/runner/work && docker build --progress plain .\n";
-    let log = bare.job(&format!("      - uses: ./runner\n        with:\n{inputs}{build}"))?;
+    let log = bare.job(&format!(
+        "      - uses: actions/checkout@v4\n      - uses: ./runner\n        with:\n{inputs}{build}"
+    ))?;
     ensure!(
         log.contains("installed as /home/runner/.docker/cli-plugins/docker-buildx"),
         "{log}"
