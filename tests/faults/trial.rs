@@ -1,5 +1,6 @@
 //! A job while something is broken: how its connect ends, and that nothing remains.
 
+use std::collections::BTreeMap;
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
@@ -85,7 +86,7 @@ impl Trial {
     pub(crate) fn connected(&mut self, step: Step) -> Result<Outcome> {
         let outcome = self.in_time(step)?.ok()?;
         self.runner.disconnect()?.ok()?;
-        self.runner.forget();
+        next_job(&mut self.runner.env);
         self.before.nothing_is_selected(&self.runner)?;
         self.before.nothing_remains(&self.runner)?;
         Ok(outcome)
@@ -144,6 +145,16 @@ impl Drop for Answers {
         if let Err(error) = set(&json!([])) {
             eprintln!("the emulator goes on as told: {error:#}");
         }
+    }
+}
+
+/// Without what the runner still has in a job's environment after the post step, which cannot take it back.
+fn next_job(env: &mut BTreeMap<String, String>) {
+    env.remove("BUILDX_BUILDER");
+    if let Some(session) = env.remove("REMOTE_BUILDKIT_SESSION")
+        && let Some(path) = env.get_mut("PATH")
+    {
+        *path = path.replacen(&format!("{session}/bin:"), "", 1);
     }
 }
 

@@ -91,8 +91,11 @@ fn files() -> Vec<(String, String)> {
     files
 }
 
-/// What the steps printed: the targets planned, and of each leg its target with its key and its agent.
-fn legs(log: &str) -> Result<(BTreeSet<&str>, BTreeMap<&str, (&str, &str)>)> {
+/// Key and agent by target.
+type Legs<'a> = BTreeMap<&'a str, (&'a str, &'a str)>;
+
+/// What the steps printed: the targets planned, and the legs.
+fn legs(log: &str) -> Result<(BTreeSet<&str>, Legs<'_>)> {
     let said = |word: &'static str| {
         log.lines()
             .filter_map(move |line| line.split_once("| ")?.1.strip_prefix(word))

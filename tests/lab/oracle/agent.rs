@@ -14,10 +14,11 @@ pub(super) struct Agent {
 }
 
 impl Agent {
-    pub(super) fn new() -> Result<Self> {
-        let namespace = Namespace::new("oracle")?;
+    /// In a namespace of that name.
+    pub(super) fn new(name: &str) -> Result<Self> {
+        let namespace = Namespace::new(name)?;
         let mut runner = Runner::new()?;
-        runner.connect(&[("namespace", "oracle")])?.ok()?;
+        runner.connect(&[("namespace", name)])?.ok()?;
         Ok(Self {
             runner,
             _namespace: namespace,

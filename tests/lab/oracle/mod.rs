@@ -16,7 +16,7 @@ mod tally;
 mod tree;
 mod truth;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -36,6 +36,8 @@ const REPOSITORIES: usize = 50;
 /// Of each repository.
 const EDITS: usize = 10;
 const AT_ONCE: usize = 3;
+/// Repositories of [`a_copy_is_made_anew_as_well`].
+const COPIED: usize = 4;
 
 #[test]
 fn what_buildkit_does_not_have_is_in_the_matrix() -> Result<()> {
@@ -44,7 +46,7 @@ fn what_buildkit_does_not_have_is_in_the_matrix() -> Result<()> {
         Err(_) => USUAL,
     };
     let again = format!("{SEED}={seed} does it again");
-    let agent = Agent::new()?;
+    let agent = Agent::new("oracle")?;
     let next = AtomicUsize::new(0);
     let worker = || -> Result<Tally> {
         let mut tally = Tally::default();
@@ -81,6 +83,34 @@ fn what_buildkit_does_not_have_is_in_the_matrix() -> Result<()> {
         tally.needless
     );
     ensure!(tally.misses.is_empty(), "{again}\n{}", tally.misses.join("\n\n"));
+    Ok(())
+}
+
+/// [`sure`] is seldom needed, so here it is asked about all that is made anew: what is in the matrix too has to stay.
+#[test]
+fn a_copy_is_made_anew_as_well() -> Result<()> {
+    let agent = Agent::new("oracle-copy")?;
+    let mut tally = Tally::default();
+    let mut stayed = 0;
+    for number in 0..COPIED {
+        let (mut repository, before) = built(&agent, USUAL, number, &mut tally)?;
+        let edit = repository.edit()?;
+        let planned = plan::of(&agent, &repository, "HEAD~1")?;
+        let Ok(after) = truth::bake(&agent, repository.root())? else {
+            continue;
+        };
+        let anew = after.made_anew(&before);
+        let asked = Planned {
+            targets: BTreeSet::new(),
+            log: String::new(),
+        };
+        let sure = sure(&agent, &repository, anew.clone(), &asked, &mut tally)?;
+        for target in anew.keys().filter(|target| planned.targets.contains(*target)) {
+            ensure!(sure.contains_key(target), "repository {number}, {edit}: {target}");
+            stayed += 1;
+        }
+    }
+    ensure!(stayed > COPIED, "{stayed} targets made anew");
     Ok(())
 }
 

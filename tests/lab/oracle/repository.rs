@@ -209,13 +209,8 @@ impl Repository {
         let copy = tempfile::tempdir()?;
         let to = copy.path().to_str().context("a path")?;
         self.git(&["clone", "--quiet", ".", to])?;
-        self.git(&[
-            "-C",
-            to,
-            "checkout",
-            "--quiet",
-            &self.git(&["rev-parse", commit])?,
-        ])?;
+        let commit = self.git(&["rev-parse", commit])?;
+        self.git(&["-C", to, "checkout", "--quiet", commit.trim_end()])?;
         for file in Tree::of(copy.path())?.files {
             let file = copy.path().join(file);
             let text = std::fs::read_to_string(&file)?;

@@ -6,7 +6,6 @@ use crate::support::{Bare, Namespace, output, run};
 use github::{APP, CONFIGURATION, GitHub, PKCS1, World};
 
 #[path = "../../registration/github.rs"]
-#[expect(dead_code, reason = "tests/registration uses all of it")]
 mod github;
 
 /// In the place of the runner's own: it says as whom it runs, and what others see of it and of the secret.

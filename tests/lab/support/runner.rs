@@ -173,17 +173,6 @@ impl Runner {
         self.step(command)
     }
 
-    /// What the runner still has in a job's environment after the post step, which cannot take it back.
-    pub(crate) fn forget(&mut self) {
-        self.env.remove("BUILDX_BUILDER");
-        let Some(session) = self.env.remove("REMOTE_BUILDKIT_SESSION") else {
-            return;
-        };
-        if let Some(path) = self.env.get_mut("PATH") {
-            *path = path.replacen(&format!("{session}/bin:"), "", 1);
-        }
-    }
-
     pub(crate) fn disconnect_command(&self) -> Command {
         let mut command = self.command(program());
         command.arg("disconnect");
