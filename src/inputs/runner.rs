@@ -73,6 +73,14 @@ fn of_machine(mut plan: Plan) -> Plan {
 fn mirror(url: Option<&str>, sha256: Option<&str>, faults: &mut Faults) -> Option<Mirror> {
     if let Some(url) = url {
         let address: Option<http::Uri> = url.parse().ok();
+        let names_a_user =
+            |address: &http::Uri| address.authority().is_some_and(|a| a.as_str().contains('@'));
+        if address.as_ref().is_some_and(names_a_user) {
+            // Not shown: what it has may be a password.
+            faults.0.push(
+                "`buildx-url`: has a user in it, and all users of a machine see its commands: name a mirror that wants none".into(),
+            );
+        }
         let is_address = address.is_some_and(|address| {
             matches!(address.scheme_str(), Some("http" | "https")) && address.host().is_some()
         });
@@ -150,6 +158,12 @@ mod tests {
                 problem.what
             );
         }
+        let secret =
+            read(&["--kubeconfig=in-cluster", "--buildx-url=https://me:pw@m/b"]).expect_err("secret");
+        assert!(
+            secret.what.contains("has a user in it") && !secret.what.contains("pw"),
+            "{secret:?}"
+        );
         let alone = read(&[
             "--kubeconfig=in-cluster",
             &format!("--buildx-sha256={}", "a".repeat(64)),

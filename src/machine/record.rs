@@ -87,12 +87,13 @@ impl Record {
         self.content.users.is_empty()
     }
 
-    /// Writes down for whom it is made.
-    pub fn add_user(&mut self, name: &str) -> anyhow::Result<()> {
-        if self.content.users.insert(name.to_owned()) {
+    /// Writes down for whom it is made. Whether that is new.
+    pub fn add_user(&mut self, name: &str) -> anyhow::Result<bool> {
+        let is_new = self.content.users.insert(name.to_owned());
+        if is_new {
             self.write()?;
         }
-        Ok(())
+        Ok(is_new)
     }
 
     /// Whether nobody is left then for whom it was made.
@@ -121,23 +122,34 @@ impl Record {
         Ok(())
     }
 
-    /// A program with that content. One that is there and not ours gets another name for the while.
-    pub fn program(&mut self, path: &Path, content: &mut File) -> anyhow::Result<Change> {
+    /// A program with that content, which is tried beside its place. One that is there and not ours gets another name for
+    /// the while.
+    pub fn program(
+        &mut self,
+        path: &Path,
+        content: &mut File,
+        works: impl FnOnce(&Path) -> anyhow::Result<()>,
+    ) -> anyhow::Result<Change> {
         if same(path, content)? {
             return Ok(Change::AlreadyThere);
         }
         let folder = path.parent().context("a program is in a folder")?;
         self.folder(folder, 0o755)?;
-        let change = self.make_room(path)?;
         let beside = folder.join(format!(".tmp-{}", files::random_hex()?));
-        let written =
-            copy(content, &beside).and_then(|()| std::fs::rename(&beside, path).context("renaming it"));
+        let written = copy(content, &beside)
+            .with_context(|| format!("writing {}", beside.display()))
+            .and_then(|()| works(&beside))
+            .and_then(|()| self.make_room(path))
+            .and_then(|change| {
+                let moved = std::fs::rename(&beside, path);
+                moved.with_context(|| format!("writing {}", path.display()))?;
+                Ok(change)
+            });
         if written.is_err() {
             // The error of the write is the one to report.
             let _ = std::fs::remove_file(&beside);
         }
-        written.with_context(|| format!("writing {}", path.display()))?;
-        Ok(change)
+        written
     }
 
     /// A link.

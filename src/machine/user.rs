@@ -97,9 +97,11 @@ impl User {
         own.unwrap_or_else(|| self.home.join(".docker"))
     }
 
-    /// A program to be run as this user, by [`Self::status`] or [`Self::become_it`].
+    /// A program to be run as this user, by [`Self::status`] or [`Self::become_it`]. Without the token by which the machine
+    /// is registered: some of these programs are ones that a job may have put there.
     pub fn command(&self, program: &Path) -> Command {
         let mut command = Command::new(program);
+        command.env_remove(env::GITHUB_TOKEN);
         if !self.is_current() {
             for variable in OF_A_USER {
                 command.env_remove(variable);

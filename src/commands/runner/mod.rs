@@ -14,8 +14,8 @@ use anyhow::Context;
 use crate::cli::RunnerArgs;
 use crate::inputs::{self, Machine, Runner};
 use crate::machine::{Lock, Places, Record, User};
+use crate::output;
 use crate::report::say;
-use crate::{env, output};
 
 pub fn run(args: &RunnerArgs) -> anyhow::Result<ExitCode> {
     match inputs::runner(args)? {
@@ -59,11 +59,10 @@ fn remove(user: &User) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::FAILURE);
     }
     let _lock = Lock::of(&places.lock)?;
-    let mut record = Record::read(&places.record)?;
+    let record = Record::read(&places.record)?;
     if record.is_empty() {
         say("Programs: none of them is ours");
-    } else if record.remove_user(&user.name)? {
-        record.undo()?;
+    } else if programs::forget(record, user)? {
         say("Programs: removed, as far as they were installed here");
     } else {
         say("Programs: other users of this machine have a use for them");
@@ -85,8 +84,6 @@ fn as_second_half(user: &User, program: &Path) -> Command {
     command
         .args(std::env::args_os().skip(1))
         .arg("--installed")
-        // It registers nothing.
-        .env_remove(env::GITHUB_TOKEN)
         .stdin(Stdio::null());
     command
 }

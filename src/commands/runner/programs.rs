@@ -3,7 +3,7 @@
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
 
@@ -12,9 +12,10 @@ use crate::buildx::{Installed, PLUGIN};
 use crate::commands::guard;
 use crate::diagnosis::versions;
 use crate::docker::PROGRAM;
-use crate::download::download;
+use crate::download::{Source, download};
 use crate::inputs::Machine;
 use crate::machine::{Change, Places, Record, User};
+use crate::problem::Problem;
 use crate::report::{Report, say};
 use crate::retry::Tries;
 use crate::{env, files, github};
@@ -25,9 +26,25 @@ const USUAL: &str = "/usr/local/bin:/usr/bin:/bin";
 /// What the user finds afterwards. Returns where this program is then.
 pub(super) fn install(places: &Places, user: &User, machine: &Machine) -> anyhow::Result<PathBuf> {
     let mut record = Record::read(&places.record)?;
-    record.add_user(&user.name)?;
-    buildx(&mut record, places, user, machine)?;
-    this_program(&mut record, places)
+    let is_new = record.add_user(&user.name)?;
+    let installed =
+        buildx(&mut record, places, user, machine).and_then(|()| this_program(&mut record, places));
+    if installed.is_err()
+        && is_new
+        && let Err(error) = forget(record, user)
+    {
+        say(&format!("could not clean up: {error:#}"));
+    }
+    installed
+}
+
+/// Takes away what nobody but this user has a use for. Whether that was anything.
+pub(super) fn forget(mut record: Record, user: &User) -> anyhow::Result<bool> {
+    let is_last = record.remove_user(&user.name)?;
+    if is_last {
+        record.undo()?;
+    }
+    Ok(is_last)
 }
 
 /// What is wrong with the user's own buildx, which comes before the machine's, only that user can mend.
@@ -69,9 +86,15 @@ fn buildx(record: &mut Record, places: &Places, user: &User, machine: &Machine) 
     if wanted.is_empty() {
         return Ok(());
     }
-    let mut file = downloaded(machine)?;
+    let source = release::source(std::env::consts::ARCH, machine.mirror.as_ref())?;
+    let mut file = downloaded(&source, machine.plan.timeout)?;
+    let works = |new: &Path| {
+        version(user, new)
+            .map(drop)
+            .map_err(|error| not_buildx(&source, &error))
+    };
     for path in wanted {
-        record.program(&path, &mut file)?;
+        record.program(&path, &mut file, works)?;
         let version = version(user, &path)?;
         say(&format!("buildx {version}: installed as {}", path.display()));
     }
@@ -115,17 +138,24 @@ fn printed(user: &User, program: &Path) -> anyhow::Result<String> {
 }
 
 /// The release, in a file without a name.
-fn downloaded(machine: &Machine) -> anyhow::Result<File> {
-    let source = release::source(std::env::consts::ARCH, machine.mirror.as_ref())?;
+fn downloaded(source: &Source, within: Duration) -> anyhow::Result<File> {
     say(&format!("{}: downloading from {}", source.name, source.url));
     let file = nameless()?;
     let written = file.try_clone().context("sharing a temporary file")?;
-    let within = machine.plan.timeout;
     guard::block_on(async move {
         let tries = Tries::until(Instant::now() + within, Report::detail);
-        download(&source, &written, &tries).await
+        download(source, &written, &tries).await
     })?;
     Ok(file)
+}
+
+/// Its checksum is right: of what is for another architecture, say.
+fn not_buildx(source: &Source, error: &anyhow::Error) -> anyhow::Error {
+    let what = format!(
+        "Downloaded {} from {}, ran it, and got: {error:#}.",
+        source.name, source.url
+    );
+    Problem::new("Not installed", what, source.remedy).into()
 }
 
 /// Made and unlinked: not every file system can make one without a name.
@@ -152,7 +182,7 @@ fn this_program(record: &mut Record, places: &Places) -> anyhow::Result<PathBuf>
     }
     let mut content = File::open(&own).with_context(|| format!("opening {}", own.display()))?;
     let program = places.program();
-    let change = record.program(&program, &mut content)?;
+    let change = record.program(&program, &mut content, |_| Ok(()))?;
     let link = record.link(&places.helper(), Path::new("remote-buildkit"))?;
     said(words(change), &program);
     if link != Change::AlreadyThere {

@@ -159,8 +159,6 @@ fn command(script: &Path, user: &User, configuration: &Secret) -> Command {
     if let Some(folder) = script.parent() {
         command.current_dir(folder);
     }
-    command
-        .env(JIT_CONFIGURATION, configuration.expose())
-        .env_remove(env::GITHUB_TOKEN);
+    command.env(JIT_CONFIGURATION, configuration.expose());
     command
 }

@@ -18,10 +18,18 @@ impl Root {
     }
 
     fn program(&self, path: &str, content: &str) -> Change {
+        self.try_program(path, content, |_| Ok(())).expect("installed")
+    }
+
+    fn try_program(
+        &self,
+        path: &str,
+        content: &str,
+        works: impl FnOnce(&Path) -> anyhow::Result<()>,
+    ) -> anyhow::Result<Change> {
         let mut file = tempfile::tempfile().expect("file");
         file.write_all(content.as_bytes()).expect("written");
-        let made = self.record().program(&self.path(path), &mut file);
-        made.expect("installed")
+        self.record().program(&self.path(path), &mut file, works)
     }
 
     fn undo(&self) {
@@ -74,6 +82,21 @@ fn folders_are_made_once_where_the_record_is_among_them() {
     assert_eq!(made, 4, "two folders, the record and another folder");
     root.undo();
     assert!(root.is_empty());
+}
+
+#[test]
+fn what_does_not_work_takes_no_place() {
+    let root = Root::new();
+    std::fs::create_dir(root.path("bin")).expect("folder");
+    std::fs::write(root.path("bin/buildx"), "of somebody").expect("file");
+    let tried = root.try_program("bin/buildx", "broken", |new| {
+        assert_eq!(std::fs::read_to_string(new).expect("there"), "broken");
+        anyhow::bail!("it does not work")
+    });
+    assert!(tried.expect_err("broken").to_string().contains("does not work"));
+    assert_eq!(root.read("bin/buildx"), "of somebody");
+    assert_eq!(std::fs::read_dir(root.path("bin")).expect("list").count(), 1);
+    assert!(root.record().is_empty());
 }
 
 #[test]

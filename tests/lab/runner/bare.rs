@@ -103,7 +103,22 @@ fn a_wrong_checksum_installs_nothing() -> Result<()> {
         log.contains("Not downloaded") && log.contains("SHA-256 is"),
         "{log}"
     );
-    bare.removes()?;
-    bare.is(&before)?;
-    Ok(())
+    bare.is(&before)
+}
+
+/// Such as that of another architecture, whose checksum is right.
+#[test]
+fn a_file_that_is_no_program_installs_nothing() -> Result<()> {
+    let bare = Bare::new("nowhere")?;
+    bare.docker_cli()?;
+    let plugin = "/usr/local/lib/docker/cli-plugins/docker-buildx";
+    bare.machine.put(plugin, "#!/bin/sh\nexit 1\n", 0o755)?;
+    let before = bare.machine.tree()?;
+    let [url, sum] = Bare::no_program();
+    let log = bare.fails(&[&url, &sum])?;
+    ensure!(
+        log.contains("Not installed") && log.contains("--buildx-sha256 is the checksum"),
+        "{log}"
+    );
+    bare.is(&before)
 }

@@ -2,7 +2,7 @@
 
 use anyhow::{Result, ensure};
 
-use crate::support::{Bare, Namespace};
+use crate::support::{Bare, Namespace, run};
 
 /// A script in the place of buildx, which says its version, and to docker that it is a plugin.
 fn buildx_of(version: &str) -> String {
@@ -45,7 +45,7 @@ fn programs_that_are_good_enough_stay_and_older_ones_come_back() -> Result<()> {
     Ok(())
 }
 
-/// docker prefers the user's own plugin to the machine's.
+/// docker prefers the user's own plugin to the machine's. A job may have put it there, to see what a boot knows.
 #[test]
 fn an_old_plugin_of_the_users_own_is_not_in_the_way() -> Result<()> {
     let _namespace = Namespace::new("kept-own")?;
@@ -53,7 +53,7 @@ fn an_old_plugin_of_the_users_own_is_not_in_the_way() -> Result<()> {
     bare.docker_cli()?;
     bare.machine.put(
         "/home/runner/.docker/cli-plugins/docker-buildx",
-        buildx_of("v0.30.0"),
+        buildx_of("v0.30.0").replace("#!/bin/sh", "#!/bin/sh\nenv >> /tmp/seen"),
         0o755,
     )?;
     bare.machine.put(
@@ -63,7 +63,12 @@ fn an_old_plugin_of_the_users_own_is_not_in_the_way() -> Result<()> {
     )?;
     bare.machine.give_to_user("/home/runner/.docker")?;
     let before = bare.machine.tree()?;
-    bare.boots(&[])?;
+    run(bare.runner(&[]).env("GITHUB_TOKEN", "of-somebody"))?;
+    let seen = std::fs::read_to_string(bare.machine.at("/tmp/seen"))?;
+    ensure!(
+        seen.contains("HOME=/home/runner") && !seen.contains("of-somebody"),
+        "{seen}"
+    );
     ensure!(bare.step("docker buildx version")?.contains("v0.38.2"));
     bare.removes()?;
     bare.is(&before)?;

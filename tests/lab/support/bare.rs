@@ -17,30 +17,39 @@ use super::{LAB, checkout, output, program, run};
 /// buildx as the lab has it, behind an address that ends with the process of the tests, and its checksum.
 static MIRROR: LazyLock<(String, String)> = LazyLock::new(|| {
     let buildx = std::fs::read(LAB.bin.join("buildx")).expect("the lab's buildx");
-    let sum: String = Sha256::digest(&buildx)
-        .iter()
-        .map(|b| format!("{b:02x}"))
-        .collect();
+    let sum = sum_of(&buildx);
     let listener = TcpListener::bind((LAB.ecr_ip.as_str(), 0)).expect("a port");
     let address = listener.local_addr().expect("an address");
     thread::spawn(move || {
         for mut client in listener.incoming().flatten() {
             let mut lines = BufReader::new(client.try_clone().expect("a stream")).lines();
+            let asked = lines.next().and_then(Result::ok).unwrap_or_default();
             while lines
                 .next()
                 .is_some_and(|line| line.is_ok_and(|line| !line.is_empty()))
             {}
+            let file = match asked.contains(NO_PROGRAM) {
+                true => NO_PROGRAM.as_bytes(),
+                false => &buildx,
+            };
             let head = format!(
                 "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: {}\r\n\r\n",
-                buildx.len()
+                file.len()
             );
             let _gone = client
                 .write_all(head.as_bytes())
-                .and_then(|()| client.write_all(&buildx));
+                .and_then(|()| client.write_all(file));
         }
     });
     (format!("http://{address}/buildx"), sum)
 });
+
+/// A path of the mirror, and what is there.
+const NO_PROGRAM: &str = "/no-program";
+
+fn sum_of(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|b| format!("{b:02x}")).collect()
+}
 
 /// Where the program is before it installs itself.
 pub(crate) const DOWNLOADED: &str = "/opt/remote-buildkit";
@@ -95,6 +104,15 @@ impl Bare {
             format!("--buildx-sha256={sum}"),
         ]);
         flags
+    }
+
+    /// Flags for what is at the mirror and does not run.
+    pub(crate) fn no_program() -> [String; 2] {
+        let (mirror, _) = &*MIRROR;
+        [
+            format!("--buildx-url={mirror}{NO_PROGRAM}"),
+            format!("--buildx-sha256={}", sum_of(NO_PROGRAM.as_bytes())),
+        ]
     }
 
     /// `runner` as root at boot.
