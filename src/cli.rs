@@ -209,6 +209,9 @@ pub struct RunnerArgs {
     pub buildx_sha256: Option<String>,
     #[command(flatten)]
     pub registration: RegistrationArgs,
+    /// Install programs alone, where no cluster is reached: at the build of an image, whose machines call it again at boot.
+    #[arg(long, conflicts_with_all = ["remove", "github_url"])]
+    pub install_only: bool,
     /// Undo all of it, for that user.
     #[arg(long)]
     pub remove: bool,
@@ -286,13 +289,14 @@ fn secret(text: &str) -> Result<Secret, std::convert::Infallible> {
 }
 
 /// Flags of commands with inputs that are for people, or for the boot of a machine, alone.
-const NO_INPUTS: [&str; 13] = [
+const NO_INPUTS: [&str; 14] = [
     "help",
     "explain",
     "github-app-id",
     "github-app-key-file",
     "github-token-file",
     "github-url",
+    "install-only",
     "installed",
     "json",
     "remove",

@@ -252,7 +252,12 @@ fn the_pieces_for_actions_runner_controller_fit() -> Result<()> {
     let dockerfile = read("runner/Dockerfile")?;
     let last_user = dockerfile.lines().rfind(|line| line.starts_with("USER "));
     assert_eq!(last_user, Some("USER runner"), "the runner would be root");
-    let helper = remote_buildkit::docker::PROGRAM;
-    ensure!(dockerfile.contains(helper), "no credential helper");
+    let at_build = dockerfile
+        .lines()
+        .find_map(|line| line.strip_prefix("RUN remote-buildkit runner"))
+        .context("nothing is installed")?;
+    is_shell("Dockerfile", at_build)?;
+    let at_build = flags("Dockerfile", at_build)?;
+    ensure!(at_build.contains("install-only"), "{at_build:?}");
     Ok(())
 }

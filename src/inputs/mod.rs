@@ -20,7 +20,7 @@ pub use matrix::{Matrix, matrix};
 pub use registration::{Credential, Registration, Source};
 pub use registries::Registries;
 pub use road::{Identity, Road, Role};
-pub use runner::{Machine, Runner, runner};
+pub use runner::{Machine, Programs, Runner, runner};
 
 /// Everything `connect` is asked to do.
 #[derive(Debug)]

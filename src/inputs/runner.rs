@@ -1,6 +1,8 @@
 //! The inputs of `runner`.
 
-use super::{Faults, Identity, Plan, Registration, Road, check, registration};
+use std::time::Duration;
+
+use super::{Faults, Identity, Plan, Registration, Road, check, duration, registration};
 use crate::buildx::release::Mirror;
 use crate::cli::RunnerArgs;
 use crate::problem::Problem;
@@ -9,6 +11,7 @@ use crate::problem::Problem;
 #[derive(Debug)]
 pub enum Runner {
     Prepare(Box<Machine>),
+    Install(Programs),
     Remove { user: Option<String> },
 }
 
@@ -16,11 +19,18 @@ pub enum Runner {
 #[derive(Debug)]
 pub struct Machine {
     pub plan: Plan,
-    /// Whose jobs.
-    pub user: Option<String>,
-    pub mirror: Option<Mirror>,
+    pub programs: Programs,
     /// As which runner it is to be started.
     pub registration: Option<Registration>,
+}
+
+/// The programs that it is to have.
+#[derive(Debug)]
+pub struct Programs {
+    /// Whose jobs use them.
+    pub user: Option<String>,
+    pub mirror: Option<Mirror>,
+    pub timeout: Duration,
 }
 
 pub fn runner(args: &RunnerArgs) -> Result<Runner, Problem> {
@@ -30,6 +40,7 @@ pub fn runner(args: &RunnerArgs) -> Result<Runner, Problem> {
         buildx_url,
         buildx_sha256,
         registration,
+        install_only,
         remove,
         installed: _,
     } = args;
@@ -42,18 +53,26 @@ pub fn runner(args: &RunnerArgs) -> Result<Runner, Problem> {
         let user = user.clone();
         return faults.finish(Some(Runner::Remove { user }));
     }
+    let mirror = mirror(buildx_url.as_deref(), buildx_sha256.as_deref(), &mut faults);
+    let programs = |timeout| Programs {
+        user: user.clone(),
+        mirror,
+        timeout,
+    };
+    if *install_only {
+        let timeout = duration("timeout", &connect.timeout, &mut faults);
+        return faults.finish(timeout.map(|timeout| Runner::Install(programs(timeout))));
+    }
     if let Some(role) = &connect.road.role_to_assume {
         let allowed = "a machine has no OIDC token of a job; it signs in as its instance profile, or as the role of its pod";
         faults.add("role-to-assume", role, allowed);
     }
-    let mirror = mirror(buildx_url.as_deref(), buildx_sha256.as_deref(), &mut faults);
     let registration = registration::check(registration, &mut faults);
     let plan = check(connect, &mut faults).map(of_machine);
     faults.finish(plan.map(|plan| {
         Runner::Prepare(Box::new(Machine {
+            programs: programs(plan.timeout),
             plan,
-            user: user.clone(),
-            mirror,
             registration,
         }))
     }))
@@ -190,8 +209,24 @@ mod tests {
             }
         ));
         assert_eq!(machine.plan.registries.expect("some").identity, Identity::Machine);
-        assert_eq!(machine.user.as_deref(), Some("runner"));
-        assert_eq!(machine.mirror, Some(Mirror::Folder("http://m/b".into())));
+        let programs = machine.programs;
+        assert_eq!(programs.user.as_deref(), Some("runner"));
+        assert_eq!(programs.mirror, Some(Mirror::Folder("http://m/b".into())));
+    }
+
+    #[test]
+    fn installing_wants_no_cluster() {
+        let wanted = read(&["--install-only", "--user=runner", "--timeout=90s"]);
+        assert!(matches!(
+            wanted.expect("good"),
+            Runner::Install(Programs { user: Some(user), mirror: None, timeout })
+                if user == "runner" && timeout == Duration::from_secs(90)
+        ));
+        let bad = read(&["--install-only", "--buildx-url=mirror", "--timeout=soon"]).expect_err("bad");
+        assert!(
+            bad.what.contains("`buildx-url: mirror`") && bad.what.contains("`timeout: soon`"),
+            "{bad:?}"
+        );
     }
 
     #[test]

@@ -22,7 +22,7 @@ pub(super) fn keep(machine: Machine, user: &User) -> anyhow::Result<()> {
     let places = Places::of_user(user);
     let _lock = Lock::of(&places.lock)?;
     // One of the user's own may be in the way of the machine's.
-    programs::buildx_in_the_way(&places, user, &machine)?;
+    programs::buildx_in_the_way(&places, user, &machine.programs)?;
     buildx::check_installed()?;
     Store::writable()?;
     Docker::of_user()?.check()?;

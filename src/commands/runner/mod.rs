@@ -5,14 +5,14 @@ mod builder;
 mod programs;
 mod register;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 use std::time::Instant;
 
 use anyhow::Context;
 
 use crate::cli::RunnerArgs;
-use crate::inputs::{self, Machine, Runner};
+use crate::inputs::{self, Machine, Programs, Runner};
 use crate::machine::{Lock, Places, Record, User};
 use crate::output;
 use crate::report::say;
@@ -20,10 +20,14 @@ use crate::report::say;
 pub fn run(args: &RunnerArgs) -> anyhow::Result<ExitCode> {
     match inputs::runner(args)? {
         Runner::Prepare(machine) if args.installed => {
-            let user = User::wanted(machine.user.as_deref())?;
+            let user = User::wanted(machine.programs.user.as_deref())?;
             builder::keep(*machine, &user)?;
         }
         Runner::Prepare(machine) => return prepare(&machine),
+        Runner::Install(programs) => {
+            let user = User::wanted(programs.user.as_deref())?;
+            install(&programs, &user)?;
+        }
         Runner::Remove { user } if args.installed => builder::remove(&User::wanted(user.as_deref())?)?,
         Runner::Remove { user } => return remove(&User::wanted(user.as_deref())?),
     }
@@ -31,12 +35,9 @@ pub fn run(args: &RunnerArgs) -> anyhow::Result<ExitCode> {
 }
 
 fn prepare(machine: &Machine) -> anyhow::Result<ExitCode> {
-    let user = User::wanted(machine.user.as_deref())?;
+    let user = User::wanted(machine.programs.user.as_deref())?;
     let ready = machine.registration.as_ref().map(register::ready).transpose()?;
-    let places = Places::of_caller(&user);
-    let lock = Lock::of(&places.lock)?;
-    let program = programs::install(&places, &user, machine)?;
-    drop(lock);
+    let program = install(&machine.programs, &user)?;
     let (Some(registration), Some(ready)) = (&machine.registration, ready) else {
         return Err(second_half(&user, &program)?);
     };
@@ -46,6 +47,13 @@ fn prepare(machine: &Machine) -> anyhow::Result<ExitCode> {
     }
     let until = Instant::now() + machine.plan.timeout;
     Err(register::start(registration, ready, &user, until))
+}
+
+/// What the user finds afterwards. Returns where this program is then.
+fn install(programs: &Programs, user: &User) -> anyhow::Result<PathBuf> {
+    let places = Places::of_caller(user);
+    let _lock = Lock::of(&places.lock)?;
+    programs::install(&places, user, programs)
 }
 
 /// The builder first, while the program is there; then what nobody else has a use for.

@@ -13,7 +13,7 @@ use crate::commands::guard;
 use crate::diagnosis::versions;
 use crate::docker::PROGRAM;
 use crate::download::{Source, download};
-use crate::inputs::Machine;
+use crate::inputs::Programs;
 use crate::machine::{Change, Places, Record, User};
 use crate::problem::Problem;
 use crate::report::{Report, say};
@@ -24,11 +24,11 @@ use crate::{env, files, github};
 const USUAL: &str = "/usr/local/bin:/usr/bin:/bin";
 
 /// What the user finds afterwards. Returns where this program is then.
-pub(super) fn install(places: &Places, user: &User, machine: &Machine) -> anyhow::Result<PathBuf> {
+pub(super) fn install(places: &Places, user: &User, wanted: &Programs) -> anyhow::Result<PathBuf> {
     let mut record = Record::read(&places.record)?;
     let is_new = record.add_user(&user.name)?;
     let installed =
-        buildx(&mut record, places, user, machine).and_then(|()| this_program(&mut record, places));
+        buildx(&mut record, places, user, wanted).and_then(|()| this_program(&mut record, places));
     if installed.is_err()
         && is_new
         && let Err(error) = forget(record, user)
@@ -48,7 +48,7 @@ pub(super) fn forget(mut record: Record, user: &User) -> anyhow::Result<bool> {
 }
 
 /// What is wrong with the user's own buildx, which comes before the machine's, only that user can mend.
-pub(super) fn buildx_in_the_way(places: &Places, user: &User, machine: &Machine) -> anyhow::Result<()> {
+pub(super) fn buildx_in_the_way(places: &Places, user: &User, wanted: &Programs) -> anyhow::Result<()> {
     let installed = Installed::look(Some(&user.docker_folder()), path(places).as_ref());
     let own = installed
         .plugin
@@ -56,7 +56,7 @@ pub(super) fn buildx_in_the_way(places: &Places, user: &User, machine: &Machine)
     match own {
         Some(own) if !printed(user, &own).is_ok_and(|printed| versions::good_enough(&printed)) => {
             let mut record = Record::read(&places.record)?;
-            buildx(&mut record, places, user, machine)
+            buildx(&mut record, places, user, wanted)
         }
         _ => Ok(()),
     }
@@ -74,26 +74,26 @@ pub(super) fn remove_in_the_way(user: &User) -> anyhow::Result<()> {
 }
 
 /// The plugin, and where there is no docker to call it, buildx by itself as well.
-fn buildx(record: &mut Record, places: &Places, user: &User, machine: &Machine) -> anyhow::Result<()> {
+fn buildx(record: &mut Record, places: &Places, user: &User, wanted: &Programs) -> anyhow::Result<()> {
     let installed = Installed::look(Some(&user.docker_folder()), path(places).as_ref());
-    let mut wanted = Vec::new();
+    let mut missing = Vec::new();
     if !there_already(user, installed.plugin.as_deref()) {
-        wanted.push(places.plugins.join(PLUGIN));
+        missing.push(places.plugins.join(PLUGIN));
     }
     if installed.docker.is_none() && !there_already(user, installed.standalone.as_deref()) {
-        wanted.push(places.programs.join("buildx"));
+        missing.push(places.programs.join("buildx"));
     }
-    if wanted.is_empty() {
+    if missing.is_empty() {
         return Ok(());
     }
-    let source = release::source(std::env::consts::ARCH, machine.mirror.as_ref())?;
-    let mut file = downloaded(&source, machine.plan.timeout)?;
+    let source = release::source(std::env::consts::ARCH, wanted.mirror.as_ref())?;
+    let mut file = downloaded(&source, wanted.timeout)?;
     let works = |new: &Path| {
         version(user, new)
             .map(drop)
             .map_err(|error| not_buildx(&source, &error))
     };
-    for path in wanted {
+    for path in missing {
         record.program(&path, &mut file, works)?;
         let version = version(user, &path)?;
         say(&format!("buildx {version}: installed as {}", path.display()));

@@ -2,7 +2,7 @@
 
 use anyhow::{Result, ensure};
 
-use crate::support::{Bare, Namespace, run};
+use crate::support::{Bare, Namespace, program as program_under_test, run};
 
 /// A script in the place of buildx, which says its version, and to docker that it is a plugin.
 fn buildx_of(version: &str) -> String {
@@ -82,7 +82,7 @@ fn programs_that_are_on_the_path_stay_where_they_are() -> Result<()> {
     let bare = Bare::new("kept-path")?;
     bare.docker_cli()?;
     bare.machine
-        .install(&crate::support::program(), "/usr/bin/remote-buildkit")?;
+        .install(&program_under_test(), "/usr/bin/remote-buildkit")?;
     let link = bare.machine.at("/usr/bin/docker-credential-remote-buildkit");
     std::os::unix::fs::symlink("remote-buildkit", link)?;
     let before = bare.machine.tree()?;
@@ -92,7 +92,7 @@ fn programs_that_are_on_the_path_stay_where_they_are() -> Result<()> {
         .args(bare.flags())
         .arg("--user=runner")
         .envs(bare.env.iter().cloned());
-    let log = crate::support::run(&mut command)?;
+    let log = run(&mut command)?;
     ensure!(
         log.contains("was there already, /usr/bin/remote-buildkit"),
         "{log}"
@@ -101,6 +101,47 @@ fn programs_that_are_on_the_path_stay_where_they_are() -> Result<()> {
         !bare.machine.at("/usr/local/bin/remote-buildkit").exists(),
         "a second one was installed"
     );
+    bare.removes()?;
+    bare.is(&before)
+}
+
+/// At its build there is no cluster; at boot, nothing is downloaded.
+#[test]
+fn what_an_image_has_is_used_at_boot() -> Result<()> {
+    let _namespace = Namespace::new("kept-image")?;
+    let bare = Bare::new("kept-image")?;
+    bare.docker_cli()?;
+    bare.repository("RUN echo image")?;
+    let program = "/usr/local/bin/remote-buildkit";
+    bare.machine.install(&program_under_test(), program)?;
+    let before = bare.machine.tree()?;
+    let (mirror, rest): (Vec<String>, Vec<String>) = bare
+        .flags()
+        .into_iter()
+        .partition(|flag| flag.starts_with("--buildx"));
+    let mut build = bare.machine.command(program);
+    build.args(["runner", "--install-only", "--user=runner"]);
+    let log = run(build.args(mirror))?;
+    ensure!(
+        log.contains("buildx v0.38.2: installed as") && log.contains("installed beside it"),
+        "{log}"
+    );
+    let image = bare.machine.tree()?;
+
+    let flags = format!("'{}' --buildx-url=http://127.0.0.1:9", rest.join("' '"));
+    let log = bare.step(&format!(
+        "remote-buildkit runner {flags}; cd work; docker build .; remote-buildkit runner --remove"
+    ))?;
+    for words in [
+        "buildx v0.38.2: was there already",
+        "was there already, /usr/local/bin/remote-buildkit",
+        "is selected, for every job of this user",
+    ] {
+        ensure!(log.contains(words), "{words}: {log}");
+    }
+    bare.is(&image)?;
+
+    bare.boots(&["--buildx-url=http://127.0.0.1:9"])?;
     bare.removes()?;
     bare.is(&before)
 }
