@@ -87,7 +87,7 @@ fn get(host: &str) -> anyhow::Result<Option<String>> {
     let Some(job) = Job::of(host) else {
         return Ok(None);
     };
-    let mut logins = job.logins();
+    let logins = job.logins();
     let answer = |login: &Login| protocol::login(host, &login.user, &login.password);
     if let Some(given) = logins.given(host, job.now()) {
         return Ok(Some(answer(given)));
@@ -102,6 +102,8 @@ fn get(host: &str) -> anyhow::Result<Option<String>> {
     match ask(&job, &registry) {
         Ok(login) => {
             let answer = answer(&login);
+            // With what a step has given meanwhile.
+            let mut logins = job.logins();
             logins.keep(&realm, login);
             // It is good whether or not it can be kept.
             if let Err(error) = logins.write(&job.logins_path()) {
