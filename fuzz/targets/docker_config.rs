@@ -1,9 +1,11 @@
 //! docker's config as people have it: it is changed as text, and stays one that docker reads.
 #![no_main]
 
+use std::collections::BTreeMap;
+
 use libfuzzer_sys::fuzz_target;
 use remote_buildkit::docker::{Setting, there_and_back};
-use serde_json::Value;
+use serde_json::value::RawValue;
 
 fuzz_target!(|text: &str| {
     let login = Setting::Login("123456789012.dkr.ecr.eu-west-1.amazonaws.com".into());
@@ -11,9 +13,9 @@ fuzz_target!(|text: &str| {
         let Ok(Some((after, back))) = there_and_back(text, &setting) else {
             continue;
         };
-        let parsed: Value = serde_json::from_str(&after).expect("a config with our setting is one");
-        assert!(parsed.is_object());
-        let parsed: Value = serde_json::from_str(&back).expect("a config without it is one");
-        assert!(parsed.is_object());
+        // A number that is too large for any type is skipped by docker, as here.
+        let is_object = |text: &str| serde_json::from_str::<BTreeMap<String, &RawValue>>(text).is_ok();
+        assert!(is_object(&after), "a config with our setting is none: {after}");
+        assert!(is_object(&back), "a config without it is none: {back}");
     }
 });
