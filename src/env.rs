@@ -2,6 +2,7 @@
 //!
 //! The AWS SDK reads its own (`AWS_REGION`, `AWS_PROFILE`, `AWS_WEB_IDENTITY_TOKEN_FILE`, `AWS_ENDPOINT_URL`, …).
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
@@ -94,6 +95,13 @@ pub fn path(name: &str) -> Option<PathBuf> {
 /// Whatever it holds.
 pub fn raw(name: &str) -> Option<OsString> {
     std::env::var_os(name).filter(|value| !value.is_empty())
+}
+
+/// The AWS SDK's own, with their values: the text among them.
+pub fn of_aws() -> BTreeMap<String, String> {
+    let text = std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+    text.filter(|(name, _)| name.starts_with("AWS_")).collect()
 }
 
 /// The names of those that begin like this.

@@ -16,7 +16,7 @@ pub use eks::ask as describe_once;
 pub use eks::{Endpoint, describe_cluster};
 pub use identity::{AssumeRole, account, assume_role, caller, default_chain, machine};
 pub use keys::Keys;
-pub use session::{Identity, Session};
+pub use session::{Identity, Session, environment_of};
 pub use token::token;
 
 use http::loader;

@@ -1,5 +1,6 @@
 //! A signed-in session, kept in a file beside the kubeconfig so that a call of the plugin needs no network.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::Context;
@@ -44,6 +45,31 @@ pub struct Session {
     pub identity: Identity,
     pub keys: Keys,
     pub clock: Clock,
+    /// What the SDK read when a machine signed in. It signs in again with that, and not with what a job sets for itself.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub environment: BTreeMap<String, String>,
+}
+
+/// Variables of the SDK that are secrets, or that say whose keys are used where a machine uses its own.
+const NOT_OF_A_MACHINE: [&str; 6] = [
+    "AWS_ACCESS_KEY_ID",
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_SESSION_TOKEN",
+    "AWS_CONTAINER_AUTHORIZATION_TOKEN",
+    "AWS_PROFILE",
+    "AWS_DEFAULT_PROFILE",
+];
+
+/// What is kept of the SDK's environment for an identity.
+pub fn environment_of(
+    identity: &Identity,
+    mut environment: BTreeMap<String, String>,
+) -> BTreeMap<String, String> {
+    match identity {
+        Identity::Machine => environment.retain(|name, _| !NOT_OF_A_MACHINE.contains(&name.as_str())),
+        Identity::Role(_) | Identity::Default => environment.clear(),
+    }
+    environment
 }
 
 impl Session {
@@ -73,6 +99,16 @@ mod tests {
     use crate::secret::Secret;
 
     #[test]
+    fn of_a_machines_environment_no_secret_is_kept() {
+        let given = ["AWS_ROLE_ARN", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE"];
+        let environment: BTreeMap<String, String> =
+            given.map(|name| (name.to_owned(), "x".to_owned())).into();
+        let kept = environment_of(&Identity::Machine, environment.clone());
+        assert_eq!(kept.into_keys().collect::<Vec<_>>(), ["AWS_ROLE_ARN"]);
+        assert!(environment_of(&Identity::Default, environment).is_empty());
+    }
+
+    #[test]
     fn keys_are_renewed_in_time_and_eternal_ones_never() {
         let now: Timestamp = "2026-01-01T00:00:00Z".parse().expect("time");
         let mut session = Session {
@@ -89,6 +125,7 @@ mod tests {
                 expires: None,
             },
             clock: Clock::default(),
+            environment: BTreeMap::new(),
         };
         assert!(!session.needs_renewal(now));
         session.keys.expires = Some(now + SignedDuration::from_mins(16));

@@ -3,9 +3,10 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
-use std::io::Read;
+use std::io::{Read, Write};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
+use std::process::{Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
@@ -99,6 +100,11 @@ fn get(host: &str) -> anyhow::Result<Option<String>> {
     if let Some(asked) = logins.asked(&realm, job.now()) {
         return Ok(Some(answer(asked)));
     }
+    if let Some(session) = &job.session
+        && let Some(command) = session::elsewhere(session)?
+    {
+        return by_another(command, host).map(Some);
+    }
     match ask(&job, &registry) {
         Ok(login) => {
             let answer = answer(&login);
@@ -119,6 +125,20 @@ fn get(host: &str) -> anyhow::Result<Option<String>> {
             None => Err(error),
         },
     }
+}
+
+/// The answer of this program in another environment.
+fn by_another(mut command: Command, host: &str) -> anyhow::Result<String> {
+    command.arg0(PROGRAM).arg("get");
+    command.stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut child = command.spawn().context("starting this program once more")?;
+    if let Some(mut input) = child.stdin.take() {
+        input.write_all(host.as_bytes()).context("telling it the host")?;
+    }
+    let output = child.wait_with_output().context("reading its answer")?;
+    let answer = String::from_utf8_lossy(&output.stdout).trim_end().to_owned();
+    anyhow::ensure!(output.status.success(), answer);
+    Ok(answer)
 }
 
 fn ask(job: &Job, registry: &Registry) -> anyhow::Result<Login> {

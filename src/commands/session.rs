@@ -1,6 +1,7 @@
 //! The session of a job or a machine, as a program finds it that was called for a credential.
 
 use std::path::Path;
+use std::process::Command;
 use std::time::Instant;
 
 use anyhow::Context;
@@ -19,6 +20,22 @@ pub(super) fn fresh(path: &Path, deadline: Instant) -> anyhow::Result<Session> {
         return renewed(session, path, now, deadline);
     }
     Ok(session)
+}
+
+/// This program, without arguments yet, in the environment in which the machine signed in; none where that is the one
+/// that there is. A job may have set another role, or another endpoint, for itself.
+pub(super) fn elsewhere(session: &Session) -> anyhow::Result<Option<Command>> {
+    let here = env::of_aws();
+    if !matches!(session.identity, Identity::Machine) || here == session.environment {
+        return Ok(None);
+    }
+    let own = std::env::current_exe().context("finding this program's own path")?;
+    let mut command = Command::new(own);
+    here.keys().for_each(|name| {
+        command.env_remove(name);
+    });
+    command.envs(&session.environment);
+    Ok(Some(command))
 }
 
 /// A step such as configure-aws-credentials exports temporary keys without their end, so ours look eternal; when it runs

@@ -1,6 +1,7 @@
 //! From the inputs, or from a session that is about to expire, to keys of AWS.
 
 use crate::aws::{self, AssumeRole, Clock, Identity, Keys, Place, Session};
+use crate::env;
 use crate::github;
 use crate::inputs;
 use crate::retry::Tries;
@@ -29,6 +30,7 @@ pub(super) async fn sign_in(
     Ok(Session {
         cluster: cluster.map(str::to_owned),
         place,
+        environment: aws::environment_of(&identity, env::of_aws()),
         identity,
         keys,
         clock,

@@ -2,6 +2,7 @@
 //! (<https://kubernetes.io/docs/reference/access-authn-authz/authentication/#client-go-credential-plugins>).
 //! With keys that are good for a while yet it asks nobody.
 
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -9,13 +10,20 @@ use anyhow::Context;
 use serde_json::json;
 
 use super::session;
-use crate::aws;
+use crate::aws::{self, Session};
 use crate::report::verbatim;
 
 /// Whoever calls the plugin waits for it without a bound of its own.
 const RENEWED_WITHIN: Duration = Duration::from_secs(45);
 
 pub fn run(path: &Path) -> anyhow::Result<()> {
+    let kept = Session::read(path)?;
+    if kept.needs_renewal(kept.clock.now())
+        && let Some(mut command) = session::elsewhere(&kept)?
+    {
+        let error = command.args(std::env::args_os().skip(1)).exec();
+        return Err(error).context("starting this program once more");
+    }
     let session = session::fresh(path, Instant::now() + RENEWED_WITHIN)?;
     let cluster = session
         .cluster

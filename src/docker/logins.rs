@@ -46,6 +46,12 @@ impl Logins {
         self
     }
 
+    /// Without what a step gave.
+    pub fn asked_only(mut self) -> Self {
+        self.given.clear();
+        self
+    }
+
     pub fn write(&self, path: &Path) -> anyhow::Result<()> {
         files::write_private(path, &serde_json::to_vec(self).context("logins to JSON")?)
     }
@@ -133,6 +139,9 @@ mod tests {
         assert!(logins.given("b.example", now).is_none());
         assert!(logins.given("a.example", now + GIVEN).is_none());
         logins.forget("a.example");
+        logins.give("b.example", "me", &Secret::new("hush"), now);
+        let logins = logins.asked_only();
+        assert!(logins.given("b.example", now).is_none());
         assert!(logins.given("a.example", now).is_none());
     }
 }

@@ -25,7 +25,8 @@ impl Places {
             programs: "/usr/local/bin".into(),
             plugins: "/usr/local/lib/docker/cli-plugins".into(),
             record: "/var/lib/remote-buildkit/record.json".into(),
-            lock: "/var/lib".into(),
+            // Of root alone: a lock on what others can open they can hold.
+            lock: "/root".into(),
         }
     }
 

@@ -168,10 +168,19 @@ impl Record {
 
     /// Writes down that ours is at the path, and moves away what is not.
     fn make_room(&mut self, path: &Path) -> anyhow::Result<Change> {
+        let kept = self.content.made.iter().find_map(|made| match made {
+            Made::Replaced { path: of, kept } if of == path => Some(kept),
+            _ => None,
+        });
+        let is_there = path.symlink_metadata().is_ok();
+        if let Some(kept) = kept.filter(|kept| is_there && kept.symlink_metadata().is_err()) {
+            // Written down, and killed before it was done.
+            std::fs::rename(path, kept).with_context(|| format!("renaming {}", path.display()))?;
+        }
         if self.has_made(path) {
             return Ok(Change::Renewed);
         }
-        if path.symlink_metadata().is_err() {
+        if !is_there {
             self.note(Made::File(path.to_owned()))?;
             return Ok(Change::Made);
         }

@@ -102,6 +102,10 @@ impl User {
     pub fn command(&self, program: &Path) -> Command {
         let mut command = Command::new(program);
         command.env_remove(env::GITHUB_TOKEN);
+        if env::raw(env::HOME).is_none() {
+            // As for a unit of systemd without User=.
+            command.env(env::HOME, &self.home);
+        }
         if !self.is_current() {
             for variable in OF_A_USER {
                 command.env_remove(variable);

@@ -11,7 +11,7 @@ use crate::commands::connect::{Road, over_the_road};
 use crate::commands::guard::{self, Guard};
 use crate::commands::registries;
 use crate::commands::selection::Selection;
-use crate::docker::{self, Docker, Setting};
+use crate::docker::{self, Docker, Logins, Setting};
 use crate::files;
 use crate::inputs::{Machine, Plan};
 use crate::machine::{Lock, Places, Record, User, folder_of};
@@ -41,6 +41,11 @@ async fn guarded(plan: Arc<Plan>, user: User) -> anyhow::Result<()> {
     record.folder(&Store::root()?, 0o700)?;
     let selection = Arc::new(Selection::of_machine(folder, &plan.agents.spec.name)?);
     let before = Before::of(&selection)?;
+    let logins = selection.logins();
+    if logins.exists() {
+        // A login that a job gave is not for the jobs after this.
+        Logins::read(&logins).asked_only().write(&logins)?;
+    }
     let at_the_end =
         |store: &Store, road: Road, report: &Report| select(&plan, &selection, store, road, report);
     let kept = over_the_road(&mut guard, &plan, &selection, at_the_end).await;
@@ -97,7 +102,7 @@ fn undo(user: &User) -> anyhow::Result<()> {
     let record = Record::read(&record_in(&folder))?;
     if record.is_empty() {
         say("Builder: there is none for this user");
-        return Ok(());
+        return programs::remove_in_the_way(user);
     }
     let selection = Selection::of_folder(folder.clone());
     if let Some(store) = Store::existing()? {

@@ -14,8 +14,8 @@ use anyhow::Context;
 use crate::cli::RunnerArgs;
 use crate::inputs::{self, Machine, Programs, Runner};
 use crate::machine::{Lock, Places, Record, User};
-use crate::output;
 use crate::report::say;
+use crate::{env, output};
 
 pub fn run(args: &RunnerArgs) -> anyhow::Result<ExitCode> {
     match inputs::runner(args)? {
@@ -90,6 +90,7 @@ fn second_half(user: &User, program: &Path) -> anyhow::Result<anyhow::Error> {
 fn as_second_half(user: &User, program: &Path) -> Command {
     let mut command = user.command(program);
     command
+        .env(env::PATH, programs::path(&Places::of_caller(user)))
         .args(std::env::args_os().skip(1))
         .arg("--installed")
         .stdin(Stdio::null());

@@ -75,9 +75,13 @@ pub(super) fn remove_in_the_way(user: &User) -> anyhow::Result<()> {
 
 /// The plugin, and where there is no docker to call it, buildx by itself as well.
 fn buildx(record: &mut Record, places: &Places, user: &User, wanted: &Programs) -> anyhow::Result<()> {
-    let installed = Installed::look(Some(&user.docker_folder()), path(places).as_ref());
+    // root reads no config of another user's, and looks at that user's plugin only where the machine has none.
+    let own = user.is_current().then(|| user.docker_folder());
+    let installed = Installed::look(own.as_deref(), path(places).as_ref());
+    let users = user.docker_folder().join("cli-plugins").join(PLUGIN);
+    let users = Some(&*users).filter(|plugin| own.is_none() && plugin.exists());
     let mut missing = Vec::new();
-    if !there_already(user, installed.plugin.as_deref()) {
+    if !there_already(user, installed.plugin.as_deref()) && !there_already(user, users) {
         missing.push(places.plugins.join(PLUGIN));
     }
     if installed.docker.is_none() && !there_already(user, installed.standalone.as_deref()) {
@@ -215,7 +219,8 @@ fn path_of_environment() -> std::ffi::OsString {
     env::raw(env::PATH).unwrap_or_else(|| USUAL.into())
 }
 
-fn path(places: &Places) -> std::ffi::OsString {
+/// The PATH, with what is usual on one and where programs are put.
+pub(super) fn path(places: &Places) -> std::ffi::OsString {
     let own = path_of_environment();
     let mut folders: Vec<PathBuf> = std::env::split_paths(&own).collect();
     folders.push(places.programs.clone());

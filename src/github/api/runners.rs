@@ -64,10 +64,22 @@ pub async fn just_in_time(
     match github.configuration(wanted, group).await {
         Err(error) if error.is::<Taken>() => {
             github.make_room(&wanted.name).await?;
-            github.configuration(wanted, group).await
+            let again = github.configuration(wanted, group).await;
+            again.map_err(|error| match error.downcast::<Taken>() {
+                Ok(taken) => taken_again(place, &wanted.name, &taken).into(),
+                Err(error) => error,
+            })
         }
         done => done,
     }
+}
+
+fn taken_again(place: &Place, name: &str, taken: &Taken) -> Problem {
+    Problem::new(
+        "Runner's name is taken",
+        format!("Asked {place} for a runner named {name}, twice, and got: {taken}."),
+        OWN_NAMES,
+    )
 }
 
 /// A token of the App where it is installed, with the one permission that is needed.
@@ -181,7 +193,7 @@ impl GitHub<'_> {
                     "Asked {} for a runner named {name}, and there is one, which is {}.",
                     self.place, runner.status
                 ),
-                "Give each machine a name of its own with --runner-name, such as its instance id.",
+                OWN_NAMES,
             )
             .into());
         }
@@ -282,6 +294,7 @@ impl GitHub<'_> {
     }
 }
 
+const OWN_NAMES: &str = "Give each machine a name of its own with --runner-name, such as its instance id.";
 const NO_ANSWER: &str = "Try again; if it stays, see githubstatus.com and what this machine may reach.";
 
 fn refused_app(failed: Failed, place: &Place, key: &AppKey, route: &str) -> Failed {

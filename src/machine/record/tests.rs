@@ -100,6 +100,22 @@ fn what_does_not_work_takes_no_place() {
 }
 
 #[test]
+fn what_was_to_be_kept_when_it_was_killed_is_kept_then() {
+    let root = Root::new();
+    std::fs::create_dir(root.path("bin")).expect("folder");
+    std::fs::write(root.path("bin/buildx"), "of somebody").expect("file");
+    let noted = Made::Replaced {
+        path: root.path("bin/buildx"),
+        kept: root.path("bin/.buildx.before-remote-buildkit"),
+    };
+    root.record().note(noted).expect("noted");
+    root.program("bin/buildx", "ours");
+    assert_eq!(root.read("bin/buildx"), "ours");
+    root.undo();
+    assert_eq!(root.read("bin/buildx"), "of somebody");
+}
+
+#[test]
 fn what_was_there_before_comes_back() {
     let root = Root::new();
     std::fs::create_dir(root.path("bin")).expect("folder");

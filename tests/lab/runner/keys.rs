@@ -16,11 +16,11 @@ fn end(bare: &Bare) -> Result<Timestamp> {
     Ok(end.parse()?)
 }
 
-/// A build after the keys of the boot have come to their end, in a job that has others of its own.
+/// A build, and a login, after the keys of the boot have come to their end, in a job that has others of its own.
 fn build_goes_on(bare: &mut Bare) -> Result<()> {
     bare.repository("RUN echo one")?;
     bare.docker_cli()?;
-    let log = bare.boots(&[])?;
+    let log = bare.boots(&["--ecr=auto"])?;
     ensure!(log.contains("with the AWS credentials of this machine"), "{log}");
     let soon = Timestamp::now() + SignedDuration::from_mins(10);
     ensure!(end(bare)? > soon, "the keys of the boot are good for ten minutes");
@@ -36,12 +36,21 @@ fn build_goes_on(bare: &mut Bare) -> Result<()> {
         ("AWS_ACCESS_KEY_ID", "AKIAOFSOMEBODYELSE00"),
         ("AWS_SECRET_ACCESS_KEY", "wrong"),
         ("AWS_PROFILE", "of-a-job"),
+        ("AWS_ROLE_ARN", "arn:aws:iam::123456789012:role/of-a-job"),
+        ("AWS_WEB_IDENTITY_TOKEN_FILE", "/of-a-job"),
+        ("AWS_EC2_METADATA_DISABLED", "true"),
+        ("AWS_ENDPOINT_URL", "http://127.0.0.1:9"),
     ];
     bare.env
         .extend(job.map(|(name, value)| (name.to_owned(), value.to_owned())));
     let log = bare.step("cd work && docker build --progress plain .")?;
     ensure!(log.contains("echo one"), "{log}");
     ensure!(end(bare)? > soon, "the keys were not renewed");
+    let log = bare.step(&format!(
+        "rm .config/remote-buildkit/logins.json; printf {} | docker-credential-remote-buildkit get",
+        LAB.ecr
+    ))?;
+    ensure!(log.contains(r#""Username":"AWS""#), "{log}");
     Ok(())
 }
 
