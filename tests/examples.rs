@@ -196,12 +196,23 @@ fn the_user_data_is_of_cloud_init() -> Result<()> {
             "{after} comes before {before}"
         );
     }
-    for word in script
-        .split_whitespace()
-        .filter_map(|word| word.split_once("/raw/v1/"))
-    {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(word.1);
-        ensure!(path.exists(), "there is no {}", word.1);
+    let words: Vec<&str> = script.split_whitespace().collect();
+    let ours: Vec<&str> = words
+        .iter()
+        .filter_map(|word| Some(word.split_once("/raw/VERSION/")?.1))
+        .collect();
+    assert_eq!(ours.len(), 2, "the program and the unit: {ours:?}");
+    for file in ours {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
+        ensure!(path.exists(), "there is no {file}");
+    }
+    let user_data = read(file)?;
+    for pair in words.windows(2).filter(|pair| pair[0] == "-o") {
+        ensure!(
+            user_data.contains(&format!("_SHA256  {}\n", pair[1])),
+            "{} is not checked",
+            pair[1]
+        );
     }
     Ok(())
 }
