@@ -2,7 +2,7 @@
 
 use anyhow::{Result, ensure};
 
-use crate::support::{Bare, Namespace, program as program_under_test, run};
+use crate::support::{Bare, Namespace, program, run};
 
 /// A script in the place of buildx, which says its version, and to docker that it is a plugin.
 fn buildx_of(version: &str) -> String {
@@ -81,8 +81,7 @@ fn programs_that_are_on_the_path_stay_where_they_are() -> Result<()> {
     let _namespace = Namespace::new("kept-path")?;
     let bare = Bare::new("kept-path")?;
     bare.docker_cli()?;
-    bare.machine
-        .install(&program_under_test(), "/usr/bin/remote-buildkit")?;
+    bare.machine.install(&program(), "/usr/bin/remote-buildkit")?;
     let link = bare.machine.at("/usr/bin/docker-credential-remote-buildkit");
     std::os::unix::fs::symlink("remote-buildkit", link)?;
     let before = bare.machine.tree()?;
@@ -112,14 +111,14 @@ fn what_an_image_has_is_used_at_boot() -> Result<()> {
     let bare = Bare::new("kept-image")?;
     bare.docker_cli()?;
     bare.repository("RUN echo image")?;
-    let program = "/usr/local/bin/remote-buildkit";
-    bare.machine.install(&program_under_test(), program)?;
+    let installed = "/usr/local/bin/remote-buildkit";
+    bare.machine.install(&program(), installed)?;
     let before = bare.machine.tree()?;
     let (mirror, rest): (Vec<String>, Vec<String>) = bare
         .flags()
         .into_iter()
         .partition(|flag| flag.starts_with("--buildx"));
-    let mut build = bare.machine.command(program);
+    let mut build = bare.machine.command(installed);
     build.args(["runner", "--install-only", "--user=runner"]);
     let log = run(build.args(mirror))?;
     ensure!(

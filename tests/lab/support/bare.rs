@@ -28,9 +28,10 @@ static MIRROR: LazyLock<(String, String)> = LazyLock::new(|| {
                 .next()
                 .is_some_and(|line| line.is_ok_and(|line| !line.is_empty()))
             {}
-            let file = match asked.contains(NO_PROGRAM) {
-                true => NO_PROGRAM.as_bytes(),
-                false => &buildx,
+            let file = if asked.contains(NO_PROGRAM) {
+                NO_PROGRAM.as_bytes()
+            } else {
+                &buildx
             };
             let head = format!(
                 "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: {}\r\n\r\n",
