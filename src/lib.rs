@@ -2,7 +2,6 @@
 //!
 //! A library only so that tests and fuzzers reach its parts; the product is the program.
 
-pub mod agent;
 pub mod aws;
 pub mod buildx;
 pub mod cli;
@@ -18,7 +17,6 @@ pub mod github;
 pub mod inputs;
 pub mod kubeconfig;
 pub mod machine;
-pub mod matrix;
 pub mod output;
 pub mod problem;
 pub mod proxy;
@@ -33,6 +31,8 @@ pub mod web;
 use std::process::ExitCode;
 
 use clap::Parser;
+use remote_buildkit_agent as agent;
+use remote_buildkit_matrix as matrix;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::prelude::*;
 

@@ -2,7 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use remote_buildkit::matrix::{bake, legs};
+use remote_buildkit_matrix::{bake, legs};
 use serde_json::Value;
 
 fuzz_target!(|printed: &str| {

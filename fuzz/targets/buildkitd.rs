@@ -3,8 +3,8 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use remote_buildkit::agent::buildkitd::{Custom, Settings, config};
-use remote_buildkit::agent::quantity::Bytes;
+use remote_buildkit_agent::buildkitd::{Custom, Settings, config};
+use remote_buildkit_agent::quantity::Bytes;
 use toml::Table;
 
 fn merged(custom: Custom) -> Table {

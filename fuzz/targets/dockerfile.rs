@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use libfuzzer_sys::fuzz_target;
-use remote_buildkit::matrix::dockerfile::{Build, What, has_triggers, reads};
+use remote_buildkit_matrix::dockerfile::{Build, What, has_triggers, reads};
 
 const PATHS: [&str; 4] = ["a", "src/main.go", "src/.hidden", "two words/[x]"];
 

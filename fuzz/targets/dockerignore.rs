@@ -2,7 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use remote_buildkit::matrix::ignore::Ignore;
+use remote_buildkit_matrix::ignore::Ignore;
 
 const PATHS: [&str; 5] = ["a", "src/main.go", "src/.hidden", "a/b/c/d/e/f", "two words/[x]"];
 

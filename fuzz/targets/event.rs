@@ -2,7 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use remote_buildkit::matrix::comparison::{Base, Comparison, Head, Situation, comparison};
+use remote_buildkit_matrix::comparison::{Base, Comparison, Head, Situation, comparison};
 use serde_json::Value;
 
 const EVENTS: [&str; 7] = [

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use k8s_openapi::api::core::v1::{Event, PersistentVolumeClaim, Pod};
 use libfuzzer_sys::fuzz_target;
-use remote_buildkit::agent::start::{Patience, Sight, Step};
+use remote_buildkit_agent::start::{Patience, Sight, Step};
 use remote_buildkit::cluster::given_up;
 
 const AGENT: &str = "remote-buildkit-agent";

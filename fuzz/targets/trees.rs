@@ -3,7 +3,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use remote_buildkit::github::api::listing_of;
-use remote_buildkit::matrix::changes::Changes;
+use remote_buildkit_matrix::changes::Changes;
 
 fuzz_target!(|body: &[u8]| {
     for whole in [false, true] {

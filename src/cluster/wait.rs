@@ -50,7 +50,7 @@ impl Cluster {
             let wake = patience_ends.unwrap_or(deadline).min(next_word).min(deadline);
             tokio::select! {
                 change = changes.next() => match change {
-                    Some(change) => sight.take(change?, name),
+                    Some(change) => apply(&mut sight, change?, name),
                     None => anyhow::bail!("the watches on the agent {name} ended"),
                 },
                 () = tokio::time::sleep_until(wake.into()) => {
@@ -86,7 +86,7 @@ impl Cluster {
         let mut changes = self.changes(name);
         let deadline = Instant::now() + within;
         while let Ok(Some(change)) = tokio::time::timeout_at(deadline.into(), changes.next()).await {
-            sight.take(change?, name);
+            apply(&mut sight, change?, name);
         }
         let step = Step::ALL.into_iter().find(|step| !sight.done(*step));
         Ok(step.map(|step| Glance {
@@ -99,22 +99,21 @@ impl Cluster {
     }
 }
 
-impl Sight {
-    fn take(&mut self, change: Change, agent: &str) {
-        match change {
-            Change::PodsAnew => {
-                self.pods.clear();
-                self.trouble = None;
-            }
-            Change::Resumed => self.trouble = None,
-            Change::Trouble(error) => self.trouble = Some(error),
-            Change::Pod(pod) => self.see(*pod),
-            Change::PodGone(name) => {
-                self.pods.remove(&name);
-            }
-            Change::Claim(claim) => self.claim = Some(claim),
-            Change::ClaimGone => self.claim = None,
-            Change::Event(event) => self.heard.hear(&event, agent),
+/// Applies one change of the watches to what is known of the agent.
+fn apply(sight: &mut Sight, change: Change, agent: &str) {
+    match change {
+        Change::PodsAnew => {
+            sight.pods.clear();
+            sight.trouble = None;
         }
+        Change::Resumed => sight.trouble = None,
+        Change::Trouble(error) => sight.trouble = Some(error),
+        Change::Pod(pod) => sight.see(*pod),
+        Change::PodGone(name) => {
+            sight.pods.remove(&name);
+        }
+        Change::Claim(claim) => sight.claim = Some(claim),
+        Change::ClaimGone => sight.claim = None,
+        Change::Event(event) => sight.heard.hear(&event, agent),
     }
 }

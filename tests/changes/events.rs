@@ -3,7 +3,7 @@
 use std::fs;
 
 use remote_buildkit::commands::matrix::changed::WORK_TREE;
-use remote_buildkit::matrix::changes::Kind;
+use remote_buildkit_matrix::changes::Kind;
 
 use super::*;
 use crate::github::{Answer, Mood};

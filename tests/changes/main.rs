@@ -11,9 +11,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use remote_buildkit::commands::matrix::changed::{Changed, Event, Question, changed_by};
-use remote_buildkit::matrix::changes::Change;
 use remote_buildkit::report::Report;
 use remote_buildkit::secret::Secret;
+use remote_buildkit_matrix::changes::Change;
 use serde_json::{Value, json};
 
 use github::GitHub;

@@ -4,11 +4,11 @@ use std::fs;
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
-use remote_buildkit::agent::DEFAULT_IMAGE;
+use remote_buildkit_agent::DEFAULT_IMAGE;
 
 use crate::support::{LAB, Namespace, Runner, run};
 
-const SCHEMA: &str = include_str!("../../src/agent/buildkitd/schema.txt");
+const SCHEMA: &str = include_str!("../../crates/agent/src/buildkitd/schema.txt");
 
 #[test]
 fn the_schema_is_that_of_the_default_image() -> Result<()> {

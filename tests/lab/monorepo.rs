@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 
 use anyhow::{Context, Result, ensure};
 use lab::Job;
-use remote_buildkit::agent::routing;
+use remote_buildkit_agent::routing;
 use serde_json::json;
 
 use crate::support::{LAB, Namespace, checkout, role};

@@ -4,7 +4,7 @@ use std::io::Write;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
-use remote_buildkit::agent::patch::Patch;
+use remote_buildkit_agent::patch::Patch;
 use serde_json::{Value, json};
 
 use crate::support::{LAB, Namespace};

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context, Result, ensure};
-use remote_buildkit::agent::routing;
+use remote_buildkit_agent::routing;
 
 use crate::support::{GitServer, LAB, Namespace, Runner};
 

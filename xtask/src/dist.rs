@@ -156,7 +156,7 @@ impl Place<'_> {
 
     fn built_from(&self) -> Result<String> {
         let mut files = vec![PathBuf::from("Cargo.lock"), PathBuf::from("Cargo.toml")];
-        for folder in ["src", "vendor"] {
+        for folder in ["crates", "src", "vendor"] {
             list(self.root, Path::new(folder), &mut files)?;
         }
         files.sort();
