@@ -1,7 +1,8 @@
-//! The documents say what is so: parts of them are made from what they describe, links lead somewhere, and the
-//! errors and the limits between modules that they name are those of the source.
+//! Checks that the documentation matches the source: generated sections are up to date, links resolve, and the errors,
+//! fault tests and module boundaries that it describes are the real ones.
 //!
-//! `cargo xtask generate` runs the test of the generated parts with [`WRITE`] set: then it writes instead of comparing.
+//! `cargo xtask generate` runs the test of the generated sections with [`WRITE`] set: the test then writes them instead of
+//! comparing.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -12,9 +13,11 @@ use serde_json::Value;
 
 const WRITE: &str = "REMOTE_BUILDKIT_WRITE_DOCUMENTS";
 
-/// What lies between such a line and [`END`] is generated.
+/// Starts a generated section, which [`END`] ends.
 const BEGIN: &str = "<!-- generated from ";
 const END: &str = "<!-- end -->";
+
+const FAULT_TABLE: &str = "docs/design/fault-tests.md";
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -25,13 +28,13 @@ fn read(path: impl AsRef<Path>) -> Result<String> {
     fs::read_to_string(&path).with_context(|| format!("could not read {}", path.display()))
 }
 
-/// The example has the Roles that the program prints.
+/// `manifests --rbac` prints the Roles of examples/rbac.yaml.
 #[test]
-fn roles_of_the_example_are_those_of_the_program() -> Result<()> {
+fn example_roles_match_printed_roles() -> Result<()> {
     let roles = |text: &str| -> Result<Vec<(Value, Value)>> {
         let documents: Vec<Value> = text
             .split("---\n")
-            .map(|document| serde_saphyr::from_str(document).context("a document is no YAML"))
+            .map(|document| serde_saphyr::from_str(document).context("invalid YAML"))
             .collect::<Result<_>>()?;
         let roles = documents.into_iter().filter(|d| d["kind"] == "Role");
         Ok(roles
@@ -43,7 +46,7 @@ fn roles_of_the_example_are_those_of_the_program() -> Result<()> {
     let printed = roles(&remote_buildkit_agent::manifests::rbac::yaml("buildkit")?)?;
     ensure!(
         example == printed,
-        "{example:?} in the example, printed is {printed:?}"
+        "the example has {example:?}, the program prints {printed:?}"
     );
     Ok(())
 }
@@ -59,16 +62,16 @@ fn generated_parts_are_up_to_date() -> Result<()> {
         }
         ensure!(
             document == generated,
-            "{} is not what it is made from; run `cargo xtask generate`",
+            "{} is out of date; run `cargo xtask generate`",
             path.display()
         );
     }
     Ok(())
 }
 
-/// What a reader copies has no input that the action does not have.
+/// Every input in an example workflow exists in the action that it uses.
 #[test]
-fn examples_have_inputs_of_the_actions() -> Result<()> {
+fn example_inputs_exist() -> Result<()> {
     let known = |action: &str| -> Result<BTreeSet<String>> {
         Ok(section(action, "inputs")?
             .into_iter()
@@ -80,7 +83,7 @@ fn examples_have_inputs_of_the_actions() -> Result<()> {
         ("/remote-buildkit/matrix@", known("matrix/action.yml")?),
         ("/remote-buildkit/runner@", known("runner/action.yml")?),
     ];
-    let mut looked_at = 0;
+    let mut checked = 0;
     for entry in fs::read_dir(root().join("examples"))? {
         let path = entry?.path();
         let example: Value = match path.extension().and_then(|e| e.to_str()) {
@@ -100,15 +103,15 @@ fn examples_have_inputs_of_the_actions() -> Result<()> {
             for input in step["with"].as_object().into_iter().flat_map(|with| with.keys()) {
                 ensure!(known.contains(input), "{}: no input {input}", path.display());
             }
-            looked_at += 1;
+            checked += 1;
         }
     }
-    ensure!(looked_at > 2, "only {looked_at} examples were found");
+    ensure!(checked > 2, "only {checked} examples were found");
     Ok(())
 }
 
-/// The document with each generated part made anew. A source is a file, which is quoted, or a part of an action.yml,
-/// which becomes a table.
+/// Returns the document with every generated section regenerated. A source is a file, which is quoted, or a section of an
+/// action.yml, which becomes a table.
 fn generate(document: &str) -> Result<String> {
     let mut out = String::new();
     let mut lines = document.lines();
@@ -120,7 +123,7 @@ fn generate(document: &str) -> Result<String> {
         else {
             continue;
         };
-        ensure!(lines.any(|l| l == END), "{line} has no end");
+        ensure!(lines.any(|l| l == END), "{line} has no matching {END}");
         out += &match source.split_once(": ") {
             Some((action, "inputs")) => inputs(action)?,
             Some((action, "outputs")) => outputs(action)?,
@@ -175,19 +178,19 @@ fn description(name: &str, of: &Value) -> Result<String> {
 }
 
 #[test]
-fn links_lead_somewhere() -> Result<()> {
+fn links_resolve() -> Result<()> {
     let mut followed = 0;
     for document in documents()? {
         let text = fs::read_to_string(&document)?;
-        let folder = document.parent().unwrap_or(root());
+        let dir = document.parent().unwrap_or(root());
         for link in links(&text) {
             let (path, heading) = link.split_once('#').unwrap_or((link, ""));
             let target = if path.is_empty() {
                 document.clone()
             } else {
-                folder.join(path)
+                dir.join(path)
             };
-            ensure!(target.exists(), "{}: {link} leads nowhere", document.display());
+            ensure!(target.exists(), "{}: {link} does not exist", document.display());
             if !heading.is_empty() {
                 let headings = headings(&fs::read_to_string(&target)?);
                 ensure!(
@@ -203,14 +206,11 @@ fn links_lead_somewhere() -> Result<()> {
     Ok(())
 }
 
-/// The Markdown files of the top level and of docs/.
+/// Returns the Markdown files of the top level, docs/ and docs/design/.
 fn documents() -> Result<Vec<PathBuf>> {
     let mut found = Vec::new();
-    for folder in [root().to_owned(), root().join("docs")] {
-        let Ok(entries) = fs::read_dir(&folder) else {
-            continue;
-        };
-        for entry in entries {
+    for dir in [".", "docs", "docs/design"] {
+        for entry in fs::read_dir(root().join(dir)).with_context(|| format!("could not list {dir}"))? {
             let path = entry?.path();
             if path.extension().is_some_and(|e| e == "md") {
                 found.push(path);
@@ -220,7 +220,7 @@ fn documents() -> Result<Vec<PathBuf>> {
     Ok(found)
 }
 
-/// Targets of `[text](target)` within the repository.
+/// Returns the targets of `[text](target)` that lie within the repository.
 fn links(text: &str) -> impl Iterator<Item = &str> {
     text.split("](")
         .skip(1)
@@ -229,9 +229,9 @@ fn links(text: &str) -> impl Iterator<Item = &str> {
         .filter(|target| !target.contains("://"))
 }
 
-/// The anchors GitHub gives to the headings.
+/// Returns the anchors that GitHub gives to the headings.
 fn headings(text: &str) -> BTreeSet<String> {
-    // Outside of code, where # begins a comment.
+    // Code blocks are skipped: a # there starts a comment.
     let prose = text.split("```").step_by(2).flat_map(str::lines);
     let titles = prose.filter(|line| line.starts_with('#'));
     let titles = titles.map(|line| line.trim_start_matches('#').trim().to_lowercase());
@@ -299,34 +299,34 @@ fn titles() -> Result<BTreeSet<String>> {
     Ok(found)
 }
 
-/// Each row of the table of faults names a test that there is, and each test of faults has a row.
+/// Each row of the fault table names an existing test, and each test in tests/faults has a row.
 #[test]
-fn faults_have_tests_and_tests_of_faults_have_rows() -> Result<()> {
-    let table = read("docs/faults.md")?;
+fn fault_table_matches_fault_tests() -> Result<()> {
+    let table = read(FAULT_TABLE)?;
     let cells = table.lines().filter_map(|row| row.split('|').nth(6));
     let named: BTreeSet<String> = cells
         .filter_map(|cell| cell.trim().strip_prefix('`')?.strip_suffix('`'))
         .map(str::to_owned)
         .collect();
     let faults = tests_in("tests/faults")?;
-    ensure!(!faults.is_empty(), "there are no tests of faults");
+    ensure!(!faults.is_empty(), "tests/faults has no tests");
     for test in &faults {
-        ensure!(named.contains(test), "docs/faults.md has no row for {test}");
+        ensure!(named.contains(test), "{FAULT_TABLE} has no row for {test}");
     }
     let others = tests_in("tests/lab")?;
     for test in &named {
         ensure!(
             faults.contains(test) || others.contains(test),
-            "docs/faults.md names {test}, and there is none"
+            "{FAULT_TABLE} names {test}, which does not exist"
         );
     }
     Ok(())
 }
 
-/// `module::name` of each test in a folder's files.
-fn tests_in(folder: &str) -> Result<BTreeSet<String>> {
+/// Returns `module::name` of each test in the directory.
+fn tests_in(dir: &str) -> Result<BTreeSet<String>> {
     let mut found = BTreeSet::new();
-    for entry in fs::read_dir(root().join(folder))? {
+    for entry in fs::read_dir(root().join(dir))? {
         let path = entry?.path();
         if path.extension().is_none_or(|e| e != "rs") {
             continue;
@@ -338,14 +338,14 @@ fn tests_in(folder: &str) -> Result<BTreeSet<String>> {
             .into_owned();
         let text = fs::read_to_string(&path)?;
         for test in text.split("#[test]\nfn ").skip(1) {
-            let (name, _) = test.split_once('(').context("a test without parentheses")?;
+            let (name, _) = test.split_once('(').context("a test without a parameter list")?;
             found.insert(format!("{module}::{name}"));
         }
     }
     Ok(found)
 }
 
-/// What ARCHITECTURE.md says a module alone knows: a word, and the files it may be in.
+/// Words that only these files may contain, as ARCHITECTURE.md says.
 const KNOWN_TO: &[(&str, &[&str])] = &[
     ("aws_", &["aws/"]),
     ("kube::", &["cluster/", "kubeconfig.rs", "commands/road.rs"]),
@@ -363,10 +363,10 @@ const KNOWN_TO: &[(&str, &[&str])] = &[
     ("std::env::var_os(", &["env.rs"]),
 ];
 
-/// Where requests go.
+/// The modules that send requests.
 const CLIENTS: &[&str] = &["crate::aws", "crate::cluster", "crate::github", "crate::commands"];
 
-/// What a module does not know.
+/// Words that a module may not contain.
 const UNKNOWN_TO: &[(&str, &[&str])] = &[
     (
         "diagnosis/",
@@ -434,33 +434,36 @@ const UNKNOWN_TO: &[(&str, &[&str])] = &[
 ];
 
 #[test]
-fn modules_know_no_more_than_architecture_says() -> Result<()> {
+fn module_boundaries_hold() -> Result<()> {
     let sources = sources()?;
     for (word, allowed) in KNOWN_TO {
         let knows = |path: &str| allowed.iter().any(|a| path.starts_with(a));
         let mut known = false;
         for (path, _) in sources.iter().filter(|(_, text)| text.contains(word)) {
-            ensure!(knows(path), "{path} names {word}, which belongs to {allowed:?}");
+            ensure!(
+                knows(path),
+                "{path} contains {word}, which is allowed only in {allowed:?}"
+            );
             known = true;
         }
-        ensure!(known, "nothing names {word}: is this line out of date?");
+        ensure!(known, "nothing contains {word}: this line is out of date");
     }
     for (module, words) in UNKNOWN_TO {
         let mut files = sources
             .iter()
             .filter(|(path, _)| path.starts_with(module))
             .peekable();
-        ensure!(files.peek().is_some(), "there is no {module}");
+        ensure!(files.peek().is_some(), "{module} does not exist");
         for (path, text) in files {
             for word in *words {
-                ensure!(!text.contains(word), "{path} names {word}");
+                ensure!(!text.contains(word), "{path} contains {word}");
             }
         }
     }
     Ok(())
 }
 
-/// The product's files without their tests and comments, by their path in src/; those of a crate begin with its name.
+/// Returns the source files without tests and comments, by their path in src/. Paths of a crate start with its name.
 fn sources() -> Result<Vec<(String, String)>> {
     let roots = [
         ("", "src"),

@@ -1,5 +1,5 @@
 //! What breaks on the way, broken: `cargo xtask test` runs these on the lab after the others, one at a time, for each
-//! disturbs all of it. docs/faults.md has a row for each test.
+//! disturbs all of it. docs/design/fault-tests.md has a row for each test.
 
 mod agents;
 mod api_server;

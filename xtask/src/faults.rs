@@ -1,4 +1,4 @@
-//! `cargo xtask faults`: the seconds in docs/faults.md, measured.
+//! `cargo xtask faults`: the seconds in docs/design/fault-tests.md, measured.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -9,7 +9,7 @@ use lab::Lab;
 
 use crate::tool::{root, stage, test_binary};
 
-const TABLE: &str = "docs/faults.md";
+const TABLE: &str = "docs/design/fault-tests.md";
 /// The columns' numbers; what is before the first bar is the first.
 const SECONDS: usize = 4;
 const TEST: usize = 6;

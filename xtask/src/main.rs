@@ -28,7 +28,7 @@ enum Task {
     Lab(lab_task::Task),
     /// Measure connect and builds against the alternatives, on the lab
     Bench(bench::Args),
-    /// Measure how long each fault in docs/faults.md takes to its verdict, and write it there
+    /// Measure how long each fault in docs/design/fault-tests.md takes to its verdict, and write it there
     Faults(faults::Args),
     /// Feed what reads foreign input with inputs of all kinds
     Fuzz(fuzz::Args),
