@@ -11,6 +11,7 @@ use http::{Request, Uri};
 use http_body_util::{BodyExt, Empty};
 use sha2::{Digest, Sha256};
 
+use crate::error_code::ErrorCode;
 use crate::problem::Problem;
 use crate::retry::{self, Cause, Failed, Tries};
 use crate::web::{Answer, Client, no_answer};
@@ -133,7 +134,7 @@ fn failed_for(source: &Source, failed: Failed) -> Failed {
         source.name, source.url, failed.error
     );
     Failed {
-        error: Problem::new("Not downloaded", what, source.remedy).into(),
+        error: Problem::new(ErrorCode::DownloadFailed, what, source.remedy).into(),
         ..failed
     }
 }

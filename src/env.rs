@@ -22,6 +22,12 @@ pub const GITHUB_WORKSPACE: &str = "GITHUB_WORKSPACE";
 pub const GITHUB_TOKEN: &str = "GITHUB_TOKEN";
 /// `owner/name`, part of the role session name.
 pub const GITHUB_REPOSITORY: &str = "GITHUB_REPOSITORY";
+/// `https://github.com`, or the address of an Enterprise server.
+pub const GITHUB_SERVER_URL: &str = "GITHUB_SERVER_URL";
+/// `owner/name` of the action that runs; not set for an action that is used by its path.
+pub const GITHUB_ACTION_REPOSITORY: &str = "GITHUB_ACTION_REPOSITORY";
+/// The version of the action that the workflow uses: a tag, a branch or a commit.
+pub const GITHUB_ACTION_REF: &str = "GITHUB_ACTION_REF";
 /// What started the run, such as `push`.
 pub const GITHUB_EVENT_NAME: &str = "GITHUB_EVENT_NAME";
 /// A file of JSON: what GitHub says of that event.

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 
+use crate::error_code::ErrorCode;
 use crate::problem::Problem;
 
 /// Who decides where a file or folder is.
@@ -42,7 +43,7 @@ pub fn not_written(path: &Path, place: Place, error: &io::Error) -> Problem {
         _ => "See what ails that file system",
     };
     Problem::new(
-        "File not written",
+        ErrorCode::CannotWriteFile,
         format!("Wrote {} on this machine and got: {error}.", path.display()),
         format!("{remedy}; {}.", place.elsewhere()),
     )

@@ -11,6 +11,7 @@ use kube::config::{
     NamedCluster, NamedContext,
 };
 
+use crate::error_code::ErrorCode;
 use crate::problem::{Problem, chain};
 use crate::{env, files};
 
@@ -69,7 +70,7 @@ pub fn in_cluster() -> Result<Kubeconfig, Problem> {
     let token = format!("{SERVICE_ACCOUNT}/token");
     let (Some(host), Some(port), true) = (host, port, Path::new(&token).exists()) else {
         return Err(Problem::new(
-            "Not in a pod",
+            ErrorCode::NotInPod,
             format!(
                 "`kubeconfig: in-cluster` looks for KUBERNETES_SERVICE_HOST, KUBERNETES_SERVICE_PORT and {token}, \
                  and not all of them are here."
@@ -108,7 +109,7 @@ pub fn excerpt_of(
 ) -> Result<Kubeconfig, Problem> {
     let unusable = |why: String, remedy: &str| {
         Problem::new(
-            "Kubeconfig not usable",
+            ErrorCode::InvalidKubeconfig,
             format!("Read the kubeconfig {} and {why}.", path.display()),
             remedy,
         )

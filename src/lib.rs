@@ -11,6 +11,7 @@ pub mod diagnosis;
 pub mod docker;
 pub mod download;
 pub mod env;
+pub mod error_code;
 pub mod files;
 pub mod git;
 pub mod github;
@@ -37,6 +38,7 @@ use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::prelude::*;
 
 use cli::{Cli, Command};
+use error_code::ErrorCode;
 use problem::Problem;
 
 /// The program.
@@ -109,7 +111,7 @@ fn log(verbose: bool) {
 fn fail(error: anyhow::Error) {
     let problem = match error.downcast::<Problem>() {
         Ok(problem) => problem,
-        Err(other) => Problem::new("remote-buildkit failed", format!("{other:#}"), ""),
+        Err(other) => Problem::new(ErrorCode::Unexpected, format!("{other:#}"), ""),
     };
     if github::in_job() {
         github::error(&problem);

@@ -3,13 +3,14 @@
 
 use std::fmt;
 
+use crate::error_code::ErrorCode;
 use crate::report::bounded;
 
 /// An error with its remedy. Everything else is an `anyhow::Error` with context.
 #[derive(Debug, Clone, thiserror::Error)]
 pub struct Problem {
-    /// A few words, the annotation's title.
-    pub title: String,
+    /// What kind of error it is: its title, and its section in `docs/errors.md`.
+    pub code: ErrorCode,
     /// One sentence: what was asked of whom, and the answer.
     pub what: String,
     /// What to do about it; may hold a statement or a command to copy.
@@ -17,9 +18,9 @@ pub struct Problem {
 }
 
 impl Problem {
-    pub fn new(title: impl Into<String>, what: impl Into<String>, remedy: impl Into<String>) -> Self {
+    pub fn new(code: ErrorCode, what: impl Into<String>, remedy: impl Into<String>) -> Self {
         Self {
-            title: title.into(),
+            code,
             what: what.into(),
             remedy: remedy.into(),
         }
@@ -41,7 +42,7 @@ impl Problem {
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.title, self.text())
+        write!(f, "{}: {}", self.code.title(), self.text())
     }
 }
 

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use backon::{BackoffBuilder, ExponentialBuilder};
 
+use crate::error_code::ErrorCode;
 use crate::problem::{self, Problem};
 
 /// Why a request did not succeed, as far as the next one is concerned.
@@ -216,7 +217,7 @@ fn pauses() -> impl Iterator<Item = Duration> {
 
 fn trouble(error: &anyhow::Error) -> Problem {
     let unnamed = || Problem {
-        title: String::new(),
+        code: ErrorCode::Unexpected,
         what: format!("{error:#}."),
         remedy: String::new(),
     };
@@ -284,11 +285,11 @@ mod tests {
         let asked = Cell::new(0);
         let error = run::<()>(&tries(Duration::from_secs(60)), || {
             asked.set(asked.get() + 1);
-            Err(Problem::new("Denied", "Asked and was denied.", "").into())
+            Err(Problem::new(ErrorCode::Forbidden, "Asked and was denied.", "").into())
         });
         assert_eq!(
             error.expect_err("denied").to_string(),
-            "Denied: Asked and was denied."
+            "Cluster denied permission (403): Asked and was denied."
         );
         assert_eq!(asked.get(), 1);
     }
@@ -296,7 +297,7 @@ mod tests {
     #[test]
     fn the_deadline_ends_it_with_the_last_failure() {
         let tries = tries(Duration::from_millis(450));
-        let problem = || Problem::new("Not reached", "Asked and got nothing.", "Look.");
+        let problem = || Problem::new(ErrorCode::ClusterUnreachable, "Asked and got nothing.", "Look.");
         let error = run::<()>(&tries, || Err(Failed::new(Cause::NoAnswer, problem())));
         let error: Problem = error.expect_err("late").downcast().expect("a problem");
         assert!(

@@ -9,6 +9,7 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 
 use crate::env;
+use crate::error_code::ErrorCode;
 use crate::problem::Problem;
 
 /// Certificates of a file that a variable names; none where it names none.
@@ -26,7 +27,7 @@ impl Bundle {
     fn read(variable: &str, path: &str) -> Result<Self, Problem> {
         let unusable = |why: &str| {
             Problem::new(
-                "CA bundle not usable",
+                ErrorCode::InvalidCaBundle,
                 format!("Read the certificates in {path}, which {variable} names, and {why}."),
                 format!(
                     "Set {variable} to a file of certificates in PEM that is on this runner, or to nothing."

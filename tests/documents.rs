@@ -110,8 +110,8 @@ fn example_inputs_exist() -> Result<()> {
     Ok(())
 }
 
-/// Returns the document with every generated section regenerated. A source is a file, which is quoted, or a section of an
-/// action.yml, which becomes a table.
+/// Returns the document with every generated section regenerated. A source is a file, which is quoted; a section of an
+/// action.yml, which becomes a table; or the list of errors.
 fn generate(document: &str) -> Result<String> {
     let mut out = String::new();
     let mut lines = document.lines();
@@ -125,6 +125,7 @@ fn generate(document: &str) -> Result<String> {
         };
         ensure!(lines.any(|l| l == END), "{line} has no matching {END}");
         out += &match source.split_once(": ") {
+            _ if source == "src/error_code.rs" => remote_buildkit::error_code::reference(),
             Some((action, "inputs")) => inputs(action)?,
             Some((action, "outputs")) => outputs(action)?,
             _ => quoted(source)?,
@@ -243,60 +244,6 @@ fn headings(text: &str) -> BTreeSet<String> {
             kept.map(|c| if c == ' ' { '-' } else { c }).collect()
         })
         .collect()
-}
-
-#[test]
-fn troubleshooting_names_every_error() -> Result<()> {
-    let readme = read("README.md")?;
-    let (_, part) = readme
-        .split_once("\n## Troubleshooting\n")
-        .context("the README has no troubleshooting")?;
-    let part = part.split("\n## ").next().unwrap_or_default();
-    let rows = part.lines().filter_map(|line| line.strip_prefix("| **"));
-    let described: BTreeSet<&str> = rows.filter_map(|row| Some(row.split_once("**")?.0)).collect();
-    let raised = titles()?;
-    let raised: BTreeSet<&str> = raised.iter().map(String::as_str).collect();
-    ensure!(
-        raised == described,
-        "not in the README: {:?}; not in the source: {:?}",
-        raised.difference(&described).collect::<Vec<_>>(),
-        described.difference(&raised).collect::<Vec<_>>()
-    );
-    Ok(())
-}
-
-/// The titles of all problems of the source: the first argument of `Problem::new`, or the `title` it names.
-fn titles() -> Result<BTreeSet<String>> {
-    let mut found = BTreeSet::new();
-    for (path, text) in sources()? {
-        for call in text.split("Problem::new(").skip(1) {
-            let argument = call.trim_start();
-            let literal = if let Some(rest) = argument.strip_prefix("title,") {
-                let (before, _) = text.split_once(rest).unwrap_or_default();
-                before.rsplit("let title = ").next().unwrap_or_default()
-            } else {
-                argument.trim_start_matches("format!(")
-            };
-            let title = literal.strip_prefix('"').and_then(|rest| rest.split_once('"'));
-            let (title, _) = title
-                .with_context(|| format!("{path}: a problem without a literal title: {argument:.60}"))?;
-            // The one title that is put together.
-            if title.contains("{service}") {
-                for service in ["ECR", "EKS", "STS"] {
-                    let call = format!("unreachable(\"{service}\"");
-                    ensure!(
-                        sources()?.iter().any(|(_, text)| text.contains(&call)),
-                        "nothing calls {call}"
-                    );
-                    found.insert(title.replace("{service}", service));
-                }
-            } else {
-                ensure!(!title.contains('{'), "{path}: unknown parts in {title}");
-                found.insert(title.to_owned());
-            }
-        }
-    }
-    Ok(found)
 }
 
 /// Each row of the fault table names an existing test, and each test in tests/faults has a row.

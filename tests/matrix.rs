@@ -322,14 +322,14 @@ fn what_cannot_be_planned_says_what_to_do() -> Result<()> {
         (
             &shop,
             ("workdir", "nowhere"),
-            ["title=No working folder::", "actions/checkout"],
+            ["title=Working directory not found::", "actions/checkout"],
         ),
         (
             &empty,
             ("workdir", "."),
             ["title=Nothing to build::", "among 1 file"],
         ),
-        (&shop, ("base", "-x"), ["title=Bad input::", "`base: -x`"]),
+        (&shop, ("base", "-x"), ["title=Invalid input::", "`base: -x`"]),
     ] {
         let step = repository.step(&zero, &zero, &[inputs])?;
         assert_eq!(step.code, Some(1), "{}", step.log);

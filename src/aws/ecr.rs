@@ -10,6 +10,7 @@ use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
 
 use super::{Answer, DENIED, Session, loader, once, unreachable};
+use crate::error_code::ErrorCode;
 use crate::problem::Problem;
 use crate::registry::{Login, Realm};
 use crate::retry::{Failed, Tries};
@@ -104,7 +105,7 @@ fn service(realm: &Realm) -> &'static str {
 fn refused(realm: &Realm, region: &str, answer: &Answer) -> Problem {
     let service = service(realm);
     if !answer.answered {
-        return unreachable("ECR", region, answer);
+        return unreachable(ErrorCode::EcrUnreachable, "ECR", region, answer);
     }
     let remedy = if answer.is(DENIED) {
         let actions = match realm {
@@ -119,7 +120,7 @@ fn refused(realm: &Realm, region: &str, answer: &Answer) -> Problem {
         "The service's own message above says what it refused.".to_owned()
     };
     Problem::new(
-        "Registry not logged in to",
+        ErrorCode::EcrLoginFailed,
         format!("Called {service} in {region} and got {}.", answer.text),
         remedy,
     )

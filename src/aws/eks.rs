@@ -3,6 +3,7 @@
 use aws_sdk_eks::types::VpcConfigResponse;
 
 use super::{Answer, DENIED, Session, loader, once, partition, unreachable};
+use crate::error_code::ErrorCode;
 use crate::problem::Problem;
 use crate::retry::{Failed, Tries};
 
@@ -42,7 +43,7 @@ pub async fn ask(client: &aws_sdk_eks::Client, cluster: &str, region: &str) -> R
     let (Some(url), Some(ca)) = (url, ca) else {
         let status = found.and_then(|c| c.status()).map_or("unknown", |s| s.as_str());
         return Err(Problem::new(
-            "Cluster not ready",
+            ErrorCode::ClusterNotActive,
             format!(
                 "Asked EKS in {region} for the cluster {cluster} and got no endpoint; its status is {status}."
             ),
@@ -84,7 +85,7 @@ fn limits(cluster: &str, region: &str, access: &VpcConfigResponse) -> Option<Str
 
 fn refused(cluster: &str, region: &str, answer: &Answer) -> Problem {
     if !answer.answered {
-        return unreachable("EKS", region, answer);
+        return unreachable(ErrorCode::EksUnreachable, "EKS", region, answer);
     }
     let what = format!(
         "Called eks:DescribeCluster for the cluster {cluster} in {region} and got {}.",
@@ -93,7 +94,7 @@ fn refused(cluster: &str, region: &str, answer: &Answer) -> Problem {
     if answer.is(DENIED) {
         let arn = format!("arn:{}:eks:{region}:*:cluster/{cluster}", partition(region));
         return Problem::new(
-            "Cluster may not be described",
+            ErrorCode::DescribeClusterDenied,
             what,
             format!(
                 "Add to the role's policy: {{\"Effect\": \"Allow\", \"Action\": \"eks:DescribeCluster\", \
@@ -103,7 +104,7 @@ fn refused(cluster: &str, region: &str, answer: &Answer) -> Problem {
     }
     if answer.is(&["ResourceNotFoundException"]) {
         return Problem::new(
-            "Unknown cluster",
+            ErrorCode::ClusterNotFound,
             what,
             format!(
                 "Check the inputs `cluster` and `region`, and that the credentials are of the cluster's account. \
@@ -112,7 +113,7 @@ fn refused(cluster: &str, region: &str, answer: &Answer) -> Problem {
         );
     }
     Problem::new(
-        "Cluster not described",
+        ErrorCode::DescribeClusterFailed,
         what,
         "The service's own message above says what it refused.",
     )

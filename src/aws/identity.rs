@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::http::provider_config;
 use super::keys::Keys;
 use super::{Answer, Clock, DENIED, Place, Session, loader, once, place, unreachable};
+use crate::error_code::ErrorCode;
 use crate::problem::{Problem, chain};
 use crate::retry::{Failed, Tries};
 use crate::secret::Secret;
@@ -31,7 +32,7 @@ pub async fn default_chain(wanted: Option<&str>, clock: &Clock) -> anyhow::Resul
     let place = place(&config)?;
     let none = |why: String| {
         Problem::new(
-            "No AWS credentials",
+            ErrorCode::AwsCredentialsMissing,
             format!(
                 "Asked the default AWS chain (environment, profile, IRSA, Pod Identity, instance metadata) for \
                  credentials and got: {why}."
@@ -67,7 +68,7 @@ pub async fn machine(wanted: Option<&str>, clock: &Clock) -> anyhow::Result<(Key
         .or_else("instance metadata", instance.build());
     let credentials = providers.provide_credentials().await.map_err(|error| {
         Problem::new(
-            "No AWS credentials",
+            ErrorCode::AwsCredentialsMissing,
             format!(
                 "Asked for the credentials of this machine (IRSA, Pod Identity, instance metadata) and got: {}.",
                 chain(&error)
@@ -105,7 +106,7 @@ pub async fn assume_role(
     })?;
     let keys = output.credentials().ok_or_else(|| {
         Problem::new(
-            "No credentials from STS",
+            ErrorCode::InvalidStsResponse,
             format!(
                 "Asked STS for the role {} and got an answer without credentials.",
                 role.arn
@@ -126,7 +127,7 @@ pub async fn assume_role(
 
 fn refused(role: &AssumeRole, region: &str, subject: &str, answer: &Answer) -> Problem {
     if !answer.answered {
-        return unreachable("STS", region, answer);
+        return unreachable(ErrorCode::StsUnreachable, "STS", region, answer);
     }
     let account = role.arn.split(':').nth(4).unwrap_or("ACCOUNT");
     let partition = role.arn.split(':').nth(1).unwrap_or("aws");
@@ -152,7 +153,7 @@ fn refused(role: &AssumeRole, region: &str, subject: &str, answer: &Answer) -> P
         "The service's own message above says what it refused.".to_owned()
     };
     Problem::new(
-        "Role not assumed",
+        ErrorCode::CannotAssumeRole,
         format!(
             "Asked STS in {region} for the role {} with this job's OIDC token (subject {subject}, audience {}) and \
              got {}.",
@@ -204,10 +205,10 @@ async fn sts(session: &Session) -> anyhow::Result<aws_sdk_sts::Client> {
 
 fn anonymous(region: &str, answer: &Answer) -> Problem {
     if !answer.answered {
-        return unreachable("STS", region, answer);
+        return unreachable(ErrorCode::StsUnreachable, "STS", region, answer);
     }
     Problem::new(
-        "Account not known",
+        ErrorCode::AccountUnknown,
         format!(
             "Called sts:GetCallerIdentity in {region} and got {}.",
             answer.text

@@ -29,6 +29,7 @@ use aws_smithy_runtime_api::client::result::SdkError;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use serde::{Deserialize, Serialize};
 
+use crate::error_code::ErrorCode;
 use crate::problem::{Problem, chain};
 use crate::retry::Cause;
 
@@ -48,7 +49,7 @@ pub struct Place {
 fn place(config: &SdkConfig) -> Result<Place, Problem> {
     let region = config.region().ok_or_else(|| {
         Problem::new(
-            "No AWS region",
+            ErrorCode::AwsRegionMissing,
             "Looked for the region of the cluster in the input `region`, AWS_REGION, AWS_DEFAULT_REGION, the AWS \
              profile and the instance metadata; none names one.",
             "Set the input `region`, such as `region: us-west-2`.",
@@ -141,9 +142,9 @@ fn partition(region: &str) -> &'static str {
 }
 
 /// No answer at all: the network, a proxy, or a region that does not exist.
-fn unreachable(service: &str, region: &str, answer: &Answer) -> Problem {
+fn unreachable(code: ErrorCode, service: &str, region: &str, answer: &Answer) -> Problem {
     Problem::new(
-        format!("{service} not reached"),
+        code,
         format!("Called {service} in {region} and got no answer: {}.", answer.text),
         "Check that the region is spelt right and that this runner may reach AWS.",
     )

@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::Context;
 
 use super::run::{Output, run_in};
+use crate::error_code::ErrorCode;
 use crate::problem::Problem;
 
 /// What bake is asked for, as its flags.
@@ -72,7 +73,7 @@ fn is_unknown(said: &str) -> bool {
 
 fn unreadable(said: &str) -> Problem {
     Problem::new(
-        "Bake file not read",
+        ErrorCode::BakeFailed,
         format!("Asked buildx bake --print what there is to build and got:\n{said}"),
         "Correct the file, or say with `files` which ones there are; `docker buildx bake --print` shows the same.",
     )
@@ -85,7 +86,7 @@ fn unknown(said: &str, names: Option<&[String]>) -> Problem {
         None => "See `docker buildx bake --list targets`.".to_owned(),
     };
     Problem::new(
-        "Unknown bake target",
+        ErrorCode::UnknownBakeTarget,
         format!("Asked buildx bake --print what there is to build and got:\n{said}"),
         format!("Correct `targets` or `set`, or the groups of the bake file. {there_are}"),
     )

@@ -3,6 +3,7 @@
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
+use crate::error_code::ErrorCode;
 use crate::problem::Problem;
 use crate::{docker, env};
 
@@ -73,7 +74,7 @@ pub(super) fn program() -> Result<Program, Problem> {
         return Ok(Program { path, plugin: None });
     }
     Err(Problem::new(
-        "No buildx on this runner",
+        ErrorCode::BuildxNotFound,
         "Looked for docker with its plugin docker-buildx (in ~/.docker/cli-plugins and the system's folders) and \
          for a standalone buildx on the PATH, and found neither.",
         "Install buildx (https://github.com/docker/buildx#installing) into the runner's image, as remote-buildkit runner \

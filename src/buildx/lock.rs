@@ -9,6 +9,7 @@ use anyhow::Context;
 use rustix::fs::FlockOperation;
 use rustix::io::Errno;
 
+use crate::error_code::ErrorCode;
 use crate::files::{Place, not_written};
 use crate::problem::Problem;
 
@@ -53,7 +54,7 @@ impl Lock {
             Ok(()) => Ok(true),
             Err(Errno::WOULDBLOCK) if Instant::now() < self.deadline => Ok(false),
             Err(Errno::WOULDBLOCK) => Err(Problem::new(
-                "buildx's folder is locked",
+                ErrorCode::BuildxDirLocked,
                 format!(
                     "Waited for buildx's lock {} for {} s, and another process holds it.",
                     self.path.display(),

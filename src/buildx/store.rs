@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::instance::{Builder, Instance, names_kubeconfig};
 use super::lock::{LOOK_AGAIN, Lock};
+use crate::error_code::ErrorCode;
 use crate::files::{Place, not_written};
 use crate::problem::Problem;
 use crate::{docker, env, files};
@@ -143,7 +144,7 @@ impl Store {
             return Ok(Some(there));
         }
         Err(Problem::new(
-            "Builder of another",
+            ErrorCode::BuilderNameInUse,
             format!(
                 "There is a builder {name} already, which this program did not make: {}.",
                 path.display()
@@ -446,7 +447,10 @@ mod tests {
             .store()
             .keep(&builder, kubeconfig)
             .expect_err("there is one");
-        assert!(error.to_string().starts_with("Builder of another"), "{error}");
+        assert!(
+            error.to_string().starts_with("Builder name already in use"),
+            "{error}"
+        );
         folder.store().remove_unused().expect("nothing to do");
         assert!(folder.read("instances/agent").is_some());
     }

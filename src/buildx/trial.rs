@@ -9,6 +9,7 @@ use super::instance::Builder;
 use super::run::run;
 use super::store::Store;
 use crate::agent::platform::Platform;
+use crate::error_code::ErrorCode;
 use crate::files;
 use crate::problem::Problem;
 
@@ -112,7 +113,7 @@ fn failed(said: &str) -> Problem {
     let lines: Vec<&str> = said.lines().filter(|line| !line.trim().is_empty()).collect();
     let last = lines.len().saturating_sub(LAST);
     Problem::new(
-        "Trial build failed",
+        ErrorCode::TestBuildFailed,
         format!(
             "Built a file of a few bytes through buildx and got:\n{}",
             lines[last..].join("\n")

@@ -13,6 +13,7 @@ use super::{Cluster, Object};
 use crate::agent::manifests::Objects;
 use crate::agent::volume::{self, Volume};
 use crate::agent::{self, Spec, state};
+use crate::error_code::ErrorCode;
 use crate::problem::Problem;
 
 /// What the server has, or would have, of an agent: all of it, whether this program knows the field or not.
@@ -65,7 +66,7 @@ impl Cluster {
             return Ok(());
         }
         Err(Problem::new(
-            "Object of somebody else",
+            ErrorCode::FieldManagerConflict,
             format!(
                 "Looked whether the agent {0}/{1} can be deployed, and there is a ConfigMap {1} that was not made for it.",
                 self.namespace, spec.name
@@ -150,7 +151,7 @@ pub(super) fn json(object: &impl Serialize) -> anyhow::Result<Value> {
 
 fn conflict(cluster: &Cluster, name: &str, message: &str) -> Problem {
     Problem::new(
-        "Object of somebody else",
+        ErrorCode::FieldManagerConflict,
         format!(
             "Applied the agent {}/{name} to the cluster and got: {message}.",
             cluster.namespace
@@ -163,7 +164,7 @@ fn conflict(cluster: &Cluster, name: &str, message: &str) -> Problem {
 
 fn no_user_namespaces(cluster: &Cluster) -> Problem {
     Problem::new(
-        "No user namespaces",
+        ErrorCode::NoUserNamespaces,
         format!(
             "Asked the API server {} for a pod with `hostUsers: false`, and it left that field out.",
             cluster.server

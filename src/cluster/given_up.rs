@@ -1,18 +1,19 @@
 //! What to do about an agent that will not become ready.
 
 use crate::agent::start::{Cause, ClaimFault, Hopeless, Refusal, Sight, Step, sentence};
+use crate::error_code::ErrorCode;
 use crate::problem::Problem;
 
 pub fn problem(namespace: &str, name: &str, why: &Hopeless) -> Problem {
     let agent = format!("Waited for the agent {namespace}/{name}");
     match why {
         Hopeless::Claim { event, fault } => Problem::new(
-            "No volume for the agent",
+            ErrorCode::VolumeNotProvisioned,
             format!("{agent} and its volume cannot be had: {event}."),
             volume(namespace, name, *fault),
         ),
         Hopeless::Pod { event } => Problem::new(
-            "No pod for the agent",
+            ErrorCode::PodCreationDenied,
             format!("{agent} and its pod may not be made: {event}."),
             "No pod could be made; the message says who forbids it: a quota of the namespace; its label \
              pod-security.kubernetes.io/enforce, which has to be privileged, with any `isolation`; the input \
@@ -28,7 +29,7 @@ pub fn problem(namespace: &str, name: &str, why: &Hopeless) -> Problem {
                 |said| format!("and no node will be made for it: {said}"),
             );
             Problem::new(
-                "No node for the agent",
+                ErrorCode::Unschedulable,
                 format!(
                     "{agent} and its pod fits on no node: {}; {autoscaler}.",
                     sentence(message)
@@ -37,12 +38,12 @@ pub fn problem(namespace: &str, name: &str, why: &Hopeless) -> Problem {
             )
         }
         Hopeless::Image { image, message } => Problem::new(
-            "Image not pulled",
+            ErrorCode::ImagePullFailed,
             format!("{agent} and its node cannot pull the image {image}: {message}."),
             "Check the input `image`, and that the nodes may pull from that registry.",
         ),
         Hopeless::Mount { event } => Problem::new(
-            "Volume not mounted",
+            ErrorCode::MountFailed,
             format!("{agent} and what its pod mounts is not there: {event}."),
             format!(
                 "Create it, or delete the agent to have it made anew: {}.",
@@ -50,13 +51,13 @@ pub fn problem(namespace: &str, name: &str, why: &Hopeless) -> Problem {
             ),
         ),
         Hopeless::UserNamespaces { message } => Problem::new(
-            "No user namespaces",
+            ErrorCode::NoUserNamespaces,
             format!("{agent}, which wants a user namespace, and its node has none for it: {message}"),
             "Set `isolation: privileged`, or pick nodes that allow user namespaces with `node-selector`: Bottlerocket \
              and EKS Auto Mode set the sysctl user.max_user_namespaces to 0.",
         ),
         Hopeless::Container { reason, message } => Problem::new(
-            "Agent's container not created",
+            ErrorCode::ContainerCreationFailed,
             format!("{agent} and got {reason}: {message}."),
             format!("See kubectl -n {namespace} describe pod -l app={name}."),
         ),
@@ -67,7 +68,7 @@ pub fn problem(namespace: &str, name: &str, why: &Hopeless) -> Problem {
                 format!(", saying:\n{log}")
             };
             Problem::new(
-                "Agent keeps crashing",
+                ErrorCode::CrashLoop,
                 format!("{agent} and its container ends as soon as it starts{log}"),
                 format!(
                     "What it says of its configuration comes from the input `buildkitd-config`; for more, see kubectl -n \
@@ -107,7 +108,7 @@ pub(super) fn too_late(namespace: &str, name: &str, step: Step, sight: &Sight) -
         .into()
     };
     Problem::new(
-        "Agent not ready in time",
+        ErrorCode::AgentNotReady,
         format!(
             "Waited for the agent {namespace}/{name} until the timeout, last for: {}{}; the last thing heard: {latest}.",
             step.name(),

@@ -14,6 +14,7 @@ use kube::{Client, Config};
 use tower::{Layer, Service};
 
 use super::refusal;
+use crate::error_code::ErrorCode;
 use crate::problem::{Problem, chain};
 use crate::trace::{self, Exchange};
 use crate::{proxy, trust};
@@ -86,7 +87,7 @@ fn usable(url: &str) -> Result<Uri, Problem> {
         parsed.filter(|url| matches!(url.scheme_str(), Some("http" | "https")) && url.host().is_some());
     http.ok_or_else(|| {
         Problem::new(
-            "Proxy not usable",
+            ErrorCode::UnsupportedProxy,
             format!(
                 "The cluster is behind the proxy {}, which is none of HTTP.",
                 trace::redacted(url)
@@ -186,7 +187,7 @@ mod tests {
                 "{{server: 'https://a', proxy-url: '{url}'}}"
             )));
             let error = error.expect_err("no proxy").to_string();
-            assert!(error.contains("Proxy not usable"), "{error}");
+            assert!(error.contains("Unsupported proxy"), "{error}");
             assert!(!error.contains("word"), "{error}");
         }
     }

@@ -9,6 +9,7 @@ use super::Cluster;
 use super::disk::{self, Use};
 use super::refusal::Unauthorized;
 use crate::agent::state;
+use crate::error_code::ErrorCode;
 use crate::problem::Problem;
 use crate::retry::{self, Cause, Failed};
 
@@ -85,7 +86,7 @@ impl Cluster {
         }
         let namespace = &self.namespace;
         let problem = Problem::new(
-            "BuildKit does not answer",
+            ErrorCode::BuildkitUnreachable,
             format!(
                 "Ran `{}` in the agent {namespace}/{agent} by exec and got: {error:#}.",
                 COMMAND.join(" ")

@@ -7,6 +7,7 @@ use kube::client::AuthError;
 use kube::core::Status;
 
 use super::Cluster;
+use crate::error_code::ErrorCode;
 use crate::problem::{Problem, chain};
 use crate::retry::{Cause, Failed};
 
@@ -72,7 +73,7 @@ pub(super) fn is_conflict_of_fields(status: &Status) -> bool {
 
 fn not_taken(what: String) -> Problem {
     Problem::new(
-        "Refused by the cluster",
+        ErrorCode::RequestRejected,
         what,
         "The server's own message above says what it does not take; correct the input it came from, or the namespace's \
          quota.",
@@ -97,7 +98,7 @@ pub(super) fn no_credential(error: &Error) -> Option<Problem> {
         other => chain(other),
     };
     Some(Problem::new(
-        "No credential for the cluster",
+        ErrorCode::CredentialPluginFailed,
         format!("Asked for a credential as the kubeconfig says and got none: {why}."),
         "Run the command that the kubeconfig names under users, exec; it and what it needs have to be on this runner.",
     ))
@@ -135,7 +136,7 @@ impl Cluster {
 
     fn not_reached(&self, request: &Request, why: &str) -> Problem {
         Problem::new(
-            "Cluster not reached",
+            ErrorCode::ClusterUnreachable,
             format!("{} and got no answer: {why}.", self.asked(request)),
             self.reach.remedy(),
         )
@@ -161,7 +162,7 @@ impl Cluster {
             (401, _) => Unauthorized { what }.into(),
             // A quota and a namespace that is being deleted also answer 403.
             (403, _) if status.message.contains(" cannot ") => Problem::new(
-                "No permission in the cluster",
+                ErrorCode::Forbidden,
                 what,
                 format!(
                     "Bind a Role to this identity in the namespace {} with the rule {{apiGroups: [\"{group}\"], \
@@ -171,7 +172,7 @@ impl Cluster {
             )
             .into(),
             (404, Some("namespaces")) => Problem::new(
-                "No such namespace",
+                ErrorCode::NamespaceNotFound,
                 what,
                 format!(
                     "Create it (kubectl create namespace {}) or set the input `namespace`.",
@@ -182,7 +183,7 @@ impl Cluster {
             (403 | 422, _) => not_taken(what).into(),
             (400 | 500, _) if unknown_field(&status.message) => not_taken(what).into(),
             (409 | 429 | 500.., _) => Problem::new(
-                "Cluster busy",
+                ErrorCode::ClusterUnavailable,
                 what,
                 "The API server is there and does not do it now: run the job again later; if it stays, see the \
                  server's own logs and kubectl get --raw '/readyz?verbose'.",

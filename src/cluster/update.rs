@@ -11,6 +11,7 @@ use super::apply::Found;
 use crate::agent::manifests::Objects;
 use crate::agent::volume::{self, Fault, Volume};
 use crate::agent::{Spec, changes, state};
+use crate::error_code::ErrorCode;
 use crate::problem::Problem;
 
 /// What bringing an agent up to date would change, seen by the server in a dry run.
@@ -103,7 +104,7 @@ fn check_isolation(spec: &Spec, deployment: &Deployment) -> anyhow::Result<()> {
     }
     let Spec { name, namespace, .. } = spec;
     Err(Problem::new(
-        "Isolation cannot change",
+        ErrorCode::IsolationImmutable,
         format!(
             "The input is `isolation: {}`, and the volume of the agent {namespace}/{name} was written by one that is \
              {}rootless: its files belong to another user.",
@@ -119,7 +120,7 @@ fn impossible(spec: &Spec, fault: &Fault) -> Problem {
     let Spec { name, namespace, .. } = spec;
     match fault {
         Fault::Shrink { has } => Problem::new(
-            "Volume cannot shrink",
+            ErrorCode::VolumeCannotShrink,
             format!(
                 "The input is `storage: {}`, and the claim {namespace}/{name} has {has}; volumes only grow.",
                 spec.storage
@@ -130,7 +131,7 @@ fn impossible(spec: &Spec, fault: &Fault) -> Problem {
             ),
         ),
         Fault::Class { has } => Problem::new(
-            "Volume of another StorageClass",
+            ErrorCode::StorageClassImmutable,
             format!(
                 "The input is `storage-class: {}`, and the claim {namespace}/{name} has {has}; a claim keeps its class.",
                 spec.storage_class.as_deref().unwrap_or_default()
@@ -146,7 +147,7 @@ fn impossible(spec: &Spec, fault: &Fault) -> Problem {
 fn not_replaced(cluster: &Cluster, spec: &Spec) -> Problem {
     let namespace = &cluster.namespace;
     Problem::new(
-        "Pod not replaced",
+        ErrorCode::RolloutStuck,
         format!(
             "Brought the agent {namespace}/{0} up to date, and until the timeout its controller did not begin to replace \
              its pod.",

@@ -11,6 +11,7 @@ use super::road;
 use super::selection::Selection;
 use crate::cli::DestroyArgs;
 use crate::cluster::Made;
+use crate::error_code::ErrorCode;
 use crate::inputs::{self, Removal};
 use crate::output;
 use crate::problem::Problem;
@@ -92,7 +93,7 @@ fn say_made(made: &Made, volumes: bool) {
 async fn agreed() -> anyhow::Result<bool> {
     if !std::io::stdin().is_terminal() {
         return Err(Problem::new(
-            "Not confirmed",
+            ErrorCode::ConfirmationRequired,
             "Wanted to ask before removing anything, and standard input is no terminal.",
             "Run it in a terminal, or add --yes.",
         )

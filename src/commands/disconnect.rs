@@ -2,6 +2,7 @@
 
 use super::selection::Selection;
 use crate::cli::DisconnectArgs;
+use crate::error_code::ErrorCode;
 use crate::github;
 use crate::problem::Problem;
 use crate::report::say;
@@ -35,7 +36,7 @@ pub fn run(args: &DisconnectArgs) -> anyhow::Result<()> {
 /// A name that a user typed: only a builder of ours is removed.
 fn unknown(name: &str) -> Problem {
     Problem::new(
-        "No such builder",
+        ErrorCode::BuilderNotFound,
         format!("Looked for a builder {name} made by remote-buildkit and found none."),
         "docker buildx ls lists the builders; docker buildx rm removes those of others.",
     )

@@ -9,6 +9,7 @@ use super::selection::Selection;
 use super::sign_in::sign_in;
 use crate::aws::{self, Endpoint, Identity, Session};
 use crate::cluster::{Cluster, Unauthorized};
+use crate::error_code::ErrorCode;
 use crate::inputs::Road;
 use crate::problem::Problem;
 use crate::report::Report;
@@ -128,11 +129,10 @@ pub(super) async fn named(error: anyhow::Error, session: Option<&Session>) -> an
     let Some(Unauthorized { what }) = error.downcast_ref() else {
         return error;
     };
-    let title = "Not known to the cluster";
     let Some((session, cluster)) = session.and_then(|session| Some((session, session.cluster.as_ref()?)))
     else {
         let remedy = "Check that the credentials of that kubeconfig are still good: kubectl auth whoami.";
-        return Problem::new(title, what, remedy).into();
+        return Problem::new(ErrorCode::Unauthorized, what, remedy).into();
     };
     let principal = match session.identity.role() {
         Some(role) => role.arn.clone(),
@@ -142,7 +142,7 @@ pub(super) async fn named(error: anyhow::Error, session: Option<&Session>) -> an
         }
     };
     Problem::new(
-        title,
+        ErrorCode::Unauthorized,
         format!("{what} The token is of {principal}."),
         format!(
             "Add an access entry: aws eks create-access-entry --region {} --cluster-name {} --principal-arn \

@@ -6,6 +6,7 @@ use anyhow::Context;
 
 use crate::buildx::{Builder, Store};
 use crate::docker::Docker;
+use crate::error_code::ErrorCode;
 use crate::problem::Problem;
 use crate::{env, files, github};
 
@@ -150,7 +151,7 @@ fn temporary_folder() -> PathBuf {
 
 fn no_text(folder: &Path) -> Problem {
     Problem::new(
-        "Temporary folder not usable",
+        ErrorCode::InvalidTempDir,
         format!(
             "The folder for this job's files would be {}, and its name is no text in UTF-8, as the kubeconfig \
              and buildx's files are.",

@@ -13,6 +13,7 @@ use rustix::fs::Access;
 use serde::{Deserialize, Serialize};
 
 use super::config::{self, Broken, Setting};
+use crate::error_code::ErrorCode;
 use crate::files::{self, Place, not_written};
 use crate::problem::Problem;
 
@@ -264,7 +265,7 @@ impl Docker {
     fn unusable(&self, why: &dyn std::fmt::Display) -> Problem {
         let path = self.config_path();
         Problem::new(
-            "Docker's config not usable",
+            ErrorCode::InvalidDockerConfig,
             format!(
                 "Read {} to name a credential helper in it, and {why}.",
                 path.display()

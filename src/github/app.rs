@@ -13,6 +13,7 @@ use rustls::pki_types::PrivateKeyDer;
 use rustls::pki_types::pem::PemObject;
 use serde_json::json;
 
+use crate::error_code::ErrorCode;
 use crate::problem::Problem;
 use crate::secret::Secret;
 
@@ -38,7 +39,7 @@ impl AppKey {
     pub fn parse(id: &str, pem: &Secret, from: &str) -> Result<Self, Problem> {
         let unusable = |why: String| {
             Problem::new(
-                "App key not usable",
+                ErrorCode::InvalidAppKey,
                 format!("Read the private key of the App {id} from {from}, and {why}."),
                 "Make a new one on the App's page (Private keys), and give the file as it is downloaded.",
             )

@@ -60,9 +60,31 @@ pub fn state(name: &str) -> Option<String> {
     env::get(&format!("STATE_{name}"))
 }
 
-/// An annotation on the run.
+/// Annotates the run with an error. Its last line links to the error's section in `docs/errors.md`.
 pub fn error(problem: &Problem) {
-    annotate("error", &problem.title, &problem.text());
+    annotate("error", problem.code.title(), &with_link(problem));
+}
+
+/// Annotates the run with an error that does not fail the step.
+pub fn warn(problem: &Problem) {
+    annotate("warning", problem.code.title(), &with_link(problem));
+}
+
+fn with_link(problem: &Problem) -> String {
+    match documentation(env::get) {
+        Some(docs) => format!("{}\n{docs}/errors.md#{}", problem.text(), problem.code.anchor()),
+        None => problem.text(),
+    }
+}
+
+/// Returns the URL of this action's `docs` directory at the version that the workflow uses. `None` for an action that
+/// is used by its path, as in `uses: ./`: the runner then names no repository
+/// (<https://docs.github.com/actions/reference/variables-reference>).
+fn documentation(variable: impl Fn(&str) -> Option<String>) -> Option<String> {
+    let server = variable(env::GITHUB_SERVER_URL)?;
+    let repository = variable(env::GITHUB_ACTION_REPOSITORY)?;
+    let version = variable(env::GITHUB_ACTION_REF)?;
+    Some(format!("{server}/{repository}/blob/{version}/docs"))
 }
 
 pub fn warning(title: &str, text: &str) {
@@ -138,6 +160,25 @@ mod tests {
     #[test]
     fn data_of_a_command_stays_on_its_line() {
         assert_eq!(escape("100%\r\nnext"), "100%25%0D%0Anext");
+    }
+
+    #[test]
+    fn the_documentation_is_that_of_the_version_used() {
+        let variables = |name: &str| {
+            let value = match name {
+                env::GITHUB_SERVER_URL => "https://github.com",
+                env::GITHUB_ACTION_REPOSITORY => "acme/remote-buildkit",
+                env::GITHUB_ACTION_REF => "v1",
+                _ => return None,
+            };
+            Some(value.to_owned())
+        };
+        assert_eq!(
+            documentation(variables).as_deref(),
+            Some("https://github.com/acme/remote-buildkit/blob/v1/docs")
+        );
+        let by_path = |name: &str| variables(name).filter(|_| name != env::GITHUB_ACTION_REPOSITORY);
+        assert_eq!(documentation(by_path), None);
     }
 
     #[test]

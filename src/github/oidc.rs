@@ -12,6 +12,7 @@ use http_body_util::{BodyExt, Empty};
 use serde::Deserialize;
 
 use crate::env;
+use crate::error_code::ErrorCode;
 use crate::problem::Problem;
 use crate::retry::{self, Cause, Failed};
 use crate::secret::Secret;
@@ -44,7 +45,7 @@ pub async fn id_token(audience: &str) -> Result<IdToken, Failed> {
         env::get(env::ACTIONS_ID_TOKEN_REQUEST_TOKEN),
     ) else {
         return Err(Problem::new(
-            "No OIDC token for this job",
+            ErrorCode::OidcTokenUnavailable,
             "Looked for ACTIONS_ID_TOKEN_REQUEST_URL and ACTIONS_ID_TOKEN_REQUEST_TOKEN, with which a job asks \
              GitHub for its OIDC token, and the runner has not set them.",
             "Add to the job: `permissions: { id-token: write, contents: read }`. A workflow called by another needs \
@@ -65,7 +66,7 @@ pub async fn id_token(audience: &str) -> Result<IdToken, Failed> {
             return failed;
         }
         let problem = Problem::new(
-            "No OIDC token for this job",
+            ErrorCode::OidcTokenUnavailable,
             format!(
                 "Asked GitHub's OIDC endpoint for a token for {audience} and got: {:#}.",
                 failed.error

@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use crate::agent::group::Agents;
 use crate::cli::{ConnectArgs, DestroyArgs, ManifestsArgs};
+use crate::error_code::ErrorCode;
 use crate::problem::Problem;
 
 pub use matrix::{Matrix, matrix};
@@ -93,7 +94,7 @@ impl Faults {
 
     fn problem(&self) -> Problem {
         Problem::new(
-            "Bad input",
+            ErrorCode::InvalidInput,
             format!(
                 "The inputs were read and these cannot be used:\n- {}",
                 self.0.join("\n- ")

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use serde::{Deserialize, Serialize};
 
+use crate::error_code::ErrorCode;
 use crate::files;
 use crate::problem::Problem;
 
@@ -294,7 +295,7 @@ fn copy(content: &mut File, path: &Path) -> anyhow::Result<()> {
 
 fn unreadable(path: &Path, error: &dyn std::fmt::Display) -> Problem {
     Problem::new(
-        "Record not usable",
+        ErrorCode::InvalidInstallManifest,
         format!(
             "Read {}, in which is written what this program made on this machine, and {error}.",
             path.display()

@@ -9,6 +9,7 @@ use rustix::process::getuid;
 use rustix::thread::{Gid, Uid, set_thread_groups, set_thread_res_gid, set_thread_res_uid};
 
 use crate::env;
+use crate::error_code::ErrorCode;
 use crate::problem::Problem;
 
 /// As `/etc/passwd` has it. Users of a directory service are not there, and a runner's user is none of those.
@@ -42,7 +43,7 @@ impl User {
         let Some(name) = name else {
             if current == 0 {
                 return Err(Problem::new(
-                    "No user",
+                    ErrorCode::UserRequired,
                     "This runs as root, and `user` does not say whose jobs are to build remotely.",
                     "Set --user to the user that the runner runs as, root if it is that.",
                 )
@@ -53,7 +54,7 @@ impl User {
         let user = read().into_iter().find(|user| user.name == name);
         let Some(user) = user else {
             return Err(Problem::new(
-                "No such user",
+                ErrorCode::UserNotFound,
                 format!("Looked for the user {name} in /etc/passwd, and there is none."),
                 "Make it first (useradd --create-home NAME), or correct --user.",
             )
@@ -61,7 +62,7 @@ impl User {
         };
         if current != 0 && current != user.uid {
             return Err(Problem::new(
-                "Another user",
+                ErrorCode::OtherUserDenied,
                 format!("`user` is {name}, and this runs as another user, which is not root."),
                 "Run it as root, or as that user.",
             )

@@ -40,7 +40,7 @@ fn scaled_to_0_before_connect() -> Result<()> {
     let mut trial = Trial::new("scaled", 30)?;
     trial.agent()?;
     scale(&trial, "0")?;
-    trial.fails("Agent not usable", &["it is scaled to 0 replicas"])?;
+    trial.fails("Agent cannot be used", &["it is scaled to 0 replicas"])?;
     scale(&trial, "1")?;
     trial.heals()
 }

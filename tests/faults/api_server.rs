@@ -35,7 +35,10 @@ fn is_restarted_while_the_agent_is_waited_for() -> Result<()> {
 fn refuses_connections_throughout() -> Result<()> {
     let mut trial = Trial::new("server-away", 5)?;
     let fault = LAB.kill(SERVER)?;
-    trial.fails("Cluster not reached", &["Connection refused", "timeout of 5 s"])?;
+    trial.fails(
+        "Cannot reach the cluster",
+        &["Connection refused", "timeout of 5 s"],
+    )?;
     fault.end()?;
     trial.heals()
 }

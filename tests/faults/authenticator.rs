@@ -10,7 +10,7 @@ use crate::trial::Trial;
 fn authenticator_is_down() -> Result<()> {
     let mut trial = Trial::new("authenticator", 30)?;
     let fault = LAB.kill("authenticator")?;
-    trial.fails("Not known to the cluster", &["401", "role/ci"])?;
+    trial.fails("Cluster rejected our identity (401)", &["401", "role/ci"])?;
     fault.end()?;
     trial.heals()
 }

@@ -26,7 +26,7 @@ fn sts_throttles_five_times() -> Result<()> {
 fn sts_is_unavailable() -> Result<()> {
     let mut trial = Trial::new("sts-unavailable", 5)?;
     let answers = Answers::of("AssumeRoleWithWebIdentity", 503, "ServiceUnavailable", 1000)?;
-    trial.fails("Role not assumed", &["ServiceUnavailable", "timeout of 5 s"])?;
+    trial.fails("Cannot assume role", &["ServiceUnavailable", "timeout of 5 s"])?;
     answers.end();
     trial.heals()
 }

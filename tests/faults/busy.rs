@@ -23,7 +23,7 @@ fn too_many_requests_for_moments() -> Result<()> {
 fn too_many_requests_throughout() -> Result<()> {
     let mut trial = Trial::new("busy-always", 5)?;
     let level = NoSeats::for_jobs_of(&trial)?;
-    trial.fails("Cluster busy", &["429", "timeout of 5 s"])?;
+    trial.fails("API server is overloaded", &["429", "timeout of 5 s"])?;
     drop(level);
     trial.heals()
 }

@@ -27,7 +27,7 @@ fn cut_always() -> Result<()> {
     let proxy = Proxy::start(usize::MAX)?;
     let mut trial = Trial::new("cut-always", 5)?.env("HTTPS_PROXY", &proxy.url)?;
     trial.agent()?;
-    trial.fails("Cluster not reached", &["timeout of 5 s"])?;
+    trial.fails("Cannot reach the cluster", &["timeout of 5 s"])?;
     trial.heals()
 }
 

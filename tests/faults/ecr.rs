@@ -25,10 +25,7 @@ fn throttles_five_times() -> Result<()> {
 fn errs_throughout() -> Result<()> {
     let mut trial = trial("ecr-errs", 5)?;
     let answers = Answers::of(OPERATION, 500, "ServerException", 1000)?;
-    trial.fails(
-        "Registry not logged in to",
-        &["ServerException", "timeout of 5 s"],
-    )?;
+    trial.fails("ECR login failed", &["ServerException", "timeout of 5 s"])?;
     answers.end();
     trial.heals()
 }
@@ -38,7 +35,7 @@ fn errs_throughout() -> Result<()> {
 fn denies_a_role() -> Result<()> {
     let mut trial = trial("ecr-denies", 20)?.input("role-to-assume", &role("ci-no-ecr"));
     let outcome = trial.fails(
-        "Registry not logged in to",
+        "ECR login failed",
         &["AccessDenied", "ecr:GetAuthorizationToken", "the input `ecr`"],
     )?;
     ensure!(!outcome.log.contains("Trying again"), "{}", outcome.log);
@@ -49,7 +46,7 @@ fn denies_a_role() -> Result<()> {
 fn says_that_keys_have_expired() -> Result<()> {
     let mut trial = trial("ecr-expired", 20)?;
     let _answers = Answers::of(OPERATION, 400, "ExpiredTokenException", 1000)?;
-    trial.fails("Registry not logged in to", &["ExpiredTokenException"])?;
+    trial.fails("ECR login failed", &["ExpiredTokenException"])?;
     Ok(())
 }
 
@@ -58,7 +55,7 @@ fn of_a_region_that_is_none_is_not_reached() -> Result<()> {
     let mut trial = trial("ecr-nowhere", 20)?
         .input("ecr", "eu-nowhere-1")
         .env("AWS_ENDPOINT_URL_ECR", "http://127.0.0.1:9")?;
-    trial.fails("ECR not reached", &["eu-nowhere-1", "Connection refused"])?;
+    trial.fails("Cannot reach ECR", &["eu-nowhere-1", "Connection refused"])?;
     Ok(())
 }
 

@@ -21,7 +21,7 @@ fn down_with_a_running_agent() -> Result<()> {
     let mut trial = Trial::new("kubelet-down", 5)?;
     trial.agent()?;
     let fault = LAB.kill(KUBELET)?;
-    trial.fails("BuildKit does not answer", &["10250", "connection refused"])?;
+    trial.fails("BuildKit does not respond", &["10250", "connection refused"])?;
     fault.end()?;
     trial.heals()
 }

@@ -35,7 +35,7 @@ fn invalid_values_are_named_all_at_once() -> Result<()> {
             ("timeout", "soon"),
             ("memory", "8 Gi"),
         ],
-        "Bad input",
+        "Invalid input",
         &[
             "`storage: lots`",
             "`name: No_Name`",
@@ -50,7 +50,7 @@ fn unknown_cluster() -> Result<()> {
     refused(
         Runner::new()?,
         &[("cluster", "nowhere")],
-        "Unknown cluster",
+        "EKS cluster not found",
         &[
             "eks:DescribeCluster",
             "nowhere",
@@ -65,7 +65,7 @@ fn wrong_region() -> Result<()> {
     refused(
         Runner::new()?,
         &[("region", "us-west-2")],
-        "Unknown cluster",
+        "EKS cluster not found",
         &["us-west-2", "the inputs `cluster` and `region`"],
     )
 }
@@ -75,7 +75,7 @@ fn role_that_may_not_be_assumed() -> Result<()> {
     refused(
         Runner::new()?,
         &[("role-to-assume", &role("absent"))],
-        "Role not assumed",
+        "Cannot assume role",
         &[
             "role/absent",
             "repo:acme/shop:ref:refs/heads/main",
@@ -109,7 +109,7 @@ fn no_permission_to_describe() -> Result<()> {
     refused(
         Runner::new()?,
         &[("role-to-assume", &role("ci-no-describe"))],
-        "Cluster may not be described",
+        "eks:DescribeCluster denied",
         &[
             "AccessDenied",
             "\"Action\": \"eks:DescribeCluster\"",
@@ -123,7 +123,7 @@ fn no_access_entry() -> Result<()> {
     refused(
         Runner::new()?,
         &[("role-to-assume", &role("ci-no-entry"))],
-        "Not known to the cluster",
+        "Cluster rejected our identity (401)",
         &[
             "401",
             "aws eks create-access-entry",
@@ -138,7 +138,7 @@ fn no_rbac() -> Result<()> {
     refused(
         Runner::new()?,
         &[("role-to-assume", &role("ci-no-rbac"))],
-        "No permission in the cluster",
+        "Cluster denied permission (403)",
         &[
             "get deployments",
             "403",
@@ -154,7 +154,7 @@ fn namespace_that_does_not_exist() -> Result<()> {
     refused(
         Runner::new()?,
         &[("namespace", "nowhere")],
-        "No such namespace",
+        "Namespace not found",
         &[
             "namespaces \"nowhere\" not found",
             "kubectl create namespace nowhere",
@@ -169,7 +169,7 @@ fn agent_that_must_not_be_deployed() -> Result<()> {
     refused(
         Runner::new()?,
         &inputs,
-        "No agent",
+        "Agent not found",
         &[
             "remote-buildkit-agent in the namespace never",
             "deploy: if-absent",
@@ -202,7 +202,7 @@ spec:
     refused(
         Runner::new()?,
         &inputs,
-        "Agent not usable",
+        "Agent cannot be used",
         &["app=remote-buildkit-agent"],
     )
 }
@@ -215,7 +215,7 @@ fn image_that_cannot_be_pulled() -> Result<()> {
     refused(
         Runner::new()?,
         &inputs,
-        "Image not pulled",
+        "Image pull failed",
         &[&image, "the input `image`"],
     )
 }
@@ -226,7 +226,7 @@ fn kubeconfig_that_does_not_exist() -> Result<()> {
     refused_with(
         Runner::new()?,
         &[("kubeconfig", "nowhere/config")],
-        "Kubeconfig not usable",
+        "Kubeconfig cannot be used",
         &words,
     )
 }
@@ -254,7 +254,7 @@ fn plugin_of_a_kubeconfig_that_fails() -> Result<()> {
     let outcome = runner.connect_with(&[("kubeconfig", &path)])?;
     ensure!(!outcome.log.contains("printed-credential\n"), "{}", outcome.log);
     let words = ["exit status: 3", "not signed in", "on this runner"];
-    outcome.refused("No credential for the cluster", &words)?;
+    outcome.refused("Credential plugin failed", &words)?;
     runner.disconnect()?.ok().map(drop)
 }
 
@@ -281,12 +281,12 @@ fn inputs_that_do_not_reach_an_agent_that_is_there() -> Result<()> {
     let _namespace = Namespace::new("stale")?;
     let image = format!("{}/no/such/image:1", LAB.registry);
     let bad = [("namespace", "stale"), ("image", image.as_str())];
-    refused(Runner::new()?, &bad, "Image not pulled", &[&image])?;
+    refused(Runner::new()?, &bad, "Image pull failed", &[&image])?;
     let words = ["are not applied to it", "unless with `deploy: always`"];
     refused(
         Runner::new()?,
         &[("namespace", "stale")],
-        "Image not pulled",
+        "Image pull failed",
         &words,
     )?;
     let mended = [("namespace", "stale"), ("deploy", "always")];
@@ -307,7 +307,7 @@ fn a_config_map_of_somebody_else() -> Result<()> {
     namespace.kubectl(&theirs)?;
     let inputs = [("namespace", "config")];
     let words = ["ConfigMap remote-buildkit-agent", "Choose another `name`"];
-    refused(Runner::new()?, &inputs, "Object of somebody else", &words)?;
+    refused(Runner::new()?, &inputs, "Field manager conflict", &words)?;
     let config = namespace.json(&["get", "configmap", "remote-buildkit-agent"])?;
     ensure!(config["metadata"]["labels"].is_null(), "{config}");
     ensure!(namespace.names("deployment,pvc")?.is_empty(), "half an agent");
@@ -323,7 +323,7 @@ fn quota_of_the_namespace() -> Result<()> {
     refused(
         Runner::new()?,
         &inputs,
-        "Refused by the cluster",
+        "Cluster rejected the request",
         &["exceeded quota", "quota"],
     )?;
     ensure!(namespace.names("deployment")?.is_empty(), "half an agent");
@@ -350,5 +350,5 @@ fn no_buildx_on_the_runner() -> Result<()> {
     // The lab's folder of programs holds buildx, and the machine may have it as a plugin of docker's.
     runner.env.insert("PATH".into(), "/nonexistent".into());
     let words = ["docker-buildx", "Install buildx"];
-    refused(runner, &[], "No buildx on this runner", &words)
+    refused(runner, &[], "buildx not found", &words)
 }

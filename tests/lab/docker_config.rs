@@ -83,7 +83,7 @@ fn one_that_is_broken_or_cannot_be_written_stops_the_job_at_once() -> Result<()>
         std::fs::write(config(&runner), text)?;
         let before = runner.tree()?;
         let outcome = runner.connect(&[("namespace", "nowhere"), ("ecr", "auto")])?;
-        outcome.refused("Docker's config not usable", &["It was not touched"])?;
+        outcome.refused("Docker config cannot be used", &["It was not touched"])?;
         assert_eq!(runner.tree()?, before, "{text}");
     }
     let mut runner = Runner::new()?;
@@ -107,7 +107,7 @@ fn one_that_is_broken_or_cannot_be_written_stops_the_job_at_once() -> Result<()>
         }
     }
     let outcome = runner.step(command)?;
-    outcome.refused("File not written", &["Read-only file system"])?;
+    outcome.refused("Cannot write file", &["Read-only file system"])?;
     assert_eq!(runner.tree()?, before);
     Ok(())
 }

@@ -31,7 +31,7 @@ fn image_that_is_missing() -> Result<()> {
     fails_and_heals(
         &namespace,
         &[("image", &image)],
-        "Image not pulled",
+        "Image pull failed",
         &[&image, "the input `image`"],
         || Ok(()),
         &[("deploy", "always")],
@@ -45,7 +45,7 @@ fn storage_class_that_is_missing() -> Result<()> {
     fails_and_heals(
         &namespace,
         &[("storage-class", "tape")],
-        "No volume for the agent",
+        "Cannot provision the volume",
         &["tape", &format!("kubectl -n heal-class {}", delete.join(" "))],
         || namespace.kubectl(&delete).map(drop),
         &[],

@@ -110,7 +110,7 @@ fn isolation_is_for_the_life_of_a_volume() -> Result<()> {
     let refused = Runner::new()?.connect(&changed)?;
     ensure!(refused.code == Some(1), "{}", refused.log);
     ensure!(
-        refused.log.contains("title=Isolation cannot change"),
+        refused.log.contains("title=Isolation cannot be changed"),
         "{}",
         refused.log
     );

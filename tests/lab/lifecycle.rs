@@ -245,7 +245,7 @@ fn destroy_removes_agents_of_ours_and_keeps_volumes() -> Result<()> {
 
     let (code, said) = destroy(&[])?;
     ensure!(
-        code == Some(1) && said.contains("Not confirmed"),
+        code == Some(1) && said.contains("Confirmation required"),
         "{code:?} {said}"
     );
     ensure!(all()? == before, "something was removed without a yes");

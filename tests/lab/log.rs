@@ -133,7 +133,7 @@ fn megabytes_of_an_api_server() -> Result<()> {
     let path = file.path().to_string_lossy();
     let outcome = runner.connect_with(&[("kubeconfig", &path)])?;
     let words = ["say no more", "bytes left out", "Bind a Role"];
-    before.after(&runner, &outcome, "No permission in the cluster", &words)?;
+    before.after(&runner, &outcome, "Cluster denied permission (403)", &words)?;
     lines_are_bounded(&outcome)
 }
 
@@ -153,7 +153,7 @@ fn megabytes_of_a_plugin() -> Result<()> {
         let path = file.path().to_string_lossy();
         let outcome = runner.connect_with(&[("kubeconfig", &path)])?;
         let words = ["sh", "users, exec"];
-        before.after(&runner, &outcome, "No credential for the cluster", &words)?;
+        before.after(&runner, &outcome, "Credential plugin failed", &words)?;
         lines_are_bounded(&outcome)?;
     }
     Ok(())

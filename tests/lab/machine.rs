@@ -34,7 +34,7 @@ fn home_that_is_read_only() -> Result<()> {
     let script = "mount --bind \"$HOME\" \"$HOME\"; mount -o remount,bind,ro \"$HOME\"";
     let outcome = with_mounts(&mut runner, script, &step)?;
     let words = ["/.docker/buildx", "Read-only file system", "BUILDX_CONFIG"];
-    before.after(&runner, &outcome, "File not written", &words)?;
+    before.after(&runner, &outcome, "Cannot write file", &words)?;
     ensure!(
         namespace.names("deployment")?.is_empty(),
         "an agent was deployed for a job that cannot use it"
@@ -73,7 +73,7 @@ fn buildx_folder_of_another_user() -> Result<()> {
             "Permission denied",
             "Let this user write there",
         ];
-        before.after(&runner, &outcome, "File not written", &words)?;
+        before.after(&runner, &outcome, "Cannot write file", &words)?;
     }
     Ok(())
 }
@@ -93,7 +93,7 @@ fn temporary_folder_that_is_full_or_missing() -> Result<()> {
         let step = runner.usual_command(&[("namespace", "temp-full")]);
         let outcome = with_mounts(&mut runner, script, &step)?;
         let words = [word, "No space left on device", "Make room", "RUNNER_TEMP"];
-        before.after(&runner, &outcome, "File not written", &words)?;
+        before.after(&runner, &outcome, "Cannot write file", &words)?;
         ensure!(outcome.log.contains("left: full\n"), "{}", outcome.log);
     }
 
@@ -105,7 +105,7 @@ fn temporary_folder_that_is_full_or_missing() -> Result<()> {
         "No such file or directory",
         "Make the folder",
     ];
-    before.after(&runner, &outcome, "File not written", &words)?;
+    before.after(&runner, &outcome, "Cannot write file", &words)?;
     ensure!(
         namespace.names("deployment")?.is_empty(),
         "something was deployed"
@@ -130,7 +130,7 @@ fn runner_that_takes_no_outputs_state_or_variables() -> Result<()> {
             outcome.outputs.clear();
         }
         let words = ["/dev/full", "No space left on device", variable];
-        before.after(&runner, &outcome, "File not written", &words)?;
+        before.after(&runner, &outcome, "Cannot write file", &words)?;
     }
 
     // Room for half a record: it is taken back, since the runner would trip over it.
@@ -143,7 +143,12 @@ fn runner_that_takes_no_outputs_state_or_variables() -> Result<()> {
     step.env("GITHUB_ENV", "/mnt/env");
     let mut outcome = with_mounts(&mut runner, script, &step)?;
     outcome.outputs.clear();
-    before.after(&runner, &outcome, "File not written", &["/mnt/env", "GITHUB_ENV"])?;
+    before.after(
+        &runner,
+        &outcome,
+        "Cannot write file",
+        &["/mnt/env", "GITHUB_ENV"],
+    )?;
     ensure!(outcome.log.contains("size: 4080\n"), "{}", outcome.log);
     Ok(())
 }
@@ -171,7 +176,7 @@ fn inputs_and_flags_that_are_no_text() -> Result<()> {
         "`labels`: it is no text",
         "Nothing was contacted",
     ];
-    before.after(&runner, &outcome, "Bad input", &words)?;
+    before.after(&runner, &outcome, "Invalid input", &words)?;
 
     for flag in [no_text("--cluster="), no_text("")] {
         let mut command = runner.command(program());
@@ -199,7 +204,7 @@ fn paths_that_are_no_text() -> Result<()> {
     command.env("RUNNER_TEMP", &temporary);
     let outcome = runner.step(command)?;
     let words = ["no text in UTF-8", "Set RUNNER_TEMP"];
-    empty.after(&runner, &outcome, "Temporary folder not usable", &words)?;
+    empty.after(&runner, &outcome, "Temporary directory cannot be used", &words)?;
     std::fs::remove_dir(&temporary)?;
 
     // Others may be as they like, and what is of no interest holds what it likes.

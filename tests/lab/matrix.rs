@@ -243,8 +243,7 @@ fn buildx_alone_is_enough() -> Result<()> {
     let outcome = shop.matrix(&[])?.ok()?;
     assert_eq!(outcome.outputs["targets"], r#"["api"]"#);
     std::fs::remove_file(Path::new(&bin).join("buildx"))?;
-    shop.matrix(&[])?
-        .refused("No buildx on this runner", &["docker-buildx"])
+    shop.matrix(&[])?.refused("buildx not found", &["docker-buildx"])
 }
 
 #[test]
@@ -261,18 +260,22 @@ fn what_is_wrong_with_a_definition_is_said_with_its_place() -> Result<()> {
     for (inputs, title, words) in [
         (
             ("files", "broken.hcl"),
-            "Bake file not read",
+            "Cannot read the bake file",
             vec!["broken.hcl:2,12-3,1: Invalid expression"],
         ),
-        (("files", "broken.yaml"), "Bake file not read", vec!["line 2"]),
+        (
+            ("files", "broken.yaml"),
+            "Cannot read the bake file",
+            vec!["line 2"],
+        ),
         (
             ("files", "missing.hcl"),
-            "Bake file not read",
+            "Cannot read the bake file",
             vec!["open missing.hcl: no such file"],
         ),
         (
             ("files", "cyclic.hcl"),
-            "Bake file not read",
+            "Cannot read the bake file",
             vec!["infinite loop from b to default"],
         ),
         (
@@ -290,7 +293,7 @@ fn what_is_wrong_with_a_definition_is_said_with_its_place() -> Result<()> {
         ),
         (
             ("files", "https://example.com/bake.hcl"),
-            "Bad input",
+            "Invalid input",
             vec!["`files: https://example.com/bake.hcl`"],
         ),
     ] {

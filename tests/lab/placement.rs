@@ -73,7 +73,7 @@ fn what_the_server_refuses_changes_nothing() -> Result<()> {
     let unknown = ("patch", "spec: {template: {spec: {nonsense: true}}}");
     let log = refused(&[unknown])?;
     ensure!(
-        log.contains("nonsense") && log.contains("title=Refused by the cluster"),
+        log.contains("nonsense") && log.contains("title=Cluster rejected the request"),
         "{log}"
     );
     let log = refused(&[("patch", "spec: {template: {spec: {restartPolicy: Never}}}")])?;

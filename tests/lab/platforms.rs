@@ -97,7 +97,7 @@ fn both_platforms_are_built_natively_into_one_index() -> Result<()> {
     let refused = Runner::new()?.connect(&inputs)?;
     ensure!(refused.code == Some(1), "{}", refused.log);
     for words in [
-        "Agent not usable",
+        "Agent cannot be used",
         "remote-buildkit-agent-arm64",
         "nothing would build linux/arm64",
     ] {
@@ -117,7 +117,7 @@ fn an_agent_of_another_architecture_does_not_serve() -> Result<()> {
         Runner::new()?.connect(&[("namespace", "emulated"), ("platforms", "linux/arm64"), TOLERATED])?;
     ensure!(refused.code == Some(1), "{}", refused.log);
     for words in [
-        "Agent of another architecture",
+        "Wrong agent architecture",
         "is to build linux/arm64 natively",
         "linux/amd64",
     ] {

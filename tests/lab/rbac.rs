@@ -41,7 +41,7 @@ fn each_role_alone_is_enough() -> Result<()> {
     let refused = Runner::new()?.connect(&inputs)?;
     ensure!(refused.code == Some(1), "{}", refused.log);
     ensure!(
-        refused.log.contains("No permission in the cluster"),
+        refused.log.contains("Cluster denied permission (403)"),
         "{}",
         refused.log
     );

@@ -86,7 +86,7 @@ fn a_pods_service_account() -> Result<()> {
 fn outside_a_pod_in_cluster_is_an_error() -> Result<()> {
     let outcome = Runner::new()?.connect_with(&[("kubeconfig", "in-cluster")])?;
     ensure!(
-        outcome.code == Some(1) && outcome.log.contains("Not in a pod"),
+        outcome.code == Some(1) && outcome.log.contains("Not running in a pod"),
         "{}",
         outcome.log
     );
@@ -140,7 +140,7 @@ fn a_command_line_tool_outside_actions() -> Result<()> {
     let mut command = runner.command(program());
     let again = output(command.args(["disconnect", "--builder", "own"]))?;
     ensure!(
-        String::from_utf8_lossy(&again.stderr).contains("No such builder"),
+        String::from_utf8_lossy(&again.stderr).contains("Builder not found"),
         "{again:?}"
     );
     Ok(())

@@ -236,7 +236,7 @@ fn when_another_process_never_unlocks_buildx() -> Result<()> {
     let before = Before::of(&runner)?;
     let outcome = runner.connect(&inputs)?;
     let words = ["another process holds it", "/.docker/buildx/.lock"];
-    before.after(&runner, &outcome, "buildx's folder is locked", &words)?;
+    before.after(&runner, &outcome, "buildx directory is locked", &words)?;
     drop(held);
     runner.connect(&inputs)?.ok()?;
     note(outcome.seconds)

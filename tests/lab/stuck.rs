@@ -70,7 +70,7 @@ fn storage_class_that_does_not_exist() -> Result<()> {
         "the input `storage-class`",
         "kubectl -n stuck-class delete deployment,pvc remote-buildkit-agent",
     ];
-    outcome.refused("No volume for the agent", &words)
+    outcome.refused("Cannot provision the volume", &words)
 }
 
 #[test]
@@ -83,7 +83,7 @@ fn no_default_storage_class() -> Result<()> {
         "no persistent volumes available for this claim and no storage class is set",
         "is-default-class=true",
     ];
-    outcome.refused("No volume for the agent", &words)
+    outcome.refused("Cannot provision the volume", &words)
 }
 
 /// An autoscaler may take a minute and a half to say a word, so these wait side by side.
@@ -113,7 +113,7 @@ fn selector_that_matches_no_node() -> Result<()> {
         "; and no autoscaler has said that it makes one",
         "the input `node-selector`",
     ];
-    outcome.refused("No node for the agent", &words)
+    outcome.refused("No node fits the agent", &words)
 }
 
 fn more_than_any_node_has() -> Result<()> {
@@ -124,7 +124,7 @@ fn more_than_any_node_has() -> Result<()> {
         "the inputs `cpu` and `memory`",
         "none is as large",
     ];
-    outcome.refused("No node for the agent", &words)
+    outcome.refused("No node fits the agent", &words)
 }
 
 /// An agent that had a node may get it back, unless an autoscaler says that it makes none.
@@ -159,7 +159,7 @@ spec:
         message,
         "The volume with the cache is in a zone",
     ];
-    outcome.refused("No node for the agent", &words)
+    outcome.refused("No node fits the agent", &words)
 }
 
 fn autoscaler_that_makes_a_node_is_waited_for() -> Result<()> {
@@ -208,7 +208,7 @@ fn service_account_that_does_not_exist() -> Result<()> {
         "serviceaccount \"nobody\" not found",
         "the input `service-account`",
     ];
-    outcome.refused("No pod for the agent", &words)
+    outcome.refused("Cannot create the pod", &words)
 }
 
 #[test]
@@ -217,7 +217,7 @@ fn configuration_that_is_not_there() -> Result<()> {
     namespace.apply(&by_hand(CONFIGURATION, CONFIG, ""))?;
     let outcome = connect("stuck-mount", &[])?;
     let words = ["FailedMount", "configmap \"remote-buildkit-agent\" not found"];
-    outcome.refused("Volume not mounted", &words)
+    outcome.refused("Cannot mount a volume", &words)
 }
 
 #[test]

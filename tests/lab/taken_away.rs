@@ -38,7 +38,7 @@ fn permission_that_is_taken_away_is_not_waited_for() -> Result<()> {
     let take = || namespace.kubectl(&["delete", "rolebinding", "job"]).map(drop);
     let (mut runner, before, outcome) = taken_away(&namespace, &inputs, take)?;
     let words = ["in the namespace taken-rbac and got 403", "Bind a Role"];
-    before.after(&runner, &outcome, "No permission in the cluster", &words)?;
+    before.after(&runner, &outcome, "Cluster denied permission (403)", &words)?;
 
     // Given again, and a node for the agent: the next job has what it wants.
     grant(&namespace, "deploy")?;
@@ -56,12 +56,22 @@ fn agent_that_is_scaled_to_nothing_is_not_waited_for() -> Result<()> {
         scaled.map(drop)
     };
     let (mut runner, before, outcome) = taken_away(&namespace, &[], || scale("--replicas=0"))?;
-    before.after(&runner, &outcome, "Agent not usable", &["scaled to 0 replicas"])?;
+    before.after(
+        &runner,
+        &outcome,
+        "Agent cannot be used",
+        &["scaled to 0 replicas"],
+    )?;
 
     // It is somebody's decision, and theirs to take back.
     let inputs = [("namespace", "taken-scale"), ("deploy", "always")];
     let refused = runner.connect(&inputs)?;
-    before.after(&runner, &refused, "Agent not usable", &["scaled to 0 replicas"])?;
+    before.after(
+        &runner,
+        &refused,
+        "Agent cannot be used",
+        &["scaled to 0 replicas"],
+    )?;
     scale("--replicas=1")?;
     runner.connect(&inputs)?.ok()?;
     note(outcome.seconds)
@@ -76,7 +86,7 @@ fn agent_that_is_deleted_is_not_waited_for() -> Result<()> {
     };
     let (mut runner, before, outcome) = taken_away(&namespace, &[], delete)?;
     let words = ["meanwhile its Deployment was deleted", "Run the job again"];
-    before.after(&runner, &outcome, "No agent", &words)?;
+    before.after(&runner, &outcome, "Agent not found", &words)?;
     runner.connect(&[("namespace", "taken-agent")])?.ok()?;
     note(outcome.seconds)
 }

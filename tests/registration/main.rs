@@ -5,6 +5,7 @@ mod github;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use remote_buildkit::error_code::ErrorCode;
 use remote_buildkit::github::api::runners::{Credential, Wanted, just_in_time};
 use remote_buildkit::github::{AppKey, Place};
 use remote_buildkit::problem::Problem;
@@ -146,7 +147,7 @@ fn a_runner_that_is_gone_is_replaced_and_one_that_is_there_is_not() {
 
     let there = GitHub::new(of_status("online"));
     let taken = problem(ask(&there, "acme", &token(), &wanted()));
-    assert_eq!(taken.title, "Runner's name is taken");
+    assert_eq!(taken.code, ErrorCode::RunnerNameInUse);
     assert!(taken.remedy.contains("--runner-name"));
     assert!(
         there
@@ -195,7 +196,7 @@ fn each_refusal_of_a_token_has_its_remedy() {
             ..world(place)
         });
         let problem = problem(ask(&github, path, &token(), &wanted()));
-        assert_eq!(problem.title, "Not registered at GitHub");
+        assert_eq!(problem.code, ErrorCode::RegistrationFailed);
         for words in [&status.to_string(), text, place] {
             assert!(problem.what.contains(words), "{}", problem.what);
         }
@@ -283,7 +284,7 @@ fn a_key_that_is_none_says_so() {
         ),
     ] {
         let problem = AppKey::parse(APP, &Secret::new(pem), "/a/file").expect_err("no key");
-        assert_eq!(problem.title, "App key not usable");
+        assert_eq!(problem.code, ErrorCode::InvalidAppKey);
         assert!(
             problem.what.contains(says) && problem.what.contains("/a/file"),
             "{}",
@@ -330,7 +331,7 @@ fn run(flags: &[&str], variables: &[(&str, &str)], input: &str) -> String {
 fn nothing_is_begun_without_a_runner_and_a_secret() {
     let said = run(&["--runner-folder=/nowhere"], &[("GITHUB_TOKEN", TOKEN)], "");
     assert!(
-        said.contains("No runner on this machine") && said.contains("/nowhere/run.sh"),
+        said.contains("GitHub runner not installed") && said.contains("/nowhere/run.sh"),
         "{said}"
     );
     let folder = tempfile::tempdir().expect("folder");
@@ -338,7 +339,7 @@ fn nothing_is_begun_without_a_runner_and_a_secret() {
     let runner = format!("--runner-folder={}", folder.path().display());
     let said = run(&[&runner], &[], "");
     assert!(
-        said.contains("No credential for GitHub") && said.contains("GITHUB_TOKEN"),
+        said.contains("No GitHub credential") && said.contains("GITHUB_TOKEN"),
         "{said}"
     );
     let said = run(&[&runner, "--github-token-file=/nowhere/token"], &[], "");
@@ -348,7 +349,7 @@ fn nothing_is_begun_without_a_runner_and_a_secret() {
     let flags = [&runner, "--github-app-id=1", "--github-app-key-file=-"];
     let said = run(&flags, &[], "no key, but a secret");
     assert!(
-        said.contains("App key not usable") && !said.contains("a secret"),
+        said.contains("App key cannot be used") && !said.contains("a secret"),
         "{said}"
     );
 }

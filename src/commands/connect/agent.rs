@@ -9,6 +9,7 @@ use crate::agent::manifests::Objects;
 use crate::agent::state::Deployment;
 use crate::agent::{Spec, changes, state};
 use crate::cluster::{Answer, Cluster, Lost};
+use crate::error_code::ErrorCode;
 use crate::inputs::Deploy;
 use crate::problem::Problem;
 use crate::report::Report;
@@ -181,7 +182,7 @@ fn not_by_inputs(error: anyhow::Error, deploy: Deploy) -> anyhow::Error {
 
 pub(in crate::commands) fn absent(cluster: &Cluster, spec: &Spec) -> Problem {
     Problem::new(
-        "No agent",
+        ErrorCode::AgentNotFound,
         format!(
             "Looked for the Deployment {} in the namespace {} of {} and there is none.",
             spec.name,
@@ -198,7 +199,7 @@ fn not_coming(spec: &Spec, lost: Lost) -> anyhow::Error {
     let Spec { name, namespace, .. } = spec;
     match lost {
         Lost::Deleted => Problem::new(
-            "No agent",
+            ErrorCode::AgentNotFound,
             format!("Waited for the agent {namespace}/{name}, and meanwhile its Deployment was deleted."),
             "Run the job again: unless with `deploy: never`, it deploys the agent anew.",
         )
@@ -210,7 +211,7 @@ fn not_coming(spec: &Spec, lost: Lost) -> anyhow::Error {
 
 pub(in crate::commands) fn unusable(spec: &Spec, why: &str) -> Problem {
     Problem::new(
-        "Agent not usable",
+        ErrorCode::AgentUnusable,
         format!(
             "Found the Deployment {} in the namespace {}, and buildx cannot use it: {why}.",
             spec.name, spec.namespace

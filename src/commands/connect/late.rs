@@ -1,5 +1,6 @@
 //! The timeout: what it interrupted, and how far connecting had come.
 
+use crate::error_code::ErrorCode;
 use crate::inputs::Plan;
 use crate::problem::{self, Problem};
 use crate::report::Report;
@@ -14,12 +15,12 @@ pub(super) fn cut_off(plan: &Plan, report: &Report, trouble: Option<Problem>) ->
     let until = until(plan, report);
     match trouble {
         Some(trouble) => Problem::new(
-            "Timed out",
+            ErrorCode::TimedOut,
             format!("{until} The last error: {}", trouble.what),
             trouble.remedy,
         ),
         None => Problem::new(
-            "Timed out",
+            ErrorCode::TimedOut,
             until,
             "Whatever comes after that step does not answer; see what this runner may reach, or give it more `timeout`.",
         ),

@@ -7,6 +7,7 @@ use crate::agent::platform::Platform;
 use crate::agent::{Spec, routing};
 use crate::cluster::{Answer, Use};
 use crate::diagnosis::{State, agent as judge};
+use crate::error_code::ErrorCode;
 use crate::github;
 use crate::inputs::Plan;
 use crate::problem::Problem;
@@ -42,7 +43,11 @@ pub(super) async fn serve(job: Job, group: &Group) -> anyhow::Result<Reached> {
             }
             // The first one's trouble is what there is to mend.
             Err(problem) => {
-                Report::detail(&format!("agent {} does not serve: {}", spec.name, problem.title));
+                Report::detail(&format!(
+                    "agent {} does not serve: {}",
+                    spec.name,
+                    problem.code.title()
+                ));
                 trouble.get_or_insert(problem);
             }
         }
@@ -51,7 +56,8 @@ pub(super) async fn serve(job: Job, group: &Group) -> anyhow::Result<Reached> {
 }
 
 fn failed(group: &Group, trouble: Option<Problem>) -> Problem {
-    let problem = trouble.unwrap_or_else(|| Problem::new("No agent", "There is no agent to ask.", ""));
+    let problem =
+        trouble.unwrap_or_else(|| Problem::new(ErrorCode::AgentNotFound, "There is no agent to ask.", ""));
     let others = match group.agents.len() {
         1 => String::new(),
         number => format!(" None of the {number} agents serves; this is the one whose turn it was."),
@@ -72,7 +78,7 @@ pub(in crate::commands) fn native(spec: &Spec, group: &Group, answer: Answer) ->
         return Ok(answer);
     }
     Err(Problem::new(
-        "Agent of another architecture",
+        ErrorCode::WrongArchitecture,
         format!(
             "The agent {}/{} is to build {} natively, and BuildKit in its pod {} is of another architecture; it builds, \
              the native one first: {}.",

@@ -117,13 +117,13 @@ pub async fn changed_by(event: &Event, question: &Question<'_>, report: &Report)
 fn unknown(error: anyhow::Error) -> Changed {
     let why = match error.downcast_ref::<Problem>() {
         Some(problem) => {
-            github::warning(&problem.title, &problem.text());
+            github::warn(problem);
             Report::detail(&problem.remedy);
             problem.what.trim_end_matches('.').to_owned()
         }
         None => {
             let text = format!("{error:#}");
-            github::warning("Changes not read from GitHub", &text);
+            github::warning("Cannot read the changes from GitHub", &text);
             text
         }
     };

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use super::workplace::Workplace;
 use crate::buildx::bake::Bake;
+use crate::error_code::ErrorCode;
 use crate::inputs::Matrix;
 use crate::matrix::definition::{DEFAULTS, Definition};
 use crate::matrix::glob::Glob;
@@ -92,7 +93,7 @@ async fn baked(asked: &Matrix, workplace: &Workplace) -> anyhow::Result<Targets>
     let printed = bake.print(&workplace.working, &scratch.0).await?;
     let targets = bake::targets(&printed).map_err(|fault| {
         Problem::new(
-            "Bake definition not understood",
+            ErrorCode::UnknownBakeFormat,
             format!("buildx bake --print printed what is not understood: {fault}."),
             "Use a buildx from 0.10 on; if that does not help, report it with the output of `buildx bake --print`.",
         )
@@ -105,7 +106,7 @@ async fn baked(asked: &Matrix, workplace: &Workplace) -> anyhow::Result<Targets>
 
 fn cyclic(cycle: &[&str]) -> Problem {
     Problem::new(
-        "Targets link to each other",
+        ErrorCode::TargetCycle,
         format!(
             "The contexts of these targets lead in a circle: {}.",
             cycle.join(" → ")
@@ -181,7 +182,7 @@ fn nothing(asked: &Matrix, workplace: &Workplace) -> Problem {
         pattern => pattern.join(", "),
     };
     Problem::new(
-        "Nothing to build",
+        ErrorCode::NothingToBuild,
         format!(
             "Looked in {} for bake and compose files ({}) and for Dockerfiles ({pattern}) among {}, and found none.",
             workplace.working.display(),
@@ -195,7 +196,7 @@ fn nothing(asked: &Matrix, workplace: &Workplace) -> Problem {
 pub(super) fn unknown(wanted: &str, targets: &Targets) -> Problem {
     let names: Vec<&str> = targets.all.keys().map(String::as_str).collect();
     Problem::new(
-        "Unknown target",
+        ErrorCode::UnknownTarget,
         format!(
             "Looked for the target {wanted} among {} and did not find it.",
             number(names.len(), "target")

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::changed::Changed;
 use super::targets::unknown;
 use super::workplace::Workplace;
+use crate::error_code::ErrorCode;
 use crate::inputs::Matrix;
 use crate::matrix::definition::Definition;
 use crate::matrix::legs::legs;
@@ -126,7 +127,7 @@ pub(super) fn explained(
 
 fn too_many(targets: usize) -> Problem {
     Problem::new(
-        "Matrix too large",
+        ErrorCode::MatrixTooLarge,
         format!(
             "The matrix of {} is more than GitHub takes as an output.",
             number(targets, "target")

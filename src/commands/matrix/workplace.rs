@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 
 use crate::env;
+use crate::error_code::ErrorCode;
 use crate::git::{FileKind, Git};
 use crate::matrix::parts::Repository;
 use crate::matrix::place::Place;
@@ -78,7 +79,7 @@ impl Workplace {
 
 fn not_there(workdir: &str, error: &std::io::Error) -> Problem {
     Problem::new(
-        "No working folder",
+        ErrorCode::WorkdirNotFound,
         format!("Looked for the folder `workdir: {workdir}` and got: {error}."),
         "Check the repository out first (actions/checkout), and name a folder in it.",
     )

@@ -13,6 +13,7 @@ use crate::commands::guard;
 use crate::diagnosis::versions;
 use crate::docker::PROGRAM;
 use crate::download::{Source, download};
+use crate::error_code::ErrorCode;
 use crate::inputs::Programs;
 use crate::machine::{Change, Places, Record, User};
 use crate::problem::Problem;
@@ -159,7 +160,7 @@ fn not_buildx(source: &Source, error: &anyhow::Error) -> anyhow::Error {
         "Downloaded {} from {}, ran it, and got: {error:#}.",
         source.name, source.url
     );
-    Problem::new("Not installed", what, source.remedy).into()
+    Problem::new(ErrorCode::InstallFailed, what, source.remedy).into()
 }
 
 /// Made and unlinked: not every file system can make one without a name.

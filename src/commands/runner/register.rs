@@ -8,6 +8,7 @@ use std::process::Command;
 use std::time::Instant;
 
 use crate::commands::guard::{self, Ended, Guard};
+use crate::error_code::ErrorCode;
 use crate::github::api::runners::{self, Credential, Wanted};
 use crate::github::{self, AppKey};
 use crate::inputs::{self, Registration, Source};
@@ -33,7 +34,7 @@ pub fn ready(registration: &Registration) -> anyhow::Result<Ready> {
     let script = registration.folder.join("run.sh");
     if !script.is_file() {
         return Err(Problem::new(
-            "No runner on this machine",
+            ErrorCode::RunnerNotInstalled,
             format!("Looked for {} and it is not there.", script.display()),
             "Unpack a release of github.com/actions/runner there, or set --runner-folder to where it is.",
         )
@@ -71,7 +72,7 @@ fn credential(from: &inputs::Credential) -> anyhow::Result<Credential> {
 fn secret(source: &Source, what: &str) -> anyhow::Result<Secret> {
     let unread = |why: String| {
         Problem::new(
-            "No credential for GitHub",
+            ErrorCode::GithubCredentialMissing,
             format!("Read {what} from {} and got: {why}.", said(source)),
             "Name a file with it by --github-token-file, or by --github-app-key-file with --github-app-id; or set \
              GITHUB_TOKEN.",

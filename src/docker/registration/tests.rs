@@ -1,6 +1,7 @@
 use std::os::unix::fs::{PermissionsExt, symlink};
 
 use super::*;
+use crate::error_code::ErrorCode;
 
 const HOST: &str = "123456789012.dkr.ecr.eu-west-1.amazonaws.com";
 
@@ -184,7 +185,7 @@ fn what_is_no_config_is_not_touched() {
             .docker()
             .register(&home.path("a"), &[Setting::Login(HOST.into())]);
         let problem: Problem = error.expect_err(broken).downcast().expect("a problem");
-        assert_eq!(problem.title, "Docker's config not usable", "{broken}");
+        assert_eq!(problem.code, ErrorCode::InvalidDockerConfig, "{broken}");
         assert_eq!(home.config().as_deref(), Some(broken));
         assert!(home.docker().check().is_err(), "{broken}");
         assert!(!home.path("docker/remote-buildkit.json").exists());

@@ -9,6 +9,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
+use crate::error_code::ErrorCode;
 use crate::problem::Problem;
 use crate::report::Report;
 use crate::retry::{Failed, Tries};
@@ -65,7 +66,7 @@ impl Api {
         let text = format!("{error:#}");
         let remedy = remedy(&text, limited, self.anonymous);
         let problem = Problem::new(
-            "Changes not read from GitHub",
+            ErrorCode::GithubChangesUnavailable,
             format!("Asked GitHub for {what} (GET {route}) and got: {text}."),
             remedy,
         );

@@ -12,6 +12,7 @@ use serde::de::DeserializeOwned;
 use serde_json::json;
 
 use super::server::{Question, Server, is_limited};
+use crate::error_code::ErrorCode;
 use crate::github::{AppKey, Kind, Place, mask};
 use crate::problem::Problem;
 use crate::report::Report;
@@ -76,7 +77,7 @@ pub async fn just_in_time(
 
 fn taken_again(place: &Place, name: &str, taken: &Taken) -> Problem {
     Problem::new(
-        "Runner's name is taken",
+        ErrorCode::RunnerNameInUse,
         format!("Asked {place} for a runner named {name}, twice, and got: {taken}."),
         OWN_NAMES,
     )
@@ -188,7 +189,7 @@ impl GitHub<'_> {
         };
         if runner.status != "offline" || runner.busy {
             return Err(Problem::new(
-                "Runner's name is taken",
+                ErrorCode::RunnerNameInUse,
                 format!(
                     "Asked {} for a runner named {name}, and there is one, which is {}.",
                     self.place, runner.status
@@ -234,7 +235,7 @@ impl GitHub<'_> {
             }
         }
         Err(Problem::new(
-            "Not registered at GitHub",
+            ErrorCode::RegistrationFailed,
             format!(
                 "Looked for the runner group {name} of {}; there are: {}.",
                 self.place,
@@ -259,7 +260,7 @@ impl GitHub<'_> {
                 _ => NO_ANSWER.to_owned(),
             };
             Problem::new(
-                "Not registered at GitHub",
+                ErrorCode::RegistrationFailed,
                 format!(
                     "Asked GitHub for {what} of {} ({} {}) and got: {text}.",
                     self.place, question.method, question.route
@@ -322,7 +323,7 @@ fn refused_app(failed: Failed, place: &Place, key: &AppKey, route: &str) -> Fail
             _ => NO_ANSWER.to_owned(),
         };
         Problem::new(
-            "Not registered at GitHub",
+            ErrorCode::RegistrationFailed,
             format!(
                 "Asked GitHub, as the App {}, for {route} and got: {text}.",
                 key.id()

@@ -6,6 +6,7 @@ use serde::Deserialize;
 
 use super::server::JSON;
 use super::{Api, SHA};
+use crate::error_code::ErrorCode;
 use crate::matrix::changes::{Entry, Mode};
 use crate::problem::Problem;
 
@@ -126,7 +127,7 @@ pub fn listing_of(answer: &[u8], whole: bool) -> Result<Listing, String> {
 
 fn unreadable(route: &str, what: &str) -> Problem {
     Problem::new(
-        "Changes not read from GitHub",
+        ErrorCode::GithubChangesUnavailable,
         format!("Asked GitHub for {route} and got an answer that cannot be used: {what}."),
         "See whether a proxy answers in GitHub's place; the variable GITHUB_API_URL says where it is asked.",
     )

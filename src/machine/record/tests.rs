@@ -193,5 +193,8 @@ fn a_record_that_is_none_is_an_error() {
     let root = Root::new();
     std::fs::write(root.path("record.json"), "{").expect("file");
     let error = Record::read(&root.path("record.json")).expect_err("broken");
-    assert!(error.to_string().starts_with("Record not usable"), "{error}");
+    assert!(
+        error.to_string().starts_with("Install record is corrupt"),
+        "{error}"
+    );
 }

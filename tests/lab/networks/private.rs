@@ -13,7 +13,7 @@ fn refused(change: fn(&mut Value)) -> Result<String> {
     runner.env.insert("AWS_ENDPOINT_URL".into(), aws.url());
     let outcome = runner.connect(&[("timeout", "3s")])?;
     ensure!(
-        outcome.code == Some(1) && outcome.log.contains("Cluster not reached"),
+        outcome.code == Some(1) && outcome.log.contains("Cannot reach the cluster"),
         "{}",
         outcome.log
     );

@@ -152,7 +152,7 @@ fn a_bundle_that_is_not_there_is_named() -> Result<()> {
         let outcome = runner.connect(&[])?;
         ensure!(
             outcome.code == Some(1)
-                && outcome.log.contains("CA bundle not usable")
+                && outcome.log.contains("CA bundle cannot be used")
                 && outcome
                     .log
                     .contains(&format!("/nowhere/ca.pem, which {variable} names")),

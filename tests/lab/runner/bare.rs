@@ -100,7 +100,7 @@ fn a_wrong_checksum_installs_nothing() -> Result<()> {
     let before = bare.machine.tree()?;
     let log = bare.fails(&[&format!("--buildx-sha256={}", "0".repeat(64))])?;
     ensure!(
-        log.contains("Not downloaded") && log.contains("SHA-256 is"),
+        log.contains("Download failed") && log.contains("SHA-256 is"),
         "{log}"
     );
     bare.is(&before)
@@ -117,7 +117,7 @@ fn a_file_that_is_no_program_installs_nothing() -> Result<()> {
     let [url, sum] = Bare::no_program();
     let log = bare.fails(&[&url, &sum])?;
     ensure!(
-        log.contains("Not installed") && log.contains("--buildx-sha256 is the checksum"),
+        log.contains("Cannot install buildx") && log.contains("--buildx-sha256 is the checksum"),
         "{log}"
     );
     bare.is(&before)

@@ -154,7 +154,7 @@ fn run_again_with_other_flags_it_changes_and_a_failure_changes_nothing() -> Resu
     bare.boots(&[])?;
     let before = bare.machine.tree()?;
     let log = bare.fails(&["--name=other", "--deploy=never"])?;
-    ensure!(log.contains("No agent"), "{log}");
+    ensure!(log.contains("Agent not found"), "{log}");
     bare.is(&before)?;
 
     let taken = "/home/runner/.docker/buildx/instances/taken";
@@ -165,7 +165,7 @@ fn run_again_with_other_flags_it_changes_and_a_failure_changes_nothing() -> Resu
     )?;
     let before = bare.machine.tree()?;
     let log = bare.fails(&["--name=taken"])?;
-    ensure!(log.contains("Builder of another"), "{log}");
+    ensure!(log.contains("Builder name already in use"), "{log}");
     let (config, builder) = (".docker/config.json", ".docker/buildx/current");
     ensure!(
         bare.json(config)?["aliases"]["builder"] == "buildx"

@@ -34,7 +34,7 @@ impl Outcome {
     pub(crate) fn refused(&self, title: &str, words: &[&str]) -> Result<()> {
         let Self { code, log, .. } = self;
         ensure!(*code == Some(1), "{title}: exit code {code:?}: {log}");
-        let annotation = format!("::error title={title}::");
+        let annotation = format!("::error title={}::", title.replace(':', "%3A"));
         let line = log.lines().find(|l| l.starts_with(&annotation));
         let line = line.with_context(|| format!("no annotation {annotation} in {log}"))?;
         for word in words {
