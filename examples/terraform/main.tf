@@ -1,5 +1,5 @@
-# What a runner is to AWS: a role for its instance profile (and for a service account, if one is named), which may find the
-# cluster and log in to ECR, and the cluster's access entry for it.
+# The AWS identity of a runner: a role for its instance profile (and for a service account, if you name one) that can find
+# the cluster and log in to ECR, and the cluster's access entry for that role.
 
 data "aws_eks_cluster" "this" {
   name = var.cluster
@@ -35,7 +35,7 @@ data "aws_iam_policy_document" "permissions" {
     resources = [data.aws_eks_cluster.this.arn]
   }
 
-  # ECR knows no resource for it.
+  # This action has no resource: ECR accepts only "*".
   statement {
     actions   = ["ecr:GetAuthorizationToken"]
     resources = ["*"]

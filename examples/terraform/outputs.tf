@@ -1,5 +1,5 @@
 output "instance_profile" {
-  description = "For the launch template of the runners."
+  description = "Name of the instance profile, for the launch template of the runners."
   value       = aws_iam_instance_profile.runner.name
 }
 

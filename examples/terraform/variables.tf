@@ -1,10 +1,10 @@
 variable "cluster" {
-  description = "Name of the EKS cluster with the agents; its authentication mode includes API."
+  description = "Name of the EKS cluster with the agents. Its authentication mode must include API."
   type        = string
 }
 
 variable "kubernetes_group" {
-  description = "Group of the access entry, which examples/rbac.yaml binds to a Role."
+  description = "Kubernetes group of the access entry. examples/rbac.yaml binds it to a Role."
   type        = string
   default     = "remote-buildkit"
 }
@@ -22,12 +22,12 @@ variable "repositories" {
 
   validation {
     condition     = alltrue([for arn in var.repositories : can(regex("^arn:[a-z-]+:ecr:", arn))])
-    error_message = "Each one is the ARN of an ECR repository."
+    error_message = "Each value must be the ARN of an ECR repository."
   }
 }
 
 variable "service_account" {
-  description = "Service account, NAMESPACE/NAME, whose pods get the role by EKS Pod Identity; none by default."
+  description = "Service account, as NAMESPACE/NAME, whose pods get the role with EKS Pod Identity. Default: none."
   type        = string
   default     = null
 }
