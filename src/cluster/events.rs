@@ -1,4 +1,4 @@
-//! Watching several kinds of objects at once.
+//! The watches on an agent: its pods, its claim, and the events about them, in one stream.
 
 use std::collections::BTreeMap;
 
@@ -11,138 +11,141 @@ use super::watch::{self, Seen};
 use super::{Cluster, Object};
 use crate::agent::state;
 
-/// A change seen by a watch.
+/// An update that a watch on an agent reports.
 #[derive(Debug)]
-pub(super) enum Change {
-    /// A watch on pods begins: what there is comes next, and nothing else exists.
-    PodsAnew,
+pub(super) enum AgentUpdate {
+    /// The watch on pods starts over: the existing pods follow, and no other pod exists.
+    PodsReset,
     Pod(Box<Pod>),
-    PodGone(String),
+    PodDeleted(String),
     Claim(Box<PersistentVolumeClaim>),
-    /// It was deleted, or a watch on it begins.
-    ClaimGone,
+    /// The claim was deleted, or the watch on it starts over.
+    ClaimDeleted,
     Event(Box<Event>),
-    /// The server did not answer a watch; it is asked again.
-    Trouble(String),
-    /// It answers again.
-    Resumed,
+    /// The API server did not answer a watch, with the error; the watch retries.
+    Disconnected(String),
+    /// The API server answers again.
+    Reconnected,
 }
 
-type Changes = BoxStream<'static, anyhow::Result<Change>>;
+type AgentUpdates = BoxStream<'static, anyhow::Result<AgentUpdate>>;
 
-/// Events that are not about pods: about the agent's Deployment, its claim, its ReplicaSets.
+/// Selects events about the agent's Deployment, claim and ReplicaSets.
 const NOT_ABOUT_PODS: &str = "involvedObject.kind!=Pod";
 
-/// The watches that go on, and those on events about a pod, by its name.
-struct Watches {
+/// The open watches.
+struct AgentWatches {
     cluster: Cluster,
-    all: SelectAll<Changes>,
-    pods: BTreeMap<String, AbortHandle>,
+    all: SelectAll<AgentUpdates>,
+    /// The watch on the events about each pod, by the name of the pod.
+    pod_events: BTreeMap<String, AbortHandle>,
 }
 
-impl Watches {
-    /// The next change. A watch on the events about a pod begins with the pod, and ends with it: events about other
-    /// pods are most of what there is in a namespace that is in use, and the server would send the last hour of them.
-    async fn next(&mut self) -> Option<anyhow::Result<Change>> {
-        let change = self.all.next().await?;
-        match &change {
-            Ok(Change::Pod(pod)) if state::stays(pod) => {
+impl AgentWatches {
+    /// Returns the next update. Opens a watch on the events about each pod when it appears, and closes it with the pod:
+    /// without the selection the API server would send the events of the last hour about all pods of the namespace.
+    async fn next(&mut self) -> Option<anyhow::Result<AgentUpdate>> {
+        let update = self.all.next().await?;
+        match &update {
+            Ok(AgentUpdate::Pod(pod)) if state::stays(pod) => {
                 if let Some(name) = &pod.metadata.name
-                    && !self.pods.contains_key(name)
+                    && !self.pod_events.contains_key(name)
                 {
-                    let about = format!("involvedObject.kind=Pod,involvedObject.name={name}");
-                    let (events, handle) = futures::stream::abortable(self.cluster.events(&about));
+                    let selector = format!("involvedObject.kind=Pod,involvedObject.name={name}");
+                    let (events, handle) = futures::stream::abortable(self.cluster.watch_events(&selector));
                     self.all.push(events.boxed());
-                    self.pods.insert(name.clone(), handle);
+                    self.pod_events.insert(name.clone(), handle);
                 }
             }
-            Ok(Change::PodGone(name)) => {
-                if let Some(watch) = self.pods.remove(name) {
+            Ok(AgentUpdate::PodDeleted(name)) => {
+                if let Some(watch) = self.pod_events.remove(name) {
                     watch.abort();
                 }
             }
             _ => {}
         }
-        Some(change)
+        Some(update)
     }
 }
 
 impl Cluster {
-    /// Pods of the agent, its claim, and the events about them, each from the state it is in now. Pods are what is
-    /// waited for, the others only explain: a job that only uses an agent needs no permission for them.
-    pub(super) fn changes(&self, name: &str) -> Changes {
-        let pods = self.follow::<Pod>(
+    /// Watches the pods of the agent, its claim and the events about them, each from its present state. The watches other
+    /// than that on pods are optional, because they only explain: a job with the Role `use` has no permission for them.
+    pub(super) fn watch_agent(&self, name: &str) -> AgentUpdates {
+        let pods = self.watch_updates::<Pod>(
             WatchParams::default().labels(&format!("app={name}")),
             Request::new("watch", "pods"),
             false,
-            || Change::PodsAnew,
+            || AgentUpdate::PodsReset,
             |event| match event {
-                WatchEvent::Added(pod) | WatchEvent::Modified(pod) => Some(Change::Pod(Box::new(pod))),
-                WatchEvent::Deleted(pod) => pod.metadata.name.map(Change::PodGone),
+                WatchEvent::Added(pod) | WatchEvent::Modified(pod) => Some(AgentUpdate::Pod(Box::new(pod))),
+                WatchEvent::Deleted(pod) => pod.metadata.name.map(AgentUpdate::PodDeleted),
                 _ => None,
             },
         );
-        let claims = self.follow::<PersistentVolumeClaim>(
+        let claims = self.watch_updates::<PersistentVolumeClaim>(
             WatchParams::default().fields(&format!("metadata.name={name}")),
             Request::new("watch", "persistentvolumeclaims"),
             true,
-            || Change::ClaimGone,
+            || AgentUpdate::ClaimDeleted,
             |event| match event {
                 WatchEvent::Added(claim) | WatchEvent::Modified(claim) => {
-                    Some(Change::Claim(Box::new(claim)))
+                    Some(AgentUpdate::Claim(Box::new(claim)))
                 }
-                WatchEvent::Deleted(_) => Some(Change::ClaimGone),
+                WatchEvent::Deleted(_) => Some(AgentUpdate::ClaimDeleted),
                 _ => None,
             },
         );
-        let watches = Watches {
+        let watches = AgentWatches {
             cluster: self.clone(),
-            all: futures::stream::select_all([pods, claims, self.events(NOT_ABOUT_PODS)]),
-            pods: BTreeMap::new(),
+            all: futures::stream::select_all([pods, claims, self.watch_events(NOT_ABOUT_PODS)]),
+            pod_events: BTreeMap::new(),
         };
         futures::stream::unfold(watches, |mut watches| async {
-            let change = watches.next().await?;
-            Some((change, watches))
+            let update = watches.next().await?;
+            Some((update, watches))
         })
         .boxed()
     }
 
-    fn events(&self, about: &str) -> Changes {
-        self.follow::<Event>(
-            WatchParams::default().fields(about),
+    /// Watches the events that the field selector selects.
+    fn watch_events(&self, selector: &str) -> AgentUpdates {
+        self.watch_updates::<Event>(
+            WatchParams::default().fields(selector),
             Request::new("watch", "events"),
             true,
-            || Change::Resumed,
+            || AgentUpdate::Reconnected,
             |event| match event {
                 WatchEvent::Added(event) | WatchEvent::Modified(event) => {
-                    Some(Change::Event(Box::new(event)))
+                    Some(AgentUpdate::Event(Box::new(event)))
                 }
                 _ => None,
             },
         )
     }
 
-    fn follow<K>(
+    /// Watches objects of one kind, and turns what the watch reports into updates.
+    fn watch_updates<K>(
         &self,
         params: WatchParams,
         request: Request,
         optional: bool,
-        anew: fn() -> Change,
-        change: fn(WatchEvent<K>) -> Option<Change>,
-    ) -> Changes
+        reset: fn() -> AgentUpdate,
+        update: fn(WatchEvent<K>) -> Option<AgentUpdate>,
+    ) -> AgentUpdates
     where
         K: Object + Send + 'static,
     {
-        let seen = watch::watch::<K>(self, params, request, optional);
-        let changes = seen.filter_map(move |seen| async move {
+        let watched = watch::watch::<K>(self, params, request, optional);
+        let updates = watched.filter_map(move |seen| async move {
             match seen {
-                Ok(Seen::Anew) => Some(Ok(anew())),
-                Ok(Seen::Resumed) => Some(Ok(Change::Resumed)),
-                Ok(Seen::Trouble(error)) => Some(Ok(Change::Trouble(error))),
-                Ok(Seen::Event(event)) => change(event).map(Ok),
+                Ok(Seen::Anew) => Some(Ok(reset())),
+                Ok(Seen::Resumed) => Some(Ok(AgentUpdate::Reconnected)),
+                Ok(Seen::Trouble(error)) => Some(Ok(AgentUpdate::Disconnected(error))),
+                Ok(Seen::Event(event)) => update(event).map(Ok),
                 Err(error) => Some(Err(error)),
             }
         });
-        changes.boxed()
+        updates.boxed()
     }
 }

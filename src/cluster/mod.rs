@@ -5,7 +5,6 @@ mod apply;
 mod disk;
 mod events;
 mod exec;
-mod given_up;
 mod latency;
 mod open;
 mod probe;
@@ -16,6 +15,7 @@ mod remove;
 mod settle;
 mod spdy;
 mod standing;
+mod startup_failure;
 mod storage;
 mod update;
 mod wait;
@@ -36,8 +36,6 @@ pub use disk::Use;
 #[cfg(fuzzing)]
 pub use exec::run as exec_over;
 #[cfg(fuzzing)]
-pub use given_up::problem as given_up;
-#[cfg(fuzzing)]
 pub use probe::read as answer_of;
 pub use probe::{Answer, Buildkit};
 pub use raw::Seen;
@@ -46,9 +44,11 @@ use refusal::Request;
 pub use refusal::Unauthorized;
 pub use remove::Made;
 pub use standing::Lost;
+#[cfg(fuzzing)]
+pub use startup_failure::startup_failure;
 pub use storage::{Claim, Class};
 pub use update::Update;
-pub use wait::Glance;
+pub use wait::StartupStatus;
 pub use whoami::Identity;
 
 use crate::retry::{Failed, Tries};

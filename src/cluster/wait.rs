@@ -1,36 +1,36 @@
-//! Waiting for the agent, with watches.
+//! Waits for an agent to become ready, by watches.
 
 use std::time::{Duration, Instant};
 
 use futures::StreamExt;
 
 use super::Cluster;
-use super::events::Change;
-use super::given_up;
-use crate::agent::start::{Patience, Sight, Step};
+use super::events::AgentUpdate;
+use super::startup_failure::{startup_failure, startup_timed_out};
+use crate::agent::startup::{GracePeriod, StartupState, StartupStep};
 use crate::problem::Problem;
 
-/// How often somebody who waits hears what for.
+/// How often the log shows what the wait is for.
 const HEARTBEAT: Duration = Duration::from_secs(15);
 
 impl Cluster {
-    /// Waits until a pod of the agent is ready, or until the cluster says that it will not be. `said` gets each step
-    /// with the time it took, and while a step takes long, what it is at.
+    /// Waits until a pod of the agent is ready, or until its startup has failed. Passes to `log` each step that is done,
+    /// with its seconds, and at intervals the latest events while a step takes long.
     pub async fn wait_ready(
         &self,
         name: &str,
         deadline: Instant,
-        mut said: impl FnMut(&str),
+        mut log: impl FnMut(&str),
     ) -> anyhow::Result<()> {
-        let mut sight = Sight::default();
-        let mut changes = self.changes(name);
-        let mut steps = Step::ALL.into_iter().peekable();
+        let mut state = StartupState::default();
+        let mut updates = self.watch_agent(name);
+        let mut steps = StartupStep::ALL.into_iter().peekable();
         let mut since = Instant::now();
-        let mut next_word = Instant::now() + HEARTBEAT;
-        let mut patience = Patience::default();
+        let mut heartbeat = Instant::now() + HEARTBEAT;
+        let mut grace_period = GracePeriod::default();
         loop {
-            while let Some(step) = steps.next_if(|s| sight.done(*s)) {
-                said(&format!(
+            while let Some(step) = steps.next_if(|step| state.is_done(*step)) {
+                log(&format!(
                     "{} ({:.1} s)",
                     step.name(),
                     since.elapsed().as_secs_f64()
@@ -40,27 +40,27 @@ impl Cluster {
             let Some(step) = steps.peek() else {
                 return Ok(());
             };
-            let doubt = sight.doubt();
-            let patience_ends = patience.ends(doubt.as_ref(), Instant::now());
-            if let (Some(doubt), Some(ends)) = (&doubt, patience_ends)
+            let failure = state.suspected_failure();
+            let grace_ends = grace_period.ends(failure.as_ref(), Instant::now());
+            if let (Some(failure), Some(ends)) = (&failure, grace_ends)
                 && ends <= Instant::now()
             {
-                return Err(given_up::problem(&self.namespace, name, &doubt.why).into());
+                return Err(startup_failure(&self.namespace, name, failure).into());
             }
-            let wake = patience_ends.unwrap_or(deadline).min(next_word).min(deadline);
+            let wake = grace_ends.unwrap_or(deadline).min(heartbeat).min(deadline);
             tokio::select! {
-                change = changes.next() => match change {
-                    Some(change) => apply(&mut sight, change?, name),
+                update = updates.next() => match update {
+                    Some(update) => apply(&mut state, update?, name),
                     None => anyhow::bail!("the watches on the agent {name} ended"),
                 },
                 () = tokio::time::sleep_until(wake.into()) => {
                     if Instant::now() >= deadline {
-                        return Err(given_up::too_late(&self.namespace, name, *step, &sight).into());
+                        return Err(startup_timed_out(&self.namespace, name, *step, &state).into());
                     }
-                    if Instant::now() >= next_word {
-                        let (latest, seconds) = (sight.latest(), since.elapsed().as_secs_f64());
-                        said(&format!("waiting for: {} ({seconds:.0} s): {latest}", step.name()));
-                        next_word += HEARTBEAT;
+                    if Instant::now() >= heartbeat {
+                        let (latest, seconds) = (state.latest_events(), since.elapsed().as_secs_f64());
+                        log(&format!("waiting for: {} ({seconds:.0} s): {latest}", step.name()));
+                        heartbeat += HEARTBEAT;
                     }
                 }
             }
@@ -68,52 +68,54 @@ impl Cluster {
     }
 }
 
-/// An agent that is not ready, as far as the cluster says at once.
+/// How far an agent that is not ready has come.
 #[derive(Debug)]
-pub struct Glance {
-    /// What it waits for.
+pub struct StartupStatus {
+    /// The step that it waits for.
     pub step: &'static str,
-    /// The last thing heard about it.
-    pub latest: String,
-    /// What only somebody can mend, perhaps: `wait_ready` would have patience with it.
-    pub doubt: Option<Problem>,
+    pub latest_events: String,
+    /// The error with which `wait_ready` would end if the suspected failure lasts.
+    pub failure: Option<Problem>,
 }
 
 impl Cluster {
-    /// Looks for a moment at an agent; `None` when it is ready.
-    pub async fn glance(&self, name: &str, within: Duration) -> anyhow::Result<Option<Glance>> {
-        let mut sight = Sight::default();
-        let mut changes = self.changes(name);
+    /// Returns how far an agent has come, by what the watches report within a short time; `None` when it is ready.
+    pub async fn startup_status(
+        &self,
+        name: &str,
+        within: Duration,
+    ) -> anyhow::Result<Option<StartupStatus>> {
+        let mut state = StartupState::default();
+        let mut updates = self.watch_agent(name);
         let deadline = Instant::now() + within;
-        while let Ok(Some(change)) = tokio::time::timeout_at(deadline.into(), changes.next()).await {
-            apply(&mut sight, change?, name);
+        while let Ok(Some(update)) = tokio::time::timeout_at(deadline.into(), updates.next()).await {
+            apply(&mut state, update?, name);
         }
-        let step = Step::ALL.into_iter().find(|step| !sight.done(*step));
-        Ok(step.map(|step| Glance {
+        Ok(state.next_step().map(|step| StartupStatus {
             step: step.name(),
-            latest: sight.latest(),
-            doubt: sight
-                .doubt()
-                .map(|doubt| given_up::problem(&self.namespace, name, &doubt.why)),
+            latest_events: state.latest_events(),
+            failure: state
+                .suspected_failure()
+                .map(|failure| startup_failure(&self.namespace, name, &failure)),
         }))
     }
 }
 
-/// Applies one change of the watches to what is known of the agent.
-fn apply(sight: &mut Sight, change: Change, agent: &str) {
-    match change {
-        Change::PodsAnew => {
-            sight.pods.clear();
-            sight.trouble = None;
+/// Applies one update of the watches to the state of the agent.
+fn apply(state: &mut StartupState, update: AgentUpdate, agent: &str) {
+    match update {
+        AgentUpdate::PodsReset => {
+            state.pods.clear();
+            state.api_error = None;
         }
-        Change::Resumed => sight.trouble = None,
-        Change::Trouble(error) => sight.trouble = Some(error),
-        Change::Pod(pod) => sight.see(*pod),
-        Change::PodGone(name) => {
-            sight.pods.remove(&name);
+        AgentUpdate::Reconnected => state.api_error = None,
+        AgentUpdate::Disconnected(error) => state.api_error = Some(error),
+        AgentUpdate::Pod(pod) => state.observe_pod(*pod),
+        AgentUpdate::PodDeleted(name) => {
+            state.pods.remove(&name);
         }
-        Change::Claim(claim) => sight.claim = Some(claim),
-        Change::ClaimGone => sight.claim = None,
-        Change::Event(event) => sight.heard.hear(&event, agent),
+        AgentUpdate::Claim(claim) => state.claim = Some(claim),
+        AgentUpdate::ClaimDeleted => state.claim = None,
+        AgentUpdate::Event(event) => state.events.record(&event, agent),
     }
 }

@@ -339,7 +339,10 @@ fn pods_that_may_not_be_made() -> Result<()> {
         Runner::new()?,
         &inputs,
         "Agent not ready in time",
-        &["exceeded quota", "No pod could be made"],
+        &[
+            "exceeded quota",
+            "Check what the message names: a quota of the namespace",
+        ],
     )
 }
 

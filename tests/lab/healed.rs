@@ -61,7 +61,7 @@ fn configuration_with_which_the_daemon_crashes() -> Result<()> {
         &namespace,
         &[("buildkitd-config", config)],
         "Agent keeps crashing",
-        &["saying:%0A", "zfs", "the input `buildkitd-config`"],
+        &["The end of its log:%0A", "zfs", "the input `buildkitd-config`"],
         || Ok(()),
         &[("deploy", "always")],
     )
@@ -93,7 +93,7 @@ spec:
         &namespace,
         &[],
         "Agent keeps crashing",
-        &["keeps no words of it", logs],
+        &["left no log", logs],
         || {
             let said = namespace.kubectl(&logs.split(' ').skip(3).collect::<Vec<_>>())?;
             ensure!(said.contains("no-such-flag"), "{said}");

@@ -178,7 +178,7 @@ fn megabytes_of_events() -> Result<()> {
         ("timeout", "20s"),
     ];
     let outcome = runner.connect(&inputs)?;
-    let words = ["until the timeout", "last for: volume bound"];
+    let words = ["before the timeout", "The next step is: volume bound"];
     before.after(&runner, &outcome, "Agent not ready in time", &words)?;
     lines_are_bounded(&outcome)?;
     Ok(())

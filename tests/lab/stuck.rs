@@ -110,7 +110,7 @@ fn selector_that_matches_no_node() -> Result<()> {
     let outcome = connect("stuck-selector", &[("node-selector", "disk=floppy")])?;
     let words = [
         "node(s) didn't match Pod's node affinity/selector",
-        "; and no autoscaler has said that it makes one",
+        "; no autoscaler has announced a new node",
         "the input `node-selector`",
     ];
     outcome.refused("No node fits the agent", &words)
@@ -122,7 +122,7 @@ fn more_than_any_node_has() -> Result<()> {
     let words = [
         "Insufficient cpu",
         "the inputs `cpu` and `memory`",
-        "none is as large",
+        "no node is large enough",
     ];
     outcome.refused("No node fits the agent", &words)
 }
@@ -157,7 +157,7 @@ spec:
     let words = [
         "node(s) didn't match PersistentVolume's node affinity",
         message,
-        "The volume with the cache is in a zone",
+        "Add a node in the zone of the volume with the cache",
     ];
     outcome.refused("No node fits the agent", &words)
 }
@@ -231,7 +231,7 @@ data: {buildkitd.toml: "[worker.oci"}
 "#;
     namespace.apply(&by_hand(CONFIGURATION, CONFIG, bad))?;
     let outcome = connect("stuck-config", &[])?;
-    let words = ["saying:%0Atoml: expected ']' to close table name%0Afailed to parse config%0A"];
+    let words = ["The end of its log:%0Atoml: expected ']' to close table name%0Afailed to parse config%0A"];
     outcome.refused("Agent keeps crashing", &words)
 }
 

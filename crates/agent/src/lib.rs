@@ -10,7 +10,7 @@ pub mod patch;
 pub mod platform;
 pub mod quantity;
 pub mod routing;
-pub mod start;
+pub mod startup;
 pub mod state;
 pub mod volume;
 

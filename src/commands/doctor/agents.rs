@@ -160,29 +160,22 @@ impl Visit {
             return Ok((judge::serving(spec, &there.deployment, &differs), ()));
         }
         let name = format!("{}/{}", spec.namespace, spec.name);
-        let Some(glance) = cluster.glance(&spec.name, GLANCE).await? else {
+        let Some(status) = cluster.startup_status(&spec.name, STARTUP_STATUS).await? else {
             return Ok((
-                Finding::failed(format!("{name} was not ready and is now"), "Look again."),
+                Finding::failed(format!("{name} has just become ready"), "Run doctor again."),
                 (),
             ));
         };
         let waits = format!(
-            "it waits for: {}; the last thing heard: {}",
-            glance.step, glance.latest
+            "the next step is: {}. Latest events: {}",
+            status.step, status.latest_events
         );
-        let finding = match glance.doubt {
-            Some(doubt) => {
-                // It is in the words of one who has waited.
-                let what = doubt
-                    .what
-                    .strip_prefix(&format!("Waited for the agent {name} and "));
-                let what = what.unwrap_or(&doubt.what);
-                Finding::failed(format!("{name} is not ready: {what}"), doubt.remedy)
-            }
+        let finding = match status.failure {
+            Some(failure) => Finding::failed(failure.what, failure.remedy),
             None => Finding::failed(
                 format!("{name} is not ready; {waits}"),
                 format!(
-                    "connect waits for it, up to `timeout`. See kubectl -n {} describe pod -l app={}.",
+                    "Run kubectl -n {} describe pod -l app={}. connect waits for the agent, up to `timeout`.",
                     spec.namespace, spec.name
                 ),
             ),
@@ -259,7 +252,7 @@ async fn find(cluster: &Cluster, spec: &Spec) -> anyhow::Result<Option<There>> {
     }))
 }
 
-/// For watches to say what there is.
-const GLANCE: Duration = Duration::from_secs(1);
+/// How long the watches may report the state of an agent.
+const STARTUP_STATUS: Duration = Duration::from_secs(1);
 
 const ROUND_TRIPS: usize = 5;

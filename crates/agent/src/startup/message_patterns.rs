@@ -1,24 +1,44 @@
-//! What the words of Kubernetes, of runtimes, registries and drivers mean: they have no codes that reach us.
+//! Patterns of the messages of Kubernetes, container runtimes, registries and CSI drivers, which come without codes.
 
-fn contains_any(text: &str, words: &[&str]) -> bool {
+fn contains_any(text: &str, patterns: &[&str]) -> bool {
     let text = text.to_lowercase();
-    words.iter().any(|w| text.contains(w))
+    patterns.iter().any(|pattern| text.contains(pattern))
 }
 
-/// What is printed of them: a line that the cluster began would be a command to a workflow.
+/// Returns a text on one line, for printing: a line that begins with `::` would be a workflow command.
 pub(super) fn one_line(text: &str) -> String {
     let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
     lines.collect::<Vec<_>>().join(" ")
 }
 
-/// `storageclass.storage.k8s.io "tape" not found`, of the persistent volume controller.
-pub(super) fn no_such_class(message: &str) -> bool {
+/// Matches any message.
+pub(super) fn any(_: &str) -> bool {
+    true
+}
+
+/// Matches what is not [`is_transient`].
+pub(super) fn is_permanent(message: &str) -> bool {
+    !is_transient(message)
+}
+
+/// Matches a quota of the namespace that is used up, unless the API server could not tell.
+pub(super) fn exceeds_quota(message: &str) -> bool {
+    is_permanent(message) && message.contains("exceeded quota")
+}
+
+/// Matches `storageclass.storage.k8s.io "tape" not found`, from the persistent volume controller.
+pub(super) fn is_storage_class_not_found(message: &str) -> bool {
     message.contains("storageclass") && message.contains("not found")
 }
 
-/// What a CSI driver does not do however often it is asked.
-pub(super) fn denied(message: &str) -> bool {
-    let words = [
+/// Matches a claim without a class in a cluster without a default class.
+pub(super) fn lacks_default_storage_class(message: &str) -> bool {
+    message.contains("no storage class is set")
+}
+
+/// Matches a request that a CSI driver refuses however often it is repeated.
+pub(super) fn is_access_denied(message: &str) -> bool {
+    let patterns = [
         "code = invalidargument",
         "code = permissiondenied",
         "code = unauthenticated",
@@ -26,27 +46,27 @@ pub(super) fn denied(message: &str) -> bool {
         "accessdenied",
         "is not authorized to perform",
     ];
-    contains_any(message, &words)
+    contains_any(message, &patterns)
 }
 
-/// A registry that answered, and has no such image, or none for this platform. Not that it refuses us: a node that has
-/// just joined may not have its credentials yet.
-pub(super) fn no_such_image(message: &str) -> bool {
-    let words = ["manifest unknown", "no match for platform", "invalid reference"];
-    // At the end of what containerd says: elsewhere it is a helper or a host that is not found.
-    let absent = message.trim_end().ends_with(": not found") || contains_any(message, &words);
-    absent && !passes(message)
+/// Matches the answer of a registry that does not have the image, or not for this platform. Not a denial: a node that
+/// has just joined may not have its credentials yet.
+pub(super) fn is_image_not_found(message: &str) -> bool {
+    let patterns = ["manifest unknown", "no match for platform", "invalid reference"];
+    // At the end of containerd's message: elsewhere it is a credential helper or a host that is not found.
+    let absent = message.trim_end().ends_with(": not found") || contains_any(message, &patterns);
+    absent && !is_transient(message)
 }
 
-/// `MountVolume.SetUp failed for volume "config" : configmap "buildkitd" not found`, or of a key that it lacks.
-pub(super) fn missing_object(message: &str) -> bool {
-    let of_ours = contains_any(message, &["configmap \"", "secret \""]);
-    (of_ours && message.contains("not found")) || message.contains("references non-existent")
+/// Matches `MountVolume.SetUp failed for volume "config" : configmap "buildkitd" not found`, and a missing key of one.
+pub(super) fn is_mount_source_not_found(message: &str) -> bool {
+    let names_object = contains_any(message, &["configmap \"", "secret \""]);
+    (names_object && message.contains("not found")) || message.contains("references non-existent")
 }
 
-/// The network, or a server that is busy or starts.
-pub(super) fn passes(message: &str) -> bool {
-    let words = [
+/// Matches a transient failure: of the network, or of a server that is overloaded or starting.
+pub(super) fn is_transient(message: &str) -> bool {
+    let patterns = [
         "deadline exceeded",
         "timeout",
         "timed out",
@@ -64,13 +84,14 @@ pub(super) fn passes(message: &str) -> bool {
         "failed calling webhook",
         "is reserved for",
     ];
-    contains_any(message, &words)
+    contains_any(message, &patterns)
 }
 
-/// The kubelet's words for `hostUsers: false`, those of containerd and rootlesskit, and the kernel's, which has no
-/// space left for a namespace above `user.max_user_namespaces` and may forbid one to whom has no privilege.
-pub(super) fn no_user_namespaces(message: &str) -> bool {
-    let words = [
+/// Matches a node without user namespaces: the kubelet's message for `hostUsers: false`, those of containerd and
+/// RootlessKit, and the kernel's errors: no space left for a namespace above `user.max_user_namespaces`, or not permitted
+/// to an unprivileged process.
+pub(super) fn lacks_user_namespaces(message: &str) -> bool {
+    let patterns = [
         "does not support user namespaces",
         "can't set spec.hostusers",
         "max_user_namespaces",
@@ -81,7 +102,7 @@ pub(super) fn no_user_namespaces(message: &str) -> bool {
         // A kernel before 5.19.
         "doesn't support idmap mounts",
     ];
-    contains_any(message, &words)
+    contains_any(message, &patterns)
 }
 
 #[cfg(test)]
@@ -89,13 +110,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn registries() {
+    fn messages_of_registries() {
         for message in [
             "failed to resolve reference \"r.example/x:1\": r.example/x:1: not found",
             "failed to resolve image: no match for platform in manifest: not found",
             "manifest unknown: manifest tagged by \"1\" is not found",
         ] {
-            assert!(no_such_image(message), "{message}");
+            assert!(is_image_not_found(message), "{message}");
         }
         for message in [
             "pull access denied, repository does not exist or may require authorization: server message: \
@@ -104,7 +125,10 @@ mod tests {
             "tls: failed to verify certificate: x509: certificate signed by unknown authority",
             "error getting credentials: exec: \"docker-credential-x\": executable file not found in $PATH, out: ``",
         ] {
-            assert!(!no_such_image(message) && !passes(message), "{message}");
+            assert!(
+                !is_image_not_found(message) && !is_transient(message),
+                "{message}"
+            );
         }
         for message in [
             "dial tcp 10.0.0.1:443: i/o timeout",
@@ -112,36 +136,38 @@ mod tests {
             "unexpected status: 503 Service Unavailable",
             "429 Too Many Requests - Server message: toomanyrequests: You have reached your pull rate limit.",
         ] {
-            assert!(!no_such_image(message) && passes(message), "{message}");
+            assert!(!is_image_not_found(message) && is_transient(message), "{message}");
         }
     }
 
     #[test]
-    fn drivers() {
-        assert!(no_such_class("storageclass.storage.k8s.io \"tape\" not found"));
-        assert!(denied(
+    fn messages_of_drivers() {
+        assert!(is_storage_class_not_found(
+            "storageclass.storage.k8s.io \"tape\" not found"
+        ));
+        assert!(is_access_denied(
             "failed to provision volume with StorageClass \"gp3\": rpc error: code = Internal desc = Could not create \
              volume \"pvc-1\": operation error EC2: CreateVolume, api error UnauthorizedOperation: You are not \
              authorized to perform this operation."
         ));
-        assert!(!denied(
+        assert!(!is_access_denied(
             "failed to provision volume with StorageClass \"gp3\": rpc error: code = DeadlineExceeded desc = context \
              deadline exceeded"
         ));
-        assert!(missing_object(
+        assert!(is_mount_source_not_found(
             "MountVolume.SetUp failed for volume \"c\" : configmap \"absent\" not found"
         ));
-        assert!(!missing_object(
+        assert!(!is_mount_source_not_found(
             "Multi-Attach error for volume \"pvc-1\" Volume is already used by pod(s) a-1-2"
         ));
-        assert!(!missing_object(
+        assert!(!is_mount_source_not_found(
             "MountVolume.MountDevice failed for volume \"pvc-1\" : kubernetes.io/csi: attacher.MountDevice failed to \
              create newCsiDriverClient: driver name ebs.csi.aws.com not found in the list of registered CSI drivers"
         ));
     }
 
     #[test]
-    fn user_namespaces() {
+    fn nodes_without_user_namespaces() {
         for message in [
             "Failed to create pod sandbox: can't set `spec.hostUsers: false`, runtime does not support user namespaces",
             "Failed to create pod sandbox: the feature gate \"UserNamespacesSupport\" is disabled: can't set \
@@ -150,9 +176,9 @@ mod tests {
              /proc/self/exe: no space left on device",
             "[rootlesskit:parent] error: failed to start the child: fork/exec /proc/self/exe: operation not permitted",
         ] {
-            assert!(no_user_namespaces(message), "{message}");
+            assert!(lacks_user_namespaces(message), "{message}");
         }
-        assert!(!no_user_namespaces(
+        assert!(!lacks_user_namespaces(
             "write /var/lib/buildkit/x: no space left on device"
         ));
     }
