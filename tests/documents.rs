@@ -207,6 +207,41 @@ fn links_resolve() -> Result<()> {
     Ok(())
 }
 
+/// A reader finds the first example on the first screen, and the overviews stay short.
+#[test]
+fn overviews_are_short() -> Result<()> {
+    for (page, limit) in [("README.md", 200), ("ARCHITECTURE.md", 120)] {
+        let lines = read(page)?.lines().count();
+        ensure!(lines <= limit, "{page} has {lines} lines, more than {limit}");
+    }
+    let first = read("README.md")?.lines().position(|line| line.contains("uses:"));
+    ensure!(
+        first.is_some_and(|line| line < 45),
+        "README.md: no `uses:` in the first 45 lines"
+    );
+    Ok(())
+}
+
+/// Every page is linked from an overview: those in docs/ from the README, those in docs/design/ from ARCHITECTURE.md.
+#[test]
+fn pages_are_linked() -> Result<()> {
+    for (overview, dir) in [("README.md", "docs"), ("ARCHITECTURE.md", "docs/design")] {
+        let text = read(overview)?;
+        let linked: BTreeSet<&str> = links(&text).filter_map(|link| link.split('#').next()).collect();
+        for page in documents()? {
+            let page = page.strip_prefix(root())?;
+            let name = page.to_string_lossy();
+            if page.parent() == Some(Path::new(dir)) {
+                ensure!(
+                    linked.contains(name.as_ref()),
+                    "{overview} does not link to {name}"
+                );
+            }
+        }
+    }
+    Ok(())
+}
+
 /// Returns the Markdown files of the top level, docs/ and docs/design/.
 fn documents() -> Result<Vec<PathBuf>> {
     let mut found = Vec::new();
