@@ -1,17 +1,23 @@
-//! The real program on the real thing: `cargo xtask test` brings the lab up and runs these.
-//! One binary, a file for each subject.
+//! The tests that need a lab: the real program on a real cluster. `cargo xtask test` starts the lab and runs them. One
+//! binary with a module for each subject. Tests run at the same time, each in a namespace of its own; those in [`faults`]
+//! run one at a time.
 
 mod adopt;
+mod agents;
 mod arm64;
 mod bad_input;
 mod builders;
 mod buildkitd;
+mod busy;
 mod clock;
+mod connection;
 mod disk;
 mod docker_config;
 mod doctor;
 mod ecr;
+mod endpoints;
 mod expiry;
+mod faults;
 mod healed;
 mod home;
 mod isolation;

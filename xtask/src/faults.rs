@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use anyhow::{Context, Result, ensure};
 use lab::Lab;
 
-use crate::tool::{root, stage, test_binary};
+use crate::tool::{cargo_test, root, stage};
 
 const TABLE: &str = "docs/design/fault-tests.md";
 /// The columns' numbers; what is before the first bar is the first.
@@ -43,14 +43,10 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 fn measured(tests: &[&str]) -> Result<String> {
     let times = tempfile::NamedTempFile::new()?;
     let lab = Lab::running_or_up(&lab::install()?)?;
-    for binary in ["faults", "lab"] {
-        let mut run = test_binary(binary);
-        run.args(["--", "--test-threads", "1"]);
-        // A name that the other binary has counts for nothing here.
-        run.arg("--exact").args(tests);
-        run.env("REMOTE_BUILDKIT_TIMES", times.path());
-        stage(&format!("faults in tests/{binary}"), &mut run)?;
-    }
+    let mut run = cargo_test("lab");
+    run.args(["--", "--test-threads", "1", "--exact"]).args(tests);
+    run.env("REMOTE_BUILDKIT_TIMES", times.path());
+    stage("tests of faults", &mut run)?;
     lab.end()?;
     Ok(fs::read_to_string(times.path())?)
 }

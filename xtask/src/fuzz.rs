@@ -4,8 +4,9 @@
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Mutex;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use lab::cache::{Cache, Key};
 
 use crate::tool::{cargo, root, spawn, stage};
@@ -79,10 +80,22 @@ impl Pass {
             String::from_utf8_lossy(&locked.stderr)
         );
         stage("fuzzers, built", &mut self.cargo_fuzz(&program, "build"))?;
-        for target in targets {
-            self.fuzz(&program, target)?;
-        }
-        Ok(())
+        // One processor each.
+        let processors = std::thread::available_parallelism().map_or(1, usize::from);
+        let queue = Mutex::new(targets.iter());
+        let worker = || -> Result<()> {
+            while let Some(target) = queue.lock().ok().and_then(|mut targets| targets.next()) {
+                self.fuzz(&program, target)?;
+            }
+            Ok(())
+        };
+        std::thread::scope(|scope| {
+            let workers: Vec<_> = (0..processors).map(|_| scope.spawn(worker)).collect();
+            let results = workers
+                .into_iter()
+                .map(|worker| worker.join().unwrap_or_else(|_| bail!("a worker panicked")));
+            results.collect::<Result<()>>()
+        })
     }
 
     fn cargo_fuzz(self, program: &Path, command: &str) -> Command {

@@ -13,13 +13,13 @@ pub(crate) struct Args {
 
 /// The test that compares knows how to write: what is checked and what is generated cannot differ.
 pub(crate) fn run(args: &Args) -> Result<()> {
-    let test = "generated_parts_are_up_to_date";
+    let test = "documents::generated_parts_are_up_to_date";
     let mut test = cargo(&[
         "test",
         "--quiet",
         "--locked",
         "--test",
-        "documents",
+        "integration",
         "--",
         "--exact",
         test,

@@ -1,19 +1,34 @@
-//! `cargo xtask test`: everything that can fail, in the order of what fails fastest.
+//! `cargo xtask test`: every check, those that fail fastest first.
 
+mod binary;
 mod counts;
 
 use anyhow::Result;
 use lab::{Lab, Traces};
 
+use self::binary::TestBinary;
 use self::counts::Counts;
 use crate::fuzz;
-use crate::tool::{cargo, stage, test_binary};
+use crate::tool::{cargo, stage};
+
+/// Tests of faults disturb every job on the lab, so they run one at a time.
+const ONE_AT_A_TIME: &str = "faults::";
+
+/// How many random repositories the tests of the matrix compare with BuildKit, unless `--all` asks for every one.
+const ORACLE: (&str, &str) = ("REMOTE_BUILDKIT_ORACLE_REPOSITORIES", "15");
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Run only the tests of the lab whose names hold this
-    #[arg(long)]
+    /// Run only the tests on the lab whose names contain this text
+    #[arg(long, value_name = "TEXT")]
     only: Option<String>,
+    /// Compare the matrix with BuildKit on all random repositories, not only on the first 15; as before a release
+    #[arg(long)]
+    all: bool,
+    /// How many tests on the lab run at the same time
+    // Two for each processor of CI's machine: most tests wait for a pod or a deadline.
+    #[arg(long, value_name = "N", default_value_t = 4)]
+    threads: usize,
 }
 
 pub(crate) fn run(args: &Args) -> Result<()> {
@@ -29,35 +44,45 @@ fn stages(args: &Args, counts: &mut Counts) -> Result<()> {
         stage("format", &mut cargo(&["fmt", "--all", "--check"]))?;
         let fuzzers = ["fmt", "--manifest-path", "fuzz/Cargo.toml", "--check"];
         stage("format of the fuzzers", &mut cargo(&fuzzers))?;
-        // Those that want a lab are no targets of `all`, which has cargo overlook `--test`.
-        for targets in [&["--all-targets"][..], &["--test=lab", "--test=faults"]] {
-            let mut lints = cargo(&["clippy", "--workspace", "--locked", "--quiet"]);
-            stage("lints", lints.args(targets).args(["--", "-D", "warnings"]))?;
+        // tests/lab is no target of `--all-targets`, with which cargo ignores `--test`: hence two calls.
+        for targets in ["--all-targets", "--test=lab"] {
+            let clippy = ["clippy", "--workspace", "--locked", "--quiet", targets];
+            stage(
+                &format!("lints ({targets})"),
+                cargo(&clippy).args(["--", "-D", "warnings"]),
+            )?;
         }
+        // `--all-targets` leaves out the documentation's tests, of which there are none.
         counts.stage(
             "tests without the lab",
-            &mut cargo(&["test", "--workspace", "--locked"]),
+            &mut cargo(&["test", "--workspace", "--locked", "--all-targets"]),
         )?;
         fuzz::short()?;
     }
-    // Built before the lab is up, so that it is not up for longer than it is used.
-    stage(
-        "tests on the lab, built",
-        test_binary("lab").args(["--test", "faults", "--no-run"]),
-    )?;
+    // Compiled before the lab starts, so that it is up only as long as it is used.
+    let tests = TestBinary::build("lab")?;
     let installed = lab::install()?;
     let before = Traces::now()?;
     let lab = Lab::running_or_up(&installed)?;
-    let mut tests = test_binary("lab");
-    // Two processors: more tests at once only wait for each other.
-    tests.args(["--", "--test-threads", "3"]).args(&args.only);
-    let result = counts.stage("tests on the lab", &mut tests).and_then(|()| {
-        // They break what the others stand on, so one at a time, and not beside those.
-        let mut faults = test_binary("faults");
-        faults.args(["--", "--test-threads", "1"]).args(&args.only);
-        counts.stage("tests of faults", &mut faults)
-    });
+    let result = on_the_lab(args, &tests, counts);
     lab.end()?;
     Traces::now()?.same_as(&before)?;
     result
+}
+
+fn on_the_lab(args: &Args, tests: &TestBinary, counts: &mut Counts) -> Result<()> {
+    let is_chosen = |name: &str| args.only.as_ref().is_none_or(|text| name.contains(text));
+    let environment = if args.all || args.only.is_some() {
+        vec![]
+    } else {
+        vec![ORACLE]
+    };
+    counts.stage_of("tests on the lab", || {
+        let chosen = |name: &str| is_chosen(name) && !name.starts_with(ONE_AT_A_TIME);
+        tests.run(chosen, args.threads, &environment)
+    })?;
+    counts.stage_of("tests of faults", || {
+        let chosen = |name: &str| is_chosen(name) && name.starts_with(ONE_AT_A_TIME);
+        tests.run(chosen, 1, &environment)
+    })
 }

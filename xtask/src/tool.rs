@@ -1,4 +1,4 @@
-//! Running cargo and others from the repository's root.
+//! Runs cargo and other programs in the repository's root.
 
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
@@ -20,12 +20,13 @@ pub(crate) fn cargo(arguments: &[&str]) -> Command {
     command
 }
 
-/// Those of tests/ that are no targets of `all`. Of the whole workspace: with the features of one package alone, its dependencies would be built a second time.
-pub(crate) fn test_binary(target: &str) -> Command {
+/// Returns `cargo test` of one test target. Of the whole workspace: with the features of one package alone, cargo would
+/// build the dependencies a second time.
+pub(crate) fn cargo_test(target: &str) -> Command {
     cargo(&["test", "--workspace", "--locked", "--test", target])
 }
 
-/// Runs a stage with its output shown, and says how long it took. A signal to us ends it.
+/// Runs a command, shows its output and prints how long it took. A signal to this process ends it.
 pub(crate) fn stage(name: &str, command: &mut Command) -> Result<()> {
     eprintln!("== {name}");
     let start = Instant::now();
@@ -36,7 +37,8 @@ pub(crate) fn stage(name: &str, command: &mut Command) -> Result<()> {
     Ok(())
 }
 
-/// A group of its own: what a signal has to end is the whole of it, and Ctrl-C is for us to pass on.
+/// Starts a command in a process group of its own: a signal must end all its processes, and it is `lab::wait` that passes
+/// on Ctrl-C.
 pub(crate) fn spawn(command: &mut Command) -> Result<Child> {
     command
         .process_group(0)

@@ -5,7 +5,7 @@ use anyhow::{Context, Result, ensure};
 use crate::support::{Bare, Namespace, output, run};
 use github::{APP, CONFIGURATION, GitHub, PKCS1, World};
 
-#[path = "../../registration/github.rs"]
+#[path = "../../integration/registration/github.rs"]
 mod github;
 
 /// In the place of the runner's own: it says as whom it runs, and what others see of it and of the secret.

@@ -8,6 +8,7 @@ mod hold;
 mod listener;
 mod remains;
 mod runner;
+pub(crate) mod scenario;
 pub(crate) mod step;
 
 pub(crate) use bare::Bare;

@@ -1,4 +1,4 @@
-//! Test runs, with the runners' own counts kept for the end.
+//! How many tests passed in each stage, and which took longest; printed at the end.
 
 use std::io::{BufRead as _, BufReader};
 use std::process::{Command, Stdio};
@@ -8,23 +8,29 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use lab::progress::seconds;
 
+use super::binary::Finished;
 use crate::tool::spawn;
 
-/// What `cargo test` said of its runs, added up by stage.
+/// How many of the slowest tests are printed.
+const SLOWEST: usize = 10;
+
+/// The results of the stages so far.
 #[derive(Debug, Default)]
 pub(crate) struct Counts {
     stages: Vec<(String, Duration, Tally)>,
+    tests: Vec<(String, Duration)>,
 }
 
+/// The results of a stage's tests.
 #[derive(Debug, Default, PartialEq, Eq)]
-struct Tally {
-    passed: u32,
-    failed: u32,
-    ignored: u32,
+pub(crate) struct Tally {
+    pub(crate) passed: usize,
+    pub(crate) failed: usize,
+    pub(crate) ignored: usize,
 }
 
 impl Counts {
-    /// Runs a `cargo test` with its output shown.
+    /// Runs a `cargo test`, shows its output and counts its results.
     pub(crate) fn stage(&mut self, name: &str, command: &mut Command) -> Result<()> {
         eprintln!("== {name}");
         let start = Instant::now();
@@ -41,7 +47,7 @@ impl Counts {
         });
         let status = lab::wait(&mut child)?;
         let mut tally = Tally::default();
-        // Not to the end of the stream: a process that a test left behind may hold it open.
+        // Not until the stream ends: a process that a test left behind may hold it open.
         while let Ok(line) = received.recv_timeout(Duration::from_secs(1)) {
             tally.add(&line);
         }
@@ -50,8 +56,34 @@ impl Counts {
         Ok(())
     }
 
-    /// One line a stage.
+    /// Runs tests and counts their results; an error if one of them failed.
+    pub(crate) fn stage_of(
+        &mut self,
+        name: &str,
+        tests: impl FnOnce() -> Result<(Vec<Finished>, Tally)>,
+    ) -> Result<()> {
+        eprintln!("== {name}");
+        let start = Instant::now();
+        let (finished, tally) = tests()?;
+        let failed = tally.failed;
+        self.tests
+            .extend(finished.into_iter().map(|test| (test.name, test.took)));
+        self.stages.push((name.to_owned(), start.elapsed(), tally));
+        ensure!(failed == 0, "{name} failed: {failed} of them");
+        Ok(())
+    }
+
+    /// Prints the slowest tests, then one line for each stage.
     pub(crate) fn print(&self) {
+        let mut slowest: Vec<_> = self.tests.iter().collect();
+        slowest.sort_by_key(|(_, took)| std::cmp::Reverse(*took));
+        slowest.truncate(SLOWEST);
+        if !slowest.is_empty() {
+            println!("== slowest tests on the lab");
+        }
+        for (name, took) in slowest {
+            println!("   {:>12}  {name}", seconds(*took));
+        }
         for (name, took, tally) in &self.stages {
             let Tally {
                 passed,
@@ -65,7 +97,7 @@ impl Counts {
 }
 
 impl Tally {
-    /// `test result: ok. 12 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.01s`
+    /// Adds the numbers of libtest's closing line: `test result: ok. 12 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.01s`
     fn add(&mut self, line: &str) {
         for part in line.split(['.', ';']) {
             let Some((number, what)) = part.trim().split_once(' ') else {
@@ -77,7 +109,7 @@ impl Tally {
                 "ignored" => &mut self.ignored,
                 _ => continue,
             };
-            *count += number.parse::<u32>().unwrap_or_default();
+            *count += number.parse::<usize>().unwrap_or_default();
         }
     }
 }

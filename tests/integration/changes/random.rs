@@ -6,9 +6,9 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, RngSeed, TestRunner};
 use remote_buildkit::git::Git;
 
+use super::github::Mood;
+use super::repository::{COMMIT, Repository};
 use super::*;
-use crate::github::Mood;
-use crate::repository::{COMMIT, Repository};
 
 /// Few names, so that files, folders and submodules come to take each other's place.
 fn path() -> impl Strategy<Value = String> {

@@ -3,14 +3,14 @@
 use anyhow::Result;
 
 use crate::support::LAB;
-use crate::trial::Trial;
+use crate::support::scenario::Scenario;
 
 /// The API server says 401, as it does to somebody unknown.
 #[test]
 fn authenticator_is_down() -> Result<()> {
-    let mut trial = Trial::new("authenticator", 30)?;
+    let mut scenario = Scenario::new("authenticator", 30)?;
     let fault = LAB.kill("authenticator")?;
-    trial.fails("Cluster rejected our identity (401)", &["401", "role/ci"])?;
+    scenario.fails("Cluster rejected our identity (401)", &["401", "role/ci"])?;
     fault.end()?;
-    trial.heals()
+    scenario.heals()
 }

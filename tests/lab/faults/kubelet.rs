@@ -2,35 +2,35 @@
 
 use anyhow::{Context, Result};
 
+use crate::support::scenario::Scenario;
 use crate::support::{LAB, kubectl, wait_for};
-use crate::trial::Trial;
 
 const KUBELET: &str = "kubelet-node1";
 
 #[test]
 fn down_before_the_pod_starts() -> Result<()> {
-    let mut trial = Trial::new("kubelet-absent", 7)?;
+    let mut scenario = Scenario::new("kubelet-absent", 7)?;
     let fault = LAB.kill(KUBELET)?;
-    trial.fails("Agent not ready in time", &["node1"])?;
+    scenario.fails("Agent not ready in time", &["node1"])?;
     fault.end()?;
-    trial.heals()
+    scenario.heals()
 }
 
 #[test]
 fn down_with_a_running_agent() -> Result<()> {
-    let mut trial = Trial::new("kubelet-down", 5)?;
-    trial.agent()?;
+    let mut scenario = Scenario::new("kubelet-down", 5)?;
+    scenario.agent()?;
     let fault = LAB.kill(KUBELET)?;
-    trial.fails("BuildKit does not respond", &["10250", "connection refused"])?;
+    scenario.fails("BuildKit does not respond", &["10250", "connection refused"])?;
     fault.end()?;
-    trial.heals()
+    scenario.heals()
 }
 
 /// As on a node of EKS that has just joined (docker/buildx#2668).
 #[test]
 fn certificate_is_approved_late() -> Result<()> {
-    let mut trial = Trial::new("kubelet-certificate", 60)?;
-    trial.agent()?;
+    let mut scenario = Scenario::new("kubelet-certificate", 60)?;
+    scenario.agent()?;
     let folder = tempfile::tempdir()?;
     let folder = format!("--cert-dir={}", folder.path().display());
     let arguments = [
@@ -40,16 +40,16 @@ fn certificate_is_approved_late() -> Result<()> {
         &folder,
     ];
     let fault = LAB.restart_with(KUBELET, &arguments)?;
-    let mut step = trial.start()?;
+    let mut step = scenario.start()?;
     step.until("tls: internal error")?;
     // The kubelet listens before it has asked.
     wait_for("the kubelet's request", || Ok(!pending_requests()?.is_empty()))?;
     for request in pending_requests()? {
         kubectl(&["certificate", "approve", &request])?;
     }
-    trial.connected(step)?;
+    scenario.connected(step)?;
     fault.end()?;
-    trial.heals()
+    scenario.heals()
 }
 
 /// For certificates that nobody has said a word about.

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use percent_encoding::percent_decode_str;
 use serde_json::{Value, json};
 
-use crate::repository::{Repository, succeeded};
+use super::repository::{Repository, succeeded};
 
 pub struct GitHub {
     pub url: String,

@@ -6,15 +6,15 @@ use std::process::Command;
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 
-use crate::support::step::{Step, note};
-use crate::support::{Before, LAB, Namespace, Outcome, Runner, run};
+use super::step::{Step, note};
+use super::{Before, LAB, Namespace, Outcome, Runner, run};
 
 /// How much later than its `timeout` a connect may end: it says so after a second, on two processors that others use.
 const LATE: f64 = 6.0;
 
 /// A job of its own, in a namespace of its own.
 #[derive(Debug)]
-pub(crate) struct Trial {
+pub(crate) struct Scenario {
     pub(crate) runner: Runner,
     pub(crate) namespace: Namespace,
     inputs: Vec<(&'static str, String)>,
@@ -22,7 +22,7 @@ pub(crate) struct Trial {
     before: Before,
 }
 
-impl Trial {
+impl Scenario {
     /// For the test of this name, with this `timeout` in seconds.
     pub(crate) fn new(name: &str, timeout: u32) -> Result<Self> {
         let runner = Runner::new()?;

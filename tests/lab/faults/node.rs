@@ -5,9 +5,9 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
 
+use crate::support::scenario::Scenario;
 use crate::support::step::note;
 use crate::support::{Before, LAB, Namespace, Runner, output};
-use crate::trial::Trial;
 
 fn cut_off() -> Result<lab::Fault> {
     LAB.cut_off(LAB.nodes.first().context("a node")?)
@@ -15,30 +15,30 @@ fn cut_off() -> Result<lab::Fault> {
 
 #[test]
 fn gone_while_the_agent_is_waited_for() -> Result<()> {
-    let mut trial = Trial::new("node-goes", 7)?;
-    let mut step = trial.start()?;
+    let mut scenario = Scenario::new("node-goes", 7)?;
+    let mut step = scenario.start()?;
     step.until("is deployed")?;
     let fault = cut_off()?;
-    trial.failed(
+    scenario.failed(
         step,
         "Agent not ready in time",
         &["node-goes/remote-buildkit-agent"],
     )?;
     fault.end()?;
-    trial.heals()
+    scenario.heals()
 }
 
 #[test]
 fn gone_before_connect() -> Result<()> {
-    let mut trial = Trial::new("node-gone", 17)?;
-    trial.agent()?;
+    let mut scenario = Scenario::new("node-gone", 17)?;
+    scenario.agent()?;
     let fault = cut_off()?;
-    trial.fails(
+    scenario.fails(
         "Timed out",
         &["by exec and got: no answer within 15 s", "timeout of 17 s"],
     )?;
     fault.end()?;
-    trial.heals()
+    scenario.heals()
 }
 
 /// Then it is buildx that fails, and builds again once the node is back.

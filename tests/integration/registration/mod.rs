@@ -12,7 +12,7 @@ use remote_buildkit::problem::Problem;
 use remote_buildkit::secret::Secret;
 use serde_json::{Value, json};
 
-use github::{APP, CONFIGURATION, GitHub, PKCS1, PKCS8, TOKEN, World};
+use self::github::{APP, CONFIGURATION, GitHub, PKCS1, PKCS8, TOKEN, World};
 
 fn world(place: &'static str) -> World {
     World {

@@ -5,90 +5,90 @@ use std::time::Duration;
 
 use anyhow::Result;
 
+use crate::support::scenario::{Scenario, probe_runs};
 use crate::support::{LAB, wait_for};
-use crate::trial::{Trial, probe_runs};
 
 const SERVER: &str = "apiserver";
 
 #[test]
 fn refuses_connections_then_comes_back() -> Result<()> {
-    let mut trial = Trial::new("server-returns", 60)?;
-    trial.agent()?;
+    let mut scenario = Scenario::new("server-returns", 60)?;
+    scenario.agent()?;
     let fault = LAB.kill(SERVER)?;
-    let mut step = trial.start()?;
+    let mut step = scenario.start()?;
     step.until("Trying again")?;
     fault.end()?;
-    trial.connected(step).map(drop)
+    scenario.connected(step).map(drop)
 }
 
 /// It denies everything for a moment, until it has read the roles.
 #[test]
 fn is_restarted_while_the_agent_is_waited_for() -> Result<()> {
-    let mut trial = Trial::new("server-restarts", 60)?;
-    let mut step = trial.start()?;
+    let mut scenario = Scenario::new("server-restarts", 60)?;
+    let mut step = scenario.start()?;
     step.until("volume bound")?;
     LAB.kill(SERVER)?.end()?;
-    trial.connected(step).map(drop)
+    scenario.connected(step).map(drop)
 }
 
 #[test]
 fn refuses_connections_throughout() -> Result<()> {
-    let mut trial = Trial::new("server-away", 5)?;
+    let mut scenario = Scenario::new("server-away", 5)?;
     let fault = LAB.kill(SERVER)?;
-    trial.fails(
+    scenario.fails(
         "Cannot reach the cluster",
         &["Connection refused", "timeout of 5 s"],
     )?;
     fault.end()?;
-    trial.heals()
+    scenario.heals()
 }
 
 #[test]
 fn frozen_before_the_first_answer() -> Result<()> {
-    let mut trial = Trial::new("server-silent", 5)?;
+    let mut scenario = Scenario::new("server-silent", 5)?;
     let fault = LAB.freeze(SERVER)?;
-    trial.fails("Timed out", &["the last step that was done: Cluster demo"])?;
+    scenario.fails("Timed out", &["the last step that was done: Cluster demo"])?;
     fault.end()?;
-    trial.heals()
+    scenario.heals()
 }
 
 #[test]
 fn frozen_while_the_agent_is_waited_for() -> Result<()> {
-    let mut trial = Trial::new("server-freezes", 7)?;
-    let mut step = trial.start()?;
+    let mut scenario = Scenario::new("server-freezes", 7)?;
+    let mut step = scenario.start()?;
     step.until("volume bound")?;
     let fault = LAB.freeze(SERVER)?;
-    trial.failed(
+    scenario.failed(
         step,
         "Agent not ready in time",
         &["server-freezes/remote-buildkit-agent"],
     )?;
     fault.end()?;
-    trial.heals()
+    scenario.heals()
 }
 
 #[test]
 fn frozen_for_moments_while_the_agent_is_waited_for() -> Result<()> {
-    let mut trial = Trial::new("server-naps", 60)?;
-    let mut step = trial.start()?;
+    let mut scenario = Scenario::new("server-naps", 60)?;
+    let mut step = scenario.start()?;
     step.until("is deployed")?;
     let fault = LAB.freeze(SERVER)?;
     sleep(Duration::from_secs(3));
     fault.end()?;
-    trial.connected(step).map(drop)
+    scenario.connected(step).map(drop)
 }
 
 #[test]
 fn frozen_during_exec() -> Result<()> {
-    let mut trial = Trial::new("server-exec", 7)?;
-    let pod = trial.agent()?;
+    let mut scenario = Scenario::new("server-exec", 7)?;
+    let pod = scenario.agent()?;
     // A daemon that stands still keeps the exec open.
-    trial.namespace.signal(&pod, "SIGSTOP")?;
-    let step = trial.start()?;
+    scenario.namespace.signal(&pod, "SIGSTOP")?;
+    let step = scenario.start()?;
     wait_for("the exec of the probe", probe_runs)?;
     let fault = LAB.freeze(SERVER)?;
-    trial.failed(step, "Timed out", &["is there"])?;
+    scenario.failed(step, "Timed out", &["is there"])?;
     fault.end()?;
-    trial.namespace.signal(&pod, "SIGCONT")?;
-    trial.heals()
+    scenario.namespace.signal(&pod, "SIGCONT")?;
+    scenario.heals()
 }

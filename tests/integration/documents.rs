@@ -281,7 +281,7 @@ fn headings(text: &str) -> BTreeSet<String> {
         .collect()
 }
 
-/// Each row of the fault table names an existing test, and each test in tests/faults has a row.
+/// Each row of the fault table names an existing test, and each test in tests/lab/faults has a row.
 #[test]
 fn fault_table_matches_fault_tests() -> Result<()> {
     let table = read(FAULT_TABLE)?;
@@ -290,8 +290,11 @@ fn fault_table_matches_fault_tests() -> Result<()> {
         .filter_map(|cell| cell.trim().strip_prefix('`')?.strip_suffix('`'))
         .map(str::to_owned)
         .collect();
-    let faults = tests_in("tests/faults")?;
-    ensure!(!faults.is_empty(), "tests/faults has no tests");
+    let faults: BTreeSet<String> = tests_in("tests/lab/faults")?
+        .iter()
+        .map(|test| format!("faults::{test}"))
+        .collect();
+    ensure!(!faults.is_empty(), "tests/lab/faults has no tests");
     for test in &faults {
         ensure!(named.contains(test), "{FAULT_TABLE} has no row for {test}");
     }

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use anyhow::{Context, Result, ensure};
 
-use crate::trial::Trial;
+use crate::support::scenario::Scenario;
 
 /// The handshake is over after these, and the first answer is not.
 const BYTES: usize = 4000;
@@ -15,9 +15,9 @@ const BYTES: usize = 4000;
 #[test]
 fn cut_once() -> Result<()> {
     let proxy = Proxy::start(1)?;
-    let mut trial = Trial::new("cut-once", 60)?.env("HTTPS_PROXY", &proxy.url)?;
-    trial.agent()?;
-    trial.connects()?;
+    let mut scenario = Scenario::new("cut-once", 60)?.env("HTTPS_PROXY", &proxy.url)?;
+    scenario.agent()?;
+    scenario.connects()?;
     ensure!(proxy.cuts.load(Ordering::SeqCst) == 0, "no connection was cut");
     Ok(())
 }
@@ -25,10 +25,10 @@ fn cut_once() -> Result<()> {
 #[test]
 fn cut_always() -> Result<()> {
     let proxy = Proxy::start(usize::MAX)?;
-    let mut trial = Trial::new("cut-always", 5)?.env("HTTPS_PROXY", &proxy.url)?;
-    trial.agent()?;
-    trial.fails("Cannot reach the cluster", &["timeout of 5 s"])?;
-    trial.heals()
+    let mut scenario = Scenario::new("cut-always", 5)?.env("HTTPS_PROXY", &proxy.url)?;
+    scenario.agent()?;
+    scenario.fails("Cannot reach the cluster", &["timeout of 5 s"])?;
+    scenario.heals()
 }
 
 /// Of the kind that takes CONNECT; ends with the test.

@@ -5,34 +5,34 @@ use std::process::{Child, Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
 
+use crate::support::scenario::Scenario;
 use crate::support::{LAB, kubectl, run, wait_for};
-use crate::trial::Trial;
 
 #[test]
 fn too_many_requests_for_moments() -> Result<()> {
-    let mut trial = Trial::new("busy", 60)?;
-    trial.agent()?;
-    let level = NoSeats::for_jobs_of(&trial)?;
-    let mut step = trial.start()?;
+    let mut scenario = Scenario::new("busy", 60)?;
+    scenario.agent()?;
+    let level = NoSeats::for_jobs_of(&scenario)?;
+    let mut step = scenario.start()?;
     step.until("Trying again")?;
     drop(level);
-    trial.connected(step).map(drop)
+    scenario.connected(step).map(drop)
 }
 
 #[test]
 fn too_many_requests_throughout() -> Result<()> {
-    let mut trial = Trial::new("busy-always", 5)?;
-    let level = NoSeats::for_jobs_of(&trial)?;
-    trial.fails("API server is overloaded", &["429", "timeout of 5 s"])?;
+    let mut scenario = Scenario::new("busy-always", 5)?;
+    let level = NoSeats::for_jobs_of(&scenario)?;
+    scenario.fails("API server is overloaded", &["429", "timeout of 5 s"])?;
     drop(level);
-    trial.heals()
+    scenario.heals()
 }
 
 #[test]
 fn conflict_three_times() -> Result<()> {
-    let mut trial = Trial::new("conflict", 60)?;
-    let webhook = Conflict::three_times(&trial)?;
-    trial.connects()?;
+    let mut scenario = Scenario::new("conflict", 60)?;
+    let webhook = Conflict::three_times(&scenario)?;
+    scenario.connects()?;
     ensure!(webhook.asked()? > 3, "the webhook was not asked");
     Ok(())
 }
@@ -45,8 +45,8 @@ struct NoSeats {
 }
 
 impl NoSeats {
-    fn for_jobs_of(trial: &Trial) -> Result<Self> {
-        trial.namespace.apply(
+    fn for_jobs_of(scenario: &Scenario) -> Result<Self> {
+        scenario.namespace.apply(
             r#"
 apiVersion: flowcontrol.apiserver.k8s.io/v1
 kind: PriorityLevelConfiguration
@@ -67,7 +67,7 @@ spec:
 "#,
         )?;
         let mut level = Self {
-            name: trial.namespace.0.clone(),
+            name: scenario.namespace.0.clone(),
             standing: None,
         };
         // The server takes them up a moment later.
@@ -174,7 +174,7 @@ struct Conflict {
 }
 
 impl Conflict {
-    fn three_times(trial: &Trial) -> Result<Self> {
+    fn three_times(scenario: &Scenario) -> Result<Self> {
         let (host, _) = LAB.registry.split_once(':').context("no port")?;
         let port = TcpListener::bind((host, 0))?.local_addr()?.port().to_string();
         let folder = tempfile::tempdir()?;
@@ -207,7 +207,7 @@ impl Conflict {
         let webhook = Self {
             server,
             url: format!("https://{host}:{port}/"),
-            name: trial.namespace.0.clone(),
+            name: scenario.namespace.0.clone(),
             _folder: folder,
         };
         wait_for("the webhook to listen", || Ok(webhook.asked().is_ok()))?;
@@ -226,7 +226,7 @@ webhooks:
         let configuration = configuration
             .replace("URL", &webhook.url)
             .replace("CA}", &format!("{ca}}}"));
-        trial.namespace.apply(&configuration)?;
+        scenario.namespace.apply(&configuration)?;
         Ok(webhook)
     }
 

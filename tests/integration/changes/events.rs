@@ -5,9 +5,9 @@ use std::fs;
 use remote_buildkit::commands::matrix::changed::WORK_TREE;
 use remote_buildkit_matrix::changes::Kind;
 
+use super::github::{Answer, Mood};
+use super::repository::{COMMIT, Repository};
 use super::*;
-use crate::github::{Answer, Mood};
-use crate::repository::{COMMIT, Repository};
 
 /// The commits that the payloads name.
 const BEFORE: &str = "6113728f27ae82c7b1a177c8d03f9e96e0adf246";

@@ -3,9 +3,9 @@
 use std::net::TcpListener;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
+use super::github::{Answer, Mood};
+use super::repository::Repository;
 use super::*;
-use crate::github::{Answer, Mood};
-use crate::repository::Repository;
 
 const DATE: &str = "Wed, 25 Nov 2026 19:00:00 GMT";
 const DATE_SECONDS: u64 = 1_795_633_200;

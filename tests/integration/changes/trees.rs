@@ -1,8 +1,8 @@
 //! Trees of every size.
 
+use super::github::Mood;
+use super::repository::Repository;
 use super::*;
-use crate::github::Mood;
-use crate::repository::Repository;
 use remote_buildkit::git::Git;
 
 fn by_git(repository: &Repository, [before, after]: &[String; 2]) -> Vec<Change> {

@@ -16,7 +16,7 @@ use remote_buildkit::secret::Secret;
 use remote_buildkit_matrix::changes::Change;
 use serde_json::{Value, json};
 
-use github::GitHub;
+use self::github::GitHub;
 
 /// What a job asks.
 struct Job<'a> {

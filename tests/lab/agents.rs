@@ -1,0 +1,38 @@
+//! Agents whose pod is deleted or whose Deployment is scaled to 0.
+
+use anyhow::{Context, Result};
+
+use crate::support::scenario::Scenario;
+use crate::support::wait_for;
+
+const NOW: [&str; 3] = ["--grace-period=0", "--force", "--wait=false"];
+
+#[test]
+fn pod_is_deleted_while_it_is_waited_for() -> Result<()> {
+    let mut scenario = Scenario::new("pod-deleted", 60)?;
+    let mut step = scenario.start()?;
+    step.until("is deployed")?;
+    let pods = || scenario.namespace.names("pod");
+    wait_for("the pod", || Ok(!pods()?.is_empty()))?;
+    let pod = pods()?.pop().context("no pod")?;
+    scenario
+        .namespace
+        .kubectl(&[&["delete", "pod", &pod], &NOW[..]].concat())?;
+    scenario.connected(step).map(drop)
+}
+
+#[test]
+fn scaled_to_0_before_connect() -> Result<()> {
+    let mut scenario = Scenario::new("scaled", 30)?;
+    scenario.agent()?;
+    scale(&scenario, "0")?;
+    scenario.fails("Agent cannot be used", &["it is scaled to 0 replicas"])?;
+    scale(&scenario, "1")?;
+    scenario.heals()
+}
+
+fn scale(scenario: &Scenario, replicas: &str) -> Result<()> {
+    let replicas = format!("--replicas={replicas}");
+    let scale = ["scale", "deployment", "remote-buildkit-agent", &replicas];
+    scenario.namespace.kubectl(&scale).map(drop)
+}

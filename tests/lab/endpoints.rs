@@ -1,0 +1,40 @@
+//! Endpoints of GitHub and AWS that refuse one job: its own environment names another address, or its role is denied.
+
+use anyhow::{Result, ensure};
+
+use crate::support::role;
+use crate::support::scenario::Scenario;
+
+#[test]
+fn oidc_endpoint_refuses_connections() -> Result<()> {
+    let nobody = "http://127.0.0.1:9/idtoken";
+    let mut scenario = Scenario::new("oidc-refuses", 5)?.env("ACTIONS_ID_TOKEN_REQUEST_URL", nobody)?;
+    scenario.fails(
+        "No OIDC token for this job",
+        &["Connection refused", "timeout of 5 s"],
+    )?;
+    scenario.heals()
+}
+
+/// The emulator's own answer to a role whose policy does not have it.
+#[test]
+fn ecr_denies_the_role() -> Result<()> {
+    let mut scenario = Scenario::new("ecr-denies", 20)?
+        .input("ecr", "auto")
+        .input("role-to-assume", &role("ci-no-ecr"));
+    let outcome = scenario.fails(
+        "ECR login failed",
+        &["AccessDenied", "ecr:GetAuthorizationToken", "the input `ecr`"],
+    )?;
+    ensure!(!outcome.log.contains("Trying again"), "{}", outcome.log);
+    Ok(())
+}
+
+#[test]
+fn ecr_endpoint_refuses_connections() -> Result<()> {
+    let mut scenario = Scenario::new("ecr-nowhere", 20)?
+        .input("ecr", "eu-nowhere-1")
+        .env("AWS_ENDPOINT_URL_ECR", "http://127.0.0.1:9")?;
+    scenario.fails("Cannot reach ECR", &["eu-nowhere-1", "Connection refused"])?;
+    Ok(())
+}

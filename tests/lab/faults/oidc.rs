@@ -1,0 +1,26 @@
+//! GitHub's OIDC endpoint.
+
+use anyhow::{Result, ensure};
+
+use crate::support::scenario::{Answers, Scenario};
+
+const ALWAYS: u32 = 1000;
+const NO_TOKEN: &str = "No OIDC token for this job";
+
+#[test]
+fn endpoint_errs_three_times() -> Result<()> {
+    let mut scenario = Scenario::new("oidc-errs", 40)?;
+    let _answers = Answers::of("IdToken", 500, "", 3)?;
+    let outcome = scenario.connects()?;
+    ensure!(outcome.log.contains("Trying again"), "{}", outcome.log);
+    Ok(())
+}
+
+#[test]
+fn endpoint_errs_always() -> Result<()> {
+    let mut scenario = Scenario::new("oidc-errs-always", 5)?;
+    let answers = Answers::of("IdToken", 500, "", ALWAYS)?;
+    scenario.fails(NO_TOKEN, &["500", "timeout of 5 s"])?;
+    answers.end();
+    scenario.heals()
+}
