@@ -1,5 +1,5 @@
-//! What a user can type. Each input of the action is the flag of the same name, declared here and nowhere else;
-//! values stay text until `inputs` has checked them all.
+//! The command line. Each input of an action is the flag of the same name, and is declared only here. Values stay text
+//! until `inputs` has validated all of them.
 
 use std::ffi::OsString;
 
@@ -7,11 +7,13 @@ use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use crate::secret::Secret;
 
-/// Puts builds onto a BuildKit agent with a persistent cache in your own Kubernetes cluster.
+/// Build container images on BuildKit agents with a persistent cache in your own Kubernetes cluster.
 #[derive(Debug, Parser)]
 #[command(name = "remote-buildkit", version, args_override_self = true)]
 pub struct Cli {
-    /// Print a line for each request to AWS, the cluster and GitHub, without secrets; in a job, debug logging does too.
+    /// Print a line for each request to AWS, the cluster and GitHub.
+    ///
+    /// Secrets are left out. In a job, debug logging turns this on as well.
     #[arg(long, global = true)]
     pub verbose: bool,
     #[command(subcommand)]
@@ -20,25 +22,27 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Connect buildx on this machine to the agent; deploy the agent if it is absent.
+    /// Connect buildx on this machine to an agent, and deploy the agent if it does not exist.
     #[command(args_override_self = true)]
     Connect(Box<ConnectArgs>),
-    /// Remove from this machine what `connect` wrote; the agent and its cache stay.
+    /// Remove everything that `connect` wrote on this machine. The agent and its cache stay.
     Disconnect(DisconnectArgs),
-    /// Look at the whole road from here to a build, and say what is in its way; takes the flags of `connect`.
+    /// Check every step from this machine to a build and report problems. Accepts the same flags as `connect`.
     #[command(args_override_self = true)]
     Doctor(Box<DoctorArgs>),
-    /// Say which images of a repository a change touches, as the matrix of a workflow.
+    /// Print a job matrix with only the images that a change affects.
     #[command(args_override_self = true)]
     Matrix(Box<MatrixArgs>),
-    /// Make this machine one whose jobs build remotely without a step: buildx, a permanent builder, logins; once, at boot.
+    /// Set up this machine so that its jobs build remotely without a workflow step. Run it once at boot.
+    ///
+    /// Installs buildx, creates a permanent builder and sets up ECR logins.
     #[command(args_override_self = true)]
     Runner(Box<RunnerArgs>),
-    /// Print a Kubernetes credential; called by kubectl, buildx and others through the kubeconfig.
+    /// Print a Kubernetes credential. kubectl, buildx and other clients call this through the kubeconfig.
     Token(TokenArgs),
-    /// Print the manifests that `connect` would apply.
+    /// Print the Kubernetes manifests that `connect` would apply.
     Manifests(Box<ManifestsArgs>),
-    /// Remove agents that `connect` deployed; their volumes stay, unless told otherwise.
+    /// Delete agents that `connect` deployed. Their cache volumes are kept unless you pass `--volumes`.
     Destroy(DestroyArgs),
 }
 
@@ -48,115 +52,119 @@ pub struct ConnectArgs {
     pub road: RoadArgs,
     #[command(flatten)]
     pub agent: AgentArgs,
-    /// When to deploy the agent: if-absent, always (one that runs is brought up to date) or never.
+    /// When to deploy the agent: if-absent, always (also update an existing agent) or never.
     #[arg(long, default_value = "if-absent")]
     pub deploy: String,
-    /// Which of several agents has this job's cache: jobs of one key get the same; by default the repository.
+    /// Key that selects one of several agents: jobs with the same key use the same cache. Default: the repository.
     #[arg(long)]
     pub cache_key: Option<String>,
-    /// Registries of ECR to be logged in to, as long as the job lasts: auto (the caller's own), ACCOUNT, REGION,
-    /// ACCOUNT/REGION, public, or their hosts; none by default.
+    /// ECR registries to log in to for the duration of the job: auto (your own account and region), ACCOUNT, REGION,
+    /// ACCOUNT/REGION, public, or a registry host. Default: none.
     #[arg(long)]
     pub ecr: Option<String>,
-    /// How long to wait for the agent to be ready, such as 90s or 5m; a build waits as long for one being replaced.
+    /// How long to wait until the agent is ready, such as 90s or 5m. A build waits as long for an agent that restarts.
     #[arg(long, default_value = "5m")]
     pub timeout: String,
 }
 
-/// The road to the cluster.
+/// The flags that select the cluster and the identity.
 #[derive(Debug, Args)]
 pub struct RoadArgs {
     /// Name of the EKS cluster.
     #[arg(long)]
     pub cluster: Option<String>,
-    /// AWS region of the cluster; by default that of the environment or profile.
+    /// AWS region of the cluster. Default: the region of the environment or the AWS profile.
     #[arg(long)]
     pub region: Option<String>,
-    /// ARN of an IAM role to assume with the job's OIDC token; without it the default AWS credentials are used.
+    /// ARN of an IAM role to assume with the job's OIDC token. Default: use the default AWS credentials.
     #[arg(long)]
     pub role_to_assume: Option<String>,
     /// Audience of the OIDC token.
     #[arg(long, default_value = "sts.amazonaws.com")]
     pub audience: String,
-    /// Path of a kubeconfig, or in-cluster for the pod's service account; instead of cluster, for any Kubernetes.
+    /// Path of a kubeconfig, or in-cluster for the pod's service account. Use it instead of cluster, for any Kubernetes
+    /// cluster.
     #[arg(long)]
     pub kubeconfig: Option<String>,
-    /// Context of that kubeconfig; by default its current one.
+    /// Context in that kubeconfig. Default: its current context.
     #[arg(long)]
     pub context: Option<String>,
 }
 
-/// The agents.
+/// The flags that describe the agents.
 #[derive(Debug, Args)]
 pub struct AgentArgs {
     #[command(flatten)]
     pub which: WhichArgs,
-    /// Platforms to build for natively, such as linux/amd64,linux/arm64: an agent for each architecture, on its nodes.
+    /// Platforms to build natively, such as linux/amd64,linux/arm64. Each architecture gets its own agent on nodes of
+    /// that architecture.
     #[arg(long)]
     pub platforms: Option<String>,
-    /// How many agents there are, for each architecture; `cache-key` decides which one serves a job.
+    /// Number of agents for each architecture. `cache-key` selects the agent for a job.
     #[arg(long, default_value = "1")]
     pub agents: String,
-    /// Image of BuildKit; by default moby/buildkit:v0.34.2, or its rootless variant with `isolation: rootless`.
+    /// BuildKit image. Default: moby/buildkit:v0.34.2, or its rootless variant with `isolation: rootless`.
     #[arg(long)]
     pub image: Option<String>,
     /// Size of the cache volume.
     #[arg(long, default_value = "50Gi")]
     pub storage: String,
-    /// StorageClass of the cache volume; by default the cluster's default one.
+    /// StorageClass of the cache volume. Default: the cluster's default StorageClass.
     #[arg(long)]
     pub storage_class: Option<String>,
-    /// CPU request of the agent, such as 4 or 3500m; there is no limit, builds use what the node has left.
+    /// CPU request of the agent, such as 4 or 3500m. No limit is set, so builds can use idle CPUs of the node.
     #[arg(long)]
     pub cpu: Option<String>,
     /// Memory request and limit of the agent, such as 8Gi.
     #[arg(long)]
     pub memory: Option<String>,
-    /// What keeps builds from the node: privileged (nothing), rootless, or user-namespace.
+    /// How builds are isolated from the node: privileged (no isolation), rootless or user-namespace.
     #[arg(long, default_value = "privileged")]
     pub isolation: String,
-    /// Entitlements that builds may ask for: security.insecure, network.host, device; none by default.
+    /// Entitlements that builds may request: security.insecure, network.host, device. Default: none.
     #[arg(long)]
     pub entitlements: Option<String>,
-    /// How long running builds may take to end when the agent is stopped, such as 30m or 2h.
+    /// How long running builds may take to finish when the agent is stopped, such as 30m or 2h.
     #[arg(long, default_value = "1h")]
     pub drain_timeout: String,
-    /// How many build steps run at once; by default as many as there are.
+    /// Maximum number of build steps that run at once. Default: no limit.
     #[arg(long)]
     pub max_parallelism: Option<String>,
-    /// Mirrors of registries, REGISTRY=MIRROR each; MIRROR alone is one of docker.io, http://MIRROR one without TLS.
+    /// Registry mirrors, as REGISTRY=MIRROR. MIRROR alone mirrors docker.io; http://MIRROR does not use TLS.
     #[arg(long)]
     pub registry_mirrors: Option<String>,
-    /// More of buildkitd.toml, in TOML; what it says wins over what is generated.
+    /// Additional buildkitd.toml settings, in TOML. They override the generated settings.
     #[arg(long)]
     pub buildkitd_config: Option<String>,
-    /// Labels of the nodes to run on, KEY=VALUE each.
+    /// Node labels that the agent's pod requires, as KEY=VALUE.
     #[arg(long)]
     pub node_selector: Option<String>,
-    /// Taints of nodes to tolerate, KEY=VALUE:EFFECT each, as kubectl taint writes them; KEY:EFFECT and KEY for any.
+    /// Node taints to tolerate, as KEY=VALUE:EFFECT like in kubectl taint. KEY:EFFECT matches any value, KEY any value
+    /// and effect.
     #[arg(long)]
     pub tolerations: Option<String>,
-    /// Service account of the agent's pod; it has to exist. Its API token is not mounted, a token of IRSA or Pod Identity is.
+    /// Existing service account for the agent's pod. Tokens of IRSA and EKS Pod Identity are mounted, the Kubernetes
+    /// API token is not.
     #[arg(long)]
     pub service_account: Option<String>,
-    /// Labels to put on the agent's objects and its pod, KEY=VALUE each.
+    /// Labels for the agent's objects and its pod, as KEY=VALUE.
     #[arg(long)]
     pub labels: Option<String>,
-    /// Annotations to put on the agent's Deployment and its pod, KEY=VALUE each.
+    /// Annotations for the agent's Deployment and its pod, as KEY=VALUE, one per line.
     #[arg(long)]
     pub annotations: Option<String>,
-    /// Strategic merge patch on the Deployment, in YAML, for what has no input.
+    /// Strategic merge patch for the Deployment, in YAML, for settings that have no input.
     #[arg(long)]
     pub patch: Option<String>,
 }
 
-/// Which agents are meant.
+/// The flags that name the agents.
 #[derive(Debug, Args)]
 pub struct WhichArgs {
-    /// Name of the agent, that is of its Deployment, ConfigMap and PersistentVolumeClaim.
+    /// Name of the agent: of its Deployment, ConfigMap and PersistentVolumeClaim.
     #[arg(long, default_value = "remote-buildkit-agent")]
     pub name: String,
-    /// Namespace of the agent; it has to exist.
+    /// Namespace of the agent. It must exist.
     #[arg(long, default_value = "default")]
     pub namespace: String,
 }
@@ -165,7 +173,7 @@ pub struct WhichArgs {
 pub struct ManifestsArgs {
     #[command(flatten)]
     pub agent: AgentArgs,
-    /// Print two Roles as well: what a job needs to use the agents, and to deploy them.
+    /// Also print two Roles: `use` for building on existing agents, and `deploy` for deploying them.
     #[arg(long)]
     pub rbac: bool,
 }
@@ -176,10 +184,10 @@ pub struct DestroyArgs {
     pub road: RoadArgs,
     #[command(flatten)]
     pub which: WhichArgs,
-    /// Delete the cache volumes, too.
+    /// Also delete the cache volumes.
     #[arg(long)]
     pub volumes: bool,
-    /// Do not ask.
+    /// Do not ask for confirmation.
     #[arg(long)]
     pub yes: bool,
 }
@@ -197,89 +205,94 @@ pub struct DoctorArgs {
 pub struct RunnerArgs {
     #[command(flatten)]
     pub connect: ConnectArgs,
-    /// User whose jobs build remotely; by default whoever runs this. root has to name one.
+    /// User whose jobs build remotely. Default: the current user. root must set it.
     #[arg(long)]
     pub user: Option<String>,
-    /// Where buildx is downloaded from: a mirror of its releases, with v0.37.1/buildx-v0.37.1.linux-amd64 in it; or,
-    /// with buildx-sha256, a file.
+    /// Where to download buildx: a mirror of its releases that holds v0.37.1/buildx-v0.37.1.linux-amd64, or a file if
+    /// buildx-sha256 is set.
     #[arg(long)]
     pub buildx_url: Option<String>,
-    /// SHA-256 of the file at buildx-url, where it is not the release that this program knows.
+    /// SHA-256 of the file at buildx-url. Required if it is not the release that remote-buildkit installs by default.
     #[arg(long)]
     pub buildx_sha256: Option<String>,
     #[command(flatten)]
     pub registration: RegistrationArgs,
-    /// Install programs alone, where no cluster is reached: at the build of an image, whose machines call it again at boot.
+    /// Only install programs and contact no cluster.
+    ///
+    /// For building a machine image. Machines started from it run the command again at boot.
     #[arg(long, conflicts_with_all = ["remove", "github_url"])]
     pub install_only: bool,
-    /// Undo all of it, for that user.
+    /// Undo the setup for this user.
     #[arg(long)]
     pub remove: bool,
-    /// The second half, which the first one starts as the user: programs are installed.
+    /// Run the second phase, as the user. The first phase, which installs the programs, starts it.
     #[arg(long, hide = true)]
     pub installed: bool,
 }
 
-/// The machine as a runner of GitHub. For the boot, not for a job: none of these is an input of the action.
+/// The flags that register the machine as a GitHub Actions runner. They are used at boot, so none is an input of the
+/// action.
 #[derive(Debug, Args)]
 pub struct RegistrationArgs {
-    /// Repository, organization or enterprise to become a just-in-time runner of, by its address: the runner is started
-    /// when all else is done.
+    /// URL of the repository, organization or enterprise to register with as a just-in-time runner.
+    ///
+    /// The runner starts when the rest of the setup is done.
     #[arg(long)]
     pub github_url: Option<String>,
-    /// File with the token that asks for it, - for standard input; by default GITHUB_TOKEN of the environment.
+    /// File with a GitHub token for the registration, or - for standard input. Default: GITHUB_TOKEN.
     #[arg(long, value_name = "FILE")]
     pub github_token_file: Option<String>,
-    /// Client id, or number, of a GitHub App that asks for it instead.
+    /// Client ID or number of a GitHub App to register with, instead of a token.
     #[arg(long, value_name = "ID")]
     pub github_app_id: Option<String>,
-    /// File with a private key of that App, - for standard input.
+    /// File with a private key of the GitHub App, or - for standard input.
     #[arg(long, value_name = "FILE")]
     pub github_app_key_file: Option<String>,
-    /// Name of the runner; by default that of the machine.
+    /// Name of the runner. Default: the host name.
     #[arg(long)]
     pub runner_name: Option<String>,
-    /// Labels of the runner; by default self-hosted, linux, and x64 or arm64.
+    /// Labels of the runner. Default: self-hosted, linux, and x64 or arm64.
     #[arg(long)]
     pub runner_labels: Option<String>,
-    /// Group of the runner; by default the one that every place has.
+    /// Group of the runner. Default: the default group.
     #[arg(long)]
     pub runner_group: Option<String>,
-    /// Folder with the runner's run.sh.
+    /// Directory with the runner's run.sh.
     #[arg(long, default_value = "/opt/actions-runner")]
     pub runner_folder: String,
 }
 
 #[derive(Debug, Args)]
 pub struct MatrixArgs {
-    /// Bake and compose files, as docker/bake-action has them; by default those that buildx finds.
+    /// Bake and compose files, as in docker/bake-action. Default: the files that buildx finds.
     #[arg(long)]
     pub files: Option<String>,
-    /// Bake targets and groups to plan for; by default the group default. Without a bake file, names from `pattern`.
+    /// Bake targets and groups to plan. Default: the group `default`. Without a bake file: names that result from
+    /// `pattern`.
     #[arg(long)]
     pub targets: Option<String>,
-    /// Overrides of bake targets, TARGET.KEY=VALUE each, a line each.
+    /// Overrides of bake targets, as TARGET.KEY=VALUE, one per line.
     #[arg(long)]
     pub set: Option<String>,
-    /// Where Dockerfiles are, as in a .dockerignore; by default, without a bake file, whatever is called like one.
+    /// Dockerfiles to plan, in .dockerignore syntax. Default, without a bake file: every file named like a Dockerfile.
     #[arg(long)]
     pub pattern: Option<String>,
-    /// Folder in which buildx runs, and that paths are relative to.
+    /// Directory in which buildx runs. Paths are relative to it.
     #[arg(long, default_value = ".")]
     pub workdir: String,
-    /// Commit, branch or tag to compare with; by default what the event of the job says.
+    /// Commit, branch or tag to compare with. Default: the base in the event of the job.
     #[arg(long)]
     pub base: Option<String>,
-    /// Whether a target of several platforms is a leg for each of them: true or false.
+    /// Create one matrix entry per platform for multi-platform targets: true or false.
     #[arg(long, default_value = "false", num_args = 0..=1, default_missing_value = "true", require_equals = true)]
     pub per_platform: String,
-    /// Token for GitHub's API, which tells what changed where the clone cannot; it reads contents.
+    /// GitHub API token with `contents: read`. It is used to list changed files if the clone does not have them.
     #[arg(long, value_parser = secret)]
     pub github_token: Option<Secret>,
-    /// Print the files that a target is made of, and do nothing else.
+    /// Print the files that a target is built from, and exit.
     #[arg(long, value_name = "TARGET")]
     pub explain: Option<String>,
-    /// Print the matrix in JSON for machines, all else to standard error.
+    /// Print the matrix as JSON, and everything else to standard error.
     #[arg(long)]
     pub json: bool,
 }
@@ -288,7 +301,7 @@ fn secret(text: &str) -> Result<Secret, std::convert::Infallible> {
     Ok(Secret::new(text))
 }
 
-/// Flags of commands with inputs that are for people, or for the boot of a machine, alone.
+/// Flags that are not inputs, in the commands that have inputs: they are for people or for the boot of a machine.
 const NO_INPUTS: [&str; 14] = [
     "help",
     "explain",
@@ -308,24 +321,24 @@ const NO_INPUTS: [&str; 14] = [
 
 #[derive(Debug, Args)]
 pub struct DisconnectArgs {
-    /// Builder to remove; by default the one that this job's connect made.
+    /// Builder to remove. Default: the builder that connect created in this job.
     #[arg(long)]
     pub builder: Option<String>,
 }
 
 #[derive(Debug, Args)]
 pub struct TokenArgs {
-    /// Session file that connect wrote beside the kubeconfig.
+    /// Session file that connect wrote next to the kubeconfig.
     #[arg(long)]
     pub session: std::path::PathBuf,
 }
 
-/// The command line, with the inputs of the action put in as flags.
+/// Returns the command line with the inputs of the action inserted as flags.
 ///
-/// The runner hands an input over as `INPUT_STORAGE-CLASS`, an absent one as an empty string. A block of YAML (`|`) ends
-/// with a line break that nobody means. A flag that was typed comes later on the line and so wins.
+/// The runner sets an input as `INPUT_STORAGE-CLASS`, and an absent one as an empty string. A YAML block (`|`) ends with
+/// a line break, which is removed. A typed flag comes later on the line and therefore overrides the input.
 ///
-/// Fails with the names of the inputs that are no text.
+/// Fails with the names of the inputs that are not valid UTF-8.
 pub fn arguments(
     typed: impl IntoIterator<Item = OsString>,
     input: impl Fn(&str) -> Option<OsString>,
@@ -354,8 +367,8 @@ pub fn arguments(
     Ok(line)
 }
 
-/// The value of an input without the space around it. Of several lines the first keeps its indentation, which means
-/// something in YAML, and its number.
+/// Returns the value of an input without surrounding whitespace. The first line of several keeps its indentation, which
+/// is significant in YAML, and its line number.
 fn trimmed(value: &str) -> &str {
     let value = value.trim_end();
     if value.contains('\n') {
@@ -365,19 +378,19 @@ fn trimmed(value: &str) -> &str {
     }
 }
 
-/// The commands that are the main step of an action.
+/// The commands that an action runs as its main step.
 const ACTIONS: [&str; 3] = ["connect", "matrix", "runner"];
 
-/// A machine has no OIDC token of a job, and so assumes no role with one.
-const OF_JOBS: [&str; 2] = ["audience", "role-to-assume"];
+/// Flags of `connect` that need a job's OIDC token. `runner` has none, so it does not accept them.
+const JOB_ONLY: [&str; 2] = ["audience", "role-to-assume"];
 
-/// Whether a flag of a command is an input of its action.
+/// Returns whether a flag of a command is an input of its action.
 fn is_input(command: &str, flag: &str) -> bool {
-    let of_others = command == "runner" && OF_JOBS.contains(&flag);
-    !of_others && !NO_INPUTS.contains(&flag)
+    let needs_job = command == "runner" && JOB_ONLY.contains(&flag);
+    !needs_job && !NO_INPUTS.contains(&flag)
 }
 
-/// The names of a command's inputs, in the order of their declaration.
+/// Returns the names of a command's inputs, in the order of their declaration.
 fn inputs(command: &str) -> Vec<String> {
     let cli = Cli::command();
     cli.find_subcommand(command)
@@ -409,7 +422,7 @@ mod tests {
     }
 
     #[test]
-    fn inputs_of_the_action_are_flags() {
+    fn action_inputs_become_flags() {
         let args = parse(
             &["remote-buildkit", "connect"],
             &[
@@ -440,7 +453,7 @@ mod tests {
     }
 
     #[test]
-    fn space_around_an_input_is_none_of_it() {
+    fn whitespace_around_an_input_is_removed() {
         let patch = "  spec: a\n\n  metadata: b";
         let args = parse(
             &["remote-buildkit", "connect"],
@@ -456,7 +469,7 @@ mod tests {
     }
 
     #[test]
-    fn a_typed_flag_wins_over_an_input() {
+    fn typed_flag_overrides_input() {
         let args = parse(
             &["remote-buildkit", "connect", "--cluster", "typed"],
             &[("INPUT_CLUSTER", "input")],
@@ -465,7 +478,7 @@ mod tests {
     }
 
     #[test]
-    fn a_flag_may_stand_before_the_command() {
+    fn flag_before_the_command_is_accepted() {
         let args = parse(
             &["remote-buildkit", "--verbose", "connect"],
             &[("INPUT_CLUSTER", "input")],
@@ -474,7 +487,7 @@ mod tests {
     }
 
     #[test]
-    fn a_value_that_looks_like_a_flag_stays_a_value() {
+    fn value_that_looks_like_a_flag_stays_a_value() {
         let args = parse(
             &["remote-buildkit", "connect"],
             &[("INPUT_CONTEXT", "--deploy=never")],
@@ -496,7 +509,7 @@ mod tests {
     }
 
     #[test]
-    fn the_default_image_is_told() {
+    fn help_names_the_default_image() {
         let cli = Cli::command();
         let connect = cli.find_subcommand("connect").expect("connect");
         let image = connect
@@ -506,9 +519,9 @@ mod tests {
         assert!(help.contains(crate::agent::DEFAULT_IMAGE), "{help}");
     }
 
-    /// The files of the actions and the command line say the same of every input: name, description, default.
+    /// The action.yml files and the command line declare the same inputs: name, description and default.
     #[test]
-    fn the_actions_declare_the_same_inputs() {
+    fn actions_declare_the_same_inputs() {
         for (command, action) in [
             ("connect", include_str!("../action.yml")),
             ("matrix", include_str!("../matrix/action.yml")),
@@ -523,7 +536,7 @@ mod tests {
                 let default = default.map(|default| default.to_string_lossy().into_owned());
                 let input = Input {
                     description: arg.get_help()?.to_string(),
-                    // In a job there always is one, and nowhere else.
+                    // Only a job has a token by default.
                     default: default
                         .or_else(|| (name == "github-token").then(|| "${{ github.token }}".into())),
                 };
@@ -534,7 +547,7 @@ mod tests {
     }
 
     #[test]
-    fn inputs_of_the_matrix_are_flags_and_a_token_does_not_print() {
+    fn matrix_inputs_become_flags_and_the_token_is_not_printed() {
         let line = |typed: &[&str]| {
             arguments(typed.iter().map(Into::into), |name| match name {
                 "INPUT_GITHUB-TOKEN" => Some("hush".into()),
