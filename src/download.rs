@@ -13,7 +13,7 @@ use sha2::{Digest, Sha256};
 
 use crate::error_code::ErrorCode;
 use crate::problem::Problem;
-use crate::retry::{self, Cause, Failed, Tries};
+use crate::retry::{self, AttemptError, FailureKind, Retrier};
 use crate::web::{Answer, Client, no_answer};
 
 /// For the whole of a file. One of 80 MB takes that long at 2 Mbit/s.
@@ -37,15 +37,15 @@ pub struct Source {
 }
 
 /// Writes it into `file`, which is new and empty. The file is the caller's to remove when this fails.
-pub async fn download(source: &Source, file: &File, tries: &Tries) -> anyhow::Result<()> {
-    let asked = tries.run(|| async {
-        let attempt = retry::within(ATTEMPT, Cause::Silent, fetch(source, file));
+pub async fn download(source: &Source, file: &File, retrier: &Retrier) -> anyhow::Result<()> {
+    let asked = retrier.run(|| async {
+        let attempt = retry::with_timeout(ATTEMPT, FailureKind::TimedOut, fetch(source, file));
         attempt.await.map_err(|failed| failed_for(source, failed))
     });
     asked.await
 }
 
-async fn fetch(source: &Source, mut file: &File) -> Result<(), Failed> {
+async fn fetch(source: &Source, mut file: &File) -> Result<(), AttemptError> {
     use std::io::{Seek, SeekFrom};
     let fresh = file.set_len(0).and_then(|()| file.seek(SeekFrom::Start(0)));
     fresh.context("emptying the file for it")?;
@@ -73,7 +73,7 @@ async fn fetch(source: &Source, mut file: &File) -> Result<(), Failed> {
     Ok(())
 }
 
-async fn answer(url: &str) -> Result<Answer, Failed> {
+async fn answer(url: &str) -> Result<Answer, AttemptError> {
     let mut url: Uri = url
         .parse()
         .with_context(|| format!("reading the address {url}"))?;
@@ -89,8 +89,8 @@ async fn answer(url: &str) -> Result<Answer, Failed> {
         }
         let location = answer.headers().get(LOCATION).filter(|_| status.is_redirection());
         let Some(next) = location.and_then(|to| to.to_str().ok()) else {
-            let cause = Cause::of_status(status.as_u16());
-            return Err(Failed::new(cause, anyhow::anyhow!("{status}")));
+            let cause = FailureKind::from_status(status.as_u16());
+            return Err(AttemptError::new(cause, anyhow::anyhow!("{status}")));
         };
         let next = moved(&url, next).with_context(|| format!("it is said to be at {next}"))?;
         // The checksum would tell, but a proxy could keep a machine from its buildx for ever.
@@ -118,22 +118,22 @@ fn moved(from: &Uri, to: &str) -> anyhow::Result<Uri> {
     Ok(to)
 }
 
-async fn within<T>(work: impl Future<Output = T>) -> Result<T, Failed> {
+async fn within<T>(work: impl Future<Output = T>) -> Result<T, AttemptError> {
     let late = || {
-        Failed::new(
-            Cause::Silent,
+        AttemptError::new(
+            FailureKind::TimedOut,
             anyhow::anyhow!("silence for {} s", SILENCE.as_secs()),
         )
     };
     tokio::time::timeout(SILENCE, work).await.map_err(|_| late())
 }
 
-fn failed_for(source: &Source, failed: Failed) -> Failed {
+fn failed_for(source: &Source, failed: AttemptError) -> AttemptError {
     let what = format!(
         "Downloaded {} from {} and got: {:#}.",
         source.name, source.url, failed.error
     );
-    Failed {
+    AttemptError {
         error: Problem::new(ErrorCode::DownloadFailed, what, source.remedy).into(),
         ..failed
     }

@@ -46,8 +46,8 @@ impl fmt::Display for Problem {
     }
 }
 
-/// The same error, which also says this.
-pub fn also(error: anyhow::Error, text: String) -> anyhow::Error {
+/// Adds a sentence to an error.
+pub fn annotate(error: anyhow::Error, text: String) -> anyhow::Error {
     match error.downcast::<Problem>() {
         Ok(problem) => {
             let what = format!("{} {text}", problem.what);

@@ -1,249 +1,302 @@
-//! What is worth another try, for how long, and when the next one comes. Everything that asks AWS, a cluster or GitHub
-//! asks through `Tries::run`, but for the default chain of credentials, whose tries are the SDK's own.
+//! Retries of requests: which failures are transient, for how long they are retried, and with what delay. Every request
+//! to AWS, a cluster or GitHub goes through `Retrier::run`. The AWS default credential chain is the exception: the SDK
+//! retries it.
 
+use std::error::Error;
+use std::io::{self, ErrorKind};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use backon::{BackoffBuilder, ExponentialBuilder};
 
 use crate::error_code::ErrorCode;
-use crate::problem::{self, Problem};
+use crate::problem::{self, Problem, chain};
 
-/// Why a request did not succeed, as far as the next one is concerned.
+/// Why a request failed, as far as a retry is concerned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Cause {
-    /// Too many requests, of us or of others.
+pub enum FailureKind {
+    /// The service throttles requests: ours, or all requests.
     Throttled,
-    /// The same, by a service that asks for a wait of a minute or more.
-    Limited,
-    /// The service fails (5xx), or something behind it.
-    Busy,
-    /// A connection that is refused, reset or cut off.
-    NoAnswer,
-    /// Silence.
-    Silent,
-    /// No such host name, or nobody who knows.
-    Unresolved,
+    /// The service throttles requests and asks for a delay of a minute or more.
+    RateLimited,
+    /// The service, or something behind it, fails or is overloaded (5xx).
+    Unavailable,
+    /// The connection was refused, reset or closed.
+    ConnectionFailed,
+    /// No response in time.
+    TimedOut,
+    /// The host name does not exist, or no DNS server responds.
+    DnsFailed,
     /// Another request changed the same object.
     Conflict,
-    /// What is asked for is on its way: a pod that was replaced, a kubelet whose certificate is pending.
-    NotYet,
-    /// No permission; said as well by an API server that has just come back, until it has read the roles.
+    /// The target is still starting: a pod that was replaced, a kubelet whose certificate is pending.
+    NotReady,
+    /// No permission. An API server that has just started answers so too, until it has loaded the roles.
     Denied,
-    /// Signed by a clock that was off, and has been corrected.
+    /// The request was signed with a wrong time, and the clock has been corrected since.
     ClockCorrected,
-    /// The answer would be the same.
-    Final,
+    /// A retry would get the same answer.
+    Permanent,
 }
 
-impl Cause {
-    /// How long it is tried again: the one place that says what heals. Longer than what a restart of an API server, a
-    /// throttled minute, or a certificate takes (docker/buildx#2668); shorter where it is likelier an address that is
-    /// wrong, or that this machine does not reach.
-    fn patience(self) -> Duration {
+impl FailureKind {
+    /// Returns how long to keep retrying this kind of failure. Retryability is decided only here. Longer than a restart of
+    /// an API server, a throttled minute, or the approval of a certificate takes (docker/buildx#2668); shorter where the
+    /// address is probably wrong, or cannot be reached from this machine.
+    fn max_elapsed(self) -> Duration {
         Duration::from_secs(match self {
-            Self::Limited => 120,
-            Self::Throttled | Self::Busy | Self::NoAnswer | Self::Conflict | Self::NotYet => 60,
-            // Once: the next failure has another cause.
-            Self::Silent | Self::ClockCorrected => 20,
-            Self::Unresolved => 10,
-            Self::Denied | Self::Final => 0,
+            Self::RateLimited => 120,
+            Self::Throttled
+            | Self::Unavailable
+            | Self::ConnectionFailed
+            | Self::Conflict
+            | Self::NotReady => 60,
+            // ClockCorrected happens once: the next failure is of another kind.
+            Self::TimedOut | Self::ClockCorrected => 20,
+            Self::DnsFailed => 10,
+            Self::Denied | Self::Permanent => 0,
         })
     }
 
-    /// Nobody was there to answer.
-    pub fn is_away(self) -> bool {
-        matches!(self, Self::Busy | Self::NoAnswer | Self::Silent)
+    /// Returns whether the server itself was down, overloaded or not reachable.
+    pub fn is_unavailable(self) -> bool {
+        matches!(self, Self::Unavailable | Self::ConnectionFailed | Self::TimedOut)
     }
 
-    /// Denied by a server that was away a moment ago.
-    pub fn passes(self, away: Option<Instant>) -> bool {
-        self == Self::Denied && away.is_some_and(|away| away.elapsed() < RETURNING)
+    /// Returns whether a denial is transient: the server was unavailable a moment ago and may not have loaded its roles.
+    pub fn is_startup_denial(self, last_unavailable: Option<Instant>) -> bool {
+        self == Self::Denied && last_unavailable.is_some_and(|at| at.elapsed() < ROLE_LOADING_GRACE)
     }
 
-    /// Of a status of HTTP.
-    pub fn of_status(code: u16) -> Self {
+    /// Returns the kind of failure that an HTTP status stands for.
+    pub fn from_status(code: u16) -> Self {
         match code {
             429 => Self::Throttled,
             409 => Self::Conflict,
-            408 | 500.. => Self::Busy,
-            _ => Self::Final,
+            408 | 500.. => Self::Unavailable,
+            _ => Self::Permanent,
         }
     }
 
-    /// Of what clients say when there was no answer: their errors have no codes in common. A certificate that is not
-    /// trusted stays so.
-    pub fn of_no_answer(text: &str) -> Self {
+    /// Returns the kind of failure of a request that got no response, from the types of the error and its causes. The
+    /// clients have no error codes in common. An untrusted certificate stays untrusted, so that is permanent.
+    pub fn from_error(error: &(dyn Error + 'static)) -> Self {
+        let mut causes = std::iter::successors(Some(error), |&error| error.source());
+        causes
+            .find_map(Self::from_cause)
+            .unwrap_or_else(|| Self::from_text(&chain(error)))
+    }
+
+    fn from_cause(cause: &(dyn Error + 'static)) -> Option<Self> {
+        if let Some(tls) = cause.downcast_ref::<rustls::Error>() {
+            return Some(match tls {
+                rustls::Error::InvalidCertificate(_) => Self::Permanent,
+                _ => Self::ConnectionFailed,
+            });
+        }
+        if let Some(http) = cause.downcast_ref::<hyper::Error>() {
+            return http.is_timeout().then_some(Self::TimedOut);
+        }
+        if cause.is::<tokio::time::error::Elapsed>() {
+            return Some(Self::TimedOut);
+        }
+        let io = cause.downcast_ref::<io::Error>()?;
+        // `source` of an `io::Error` skips the error that it wraps.
+        if let Some(wrapped) = io.get_ref()
+            && let Some(kind) = Self::from_cause(wrapped)
+        {
+            return Some(kind);
+        }
+        match io.kind() {
+            ErrorKind::TimedOut => Some(Self::TimedOut),
+            ErrorKind::ConnectionRefused
+            | ErrorKind::ConnectionReset
+            | ErrorKind::ConnectionAborted
+            | ErrorKind::NotConnected
+            | ErrorKind::BrokenPipe
+            | ErrorKind::UnexpectedEof => Some(Self::ConnectionFailed),
+            _ => None,
+        }
+    }
+
+    /// Returns the kind of failure of an error whose type says nothing. A failed name lookup is an `io::Error` without a
+    /// kind of its own, in an error type that is private to hyper-util; so is the connect timeout of the AWS SDK.
+    fn from_text(text: &str) -> Self {
         let text = text.to_lowercase();
-        let says = |words: &[&str]| words.iter().any(|word| text.contains(word));
-        if says(&[
-            "invalid peer certificate",
-            "certificate verify failed",
-            "unknownissuer",
-        ]) {
-            Self::Final
-        } else if says(&["failed to lookup address", "dns error", "name resolution"]) {
-            Self::Unresolved
-        } else if says(&["timed out", "timeout", "deadline has elapsed"]) {
-            Self::Silent
+        let contains = |patterns: &[&str]| patterns.iter().any(|pattern| text.contains(pattern));
+        if contains(&["failed to lookup address", "dns error", "name resolution"]) {
+            Self::DnsFailed
+        } else if contains(&["timed out", "timeout", "deadline has elapsed"]) {
+            Self::TimedOut
         } else {
-            Self::NoAnswer
+            Self::ConnectionFailed
         }
     }
 }
 
-/// A request that did not succeed.
+/// An attempt that failed, and whether a retry can help.
 #[derive(Debug)]
-pub struct Failed {
-    pub cause: Cause,
-    /// The server asks not to come before.
-    pub after: Option<Duration>,
+pub struct AttemptError {
+    pub kind: FailureKind,
+    /// The minimum delay that the server asks for.
+    pub retry_after: Option<Duration>,
     pub error: anyhow::Error,
 }
 
-impl Failed {
-    pub fn new(cause: Cause, error: impl Into<anyhow::Error>) -> Self {
+impl AttemptError {
+    pub fn new(kind: FailureKind, error: impl Into<anyhow::Error>) -> Self {
         Self {
-            cause,
-            after: None,
+            kind,
+            retry_after: None,
             error: error.into(),
         }
     }
 }
 
-impl From<anyhow::Error> for Failed {
+impl From<anyhow::Error> for AttemptError {
     fn from(error: anyhow::Error) -> Self {
-        Self::new(Cause::Final, error)
+        Self::new(FailureKind::Permanent, error)
     }
 }
 
-impl From<Problem> for Failed {
+impl From<Problem> for AttemptError {
     fn from(problem: Problem) -> Self {
-        Self::new(Cause::Final, problem)
+        Self::new(FailureKind::Permanent, problem)
     }
 }
 
-/// Tries until a deadline. Clones have the deadline, and the last trouble, in common.
+/// Retries requests until a deadline. Clones share the deadline and the last error.
 #[derive(Debug, Clone)]
-pub struct Tries {
+pub struct Retrier {
     deadline: Instant,
-    said: fn(&str),
-    trouble: Arc<Mutex<Option<Problem>>>,
+    on_retry: fn(&str),
+    last_error: Arc<Mutex<Option<Problem>>>,
 }
 
-impl Tries {
-    /// `said` gets a line for each failure that is not the last.
-    pub fn until(deadline: Instant, said: fn(&str)) -> Self {
+impl Retrier {
+    /// `on_retry` gets a line for each failure that is followed by a retry.
+    pub fn new(deadline: Instant, on_retry: fn(&str)) -> Self {
         Self {
             deadline,
-            said,
-            trouble: Arc::default(),
+            on_retry,
+            last_error: Arc::default(),
         }
     }
 
-    /// The failure that the request under way had last.
-    pub fn trouble(&self) -> Option<Problem> {
-        self.trouble.lock().ok()?.clone()
+    /// Returns the last error of the request in progress.
+    pub fn last_error(&self) -> Option<Problem> {
+        self.last_error.lock().ok()?.clone()
     }
 
-    fn note(&self, trouble: Option<Problem>) {
-        // The lock is lost only by a panic elsewhere, and that is what will be reported.
-        if let Ok(mut last) = self.trouble.lock() {
-            *last = trouble;
+    fn set_last_error(&self, error: Option<Problem>) {
+        // Another thread's panic poisons the lock, and that panic is reported.
+        if let Ok(mut last) = self.last_error.lock() {
+            *last = error;
         }
     }
 
-    /// Asks until there is an answer, or a failure that does not heal, or has not.
+    /// Retries `attempt` until it succeeds, fails permanently, or has failed for longer than its kind of failure is
+    /// retried.
     pub async fn run<T, F>(&self, mut attempt: impl FnMut() -> F) -> anyhow::Result<T>
     where
-        F: Future<Output = Result<T, Failed>>,
+        F: Future<Output = Result<T, AttemptError>>,
     {
         let began = Instant::now();
-        // Of the request that this one is a part of.
-        let before = self.trouble();
-        let mut pauses = pauses();
+        // The error of the enclosing request, when this one is a part of it.
+        let enclosing_error = self.last_error();
+        let mut delays = delays();
         let mut attempts: u32 = 0;
-        let mut away: Option<Instant> = None;
+        let mut last_unavailable: Option<Instant> = None;
         loop {
             attempts += 1;
             let failed = match attempt().await {
                 Ok(answer) => {
-                    self.note(before);
+                    self.set_last_error(enclosing_error);
                     return Ok(answer);
                 }
                 Err(failed) => failed,
             };
-            let pause = pauses
+            let delay = delays
                 .next()
-                .unwrap_or(LONGEST)
-                .max(failed.after.unwrap_or_default());
+                .unwrap_or(MAX_DELAY)
+                .max(failed.retry_after.unwrap_or_default());
             let left = self.deadline.saturating_duration_since(Instant::now());
-            if failed.cause.is_away() {
-                away = Some(Instant::now());
+            if failed.kind.is_unavailable() {
+                last_unavailable = Some(Instant::now());
             }
-            let patient = began.elapsed() + pause <= failed.cause.patience() || failed.cause.passes(away);
-            if left.is_zero() || !patient {
-                return Err(counted(failed.error, attempts, began.elapsed()));
+            let retryable = began.elapsed() + delay <= failed.kind.max_elapsed()
+                || failed.kind.is_startup_denial(last_unavailable);
+            if left.is_zero() || !retryable {
+                return Err(with_attempts(failed.error, attempts, began.elapsed()));
             }
-            // The last one is at the deadline.
-            let pause = pause.min(left);
-            let trouble = trouble(&failed.error);
-            (self.said)(&format!(
-                "{} Trying again in {:.1} s.",
-                trouble.what,
-                pause.as_secs_f64()
+            // The last attempt is at the deadline.
+            let delay = delay.min(left);
+            let problem = as_problem(&failed.error);
+            (self.on_retry)(&format!(
+                "{} Retrying in {:.1} s.",
+                problem.what,
+                delay.as_secs_f64()
             ));
-            self.note(Some(trouble));
-            tokio::time::sleep(pause).await;
+            self.set_last_error(Some(problem));
+            tokio::time::sleep(delay).await;
         }
     }
 }
 
-/// Until an API server that answers again has read the roles; tried, it takes less than a second.
-const RETURNING: Duration = Duration::from_secs(10);
+/// How long after a restart an API server may deny everything, because it has not loaded the roles. Measured: less than a
+/// second.
+const ROLE_LOADING_GRACE: Duration = Duration::from_secs(10);
 
-const LONGEST: Duration = Duration::from_secs(8);
+const MAX_DELAY: Duration = Duration::from_secs(8);
 
-/// 0.1 s, 0.2 s, 0.4 s and so on, each with up to as much again by chance, so that jobs which began together do not
-/// come again together.
-fn pauses() -> impl Iterator<Item = Duration> {
+/// Returns the delays between attempts: 0.1 s, 0.2 s, 0.4 s and so on. Jitter of up to 100 % keeps jobs that started
+/// together from retrying together.
+fn delays() -> impl Iterator<Item = Duration> {
     ExponentialBuilder::default()
         .with_min_delay(Duration::from_millis(100))
-        .with_max_delay(LONGEST)
+        .with_max_delay(MAX_DELAY)
         .without_max_times()
         .with_jitter()
         .build()
 }
 
-fn trouble(error: &anyhow::Error) -> Problem {
-    let unnamed = || Problem {
+fn as_problem(error: &anyhow::Error) -> Problem {
+    let unexpected = || Problem {
         code: ErrorCode::Unexpected,
         what: format!("{error:#}."),
         remedy: String::new(),
     };
-    error.downcast_ref().cloned().unwrap_or_else(unnamed)
+    error.downcast_ref().cloned().unwrap_or_else(unexpected)
 }
 
-/// A failure that had its chance says so.
-fn counted(error: anyhow::Error, attempts: u32, took: Duration) -> anyhow::Error {
+/// Adds the number of attempts and the elapsed time to the error of a request that was retried.
+fn with_attempts(error: anyhow::Error, attempts: u32, elapsed: Duration) -> anyhow::Error {
     if attempts == 1 {
         return error;
     }
-    problem::also(
+    problem::annotate(
         error,
-        format!("Tried {attempts} times in {:.0} s.", took.as_secs_f64()),
+        format!(
+            "Gave up after {attempts} attempts in {:.0} s.",
+            elapsed.as_secs_f64()
+        ),
     )
 }
 
-/// One attempt that may take so long, and has this cause if it takes longer.
-pub async fn within<T>(
-    limit: Duration,
-    cause: Cause,
-    attempt: impl Future<Output = Result<T, Failed>>,
-) -> Result<T, Failed> {
-    let late = || Failed::new(cause, anyhow::anyhow!("no answer within {} s", limit.as_secs()));
-    let done = tokio::time::timeout(limit, attempt).await;
-    done.unwrap_or_else(|_| Err(late()))
+/// Runs one attempt with a timeout. An attempt that takes longer fails with `kind`.
+pub async fn with_timeout<T>(
+    timeout: Duration,
+    kind: FailureKind,
+    attempt: impl Future<Output = Result<T, AttemptError>>,
+) -> Result<T, AttemptError> {
+    let timed_out = || {
+        AttemptError::new(
+            kind,
+            anyhow::anyhow!("no response within {} s", timeout.as_secs()),
+        )
+    };
+    let done = tokio::time::timeout(timeout, attempt).await;
+    done.unwrap_or_else(|_| Err(timed_out()))
 }
 
 #[cfg(test)]
@@ -252,145 +305,187 @@ mod tests {
 
     use super::*;
 
-    fn run<T>(tries: &Tries, attempt: impl FnMut() -> Result<T, Failed>) -> anyhow::Result<T> {
+    fn run<T>(retrier: &Retrier, attempt: impl FnMut() -> Result<T, AttemptError>) -> anyhow::Result<T> {
         let mut attempt = attempt;
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_time()
             .build()?;
-        runtime.block_on(tries.run(|| std::future::ready(attempt())))
+        runtime.block_on(retrier.run(|| std::future::ready(attempt())))
     }
 
-    fn tries(within: Duration) -> Tries {
-        Tries::until(Instant::now() + within, |_| ())
+    fn retrier_for(timeout: Duration) -> Retrier {
+        Retrier::new(Instant::now() + timeout, |_| ())
     }
 
     #[test]
-    fn what_heals_is_asked_again() {
-        let asked = Cell::new(0);
-        let tries = tries(Duration::from_secs(60));
-        let answer = run(&tries, || {
-            asked.set(asked.get() + 1);
-            match asked.get() {
-                1 => Err(Failed::new(Cause::Throttled, anyhow::anyhow!("slow down"))),
-                2 => Err(Failed::new(Cause::Busy, anyhow::anyhow!("503"))),
+    fn transient_failures_are_retried() {
+        let attempts = Cell::new(0);
+        let retrier = retrier_for(Duration::from_secs(60));
+        let answer = run(&retrier, || {
+            attempts.set(attempts.get() + 1);
+            match attempts.get() {
+                1 => Err(AttemptError::new(
+                    FailureKind::Throttled,
+                    anyhow::anyhow!("slow down"),
+                )),
+                2 => Err(AttemptError::new(
+                    FailureKind::Unavailable,
+                    anyhow::anyhow!("503"),
+                )),
                 number => Ok(number),
             }
         });
-        assert_eq!(answer.expect("healed"), 3);
-        assert!(tries.trouble().is_none());
+        assert_eq!(answer.expect("success"), 3);
+        assert!(retrier.last_error().is_none());
     }
 
     #[test]
-    fn what_does_not_heal_is_asked_once() {
-        let asked = Cell::new(0);
-        let error = run::<()>(&tries(Duration::from_secs(60)), || {
-            asked.set(asked.get() + 1);
+    fn permanent_failures_are_not_retried() {
+        let attempts = Cell::new(0);
+        let error = run::<()>(&retrier_for(Duration::from_secs(60)), || {
+            attempts.set(attempts.get() + 1);
             Err(Problem::new(ErrorCode::Forbidden, "Asked and was denied.", "").into())
         });
         assert_eq!(
             error.expect_err("denied").to_string(),
             "Cluster denied permission (403): Asked and was denied."
         );
-        assert_eq!(asked.get(), 1);
+        assert_eq!(attempts.get(), 1);
     }
 
     #[test]
-    fn the_deadline_ends_it_with_the_last_failure() {
-        let tries = tries(Duration::from_millis(450));
+    fn the_deadline_ends_retries_with_the_last_error() {
+        let retrier = retrier_for(Duration::from_millis(450));
         let problem = || Problem::new(ErrorCode::ClusterUnreachable, "Asked and got nothing.", "Look.");
-        let error = run::<()>(&tries, || Err(Failed::new(Cause::NoAnswer, problem())));
-        let error: Problem = error.expect_err("late").downcast().expect("a problem");
+        let error = run::<()>(&retrier, || {
+            Err(AttemptError::new(FailureKind::ConnectionFailed, problem()))
+        });
+        let error: Problem = error.expect_err("deadline").downcast().expect("a problem");
         assert!(
-            error.what.starts_with("Asked and got nothing. Tried "),
+            error.what.starts_with("Asked and got nothing. Gave up after "),
             "{}",
             error.what
         );
         assert_eq!(error.remedy, "Look.");
         assert_eq!(
-            tries.trouble().map(|t| t.what).as_deref(),
+            retrier.last_error().map(|t| t.what).as_deref(),
             Some("Asked and got nothing.")
         );
     }
 
     #[test]
-    fn a_server_that_comes_back_may_deny_at_first() {
-        let asked = Cell::new(0);
-        let tries = tries(Duration::from_secs(60));
-        let answer = run(&tries, || {
-            asked.set(asked.get() + 1);
-            match asked.get() {
-                1 => Err(Failed::new(Cause::NoAnswer, anyhow::anyhow!("refused"))),
-                2 => Err(Failed::new(Cause::Denied, anyhow::anyhow!("403"))),
+    fn a_denial_right_after_a_restart_is_retried() {
+        let attempts = Cell::new(0);
+        let retrier = retrier_for(Duration::from_secs(60));
+        let answer = run(&retrier, || {
+            attempts.set(attempts.get() + 1);
+            match attempts.get() {
+                1 => Err(AttemptError::new(
+                    FailureKind::ConnectionFailed,
+                    anyhow::anyhow!("refused"),
+                )),
+                2 => Err(AttemptError::new(FailureKind::Denied, anyhow::anyhow!("403"))),
                 number => Ok(number),
             }
         });
-        assert_eq!(answer.expect("it has read the roles"), 3);
-        let denied = || Err::<(), _>(Failed::new(Cause::Denied, anyhow::anyhow!("403")));
-        assert_eq!(run(&tries, denied).expect_err("denied").to_string(), "403");
+        assert_eq!(answer.expect("roles are loaded"), 3);
+        let denied = || Err::<(), _>(AttemptError::new(FailureKind::Denied, anyhow::anyhow!("403")));
+        assert_eq!(run(&retrier, denied).expect_err("denied").to_string(), "403");
     }
 
     #[test]
-    fn the_trouble_of_a_request_outlives_the_success_of_its_parts() {
-        let tries = tries(Duration::from_secs(60));
-        let part = tries.clone();
-        let asked = Cell::new(0);
-        let answer = run(&tries, || {
-            asked.set(asked.get() + 1);
-            let there = futures::executor::block_on(part.run(|| std::future::ready(Ok(()))));
-            there.expect("a part that succeeds");
-            match asked.get() {
-                1 => Err(Failed::new(Cause::Busy, anyhow::anyhow!("503"))),
-                _ => Ok(part.trouble()),
+    fn a_nested_success_keeps_the_last_error_of_the_enclosing_request() {
+        let retrier = retrier_for(Duration::from_secs(60));
+        let part = retrier.clone();
+        let attempts = Cell::new(0);
+        let answer = run(&retrier, || {
+            attempts.set(attempts.get() + 1);
+            let done = futures::executor::block_on(part.run(|| std::future::ready(Ok(()))));
+            done.expect("nested success");
+            match attempts.get() {
+                1 => Err(AttemptError::new(
+                    FailureKind::Unavailable,
+                    anyhow::anyhow!("503"),
+                )),
+                _ => Ok(part.last_error()),
             }
         });
-        let trouble = answer.expect("healed").expect("the failure before");
-        assert_eq!(trouble.what, "503.");
-        assert!(tries.trouble().is_none());
+        let last_error = answer.expect("success").expect("the failure before");
+        assert_eq!(last_error.what, "503.");
+        assert!(retrier.last_error().is_none());
     }
 
     #[test]
-    fn pauses_grow_and_are_bounded() {
-        let pauses: Vec<Duration> = pauses().take(20).collect();
-        assert!(pauses[0] >= Duration::from_millis(100) && pauses[0] <= Duration::from_millis(200));
-        assert!(pauses[3] >= Duration::from_millis(800));
-        assert!(pauses.iter().all(|pause| *pause <= 2 * LONGEST));
-        assert_eq!(pauses.len(), 20);
+    fn delays_grow_and_are_bounded() {
+        let delays: Vec<Duration> = delays().take(20).collect();
+        assert!(delays[0] >= Duration::from_millis(100) && delays[0] <= Duration::from_millis(200));
+        assert!(delays[3] >= Duration::from_millis(800));
+        assert!(delays.iter().all(|delay| *delay <= 2 * MAX_DELAY));
+        assert_eq!(delays.len(), 20);
     }
 
     #[test]
-    fn causes_of_statuses_and_of_silence() {
-        for (code, cause) in [
-            (429, Cause::Throttled),
-            (409, Cause::Conflict),
-            (500, Cause::Busy),
-            (503, Cause::Busy),
-            (401, Cause::Final),
-            (403, Cause::Final),
-            (404, Cause::Final),
-            (422, Cause::Final),
+    fn kinds_of_http_statuses() {
+        for (code, kind) in [
+            (429, FailureKind::Throttled),
+            (409, FailureKind::Conflict),
+            (500, FailureKind::Unavailable),
+            (503, FailureKind::Unavailable),
+            (401, FailureKind::Permanent),
+            (403, FailureKind::Permanent),
+            (404, FailureKind::Permanent),
+            (422, FailureKind::Permanent),
         ] {
-            assert_eq!(Cause::of_status(code), cause, "{code}");
+            assert_eq!(FailureKind::from_status(code), kind, "{code}");
         }
-        for (text, cause) in [
+    }
+
+    #[test]
+    fn kinds_of_typed_errors() {
+        let io = |kind: ErrorKind| io::Error::from(kind);
+        let tls = |error: rustls::Error| io::Error::new(ErrorKind::InvalidData, error);
+        let untrusted = rustls::Error::InvalidCertificate(rustls::CertificateError::UnknownIssuer);
+        let alert = rustls::Error::AlertReceived(rustls::AlertDescription::InternalError);
+        for (error, kind) in [
+            (io(ErrorKind::ConnectionRefused), FailureKind::ConnectionFailed),
+            (io(ErrorKind::ConnectionReset), FailureKind::ConnectionFailed),
+            // rustls: a connection that is closed without close_notify.
+            (io(ErrorKind::UnexpectedEof), FailureKind::ConnectionFailed),
+            (io(ErrorKind::TimedOut), FailureKind::TimedOut),
+            (tls(untrusted), FailureKind::Permanent),
+            (tls(alert), FailureKind::ConnectionFailed),
             (
-                "tcp connect error: Connection refused (os error 111)",
-                Cause::NoAnswer,
+                io::Error::other("no type says what this is"),
+                FailureKind::ConnectionFailed,
             ),
-            ("connection error: Connection reset by peer", Cause::NoAnswer),
-            (
-                "peer closed connection without sending TLS close_notify",
-                Cause::NoAnswer,
-            ),
-            ("received fatal alert: InternalError", Cause::NoAnswer),
+        ] {
+            assert_eq!(FailureKind::from_error(&error), kind, "{error}");
+            let text = error.to_string();
+            let nested = kube::Error::Service(Box::new(error));
+            assert_eq!(FailureKind::from_error(&nested), kind, "nested: {text}");
+        }
+    }
+
+    #[test]
+    fn kinds_of_untyped_errors() {
+        for (text, kind) in [
             (
                 "dns error: failed to lookup address information: Try again",
-                Cause::Unresolved,
+                FailureKind::DnsFailed,
             ),
-            ("HTTP connect timeout occurred after 5s", Cause::Silent),
-            ("deadline has elapsed", Cause::Silent),
-            ("invalid peer certificate: UnknownIssuer", Cause::Final),
+            ("HTTP connect timeout occurred after 5s", FailureKind::TimedOut),
+            ("deadline has elapsed", FailureKind::TimedOut),
+            (
+                "tcp connect error: Connection refused (os error 111)",
+                FailureKind::ConnectionFailed,
+            ),
+            (
+                "connection error: Connection reset by peer",
+                FailureKind::ConnectionFailed,
+            ),
         ] {
-            assert_eq!(Cause::of_no_answer(text), cause, "{text}");
+            let error = io::Error::other(text);
+            assert_eq!(FailureKind::from_error(&error), kind, "{text}");
         }
     }
 }

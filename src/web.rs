@@ -12,7 +12,7 @@ use hyper_util::client::proxy::matcher::Matcher;
 use hyper_util::rt::TokioExecutor;
 
 use crate::problem::chain;
-use crate::retry::{Cause, Failed};
+use crate::retry::{AttemptError, FailureKind};
 use crate::trace::Exchange;
 use crate::trust;
 
@@ -70,7 +70,6 @@ fn over_tls<C>(connector: C) -> anyhow::Result<HttpsConnector<C>> {
     Ok(builder.https_or_http().enable_http1().wrap_connector(connector))
 }
 
-pub fn no_answer(error: &(dyn std::error::Error + 'static)) -> Failed {
-    let text = chain(error);
-    Failed::new(Cause::of_no_answer(&text), anyhow::anyhow!(text))
+pub fn no_answer(error: &(dyn std::error::Error + 'static)) -> AttemptError {
+    AttemptError::new(FailureKind::from_error(error), anyhow::anyhow!(chain(error)))
 }

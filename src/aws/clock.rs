@@ -10,7 +10,7 @@ use jiff::{SignedDuration, Timestamp};
 use rustix::time::{ClockId, clock_gettime};
 use serde::{Deserialize, Serialize};
 
-use crate::retry::{Cause, Failed};
+use crate::retry::{AttemptError, FailureKind};
 
 /// Less than this is none: servers tell whole seconds, and an answer takes time.
 const NONE: SignedDuration = SignedDuration::from_secs(30);
@@ -89,14 +89,14 @@ impl Clock {
     /// One attempt of a signed call. That the clock was corrected by its answer is why it failed, if it did.
     pub(super) async fn watched<T>(
         &self,
-        attempt: impl Future<Output = Result<T, Failed>>,
-    ) -> Result<T, Failed> {
+        attempt: impl Future<Output = Result<T, AttemptError>>,
+    ) -> Result<T, AttemptError> {
         let behind = self.behind();
         let asked = attempt.await;
         asked.map_err(|failed| {
             if self.corrected_since(behind) {
-                Failed {
-                    cause: Cause::ClockCorrected,
+                AttemptError {
+                    kind: FailureKind::ClockCorrected,
                     ..failed
                 }
             } else {

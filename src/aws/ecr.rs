@@ -13,14 +13,14 @@ use super::{Answer, DENIED, Session, loader, once, unreachable};
 use crate::error_code::ErrorCode;
 use crate::problem::Problem;
 use crate::registry::{Login, Realm};
-use crate::retry::{Failed, Tries};
+use crate::retry::{AttemptError, Retrier};
 use crate::secret::Secret;
 
 /// Where the public registry's passwords come from, whatever the region of the rest.
 const REGION_OF_PUBLIC: &str = "us-east-1";
 
 /// Asks ECR for a password.
-pub async fn log_in(session: &Session, realm: &Realm, tries: &Tries) -> anyhow::Result<Login> {
+pub async fn log_in(session: &Session, realm: &Realm, retrier: &Retrier) -> anyhow::Result<Login> {
     let region = match realm {
         Realm::Private { region } => region,
         Realm::Public => REGION_OF_PUBLIC,
@@ -31,13 +31,14 @@ pub async fn log_in(session: &Session, realm: &Realm, tries: &Tries) -> anyhow::
         .retry_config(once())
         .load()
         .await;
-    let asked = tries.run(|| {
+    let asked = retrier.run(|| {
         session.clock.watched(async {
             let token = match realm {
                 Realm::Private { .. } => private(&aws_sdk_ecr::Client::new(&config)).await,
                 Realm::Public => public(&aws_sdk_ecrpublic::Client::new(&config)).await,
             };
-            let token = token.map_err(|answer| Failed::new(answer.cause, refused(realm, region, &answer)))?;
+            let token =
+                token.map_err(|answer| AttemptError::new(answer.cause, refused(realm, region, &answer)))?;
             Ok(token
                 .login()
                 .with_context(|| format!("reading what {} answered", service(realm)))?)

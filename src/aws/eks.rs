@@ -5,7 +5,7 @@ use aws_sdk_eks::types::VpcConfigResponse;
 use super::{Answer, DENIED, Session, loader, once, partition, unreachable};
 use crate::error_code::ErrorCode;
 use crate::problem::Problem;
-use crate::retry::{Failed, Tries};
+use crate::retry::{AttemptError, Retrier};
 
 /// How to reach a cluster's API server.
 #[derive(Debug, Clone)]
@@ -17,7 +17,11 @@ pub struct Endpoint {
     pub limits: Option<String>,
 }
 
-pub async fn describe_cluster(cluster: &str, session: &Session, tries: &Tries) -> anyhow::Result<Endpoint> {
+pub async fn describe_cluster(
+    cluster: &str,
+    session: &Session,
+    retrier: &Retrier,
+) -> anyhow::Result<Endpoint> {
     let clock = &session.clock;
     let region = &session.place.region;
     let config = loader(Some(region), clock)?
@@ -26,16 +30,20 @@ pub async fn describe_cluster(cluster: &str, session: &Session, tries: &Tries) -
         .load()
         .await;
     let client = aws_sdk_eks::Client::new(&config);
-    let asked = tries.run(|| clock.watched(ask(&client, cluster, region)));
+    let asked = retrier.run(|| clock.watched(ask(&client, cluster, region)));
     asked.await
 }
 
 /// Asks once. That of a fuzzer is a client that answers by itself.
-pub async fn ask(client: &aws_sdk_eks::Client, cluster: &str, region: &str) -> Result<Endpoint, Failed> {
+pub async fn ask(
+    client: &aws_sdk_eks::Client,
+    cluster: &str,
+    region: &str,
+) -> Result<Endpoint, AttemptError> {
     let answer = client.describe_cluster().name(cluster).send().await;
     let output = answer.map_err(|error| {
         let answer = Answer::of(&error);
-        Failed::new(answer.cause, refused(cluster, region, &answer))
+        AttemptError::new(answer.cause, refused(cluster, region, &answer))
     })?;
     let found = output.cluster();
     let url = found.and_then(|c| c.endpoint());

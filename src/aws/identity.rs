@@ -13,7 +13,7 @@ use super::keys::Keys;
 use super::{Answer, Clock, DENIED, Place, Session, loader, once, place, unreachable};
 use crate::error_code::ErrorCode;
 use crate::problem::{Problem, chain};
-use crate::retry::{Failed, Tries};
+use crate::retry::{AttemptError, Retrier};
 use crate::secret::Secret;
 
 /// A role to assume with a web identity.
@@ -89,7 +89,7 @@ pub async fn assume_role(
     clock: &Clock,
     jwt: &Secret,
     subject: &str,
-) -> Result<(Keys, Place), Failed> {
+) -> Result<(Keys, Place), AttemptError> {
     let config = loader(wanted, clock)?.no_credentials().retry_config(once());
     let config = config.load().await;
     let place = place(&config)?;
@@ -102,7 +102,7 @@ pub async fn assume_role(
         .await;
     let output = answer.map_err(|error| {
         let answer = Answer::of(&error);
-        Failed::new(answer.cause, refused(role, &place.region, subject, &answer))
+        AttemptError::new(answer.cause, refused(role, &place.region, subject, &answer))
     })?;
     let keys = output.credentials().ok_or_else(|| {
         Problem::new(
@@ -171,7 +171,7 @@ pub async fn caller(session: &Session) -> Option<String> {
 }
 
 /// The account that a session is of: of its role, or else as STS says, which needs no permission.
-pub async fn account(session: &Session, tries: &Tries) -> anyhow::Result<String> {
+pub async fn account(session: &Session, retrier: &Retrier) -> anyhow::Result<String> {
     let of_role = session
         .identity
         .role()
@@ -181,11 +181,11 @@ pub async fn account(session: &Session, tries: &Tries) -> anyhow::Result<String>
     }
     let region = &session.place.region;
     let client = sts(session).await?;
-    let asked = tries.run(|| {
+    let asked = retrier.run(|| {
         session.clock.watched(async {
             let answer = client.get_caller_identity().send().await.map_err(|error| {
                 let answer = Answer::of(&error);
-                Failed::new(answer.cause, anonymous(region, &answer))
+                AttemptError::new(answer.cause, anonymous(region, &answer))
             })?;
             let account = answer.account().context("STS names no account of the caller")?;
             Ok(account.to_owned())

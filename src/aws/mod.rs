@@ -31,7 +31,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error_code::ErrorCode;
 use crate::problem::{Problem, chain};
-use crate::retry::Cause;
+use crate::retry::FailureKind;
 
 /// For our own calls, which `retry` sees to.
 fn once() -> RetryConfig {
@@ -67,7 +67,7 @@ struct Answer {
     answered: bool,
     code: Option<String>,
     text: String,
-    cause: Cause,
+    cause: FailureKind,
 }
 
 impl Answer {
@@ -79,9 +79,9 @@ impl Answer {
         let Some(service) = error.as_service_error() else {
             let text = chain(error);
             let cause = match (error, status) {
-                (_, Some(status)) => Cause::of_status(status),
-                (SdkError::TimeoutError(_), _) => Cause::Silent,
-                _ => Cause::of_no_answer(&text),
+                (_, Some(status)) => FailureKind::from_status(status),
+                (SdkError::TimeoutError(_), _) => FailureKind::TimedOut,
+                _ => FailureKind::from_error(error),
             };
             return Self {
                 answered: false,
@@ -117,16 +117,16 @@ impl Answer {
 
 /// What the SDK's own classifier knows, which does not see to it that a web identity is fetched anew; and what STS says
 /// when it could not ask the issuer for its keys.
-fn cause(code: &str, message: &str, status: u16) -> Cause {
+fn cause(code: &str, message: &str, status: u16) -> FailureKind {
     if THROTTLING_ERRORS.contains(&code) {
-        Cause::Throttled
+        FailureKind::Throttled
     } else if TRANSIENT_ERRORS.contains(&code)
         || code.starts_with("IDPCommunicationError")
         || message.contains("retrieve verification key")
     {
-        Cause::Busy
+        FailureKind::Unavailable
     } else {
-        Cause::of_status(status)
+        FailureKind::from_status(status)
     }
 }
 

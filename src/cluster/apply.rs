@@ -131,7 +131,7 @@ impl Cluster {
     ) -> anyhow::Result<Value> {
         let api = self.untyped::<K>();
         let patch = Patch::Apply(object);
-        let patched = self.tries.run(|| async {
+        let patched = self.retrier.run(|| async {
             // Two jobs that change the same object at once: one of them is told to come again.
             let patched = self.heard(&request, api.patch(name, params, &patch)).await?;
             patched.map_err(|error| match error {

@@ -11,7 +11,7 @@ use super::Cluster;
 use super::refusal::Request;
 use super::spdy::{Frame, Opener, take_frame};
 use crate::problem::chain;
-use crate::retry::{Cause, Failed};
+use crate::retry::{AttemptError, FailureKind};
 
 const REQUEST: Request = Request::new("create", "pods/exec");
 
@@ -22,7 +22,12 @@ const MAX_OUTPUT: usize = 1 << 20;
 
 impl Cluster {
     /// The standard output of a command; an error when it fails.
-    pub(super) async fn exec(&self, pod: &str, container: &str, command: &[&str]) -> Result<Vec<u8>, Failed> {
+    pub(super) async fn exec(
+        &self,
+        pod: &str,
+        container: &str,
+        command: &[&str],
+    ) -> Result<Vec<u8>, AttemptError> {
         let request = http::Request::post(self.exec_path(pod, container, command))
             .header(http::header::CONNECTION, "Upgrade")
             .header(http::header::UPGRADE, "SPDY/3.1")
@@ -56,7 +61,7 @@ impl Cluster {
         )
     }
 
-    async fn not_upgraded(&self, response: http::Response<Body>) -> Failed {
+    async fn not_upgraded(&self, response: http::Response<Body>) -> AttemptError {
         use http_body_util::BodyExt;
         let code = response.status();
         let body = response.into_body().collect().await;
@@ -75,8 +80,8 @@ impl Cluster {
 }
 
 /// A kubelet, a pod or its daemon may be about to come.
-fn not_yet(error: anyhow::Error) -> Failed {
-    Failed::new(Cause::NotYet, error)
+fn not_yet(error: anyhow::Error) -> AttemptError {
+    AttemptError::new(FailureKind::NotReady, error)
 }
 
 /// The client's side of remotecommand v4: streams error, stdout and stderr; the status comes on the error stream.

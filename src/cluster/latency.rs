@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::Cluster;
 use super::probe::ATTEMPT_WITHIN;
-use crate::retry::{self, Cause};
+use crate::retry::{self, FailureKind};
 
 /// The least that BuildKit's image, and one made by hand, can run.
 const COMMAND: [&str; 2] = ["buildctl", "--version"];
@@ -17,7 +17,7 @@ impl Cluster {
         for _ in 0..times {
             let began = Instant::now();
             let exec = self.exec(&daemon.pod, &daemon.container, &COMMAND);
-            let ran = retry::within(ATTEMPT_WITHIN, Cause::Silent, exec).await;
+            let ran = retry::with_timeout(ATTEMPT_WITHIN, FailureKind::TimedOut, exec).await;
             ran.map_err(|failed| failed.error)?;
             took.push(began.elapsed());
         }

@@ -51,7 +51,7 @@ pub use update::Update;
 pub use wait::StartupStatus;
 pub use whoami::Identity;
 
-use crate::retry::{Failed, Tries};
+use crate::retry::{AttemptError, Retrier};
 
 /// A kind of object in a namespace.
 trait Object:
@@ -79,7 +79,7 @@ pub struct Cluster {
     namespace: String,
     server: String,
     reach: Reach,
-    tries: Tries,
+    retrier: Retrier,
 }
 
 impl std::fmt::Debug for Cluster {
@@ -95,7 +95,7 @@ impl Cluster {
         kubeconfig: Kubeconfig,
         namespace: &str,
         limits: Option<String>,
-        tries: Tries,
+        retrier: Retrier,
     ) -> anyhow::Result<Self> {
         let (client, server) = open::open(kubeconfig)?;
         Ok(Self {
@@ -103,7 +103,7 @@ impl Cluster {
             namespace: namespace.to_owned(),
             reach: Reach::new(&server, limits),
             server: server.to_string().trim_end_matches('/').to_owned(),
-            tries,
+            retrier,
         })
     }
 
@@ -123,7 +123,7 @@ impl Cluster {
     where
         F: Future<Output = kube::Result<T>>,
     {
-        self.tries.run(|| self.once(request, asked())).await
+        self.retrier.run(|| self.once(request, asked())).await
     }
 
     /// Asks once.
@@ -131,7 +131,7 @@ impl Cluster {
         &self,
         request: &Request,
         asked: impl Future<Output = kube::Result<T>>,
-    ) -> Result<T, Failed> {
+    ) -> Result<T, AttemptError> {
         let answer = self.heard(request, asked).await?;
         answer.map_err(|error| self.failed(&error, request))
     }
@@ -141,7 +141,7 @@ impl Cluster {
         &self,
         request: &Request,
         asked: impl Future<Output = kube::Result<T>>,
-    ) -> Result<kube::Result<T>, Failed> {
+    ) -> Result<kube::Result<T>, AttemptError> {
         let answer = tokio::time::timeout(request.within(), asked).await;
         if !matches!(answer, Ok(Ok(_) | Err(kube::Error::Api(_)))) {
             self.reach.look().await;

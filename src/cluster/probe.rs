@@ -11,7 +11,7 @@ use super::refusal::Unauthorized;
 use crate::agent::state;
 use crate::error_code::ErrorCode;
 use crate::problem::Problem;
-use crate::retry::{self, Cause, Failed};
+use crate::retry::{self, AttemptError, FailureKind};
 
 /// A daemon that answers.
 #[derive(Debug)]
@@ -72,17 +72,26 @@ impl Cluster {
     /// Asks until there is an answer: the kubelet of a node that just joined answers `tls: internal error` until its
     /// certificate is approved (docker/buildx#2668), and a pod may go while we look, for another one to come.
     pub async fn probe(&self, agent: &str) -> anyhow::Result<Answer> {
-        let answered = self.tries.run(|| async {
-            let answer = retry::within(ATTEMPT_WITHIN, Cause::NotYet, self.ask_daemon(agent)).await;
+        let answered = self.retrier.run(|| async {
+            let answer =
+                retry::with_timeout(ATTEMPT_WITHIN, FailureKind::NotReady, self.ask_daemon(agent)).await;
             answer.map_err(|failed| self.not_answered(agent, failed))
         });
         answered.await
     }
 
-    fn not_answered(&self, agent: &str, failed: Failed) -> Failed {
-        let Failed { cause, after, error } = failed;
+    fn not_answered(&self, agent: &str, failed: AttemptError) -> AttemptError {
+        let AttemptError {
+            kind,
+            retry_after,
+            error,
+        } = failed;
         if error.is::<Problem>() || error.is::<Unauthorized>() {
-            return Failed { cause, after, error };
+            return AttemptError {
+                kind,
+                retry_after,
+                error,
+            };
         }
         let namespace = &self.namespace;
         let problem = Problem::new(
@@ -96,17 +105,22 @@ impl Cluster {
                  kubelet."
             ),
         );
-        Failed {
+        AttemptError {
             error: problem.into(),
-            cause,
-            after,
+            kind,
+            retry_after,
         }
     }
 
     /// Where the daemon is, now.
-    pub(super) async fn daemon(&self, agent: &str) -> Result<Daemon, Failed> {
+    pub(super) async fn daemon(&self, agent: &str) -> Result<Daemon, AttemptError> {
         let pods = self.pods(agent).await?;
-        let gone = || Failed::new(Cause::NotYet, anyhow::anyhow!("its pod is not ready any more"));
+        let gone = || {
+            AttemptError::new(
+                FailureKind::NotReady,
+                anyhow::anyhow!("its pod is not ready any more"),
+            )
+        };
         let pod = state::ready_pod(&pods).ok_or_else(gone)?;
         Ok(Daemon {
             pod: pod.metadata.name.clone().context("a pod without a name")?,
@@ -117,7 +131,7 @@ impl Cluster {
         })
     }
 
-    async fn ask_daemon(&self, agent: &str) -> Result<Answer, Failed> {
+    async fn ask_daemon(&self, agent: &str) -> Result<Answer, AttemptError> {
         let Daemon {
             pod,
             container,
@@ -135,7 +149,7 @@ impl Cluster {
             Some(output) => output,
             None => self.exec(&pod, &container, &COMMAND).await?,
         };
-        read(pod, &output).map_err(|error| Failed::new(Cause::NotYet, error))
+        read(pod, &output).map_err(|error| AttemptError::new(FailureKind::NotReady, error))
     }
 }
 

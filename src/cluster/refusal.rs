@@ -9,7 +9,7 @@ use kube::core::Status;
 use super::Cluster;
 use crate::error_code::ErrorCode;
 use crate::problem::{Problem, chain};
-use crate::retry::{Cause, Failed};
+use crate::retry::{AttemptError, FailureKind};
 
 /// What was asked, in the words of RBAC.
 #[derive(Debug, Clone, Copy)]
@@ -55,13 +55,15 @@ impl Request {
 }
 
 /// Whether the same request may succeed a moment later.
-pub(super) fn cause(error: &Error) -> Cause {
+pub(super) fn cause(error: &Error) -> FailureKind {
     match error {
-        Error::Api(status) if is_conflict_of_fields(status) || unknown_field(&status.message) => Cause::Final,
-        Error::Api(status) if status.code == 403 => Cause::Denied,
-        Error::Api(status) => Cause::of_status(status.code),
-        Error::Auth(_) => Cause::Final,
-        other => Cause::of_no_answer(&chain(other)),
+        Error::Api(status) if is_conflict_of_fields(status) || unknown_field(&status.message) => {
+            FailureKind::Permanent
+        }
+        Error::Api(status) if status.code == 403 => FailureKind::Denied,
+        Error::Api(status) => FailureKind::from_status(status.code),
+        Error::Auth(_) => FailureKind::Permanent,
+        other => FailureKind::from_error(other),
     }
 }
 
@@ -105,21 +107,21 @@ pub(super) fn no_credential(error: &Error) -> Option<Problem> {
 }
 
 impl Cluster {
-    pub(super) fn failed(&self, error: &Error, request: &Request) -> Failed {
+    pub(super) fn failed(&self, error: &Error, request: &Request) -> AttemptError {
         let after = match error {
             Error::Api(status) => status.details.as_ref().map(|details| details.retry_after_seconds),
             _ => None,
         };
-        Failed {
-            cause: cause(error),
-            after: after.map(|seconds| Duration::from_secs(seconds.into())),
+        AttemptError {
+            kind: cause(error),
+            retry_after: after.map(|seconds| Duration::from_secs(seconds.into())),
             error: self.refused(error, request),
         }
     }
 
-    pub(super) fn silent(&self, request: &Request) -> Failed {
+    pub(super) fn silent(&self, request: &Request) -> AttemptError {
         let why = format!("nothing came within {} s", request.within().as_secs());
-        Failed::new(Cause::Silent, self.not_reached(request, &why))
+        AttemptError::new(FailureKind::TimedOut, self.not_reached(request, &why))
     }
 
     fn asked(&self, request: &Request) -> String {

@@ -7,7 +7,7 @@ use k8s_openapi::api::apps::v1::Deployment;
 use super::Cluster;
 use super::refusal::Request;
 use crate::agent::state;
-use crate::retry::Cause;
+use crate::retry::FailureKind;
 
 /// What became of a Deployment while its pod was waited for.
 #[derive(Debug)]
@@ -36,7 +36,7 @@ impl Cluster {
                         return Lost::Unusable(why);
                     }
                 }
-                Err(failed) if failed.cause == Cause::Final => return Lost::Refused(failed.error),
+                Err(failed) if failed.kind == FailureKind::Permanent => return Lost::Refused(failed.error),
                 Err(failed) => tracing::debug!("not looked at: {:#}", failed.error),
             }
         }

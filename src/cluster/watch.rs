@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 use super::refusal::{self, Request};
 use super::{Cluster, Object, known};
 use crate::problem::chain;
-use crate::retry::Cause;
+use crate::retry::FailureKind;
 
 /// What a watch brings.
 #[derive(Debug)]
@@ -146,11 +146,11 @@ where
             }
         };
         let cause = refusal::cause(&error);
-        if cause.is_away() {
+        if cause.is_unavailable() {
             self.away = Some(Instant::now());
         }
         match &error {
-            error if cause.passes(self.away) => Ok(Some(Seen::Trouble(chain(error)))),
+            error if cause.is_startup_denial(self.away) => Ok(Some(Seen::Trouble(chain(error)))),
             kube::Error::Api(status) if status.code == 403 && self.optional => {
                 tracing::debug!("not watched: {}", status.message);
                 std::future::pending().await
@@ -159,7 +159,9 @@ where
                 FROM_THE_START.clone_into(&mut self.version);
                 Ok(None)
             }
-            error if !matches!(cause, Cause::Final | Cause::Denied) => Ok(Some(Seen::Trouble(chain(error)))),
+            error if !matches!(cause, FailureKind::Permanent | FailureKind::Denied) => {
+                Ok(Some(Seen::Trouble(chain(error))))
+            }
             error => Err(self.cluster.refused(error, &self.request)),
         }
     }

@@ -19,7 +19,7 @@ use crate::docker::protocol::{self, Request};
 use crate::docker::{Docker, Logins, PROGRAM};
 use crate::registry::{Login, Registry};
 use crate::report::verbatim;
-use crate::retry::Tries;
+use crate::retry::Retrier;
 use crate::{env, problem};
 
 /// buildx waits for a helper without a bound of its own.
@@ -148,8 +148,8 @@ fn ask(job: &Job, registry: &Registry) -> anyhow::Result<Login> {
         .enable_all()
         .build()
         .context("starting the asynchronous runtime")?;
-    let tries = Tries::until(deadline, |line| eprintln!("remote-buildkit: {line}"));
-    runtime.block_on(aws::log_in(&session, &registry.realm, &tries))
+    let retrier = Retrier::new(deadline, |line| eprintln!("remote-buildkit: {line}"));
+    runtime.block_on(aws::log_in(&session, &registry.realm, &retrier))
 }
 
 fn users() -> BTreeMap<String, String> {

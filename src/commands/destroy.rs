@@ -16,7 +16,7 @@ use crate::inputs::{self, Removal};
 use crate::output;
 use crate::problem::Problem;
 use crate::report::{Report, say};
-use crate::retry::Tries;
+use crate::retry::Retrier;
 
 pub fn run(args: &DestroyArgs) -> anyhow::Result<()> {
     let removal = inputs::destroy(args)?;
@@ -49,8 +49,8 @@ async fn destroy(removal: Arc<Removal>, selection: Arc<Selection>) -> anyhow::Re
         ask,
     } = &*removal;
     let report = Report::start();
-    let tries = Tries::until(Instant::now() + PATIENCE, Report::detail);
-    let (cluster, session) = road::open(road, namespace, &selection, &report, &tries).await?;
+    let retrier = Retrier::new(Instant::now() + PATIENCE, Report::detail);
+    let (cluster, session) = road::open(road, namespace, &selection, &report, &retrier).await?;
     let made = match cluster.made(name).await {
         Ok(made) => made,
         Err(error) => return Err(road::named(error, session.as_ref()).await),

@@ -13,7 +13,7 @@ use crate::docker::{Docker, Logins, PROGRAM, Setting};
 use crate::inputs::Registries;
 use crate::registry::{Realm, Registry};
 use crate::report::{Report, say};
-use crate::retry::Tries;
+use crate::retry::Retrier;
 use crate::secret::Secret;
 use crate::{env, github};
 
@@ -22,15 +22,15 @@ pub(super) async fn log_in(
     wanted: &Registries,
     session: Option<&Session>,
     selection: &Selection,
-    tries: &Tries,
+    retrier: &Retrier,
     mask: fn(&Secret),
 ) -> anyhow::Result<Vec<Registry>> {
     let session = match session {
         Some(session) => session.clone(),
-        None => sign_in(None, wanted.region.as_deref(), &wanted.identity, tries, mask).await?,
+        None => sign_in(None, wanted.region.as_deref(), &wanted.identity, retrier, mask).await?,
     };
     let account = if wanted.wanted.iter().any(|wanted| wanted.is_of_caller()) {
-        aws::account(&session, tries).await?
+        aws::account(&session, retrier).await?
     } else {
         String::new()
     };
@@ -43,7 +43,7 @@ pub(super) async fn log_in(
         if logins.asked(&realm.to_string(), session.clock.now()).is_some() {
             continue;
         }
-        let login = aws::log_in(&session, realm, tries).await?;
+        let login = aws::log_in(&session, realm, retrier).await?;
         mask(&login.password);
         logins.keep(&realm.to_string(), login);
     }

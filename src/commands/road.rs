@@ -13,7 +13,7 @@ use crate::error_code::ErrorCode;
 use crate::inputs::Road;
 use crate::problem::Problem;
 use crate::report::Report;
-use crate::retry::Tries;
+use crate::retry::Retrier;
 use crate::{github, kubeconfig, proxy, trust};
 
 /// A cluster, and the session of AWS behind it if there is one. The kubeconfig of this job is written on the way.
@@ -22,15 +22,15 @@ pub(super) async fn open(
     namespace: &str,
     selection: &Selection,
     report: &Report,
-    tries: &Tries,
+    retrier: &Retrier,
 ) -> anyhow::Result<(Cluster, Option<Session>)> {
     let Walked {
         kubeconfig,
         session,
         limits,
-    } = walk(road, selection, report, tries).await?;
+    } = walk(road, selection, report, retrier).await?;
     kubeconfig::write(&kubeconfig, &selection.kubeconfig())?;
-    let cluster = Cluster::open(kubeconfig, namespace, limits, tries.clone())?;
+    let cluster = Cluster::open(kubeconfig, namespace, limits, retrier.clone())?;
     Ok((cluster, session))
 }
 
@@ -41,7 +41,12 @@ struct Walked {
     limits: Option<String>,
 }
 
-async fn walk(road: &Road, selection: &Selection, report: &Report, tries: &Tries) -> anyhow::Result<Walked> {
+async fn walk(
+    road: &Road,
+    selection: &Selection,
+    report: &Report,
+    retrier: &Retrier,
+) -> anyhow::Result<Walked> {
     let of_others = |kubeconfig| Walked {
         kubeconfig,
         session: None,
@@ -53,10 +58,10 @@ async fn walk(road: &Road, selection: &Selection, report: &Report, tries: &Tries
             region,
             identity,
         } => {
-            let session = sign_in(Some(cluster), region.as_deref(), identity, tries, github::mask).await?;
+            let session = sign_in(Some(cluster), region.as_deref(), identity, retrier, github::mask).await?;
             session.write(&selection.session())?;
             report.done(&signed_in(&session));
-            let endpoint = aws::describe_cluster(cluster, &session, tries).await;
+            let endpoint = aws::describe_cluster(cluster, &session, retrier).await;
             if let Some(correction) = session.clock.correction() {
                 Report::detail(&correction);
             }
@@ -91,10 +96,10 @@ pub(super) fn reopen(
     selection: &Selection,
     namespace: &str,
     limits: Option<String>,
-    tries: &Tries,
+    retrier: &Retrier,
 ) -> anyhow::Result<Cluster> {
     let kubeconfig = kubeconfig::read(&selection.kubeconfig())?;
-    Cluster::open(kubeconfig, namespace, limits, tries.clone())
+    Cluster::open(kubeconfig, namespace, limits, retrier.clone())
 }
 
 /// For a cluster of EKS: with this program as the plugin.

@@ -10,7 +10,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::sign_in;
 use crate::aws::{Identity, Session};
 use crate::env;
-use crate::retry::Tries;
+use crate::retry::Retrier;
 
 /// With keys that are good for a while yet, nobody is asked.
 pub(super) fn fresh(path: &Path, deadline: Instant) -> anyhow::Result<Session> {
@@ -54,8 +54,8 @@ fn renewed(session: Session, path: &Path, now: Timestamp, deadline: Instant) -> 
         .build()
         .context("starting the asynchronous runtime")?;
     // Standard output is for the answer alone.
-    let tries = Tries::until(deadline, |line| eprintln!("remote-buildkit: {line}"));
-    match runtime.block_on(sign_in::renew(&session, &tries)) {
+    let retrier = Retrier::new(deadline, |line| eprintln!("remote-buildkit: {line}"));
+    match runtime.block_on(sign_in::renew(&session, &retrier)) {
         Ok(new) => {
             // The keys are good whether or not they can be kept.
             if let Err(error) = new.write(path) {

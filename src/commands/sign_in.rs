@@ -4,7 +4,7 @@ use crate::aws::{self, AssumeRole, Clock, Identity, Keys, Place, Session};
 use crate::env;
 use crate::github;
 use crate::inputs;
-use crate::retry::Tries;
+use crate::retry::Retrier;
 use crate::secret::Secret;
 
 /// The session of a job, for a cluster of EKS if there is one. `mask` gets its secrets as soon as they are there.
@@ -12,7 +12,7 @@ pub(super) async fn sign_in(
     cluster: Option<&str>,
     region: Option<&str>,
     identity: &inputs::Identity,
-    tries: &Tries,
+    retrier: &Retrier,
     mask: fn(&Secret),
 ) -> anyhow::Result<Session> {
     let identity = match identity {
@@ -25,7 +25,7 @@ pub(super) async fn sign_in(
         inputs::Identity::Machine => Identity::Machine,
     };
     let clock = Clock::default();
-    let (keys, place) = keys(&identity, region, &clock, tries, mask).await?;
+    let (keys, place) = keys(&identity, region, &clock, retrier, mask).await?;
     keys.secrets().for_each(mask);
     Ok(Session {
         cluster: cluster.map(str::to_owned),
@@ -38,9 +38,9 @@ pub(super) async fn sign_in(
 }
 
 /// The same session with new keys. Nothing is masked: the plugin's output may go into a file.
-pub(super) async fn renew(session: &Session, tries: &Tries) -> anyhow::Result<Session> {
+pub(super) async fn renew(session: &Session, retrier: &Retrier) -> anyhow::Result<Session> {
     let region = Some(session.place.region.as_str());
-    let (keys, _place) = keys(&session.identity, region, &session.clock, tries, |_| ()).await?;
+    let (keys, _place) = keys(&session.identity, region, &session.clock, retrier, |_| ()).await?;
     Ok(Session {
         keys,
         ..session.clone()
@@ -52,7 +52,7 @@ async fn keys(
     identity: &Identity,
     region: Option<&str>,
     clock: &Clock,
-    tries: &Tries,
+    retrier: &Retrier,
     minted: impl Fn(&Secret),
 ) -> anyhow::Result<(Keys, Place)> {
     let role = match identity {
@@ -60,7 +60,7 @@ async fn keys(
         Identity::Default => return aws::default_chain(region, clock).await,
         Identity::Machine => return aws::machine(region, clock).await,
     };
-    let signed_in = tries.run(|| async {
+    let signed_in = retrier.run(|| async {
         let id = github::id_token(&role.audience).await?;
         minted(&id.jwt);
         aws::assume_role(role, region, clock, &id.jwt, &id.subject).await

@@ -14,7 +14,7 @@ use serde::Deserialize;
 use crate::env;
 use crate::error_code::ErrorCode;
 use crate::problem::Problem;
-use crate::retry::{self, Cause, Failed};
+use crate::retry::{self, AttemptError, FailureKind};
 use crate::secret::Secret;
 use crate::web::{Client, no_answer};
 
@@ -39,7 +39,7 @@ struct Claims {
 const WITHIN: Duration = Duration::from_secs(15);
 
 /// Asks once: whoever needs it asks for a new one with each attempt.
-pub async fn id_token(audience: &str) -> Result<IdToken, Failed> {
+pub async fn id_token(audience: &str) -> Result<IdToken, AttemptError> {
     let (Some(url), Some(bearer)) = (
         env::get(env::ACTIONS_ID_TOKEN_REQUEST_URL),
         env::get(env::ACTIONS_ID_TOKEN_REQUEST_TOKEN),
@@ -60,7 +60,7 @@ pub async fn id_token(audience: &str) -> Result<IdToken, Failed> {
     // GitHub's URL has a query already, that of an Enterprise server may not.
     let separator = if url.contains('?') { '&' } else { '?' };
     let url = format!("{url}{separator}{query}");
-    let answer = retry::within(WITHIN, Cause::Silent, ask(&url, &bearer)).await;
+    let answer = retry::with_timeout(WITHIN, FailureKind::TimedOut, ask(&url, &bearer)).await;
     let jwt = answer.map_err(|failed| {
         if failed.error.is::<Problem>() {
             return failed;
@@ -73,13 +73,13 @@ pub async fn id_token(audience: &str) -> Result<IdToken, Failed> {
             ),
             "Run the job again; if it stays, see githubstatus.com and what this runner may reach.",
         );
-        Failed::new(failed.cause, problem)
+        AttemptError::new(failed.kind, problem)
     })?;
     let subject = subject(&jwt).unwrap_or_else(|| "unknown".into());
     Ok(IdToken { jwt, subject })
 }
 
-async fn ask(url: &str, bearer: &Secret) -> Result<Secret, Failed> {
+async fn ask(url: &str, bearer: &Secret) -> Result<Secret, AttemptError> {
     let request = Request::get(url)
         .header(http::header::AUTHORIZATION, format!("Bearer {}", bearer.expose()))
         .header(http::header::ACCEPT, "application/json")
@@ -93,8 +93,8 @@ async fn ask(url: &str, bearer: &Secret) -> Result<Secret, Failed> {
     let body = response.into_body().collect().await;
     let body = body.map_err(|error| no_answer(&error))?.to_bytes();
     if status != StatusCode::OK {
-        return Err(Failed::new(
-            Cause::of_status(status.as_u16()),
+        return Err(AttemptError::new(
+            FailureKind::from_status(status.as_u16()),
             anyhow::anyhow!("{status}"),
         ));
     }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use remote_buildkit::download::{Source, download};
 use remote_buildkit::error_code::ErrorCode;
 use remote_buildkit::problem::Problem;
-use remote_buildkit::retry::Tries;
+use remote_buildkit::retry::Retrier;
 use sha2::{Digest, Sha256};
 
 /// Answers each request with the next of these, and the last one from then on; the address, and what was asked.
@@ -70,8 +70,8 @@ fn fetch(url: &str, content: &str) -> Result<String, Problem> {
         .build()
         .expect("a runtime");
     let mut file: File = tempfile::tempfile().expect("a file");
-    let tries = Tries::until(Instant::now() + Duration::from_secs(10), |_| ());
-    match runtime.block_on(download(&source, &file, &tries)) {
+    let retrier = Retrier::new(Instant::now() + Duration::from_secs(10), |_| ());
+    match runtime.block_on(download(&source, &file, &retrier)) {
         Ok(()) => {
             file.rewind().expect("rewound");
             let mut text = String::new();

@@ -14,7 +14,7 @@ fn too_many_requests_for_moments() -> Result<()> {
     scenario.agent()?;
     let level = NoSeats::for_jobs_of(&scenario)?;
     let mut step = scenario.start()?;
-    step.until("Trying again")?;
+    step.until("Retrying")?;
     drop(level);
     scenario.connected(step).map(drop)
 }

@@ -60,7 +60,7 @@ fn connects(name: &str, off: SignedDuration, said: &str) -> Result<()> {
     let inputs = [("cluster", LAB.cluster.as_str()), ("namespace", name)];
     let connected = runner.connect_with(&inputs)?.ok()?;
     ensure!(connected.log.contains(said), "{}", connected.log);
-    ensure!(connected.log.contains("Trying again"), "{}", connected.log);
+    ensure!(connected.log.contains("Retrying"), "{}", connected.log);
     runner.build("RUN echo again")?;
     Ok(())
 }

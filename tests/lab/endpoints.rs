@@ -26,7 +26,7 @@ fn ecr_denies_the_role() -> Result<()> {
         "ECR login failed",
         &["AccessDenied", "ecr:GetAuthorizationToken", "the input `ecr`"],
     )?;
-    ensure!(!outcome.log.contains("Trying again"), "{}", outcome.log);
+    ensure!(!outcome.log.contains("Retrying"), "{}", outcome.log);
     Ok(())
 }
 

@@ -7,7 +7,7 @@ use crate::report::Report;
 
 /// An error that comes at the timeout also says so, and how far it got.
 pub(super) fn told(error: anyhow::Error, plan: &Plan, report: &Report) -> anyhow::Error {
-    problem::also(error, until(plan, report))
+    problem::annotate(error, until(plan, report))
 }
 
 /// Whatever was under way did not end by itself.

@@ -21,7 +21,7 @@ use crate::github;
 use crate::inputs::{self, Plan};
 use crate::registry::Registry;
 use crate::report::{Report, say};
-use crate::retry::Tries;
+use crate::retry::Retrier;
 
 pub fn run(args: &ConnectArgs) -> anyhow::Result<()> {
     let plan = inputs::connect(args)?;
@@ -58,13 +58,13 @@ pub(super) async fn over_the_road(
 ) -> anyhow::Result<()> {
     let report = Report::start();
     let deadline = Instant::now() + plan.timeout;
-    let tries = Tries::until(deadline, Report::detail);
+    let retrier = Retrier::new(deadline, Report::detail);
     let reached = reach(
         plan.clone(),
         selection.clone(),
         deadline,
         report.clone(),
-        tries.clone(),
+        retrier.clone(),
     );
     let work = async { Ok((reached.await?, Store::open().await?)) };
     let reached = guard.over(work, Some(deadline + GRACE)).await;
@@ -73,7 +73,7 @@ pub(super) async fn over_the_road(
         Ok(Ok((reached, store))) => select(&store, reached, &report),
         Ok(Err(error)) if Instant::now() >= deadline => Err(late::told(error, plan, &report)),
         Ok(Err(error)) => Err(error),
-        Err(Ended::Deadline) => Err(late::cut_off(plan, &report, tries.trouble()).into()),
+        Err(Ended::Deadline) => Err(late::cut_off(plan, &report, retrier.last_error()).into()),
         Err(Ended::Signal(name)) => Err(anyhow::anyhow!("stopped by {name}")),
     };
     if on_the_road {
@@ -142,13 +142,13 @@ async fn reach(
     selection: Arc<Selection>,
     deadline: Instant,
     report: Report,
-    tries: Tries,
+    retrier: Retrier,
 ) -> anyhow::Result<Road> {
     let namespace = &plan.agents.spec.namespace;
-    let (cluster, session) = road::open(&plan.road, namespace, &selection, &report, &tries).await?;
+    let (cluster, session) = road::open(&plan.road, namespace, &selection, &report, &retrier).await?;
     let mut registries = Vec::new();
     if let Some(wanted) = &plan.registries {
-        registries = registries::log_in(wanted, session.as_ref(), &selection, &tries, github::mask).await?;
+        registries = registries::log_in(wanted, session.as_ref(), &selection, &retrier, github::mask).await?;
         report.done(&registries::named(&registries));
     }
     let job = Job {

@@ -11,7 +11,7 @@ use crate::diagnosis::{State, Table};
 use crate::github;
 use crate::inputs::Plan;
 use crate::report::{Report, say};
-use crate::retry::Tries;
+use crate::retry::Retrier;
 
 /// No more than this comes between a failure and its error.
 const WITHIN: Duration = Duration::from_secs(4);
@@ -25,7 +25,7 @@ pub(in crate::commands) async fn explain(guard: &mut Guard, plan: &Arc<Plan>, se
         plan: plan.clone(),
         selection: selection.clone(),
         findings: findings.clone(),
-        tries: Tries::until(deadline, |_| ()),
+        retrier: Retrier::new(deadline, |_| ()),
         mask: github::mask,
         builds: false,
     };

@@ -20,7 +20,7 @@ use crate::cli::DoctorArgs;
 use crate::diagnosis::{Finding, json, verdict, versions};
 use crate::inputs::{self, Plan};
 use crate::report::{say, verbatim};
-use crate::retry::Tries;
+use crate::retry::Retrier;
 use crate::secret::Secret;
 
 pub(super) use explain::explain;
@@ -68,7 +68,7 @@ async fn guarded(plan: Arc<Plan>, shown: bool) -> anyhow::Result<Findings> {
         plan: plan.clone(),
         selection: selection.clone(),
         findings: findings.clone(),
-        tries: Tries::until(deadline, |_| ()),
+        retrier: Retrier::new(deadline, |_| ()),
         // What is printed may go into a file, where a mask would be the secret itself.
         mask: |_| (),
         builds: true,
@@ -93,7 +93,7 @@ struct Visit {
     plan: Arc<Plan>,
     selection: Arc<Selection>,
     findings: Findings,
-    tries: Tries,
+    retrier: Retrier,
     mask: fn(&Secret),
     /// Whether builds are tried, and the daemon is asked for longer than a moment.
     builds: bool,

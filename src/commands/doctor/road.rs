@@ -30,7 +30,7 @@ impl Visit {
             } else {
                 let region = region.as_deref();
                 let session =
-                    sign_in::sign_in(Some(cluster), region, identity, &self.tries, self.mask).await?;
+                    sign_in::sign_in(Some(cluster), region, identity, &self.retrier, self.mask).await?;
                 session.write(&path)?;
                 session
             };
@@ -46,7 +46,7 @@ impl Visit {
             let path = self.selection.kubeconfig();
             let (finding, kubeconfig, limits) = match (&self.plan.road, session) {
                 (Road::Eks { cluster, .. }, Some(session)) => {
-                    let endpoint = aws::describe_cluster(cluster, session, &self.tries).await?;
+                    let endpoint = aws::describe_cluster(cluster, session, &self.retrier).await?;
                     // With what the answer said of the time.
                     session.write(&self.selection.session())?;
                     let found = format!("{cluster} in {} is at {}", session.place.region, endpoint.url);
@@ -77,7 +77,7 @@ impl Visit {
         };
         let look = async {
             let selection = &self.selection;
-            let registries = registries::log_in(wanted, session, selection, &self.tries, self.mask).await?;
+            let registries = registries::log_in(wanted, session, selection, &self.retrier, self.mask).await?;
             Ok((Finding::ok(registries::named(&registries)), ()))
         };
         self.findings.look(plan::REGISTRIES, look).await;
@@ -87,7 +87,7 @@ impl Visit {
     pub(super) async fn token(&self, session: Option<&Session>, limits: Option<String>) -> Option<Cluster> {
         let looked = self.findings.look(plan::TOKEN, async {
             let namespace = &self.plan.agents.spec.namespace;
-            let cluster = road::reopen(&self.selection, namespace, limits, &self.tries)?;
+            let cluster = road::reopen(&self.selection, namespace, limits, &self.retrier)?;
             let whoami = match cluster.whoami().await {
                 Ok(whoami) => whoami,
                 Err(error) => return Err(road::named(error, session).await),

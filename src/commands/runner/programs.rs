@@ -18,7 +18,7 @@ use crate::inputs::Programs;
 use crate::machine::{Change, Places, Record, User};
 use crate::problem::Problem;
 use crate::report::{Report, say};
-use crate::retry::Tries;
+use crate::retry::Retrier;
 use crate::{env, files, github};
 
 /// Where programs are looked for whatever the PATH of whoever runs this is.
@@ -148,8 +148,8 @@ fn downloaded(source: &Source, within: Duration) -> anyhow::Result<File> {
     let file = nameless()?;
     let written = file.try_clone().context("sharing a temporary file")?;
     guard::block_on(async move {
-        let tries = Tries::until(Instant::now() + within, Report::detail);
-        download(source, &written, &tries).await
+        let retrier = Retrier::new(Instant::now() + within, Report::detail);
+        download(source, &written, &retrier).await
     })?;
     Ok(file)
 }

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use crate::error_code::ErrorCode;
 use crate::problem::Problem;
 use crate::report::Report;
-use crate::retry::{Failed, Tries};
+use crate::retry::{AttemptError, Retrier};
 use crate::secret::Secret;
 use server::{Question, Server, is_limited};
 
@@ -41,9 +41,9 @@ impl Api {
         token: Option<&Secret>,
         deadline: Instant,
     ) -> anyhow::Result<Self> {
-        let tries = Tries::until(deadline, Report::detail);
+        let retrier = Retrier::new(deadline, Report::detail);
         Ok(Self {
-            server: Server::new(url, token, deadline, tries)?,
+            server: Server::new(url, token, deadline, retrier)?,
             repository: repository.to_owned(),
             anonymous: token.is_none(),
         })
@@ -60,9 +60,13 @@ impl Api {
         self.server.ask(&question, explained).await
     }
 
-    fn explained(&self, failed: Failed, what: &str, route: &str) -> Failed {
+    fn explained(&self, failed: AttemptError, what: &str, route: &str) -> AttemptError {
         let limited = is_limited(&failed);
-        let Failed { cause, after, error } = failed;
+        let AttemptError {
+            kind,
+            retry_after,
+            error,
+        } = failed;
         let text = format!("{error:#}");
         let remedy = remedy(&text, limited, self.anonymous);
         let problem = Problem::new(
@@ -70,9 +74,9 @@ impl Api {
             format!("Asked GitHub for {what} (GET {route}) and got: {text}."),
             remedy,
         );
-        Failed {
-            cause,
-            after,
+        AttemptError {
+            kind,
+            retry_after,
             error: problem.into(),
         }
     }

@@ -16,7 +16,7 @@ use crate::error_code::ErrorCode;
 use crate::github::{AppKey, Kind, Place, mask};
 use crate::problem::Problem;
 use crate::report::Report;
-use crate::retry::{Cause, Failed, Tries};
+use crate::retry::{AttemptError, FailureKind, Retrier};
 use crate::secret::Secret;
 
 /// Who asks for it.
@@ -49,15 +49,15 @@ pub async fn just_in_time(
     wanted: &Wanted,
     deadline: Instant,
 ) -> anyhow::Result<Secret> {
-    let tries = Tries::until(deadline, Report::detail);
+    let retrier = Retrier::new(deadline, Report::detail);
     let github = GitHub {
         place,
         as_app: matches!(credential, Credential::App(_)),
         server: match credential {
-            Credential::Token(token) => Server::new(place.api(), Some(token), deadline, tries)?,
+            Credential::Token(token) => Server::new(place.api(), Some(token), deadline, retrier)?,
             Credential::App(key) => {
-                let token = of_installation(place, key, deadline, &tries).await?;
-                Server::new(place.api(), Some(&token), deadline, tries)?
+                let token = of_installation(place, key, deadline, &retrier).await?;
+                Server::new(place.api(), Some(&token), deadline, retrier)?
             }
         },
     };
@@ -88,7 +88,7 @@ async fn of_installation(
     place: &Place,
     key: &AppKey,
     deadline: Instant,
-    tries: &Tries,
+    retrier: &Retrier,
 ) -> anyhow::Result<Secret> {
     #[derive(Deserialize)]
     struct Installation {
@@ -100,7 +100,7 @@ async fn of_installation(
     }
     let jwt = key.jwt(Timestamp::now())?;
     mask(&jwt);
-    let server = Server::new(place.api(), Some(&jwt), deadline, tries.clone())?;
+    let server = Server::new(place.api(), Some(&jwt), deadline, retrier.clone())?;
     let question = Question::get(format!("{}/installation", place.route()));
     let refused = |failed| refused_app(failed, place, key, &question.route);
     let installation: Installation = read(&server.ask(&question, refused).await?)?;
@@ -166,9 +166,9 @@ impl GitHub<'_> {
         );
         let answer = self.server.ask(&question, |failed| {
             // Tried again it would be taken still.
-            if failed.cause == Cause::Conflict {
+            if failed.kind == FailureKind::Conflict {
                 let taken = Taken(format!("{:#}", failed.error));
-                return Failed::new(Cause::Final, taken);
+                return AttemptError::new(FailureKind::Permanent, taken);
             }
             self.refused(failed, "a just-in-time configuration", &question)
         });
@@ -246,7 +246,7 @@ impl GitHub<'_> {
         .into())
     }
 
-    fn refused(&self, failed: Failed, what: &str, question: &Question) -> Failed {
+    fn refused(&self, failed: AttemptError, what: &str, question: &Question) -> AttemptError {
         explained(failed, |text, limited| {
             let remedy = match text.get(..3) {
                 _ if limited => "Try again later; GitHub answers 5,000 times an hour for a token.".to_owned(),
@@ -298,7 +298,7 @@ impl GitHub<'_> {
 const OWN_NAMES: &str = "Give each machine a name of its own with --runner-name, such as its instance id.";
 const NO_ANSWER: &str = "Try again; if it stays, see githubstatus.com and what this machine may reach.";
 
-fn refused_app(failed: Failed, place: &Place, key: &AppKey, route: &str) -> Failed {
+fn refused_app(failed: AttemptError, place: &Place, key: &AppKey, route: &str) -> AttemptError {
     explained(failed, |text, limited| {
         let remedy = match text.get(..3) {
             _ if limited => "Try again later.".to_owned(),
@@ -333,10 +333,10 @@ fn refused_app(failed: Failed, place: &Place, key: &AppKey, route: &str) -> Fail
     })
 }
 
-fn explained(failed: Failed, problem: impl FnOnce(&str, bool) -> Problem) -> Failed {
+fn explained(failed: AttemptError, problem: impl FnOnce(&str, bool) -> Problem) -> AttemptError {
     let limited = is_limited(&failed);
     let problem = problem(&format!("{:#}", failed.error), limited);
-    Failed {
+    AttemptError {
         error: problem.into(),
         ..failed
     }

@@ -13,7 +13,7 @@ use octocrab::{AuthState, Octocrab, OctocrabBuilder};
 use serde_json::Value;
 
 use super::limits;
-use crate::retry::{self, Cause, Failed, Tries};
+use crate::retry::{self, AttemptError, FailureKind, Retrier};
 use crate::secret::Secret;
 use crate::web::{Client, no_answer};
 
@@ -22,7 +22,7 @@ use crate::web::{Client, no_answer};
 pub(super) struct Server {
     crab: Octocrab,
     deadline: Instant,
-    tries: Tries,
+    retrier: Retrier,
 }
 
 /// For the whole of an answer. A tree of 100,000 entries, the most that there are in one, has 25 MB.
@@ -81,7 +81,7 @@ impl Server {
         url: &str,
         token: Option<&Secret>,
         deadline: Instant,
-        tries: Tries,
+        retrier: Retrier,
     ) -> anyhow::Result<Self> {
         let base: Uri = url.parse().with_context(|| format!("GitHub's address {url}"))?;
         let client = Client::of(&base)?;
@@ -110,7 +110,7 @@ impl Server {
         Ok(Self {
             crab,
             deadline,
-            tries,
+            retrier,
         })
     }
 
@@ -118,17 +118,21 @@ impl Server {
     pub(super) async fn ask(
         &self,
         question: &Question,
-        explained: impl Fn(Failed) -> Failed,
+        explained: impl Fn(AttemptError) -> AttemptError,
     ) -> anyhow::Result<Bytes> {
-        let asked = self.tries.run(|| async {
+        let asked = self.retrier.run(|| async {
             let left = self.deadline.saturating_duration_since(Instant::now());
-            let once = retry::within(left.clamp(LAST, ATTEMPT), Cause::Silent, self.once(question));
+            let once = retry::with_timeout(
+                left.clamp(LAST, ATTEMPT),
+                FailureKind::TimedOut,
+                self.once(question),
+            );
             once.await.map_err(&explained)
         });
         asked.await
     }
 
-    async fn once(&self, question: &Question) -> Result<Bytes, Failed> {
+    async fn once(&self, question: &Question) -> Result<Bytes, AttemptError> {
         let mut uri = question.route.clone();
         let mut response = None;
         for _ in 0..=REDIRECTS {
@@ -158,7 +162,7 @@ impl Server {
                 let body = answer.into_body().collect().await;
                 Ok(body.map_err(|error| unanswered(&error))?.to_bytes())
             }
-            Ok(_) => Err(Failed::from(anyhow::anyhow!("{status}"))),
+            Ok(_) => Err(AttemptError::from(anyhow::anyhow!("{status}"))),
             Err(octocrab::Error::GitHub { source, .. }) => {
                 let header = |name: &str| headers.get(name)?.to_str().ok();
                 let details = source.errors.as_deref().unwrap_or_default();
@@ -177,19 +181,19 @@ impl Server {
         status: StatusCode,
         message: &str,
         header: impl Fn(&str) -> Option<&'a str>,
-    ) -> Failed {
+    ) -> AttemptError {
         let error = anyhow::anyhow!("{status}: {}", message.trim_end_matches('.'));
         let Some(wait) = limits::wait(status.as_u16(), message, header) else {
-            return Failed::new(Cause::of_status(status.as_u16()), error);
+            return AttemptError::new(FailureKind::from_status(status.as_u16()), error);
         };
         let left = self.deadline.saturating_duration_since(Instant::now());
         if wait > left {
             let error = error.context(Limit { wait });
-            return Failed::new(Cause::Final, error);
+            return AttemptError::new(FailureKind::Permanent, error);
         }
-        Failed {
-            cause: Cause::Limited,
-            after: Some(wait),
+        AttemptError {
+            kind: FailureKind::RateLimited,
+            retry_after: Some(wait),
             error,
         }
     }
@@ -209,11 +213,11 @@ struct Limit {
 }
 
 /// Whether it is a limit of GitHub's that ended a request.
-pub(super) fn is_limited(failed: &Failed) -> bool {
-    failed.cause == Cause::Limited || failed.error.is::<Limit>()
+pub(super) fn is_limited(failed: &AttemptError) -> bool {
+    failed.kind == FailureKind::RateLimited || failed.error.is::<Limit>()
 }
 
-fn unanswered(error: &octocrab::Error) -> Failed {
+fn unanswered(error: &octocrab::Error) -> AttemptError {
     // Its own text says only that there was an error of a service.
     let failed = match error {
         octocrab::Error::Service { source, .. } => no_answer(&**source),
@@ -222,7 +226,7 @@ fn unanswered(error: &octocrab::Error) -> Failed {
     let too_long = failed.error.to_string().contains("length limit exceeded");
     if too_long {
         let error = anyhow::anyhow!("an answer of more than {} MiB", LONGEST >> 20);
-        return Failed::new(Cause::Final, error);
+        return AttemptError::new(FailureKind::Permanent, error);
     }
     failed
 }

@@ -16,7 +16,7 @@ fn refuses_connections_then_comes_back() -> Result<()> {
     scenario.agent()?;
     let fault = LAB.kill(SERVER)?;
     let mut step = scenario.start()?;
-    step.until("Trying again")?;
+    step.until("Retrying")?;
     fault.end()?;
     scenario.connected(step).map(drop)
 }

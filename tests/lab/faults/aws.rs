@@ -9,7 +9,7 @@ fn eks_throttles_five_times() -> Result<()> {
     let mut scenario = Scenario::new("eks-throttles", 40)?;
     let _answers = Answers::of("DescribeCluster", 429, "ThrottlingException", 5)?;
     let outcome = scenario.connects()?;
-    ensure!(outcome.log.contains("Trying again"), "{}", outcome.log);
+    ensure!(outcome.log.contains("Retrying"), "{}", outcome.log);
     Ok(())
 }
 
@@ -18,7 +18,7 @@ fn sts_throttles_five_times() -> Result<()> {
     let mut scenario = Scenario::new("sts-throttles", 40)?;
     let _answers = Answers::of("AssumeRoleWithWebIdentity", 400, "Throttling", 5)?;
     let outcome = scenario.connects()?;
-    ensure!(outcome.log.contains("Trying again"), "{}", outcome.log);
+    ensure!(outcome.log.contains("Retrying"), "{}", outcome.log);
     Ok(())
 }
 

@@ -17,7 +17,7 @@ fn throttles_five_times() -> Result<()> {
     let mut scenario = scenario("ecr-throttles", 40)?;
     let _answers = Answers::of(OPERATION, 400, "ThrottlingException", 5)?;
     let outcome = scenario.connects()?;
-    ensure!(outcome.log.contains("Trying again"), "{}", outcome.log);
+    ensure!(outcome.log.contains("Retrying"), "{}", outcome.log);
     Ok(())
 }
 

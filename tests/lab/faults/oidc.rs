@@ -12,7 +12,7 @@ fn endpoint_errs_three_times() -> Result<()> {
     let mut scenario = Scenario::new("oidc-errs", 40)?;
     let _answers = Answers::of("IdToken", 500, "", 3)?;
     let outcome = scenario.connects()?;
-    ensure!(outcome.log.contains("Trying again"), "{}", outcome.log);
+    ensure!(outcome.log.contains("Retrying"), "{}", outcome.log);
     Ok(())
 }
 
