@@ -1,4 +1,4 @@
-//! Workflows for real, by act on this machine: the steps are processes here, no container engine is needed.
+//! Runs real workflows with act. The steps are processes of this machine, so no container engine is needed.
 
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
@@ -8,28 +8,31 @@ use anyhow::{Context, Result, ensure};
 
 use crate::{State, asset, command};
 
-/// A repository with a workflow and the action in it, so that `uses: ./` is this source's.
+/// A Git repository that contains a workflow and the action, so that `uses: ./` runs the action of this source tree.
 #[derive(Debug)]
 pub struct Checkout {
-    folder: tempfile::TempDir,
+    dir: tempfile::TempDir,
 }
 
 impl Checkout {
-    /// The action of the `source` tree with this `program` as its binary, the files given, and git around them.
+    /// Creates a repository with the action of the `source` tree, `program` as its binary, and these files.
     pub fn new(source: &Path, program: &Path, files: &[(&str, &str)]) -> Result<Self> {
-        let folder = tempfile::tempdir()?;
-        let root = folder.path();
+        let dir = tempfile::tempdir()?;
+        let root = dir.path();
         let dist = root.join("dist");
         std::fs::create_dir(&dist)?;
         for action in ["action.yml", "matrix/action.yml", "runner/action.yml"] {
             let to = root.join(action);
-            std::fs::create_dir_all(to.parent().context("a file in a folder")?)?;
+            std::fs::create_dir_all(to.parent().context("the path of a file has a parent")?)?;
             std::fs::copy(source.join(action), to)?;
         }
         for entry in std::fs::read_dir(source.join("dist"))? {
             let path = entry?.path();
             if path.extension().is_some_and(|e| e == "mjs") {
-                std::fs::copy(&path, dist.join(path.file_name().context("a name")?))?;
+                std::fs::copy(
+                    &path,
+                    dist.join(path.file_name().context("the path of a file has a name")?),
+                )?;
             }
         }
         let arch = if cfg!(target_arch = "aarch64") {
@@ -38,18 +41,18 @@ impl Checkout {
             "x64"
         };
         std::fs::copy(program, dist.join(format!("remote-buildkit-linux-{arch}")))?;
-        let new = Self { folder };
+        let new = Self { dir };
         new.git(&["init", "-q", "-b", "main"])?;
         new.git(&["remote", "add", "origin", "https://github.com/acme/shop"])?;
         new.commit(files)?;
         Ok(new)
     }
 
-    /// Another commit, with these files written; its name.
+    /// Writes these files, commits them and returns the commit.
     pub fn commit(&self, files: &[(&str, &str)]) -> Result<String> {
         for (path, text) in files {
-            let path = self.folder.path().join(path);
-            std::fs::create_dir_all(path.parent().context("a file in a folder")?)?;
+            let path = self.dir.path().join(path);
+            std::fs::create_dir_all(path.parent().context("the path of a file has a parent")?)?;
             std::fs::write(path, text)?;
         }
         self.git(&["add", "-A"])?;
@@ -57,12 +60,12 @@ impl Checkout {
         self.head()
     }
 
-    /// Where it is.
+    /// Returns the directory of the repository.
     pub fn path(&self) -> &Path {
-        self.folder.path()
+        self.dir.path()
     }
 
-    /// The commit that is checked out.
+    /// Returns the commit that is checked out.
     pub fn head(&self) -> Result<String> {
         Ok(self.git(&["rev-parse", "HEAD"])?.trim().to_owned())
     }
@@ -70,26 +73,26 @@ impl Checkout {
     fn git(&self, arguments: &[&str]) -> Result<String> {
         let mut git = Command::new("git");
         git.args(["-c", "user.name=octocat", "-c", "user.email=octocat@example.com"]);
-        command::output(git.current_dir(self.folder.path()).args(arguments))
+        command::output(git.current_dir(self.dir.path()).args(arguments))
     }
 }
 
-/// One run of a workflow, on a runner whose home is new.
+/// A finished run of a workflow, on a runner with a new home directory.
 #[derive(Debug)]
 pub struct Job {
-    folder: tempfile::TempDir,
-    /// All that act printed: what a user sees, masks applied.
+    dir: tempfile::TempDir,
+    /// Everything that act printed, with masks applied: what a user sees.
     pub log: String,
     pub code: Option<i32>,
 }
 
 impl Job {
-    /// Runs it; `seen` gets each line as it comes.
+    /// Runs a workflow. `seen` is called with each line of its log.
     pub fn run(state: &State, checkout: &Checkout, workflow: &str, seen: impl FnMut(&str)) -> Result<Self> {
         Self::of_push(state, checkout, workflow, "{}", seen)
     }
 
-    /// The same for a push of which GitHub says this, in JSON.
+    /// Runs a workflow for a push event with this payload, in JSON.
     pub fn of_push(
         state: &State,
         checkout: &Checkout,
@@ -97,20 +100,20 @@ impl Job {
         payload: &str,
         mut seen: impl FnMut(&str),
     ) -> Result<Self> {
-        let folder = tempfile::tempdir()?;
-        let event = folder.path().join("event.json");
+        let dir = tempfile::tempdir()?;
+        let event = dir.path().join("event.json");
         std::fs::write(&event, payload)?;
-        let home = folder.path().join("home");
+        let home = dir.path().join("home");
         let plugins = home.join(".docker/cli-plugins");
         std::fs::create_dir_all(&plugins)?;
         std::os::unix::fs::symlink(state.bin.join("docker-buildx"), plugins.join("docker-buildx"))?;
         let (reader, writer) = std::io::pipe()?;
         let mut act = Command::new(state.bin.join("act"));
-        act.current_dir(checkout.folder.path())
+        act.current_dir(checkout.dir.path())
             .env_clear()
             .envs(state.client_env())
             .env("HOME", &home)
-            .env("XDG_CACHE_HOME", folder.path().join("cache"))
+            .env("XDG_CACHE_HOME", dir.path().join("cache"))
             .env("ACT_DISABLE_VERSION_CHECK", "1")
             .env("NODE_MODULES", &state.node_modules)
             .args([
@@ -124,8 +127,8 @@ impl Job {
             .arg("--eventpath")
             .arg(&event)
             .args(["build-push-action", "bake-action"].map(|action| {
-                let folder = asset(&format!("actions/{action}"));
-                format!("--local-repository=docker/{action}@v7={}", folder.display())
+                let dir = asset(&format!("actions/{action}"));
+                format!("--local-repository=docker/{action}@v7={}", dir.display())
             }))
             .arg("--env")
             .arg(format!("ACTIONS_ID_TOKEN_REQUEST_URL={}", state.oidc_url))
@@ -138,7 +141,7 @@ impl Job {
             .stdout(writer.try_clone()?)
             .stderr(writer);
         let mut child = act.spawn().context("could not start act")?;
-        // With the command goes our copy of the pipe's end: the log ends when act's does.
+        // Closes our copy of the pipe's write end: otherwise reading the log would never end.
         drop(act);
         let mut log = String::new();
         for line in BufReader::new(reader).split(b'\n') {
@@ -149,7 +152,7 @@ impl Job {
             log.push('\n');
         }
         let code = child.wait()?.code();
-        Ok(Self { folder, log, code })
+        Ok(Self { dir, log, code })
     }
 
     pub fn ok(self) -> Result<Self> {
@@ -163,6 +166,6 @@ impl Job {
     }
 
     pub fn home(&self) -> PathBuf {
-        self.folder.path().join("home")
+        self.dir.path().join("home")
     }
 }

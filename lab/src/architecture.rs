@@ -1,8 +1,8 @@
-//! Which processor programs are for.
+//! Processor architectures.
 
 use serde::{Deserialize, Serialize};
 
-/// One that the lab has nodes of.
+/// The architecture of a node of the lab.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Architecture {
@@ -11,7 +11,7 @@ pub enum Architecture {
 }
 
 impl Architecture {
-    /// This machine's.
+    /// Returns the architecture of this machine.
     pub(crate) fn native() -> Self {
         match std::env::consts::ARCH {
             "aarch64" => Self::Arm64,
@@ -19,7 +19,7 @@ impl Architecture {
         }
     }
 
-    /// The second node is an arm64 one, the others are what the machine is.
+    /// Returns the architecture of a node: arm64 for the second one, that of the machine for all others.
     pub(crate) fn of_node(number: usize) -> Self {
         if number == 2 { Self::Arm64 } else { Self::native() }
     }
@@ -28,7 +28,7 @@ impl Architecture {
         self == Self::native()
     }
 
-    /// What Debian, Go, Kubernetes and OCI all call it.
+    /// Returns the name that Debian, Go, Kubernetes and OCI use.
     pub fn name(self) -> &'static str {
         match self {
             Self::Amd64 => "amd64",

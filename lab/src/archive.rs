@@ -1,4 +1,4 @@
-//! Archives of container images in the OCI image layout, made from files, with no container engine.
+//! Writes container images in the OCI image layout from files, without a container engine.
 //! <https://github.com/opencontainers/image-spec/blob/main/image-layout.md>
 
 use std::fs::File;
@@ -11,10 +11,10 @@ use serde_json::{Value, json};
 
 use crate::architecture::Architecture;
 
-/// One image of one layer.
+/// An image with one layer.
 #[derive(Debug)]
 pub(crate) struct Image<'a> {
-    /// References it is imported under.
+    /// The references under which it is imported.
     pub tags: &'a [&'a str],
     pub architecture: Architecture,
     pub entrypoint: &'a [&'a str],
@@ -28,12 +28,12 @@ const CONFIG: &str = "application/vnd.oci.image.config.v1+json";
 const LAYER: &str = "application/vnd.oci.image.layer.v1.tar";
 
 impl Image<'_> {
-    /// Writes the archive; `fill` puts the files into the layer.
+    /// Writes the archive. `fill` adds the files to the layer.
     pub(crate) fn write(&self, archive: &Path, fill: impl FnOnce(&mut Layer) -> Result<()>) -> Result<()> {
         self.write_with(archive, json!({"Env": [PATH]}), fill)
     }
 
-    /// With settings of the image's configuration, such as its user.
+    /// Writes the archive with settings of the image's configuration, such as its user.
     pub(crate) fn write_with(
         &self,
         archive: &Path,
@@ -46,7 +46,7 @@ impl Image<'_> {
     }
 }
 
-/// An archive being written. What it holds is known by descriptors.
+/// An archive that is being written. Its blobs are identified by descriptors.
 pub(crate) struct Archive {
     tar: tar::Builder<File>,
     layer: PathBuf,
@@ -96,13 +96,13 @@ impl Archive {
         Ok(descriptor)
     }
 
-    /// Adds an image for several platforms, out of images for one each.
+    /// Adds an image for several platforms, made of images for one platform each.
     pub(crate) fn add_index(&mut self, images: &[Value]) -> Result<Value> {
         let index = json!({"schemaVersion": 2, "mediaType": INDEX, "manifests": images});
         self.json(INDEX, &index)
     }
 
-    /// Closes the archive; `image` is what is imported under each of the references.
+    /// Finishes the archive. `image` is imported under each of the references.
     pub(crate) fn finish(mut self, image: &Value, references: &[&str]) -> Result<()> {
         let named = |reference: &&str| {
             let mut image = image.clone();
@@ -134,7 +134,7 @@ fn blob(digest: &str) -> String {
     format!("blobs/{}", digest.replace(':', "/"))
 }
 
-/// A layer being written. Paths are relative to the image's root; parents are added first.
+/// A layer that is being written. Paths are relative to the image's root; parents are added first.
 pub(crate) struct Layer {
     tar: tar::Builder<Hashing>,
 }
@@ -160,7 +160,7 @@ impl Layer {
         Ok(())
     }
 
-    /// Folders of a user's, whose group has the user's number.
+    /// Adds directories of a user, whose group has the same number.
     pub(crate) fn dirs_of(&mut self, user: u64, paths: &[&str]) -> Result<()> {
         for path in paths {
             let mut header = header(tar::EntryType::Directory, 0, 0o755);
@@ -176,15 +176,15 @@ impl Layer {
         append(&mut self.tar, path, content.as_bytes(), 0o644)
     }
 
-    /// Copies a program of this machine.
+    /// Adds a program of this machine.
     pub(crate) fn program(&mut self, path: &str, from: &Path) -> Result<()> {
         let content = std::fs::read(from).with_context(|| format!("could not read {}", from.display()))?;
         append(&mut self.tar, path, &content, 0o755)
     }
 
-    /// A program that has a capability whoever starts it; its number is that of linux/capability.h.
+    /// Adds a program with a file capability, by its number in linux/capability.h.
     pub(crate) fn capable(&mut self, path: &str, from: &Path, capability: u32) -> Result<()> {
-        // vfs_cap_data: the revision with the flag "effective", then what is permitted and what is inheritable, twice.
+        // vfs_cap_data: the revision with the flag "effective", then the permitted and the inheritable set, twice.
         let fields = [0x0200_0001_u32, 1 << capability, 0, 0, 0];
         let value: Vec<u8> = fields.iter().flat_map(|field| field.to_le_bytes()).collect();
         self.tar
@@ -210,7 +210,7 @@ fn append(tar: &mut tar::Builder<impl Write>, path: &str, content: &[u8], mode: 
     Ok(())
 }
 
-/// Owner and time are fixed, so that the same files make the same image.
+/// Returns a header with a fixed owner and time, so that the same files give the same image.
 fn header(kind: tar::EntryType, size: u64, mode: u32) -> tar::Header {
     let mut header = tar::Header::new_gnu();
     header.set_entry_type(kind);
@@ -267,9 +267,9 @@ mod tests {
     }
 
     #[test]
-    fn an_archive_names_what_it_holds_by_digest() -> Result<()> {
-        let folder = tempfile::tempdir()?;
-        let path = folder.path().join("image.tar");
+    fn blobs_are_named_by_their_digest() -> Result<()> {
+        let dir = tempfile::tempdir()?;
+        let path = dir.path().join("image.tar");
         let mut archive = Archive::create(&path)?;
         let mut images = Vec::new();
         for architecture in [Architecture::Amd64, Architecture::Arm64] {

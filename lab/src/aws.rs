@@ -1,4 +1,5 @@
-//! EKS, ECR, STS, IAM, instance metadata and GitHub's OIDC issuer: the emulator under `stub/`, and an account in it.
+//! Starts the emulator under `stub/` (EKS, ECR, STS, IAM, instance metadata, GitHub's OIDC issuer) and creates an account in
+//! it.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -14,9 +15,9 @@ use crate::{asset, command};
 pub(crate) const REGION: &str = "eu-west-1";
 pub(crate) const ACCOUNT: &str = "123456789012";
 pub(crate) const CLUSTER: &str = "demo";
-/// Who issues the tokens of the cluster's service accounts, for IRSA.
+/// The issuer of the cluster's service account tokens, for IRSA.
 pub(crate) const ISSUER: &str = "oidc.eks.eu-west-1.amazonaws.com/id/DEMO";
-/// What the agent of Pod Identity knows a pod by.
+/// The token by which the EKS Pod Identity Agent identifies a pod.
 pub(crate) const POD_TOKEN: &str = "a-token-of-the-pod";
 const PORT: u16 = 4566;
 const PROXY_PORT: u16 = 3128;
@@ -39,17 +40,17 @@ impl Emulator {
         self.dir.join("aws-ca.crt")
     }
 
-    /// Where the agent of Pod Identity gives out keys.
+    /// Returns the URL at which the EKS Pod Identity Agent returns credentials.
     pub(crate) fn pod_identity() -> String {
         format!("{}/_machine/pod-identity", Self::endpoint())
     }
 
-    /// The access entries, for the authenticator.
+    /// Returns the file of access entries that the authenticator reads.
     pub(crate) fn access(&self) -> PathBuf {
         self.dir.join("access.json")
     }
 
-    /// Starts it and makes the account. `cluster_ca` and `admin` are of the cluster that DescribeCluster names.
+    /// Starts the emulator and creates the account. `cluster_ca` and `admin` belong to the cluster that DescribeCluster returns.
     pub(crate) fn start(
         daemons: &Daemons,
         dir: &Path,

@@ -1,5 +1,5 @@
-//! The files of a machine with nothing on it but the distribution: no docker, no buildx, no AWS CLI. debootstrap makes
-//! them, from where this machine's own packages come from.
+//! The file system of a minimal machine: a plain distribution without docker, buildx or the AWS CLI. Created by debootstrap
+//! from the package mirror of this machine.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 use crate::cache::{Cache, Key};
 use crate::{command, debian};
 
-/// Whose jobs a test of the machine runs.
+/// The user whose jobs a test runs on the machine.
 pub(crate) const USER: &str = "runner";
 pub(crate) const UID: &str = "1001";
 
@@ -45,15 +45,15 @@ fn make(dir: &Path) -> Result<()> {
     ]);
     command::run(&mut user, &log)?;
     std::fs::write(root.join("etc/hosts"), "127.0.0.1 localhost\n")?;
-    // Packages, and lists of them, that nobody installs from.
-    for folder in ["var/cache/apt", "var/lib/apt/lists"] {
-        std::fs::remove_dir_all(root.join(folder))?;
-        std::fs::create_dir(root.join(folder))?;
+    // Nothing is installed from these package files and lists later.
+    for dir in ["var/cache/apt", "var/lib/apt/lists"] {
+        std::fs::remove_dir_all(root.join(dir))?;
+        std::fs::create_dir(root.join(dir))?;
     }
     Ok(std::fs::remove_dir_all(tool)?)
 }
 
-/// The suite of this machine, and where apt has it from.
+/// Returns the suite of this machine and the mirror that apt uses for it.
 fn archive() -> Result<(String, String)> {
     let release = std::fs::read_to_string("/etc/os-release").context("could not read /etc/os-release")?;
     let codename = release
@@ -73,7 +73,7 @@ fn archive() -> Result<(String, String)> {
         let (of, _, uri) = (words.next()?, words.next()?, words.next()?);
         (of == codename).then(|| uri.to_owned())
     });
-    // Without lists apt knows no codename, but still whom it would ask.
+    // Without package lists apt does not know the codename, but still the mirror.
     let any = || {
         targets
             .lines()

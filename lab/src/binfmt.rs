@@ -1,4 +1,4 @@
-//! The kernel's way to an emulator for programs of another architecture, wherever they are run: binfmt_misc.
+//! Registers an emulator for programs of another architecture with the kernel (binfmt_misc).
 //! <https://docs.kernel.org/admin-guide/binfmt-misc.html>
 
 use std::fs;
@@ -9,8 +9,9 @@ use anyhow::{Context, Result};
 
 use crate::command;
 
-const FOLDER: &str = "/proc/sys/fs/binfmt_misc";
-/// Of our own: one that the machine has may lack the flag F, and of two that fit the kernel takes the newer.
+const DIR: &str = "/proc/sys/fs/binfmt_misc";
+/// The name of our own registration: one that the machine already has may lack the flag F. Of two that match, the kernel uses
+/// the newer.
 const NAME: &str = "rbk-aarch64";
 /// ELF, 64 bits, little-endian, executable or shared, AArch64: as qemu-user-static itself registers it.
 const MAGIC: &str = r"\x7f\x45\x4c\x46\x02\x01\x01\x00\x00\x00\x00\x00\x00\x00\x00\x00\x02\x00\xb7\x00";
@@ -19,19 +20,18 @@ const MASK: &str = r"\xff\xff\xff\xff\xff\xff\xff\x00\xff\xff\xff\xff\xff\xff\xf
 /// an open file where that cannot be read, and the rights of a setuid program.
 const FLAGS: &str = "POCF";
 
-/// Has the kernel run arm64 programs through `emulator`.
+/// Registers `emulator` for arm64 programs.
 pub(crate) fn register(dir: &Path, emulator: &Path) -> Result<()> {
-    let register = Path::new(FOLDER).join("register");
-    // Asking for the file has systemd mount it, where that is how it is set up.
+    let register = Path::new(DIR).join("register");
+    // Where systemd automounts it, accessing the file mounts it.
     if !register.exists() {
         fs::write(note(dir, "mounted"), "")?;
         let mut mount = Command::new("mount");
-        command::output(mount.args(["-t", "binfmt_misc", "binfmt_misc", FOLDER])).context(
-            "the kernel has no binfmt_misc (CONFIG_BINFMT_MISC), which arm64 programs run through",
-        )?;
+        command::output(mount.args(["-t", "binfmt_misc", "binfmt_misc", DIR]))
+            .context("the kernel has no binfmt_misc (CONFIG_BINFMT_MISC), which arm64 programs need")?;
     }
     fs::write(note(dir, "registered"), "")?;
-    // A lab that was killed left it, with an emulator that may be gone.
+    // Left over from a lab that was killed; its emulator may not exist any more.
     unregister()?;
     fs::write(&register, line(emulator)).with_context(|| format!("could not register {}", emulator.display()))
 }
@@ -40,7 +40,7 @@ fn line(emulator: &Path) -> String {
     format!(":{NAME}:M::{MAGIC}:{MASK}:{}:{FLAGS}", emulator.display())
 }
 
-/// Takes back what was done for the lab in `dir`, and returns what could not be.
+/// Undoes what was done for the lab in `dir` and returns what failed.
 pub(crate) fn remove(dir: &Path) -> Vec<String> {
     let mut failed = Vec::new();
     if note(dir, "registered").exists()
@@ -49,8 +49,8 @@ pub(crate) fn remove(dir: &Path) -> Vec<String> {
         failed.push(format!("{error:#}"));
     }
     if note(dir, "mounted").exists()
-        && Path::new(FOLDER).join("register").exists()
-        && let Err(error) = command::output(Command::new("umount").arg(FOLDER))
+        && Path::new(DIR).join("register").exists()
+        && let Err(error) = command::output(Command::new("umount").arg(DIR))
     {
         failed.push(format!("{error:#}"));
     }
@@ -58,16 +58,16 @@ pub(crate) fn remove(dir: &Path) -> Vec<String> {
 }
 
 fn unregister() -> Result<()> {
-    let entry = Path::new(FOLDER).join(NAME);
+    let entry = Path::new(DIR).join(NAME);
     if entry.exists() {
         fs::write(&entry, "-1").with_context(|| format!("could not remove {}", entry.display()))?;
     }
     Ok(())
 }
 
-/// Names of all that is registered, for [`crate::Traces`].
+/// Returns the names of all registrations, for [`crate::HostSnapshot`].
 pub(crate) fn registered() -> Vec<String> {
-    let entries = fs::read_dir(FOLDER).into_iter().flatten().flatten();
+    let entries = fs::read_dir(DIR).into_iter().flatten().flatten();
     entries
         .map(|entry| entry.file_name().to_string_lossy().into_owned())
         .collect()

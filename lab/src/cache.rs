@@ -1,4 +1,4 @@
-//! What is built once and kept: one folder an entry, named by a key over everything that decides its content.
+//! A cache of built parts: one directory for each entry, named after a hash of everything that its content depends on.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -9,8 +9,8 @@ use rustix::fs::{FlockOperation, flock};
 
 use crate::{cancel, progress};
 
-/// Written last: a folder without it was interrupted, and is begun anew. (A rename at the end would do as
-/// well, but a Python environment holds its own path and cannot be moved.)
+/// Written last: an entry without it was interrupted and is built again. (A rename at the end does not work: a Python
+/// environment contains its own path and cannot be moved.)
 const COMPLETE: &str = ".complete";
 
 #[derive(Debug, Clone)]
@@ -19,7 +19,7 @@ pub struct Cache {
 }
 
 impl Cache {
-    /// `$REMOTE_BUILDKIT_LAB_CACHE`, else `remote-buildkit-lab` in the user's cache folder.
+    /// Returns the cache in `$REMOTE_BUILDKIT_LAB_CACHE`, or else in `remote-buildkit-lab` in the user's cache directory.
     pub fn from_env() -> Result<Self> {
         let set = |name| std::env::var_os(name).filter(|value| !value.is_empty());
         let root = if let Some(dir) = set("REMOTE_BUILDKIT_LAB_CACHE") {
@@ -40,7 +40,7 @@ impl Cache {
         &self.root
     }
 
-    /// Held while entries are made, so that two installs at once do the work once.
+    /// Locks the cache while entries are built, so that two installations at the same time build each of them once.
     pub fn lock(&self) -> Result<File> {
         let path = self.root.join(".lock");
         let file = File::create(&path).with_context(|| format!("could not open {}", path.display()))?;
@@ -54,9 +54,9 @@ impl Cache {
         Ok(file)
     }
 
-    /// The entry's folder, made by `make` if it is not there yet.
+    /// Returns the entry's directory, and calls `make` to fill it if the entry does not exist yet.
     pub fn entry(&self, key: &Key, make: impl FnOnce(&Path) -> Result<()>) -> Result<PathBuf> {
-        let dir = self.root.join(key.folder());
+        let dir = self.root.join(key.dir_name());
         if dir.join(COMPLETE).exists() {
             return Ok(dir);
         }
@@ -69,12 +69,12 @@ impl Cache {
             File::create(dir.join(COMPLETE))?.sync_all()?;
             Ok(())
         })
-        .with_context(|| format!("could not make {} in {}", key.title, dir.display()))?;
+        .with_context(|| format!("could not build {} in {}", key.title, dir.display()))?;
         Ok(dir)
     }
 }
 
-/// Names an entry: readable, and different as soon as anything that went into it is.
+/// The key of an entry: a readable title and a hash of everything that its content depends on.
 #[derive(Debug, Clone)]
 pub struct Key {
     title: String,
@@ -82,7 +82,7 @@ pub struct Key {
 }
 
 impl Key {
-    /// `title` is the name and, where there is one, the version: `etcd 3.6.16`.
+    /// Starts a key. `title` is the name and the version, if there is one: `etcd 3.6.16`.
     pub fn new(title: impl Into<String>) -> Self {
         Self {
             title: title.into(),
@@ -90,7 +90,7 @@ impl Key {
         }
     }
 
-    /// Adds something the entry's content depends on.
+    /// Adds an input that the entry's content depends on.
     #[must_use]
     pub fn with(mut self, input: impl AsRef<[u8]>) -> Self {
         let input = input.as_ref();
@@ -100,7 +100,7 @@ impl Key {
         self
     }
 
-    pub fn folder(&self) -> String {
+    pub fn dir_name(&self) -> String {
         let hash = digest(&SHA256, &self.inputs);
         let hash: String = hash.as_ref()[..4].iter().map(|b| format!("{b:02x}")).collect();
         format!("{}-{hash}", self.title.replace(' ', "-"))
@@ -119,7 +119,7 @@ mod tests {
 
     #[test]
     fn a_key_changes_with_each_input_and_keeps_its_name_readable() {
-        let key = |a: &str, b: &str| Key::new("etcd 3.6.16").with(a).with(b).folder();
+        let key = |a: &str, b: &str| Key::new("etcd 3.6.16").with(a).with(b).dir_name();
         assert!(key("a", "b").starts_with("etcd-3.6.16-"));
         assert_eq!(key("a", "b"), key("a", "b"));
         assert_ne!(key("a", "b"), key("a", "c"));
@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn an_entry_is_made_once() -> Result<()> {
+    fn an_entry_is_built_once() -> Result<()> {
         let cache = cache("once")?;
         let key = Key::new("thing 1");
         let made = cache.entry(&key, |dir| Ok(fs::write(dir.join("file"), "x")?))?;
@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn an_interrupted_entry_is_begun_anew() -> Result<()> {
+    fn an_interrupted_entry_is_built_again() -> Result<()> {
         let cache = cache("interrupted")?;
         let key = Key::new("thing 1");
         let failed = cache.entry(&key, |dir| {

@@ -1,5 +1,5 @@
-//! SIGINT, SIGTERM and SIGHUP end a lab in order: they set a flag, every wait looks at it and fails,
-//! and the failure unwinds through [`crate::Lab`], whose drop takes the lab down.
+//! Stops a lab cleanly on SIGINT, SIGTERM and SIGHUP: they set a flag, every wait checks it and fails, and the error unwinds
+//! through [`crate::Lab`], whose drop stops the lab.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -9,7 +9,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 static SIGNAL: OnceLock<Arc<AtomicUsize>> = OnceLock::new();
 
-/// Starts to catch the signals; without it they kill the process as usual.
+/// Installs the signal handlers. Without them the signals kill the process.
 pub fn watch() -> Result<()> {
     let flag = SIGNAL.get_or_init(Arc::default);
     for signal in [SIGINT, SIGTERM, SIGHUP] {
@@ -20,7 +20,7 @@ pub fn watch() -> Result<()> {
     Ok(())
 }
 
-/// Fails once a signal has come.
+/// Returns an error if a signal was received.
 pub fn check() -> Result<()> {
     match SIGNAL.get().map_or(0, |flag| flag.load(Ordering::Relaxed)) {
         0 => Ok(()),

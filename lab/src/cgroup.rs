@@ -1,5 +1,5 @@
-//! A kubelet removes every pod's cgroup that it does not know, so each of two on one machine needs a root of its own:
-//! on cgroup v1 a folder a controller, on v2 one for all.
+//! The root cgroup of a node. A kubelet removes the cgroup of every pod that it does not know, so each kubelet on one machine
+//! needs its own root: on cgroup v1 one directory for each controller, on v2 one directory.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 const MOUNT: &str = "/sys/fs/cgroup";
 const OURS: &str = "rbk";
 
-/// The root of a node, as kubelet's cgroupRoot.
+/// Returns the root cgroup of a node, for the kubelet's cgroupRoot.
 pub(crate) fn of_node(node: usize) -> String {
     format!("/{OURS}/node{node}")
 }
@@ -17,11 +17,11 @@ pub(crate) fn of_node(node: usize) -> String {
 pub(crate) fn make(node: usize) -> Result<()> {
     let node = format!("node{node}");
     if is_unified(Path::new(MOUNT)) {
-        return make_unified(Path::new(MOUNT), &node).context("could not make the node's cgroup");
+        return make_unified(Path::new(MOUNT), &node).context("could not create the node's cgroup");
     }
     for hierarchy in hierarchies()? {
         make_in(&hierarchy, &node)
-            .with_context(|| format!("could not make the node's cgroup in {}", hierarchy.display()))?;
+            .with_context(|| format!("could not create the node's cgroup in {}", hierarchy.display()))?;
     }
     Ok(())
 }
@@ -30,36 +30,36 @@ fn is_unified(mount: &Path) -> bool {
     mount.join("cgroup.controllers").exists()
 }
 
-/// On v1 a new cpuset has neither processors nor memory, and takes no process.
+/// Creates the cgroup in a hierarchy of v1, where a new cpuset has no processors and no memory, and accepts no process.
 fn make_in(hierarchy: &Path, node: &str) -> Result<()> {
     let root = hierarchy.join(OURS);
-    for (parent, folder) in [(hierarchy, root.clone()), (&root, root.join(node))] {
-        fs::create_dir_all(&folder)?;
+    for (parent, dir) in [(hierarchy, root.clone()), (&root, root.join(node))] {
+        fs::create_dir_all(&dir)?;
         for file in ["cpuset.cpus", "cpuset.mems"] {
             if parent.join(file).exists() {
-                fs::write(folder.join(file), fs::read(parent.join(file))?)?;
+                fs::write(dir.join(file), fs::read(parent.join(file))?)?;
             }
         }
     }
     Ok(())
 }
 
-/// On v2 a group has the controllers that every group above it passes on.
+/// Creates the cgroup on v2, where a group has the controllers that every ancestor enables for its children.
 fn make_unified(mount: &Path, node: &str) -> Result<()> {
     let root = mount.join(OURS);
     fs::create_dir_all(root.join(node))?;
     for parent in [mount, &root] {
         let controllers = fs::read_to_string(parent.join("cgroup.controllers"))?;
         for controller in controllers.split_whitespace() {
-            // One by one: the kernel refuses a whole line for one controller that cannot be passed on, and
-            // kubelet says which it misses.
+            // One at a time: the kernel rejects the whole line if one controller cannot be enabled. The kubelet reports which
+            // one it needs.
             let _refused = fs::write(parent.join("cgroup.subtree_control"), format!("+{controller}"));
         }
     }
     Ok(())
 }
 
-/// The hierarchies of cgroup v1, each once: some are links to others. A v2 tree beside them has no controllers left.
+/// Returns each hierarchy of cgroup v1 once: some are links to others. A v2 tree beside them has no controllers.
 fn hierarchies() -> Result<Vec<PathBuf>> {
     let mut found = Vec::new();
     for entry in fs::read_dir(MOUNT)? {
@@ -72,7 +72,7 @@ fn hierarchies() -> Result<Vec<PathBuf>> {
     Ok(found)
 }
 
-/// The lab's group in every hierarchy, v1 or v2, that has one: runc makes it in the v2 tree too.
+/// Returns the lab's group in every hierarchy, v1 or v2, that has one: runc creates it in the v2 tree, too.
 fn roots() -> Vec<PathBuf> {
     let hierarchies = fs::read_dir(MOUNT).into_iter().flatten().flatten();
     hierarchies
@@ -82,7 +82,7 @@ fn roots() -> Vec<PathBuf> {
         .collect()
 }
 
-/// Every process in the lab's groups: what runs in containers.
+/// Returns every process in the lab's groups: those in containers.
 pub(crate) fn processes() -> Vec<u32> {
     let groups = roots().into_iter().flat_map(|root| tree(&root));
     let mut pids: Vec<u32> = groups
@@ -98,24 +98,24 @@ pub(crate) fn processes() -> Vec<u32> {
     pids
 }
 
-/// Removes every cgroup of the lab's that holds no process; says whether none is left.
+/// Removes the lab's cgroups that have no processes, and returns whether all are gone.
 pub(crate) fn remove_all() -> bool {
     for group in roots().into_iter().flat_map(|root| tree(&root)) {
-        // Busy for a moment after its last process was killed; `down` comes again.
+        // Busy for a moment after its last process was killed; `down` retries.
         let _busy = fs::remove_dir(group);
     }
     roots().is_empty()
 }
 
-/// A folder and those in it, the innermost first.
-fn tree(folder: &Path) -> Vec<PathBuf> {
+/// Returns a directory and its subdirectories, the innermost first.
+fn tree(dir: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
-    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+    for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
         if entry.file_type().is_ok_and(|t| t.is_dir()) {
             found.extend(tree(&entry.path()));
         }
     }
-    found.push(folder.to_owned());
+    found.push(dir.to_owned());
     found
 }
 
@@ -123,7 +123,7 @@ fn tree(folder: &Path) -> Vec<PathBuf> {
 mod tests {
     use super::*;
 
-    fn folder(name: &str) -> Result<PathBuf> {
+    fn dir(name: &str) -> Result<PathBuf> {
         let dir = std::env::temp_dir().join(format!("rbk-cgroup-{name}-{}", std::process::id()));
         fs::create_dir_all(&dir)?;
         Ok(dir)
@@ -131,7 +131,7 @@ mod tests {
 
     #[test]
     fn the_innermost_comes_first() -> Result<()> {
-        let root = folder("tree")?;
+        let root = dir("tree")?;
         fs::create_dir_all(root.join("a/b"))?;
         assert_eq!(tree(&root), [root.join("a/b"), root.join("a"), root.clone()]);
         fs::remove_dir_all(root)?;
@@ -140,7 +140,7 @@ mod tests {
 
     #[test]
     fn a_v1_cpuset_is_given_the_processors_of_its_parent() -> Result<()> {
-        let hierarchy = folder("v1")?;
+        let hierarchy = dir("v1")?;
         fs::write(hierarchy.join("cpuset.cpus"), "0-1\n")?;
         fs::write(hierarchy.join("cpuset.mems"), "0\n")?;
         make_in(&hierarchy, "node1")?;

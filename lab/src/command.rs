@@ -1,4 +1,4 @@
-//! Running other programs to their end.
+//! Runs other programs and waits for them.
 
 use std::fs::File;
 use std::io::Write as _;
@@ -13,7 +13,7 @@ use rustix::process::{Pid, Signal, kill_process_group};
 
 use crate::cancel;
 
-/// Runs a long command with its output in `log`; a signal to us ends it and its children.
+/// Runs a long command with its output in `log`. A signal to this process kills it and its children.
 pub fn run(command: &mut Command, log: &Path) -> Result<()> {
     let mut out = File::options()
         .create(true)
@@ -48,7 +48,7 @@ pub fn wait(child: &mut Child) -> Result<ExitStatus> {
         }
         if let Err(cancelled) = cancel::check() {
             if let Some(pid) = i32::try_from(child.id()).ok().and_then(Pid::from_raw) {
-                // The child may end by itself at this very moment: then there is nobody to kill.
+                // The child may have exited in the meantime.
                 let _gone = kill_process_group(pid, Signal::KILL);
             }
             child.wait()?;
@@ -71,10 +71,10 @@ pub fn output(command: &mut Command) -> Result<String> {
             String::from_utf8_lossy(&out.stderr).trim()
         );
     }
-    String::from_utf8(out.stdout).with_context(|| format!("{} wrote no UTF-8", name(command)))
+    String::from_utf8(out.stdout).with_context(|| format!("{} wrote invalid UTF-8", name(command)))
 }
 
-/// Runs a short command that reads `input`.
+/// Runs a short command with `input` on its standard input.
 pub fn feed(command: &mut Command, input: &str) -> Result<()> {
     let mut child = command
         .stdin(Stdio::piped())
@@ -98,7 +98,7 @@ pub fn feed(command: &mut Command, input: &str) -> Result<()> {
     Ok(())
 }
 
-/// The last `count` lines of a log, for an error message.
+/// Returns the last `count` lines of a log, for an error message.
 pub fn tail(log: &Path, count: usize) -> String {
     let text = std::fs::read(log).unwrap_or_default();
     let text = String::from_utf8_lossy(&text);

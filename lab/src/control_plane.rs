@@ -1,4 +1,4 @@
-//! etcd, the API server, its authenticator, controllers and scheduler; and certificates for all of them.
+//! Starts etcd, the API server, its authenticator, the controllers and the scheduler, with certificates for all of them.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,10 +12,10 @@ use crate::network::{API_SERVER_PORT, GATEWAY, SERVICE, SERVICES, node_ip};
 use crate::pki::{Authority, signing_key, write_secret};
 use crate::process::Daemons;
 
-/// They would serve their metrics on every interface.
+/// Without it they would serve their metrics on every interface.
 const LOOPBACK: &str = "--bind-address=127.0.0.1";
 
-/// Certificates and kubeconfigs of one lab.
+/// The certificates and kubeconfigs of a lab.
 #[derive(Debug)]
 pub(crate) struct Pki {
     pub(crate) dir: PathBuf,
@@ -85,7 +85,7 @@ impl Pki {
     }
 }
 
-/// What the control plane is started from.
+/// The inputs of the control plane.
 #[derive(Debug)]
 pub(crate) struct ControlPlane<'a> {
     pub(crate) daemons: &'a Daemons,
@@ -114,7 +114,7 @@ impl ControlPlane<'_> {
         Ok(())
     }
 
-    /// The real authenticator. It calls STS by its own name: `proxy` answers there.
+    /// Starts the real authenticator. It calls STS by its public host name, which `proxy` intercepts.
     pub(crate) fn start_authenticator(&self, aws: &crate::aws::Emulator) -> Result<PathBuf> {
         let state = self.dir.join("authenticator");
         fs::create_dir_all(&state)?;
@@ -175,7 +175,7 @@ impl ControlPlane<'_> {
         flag("kubelet-preferred-address-types", &"InternalIP");
         flag("allow-privileged", &true);
         flag("authentication-token-webhook-config-file", &webhook.display());
-        // A role that loses its entry shall lose its access before a test has ended.
+        // A role whose access entry is deleted must lose its access within the time of a test.
         flag("authentication-token-webhook-cache-ttl", &"1s");
         flag("audit-policy-file", &policy.display());
         flag("audit-log-path", &audit_log.display());
@@ -195,7 +195,7 @@ impl ControlPlane<'_> {
                 self.pki.path("sa.key").display()
             ))
             .arg(format!("--root-ca-file={}", self.pki.path("ca.crt").display()))
-            // For the certificates of kubelets that ask for them, once they are approved; nobody here does so.
+            // Signs the certificates of kubelets once a test approves their requests.
             .arg(format!(
                 "--cluster-signing-cert-file={}",
                 self.pki.path("ca.crt").display()

@@ -1,5 +1,5 @@
-//! What comes from the distribution's archive. The packages are unpacked into the cache, not installed:
-//! installing docker-registry would start a service.
+//! Packages of the distribution. They are unpacked into the cache instead of being installed: installing docker-registry
+//! would start a service.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -10,7 +10,7 @@ use crate::cache::{Cache, Key};
 use crate::command;
 use crate::versions::DEBIAN;
 
-/// Programs the lab calls on the host, each with the package it comes from.
+/// The programs that the lab calls on the host, each with its package.
 const TOOLS: &[(&str, &str)] = &[
     ("ip", "iproute2"),
     ("iptables", "iptables"),
@@ -21,27 +21,27 @@ const TOOLS: &[(&str, &str)] = &[
     ("mkfs.ext4", "e2fsprogs"),
     ("pkg-config", "pkg-config"),
     ("unshare", "util-linux"),
-    // debootstrap's.
+    // For debootstrap.
     ("wget", "wget"),
 ];
 
-/// The root folder of the unpacked packages.
+/// Returns the root directory of the unpacked packages.
 pub(crate) fn install(cache: &Cache) -> Result<PathBuf> {
     let key = Key::new(format!("packages {}", release()?)).with(DEBIAN.join(" "));
     let dir = cache.entry(&key, |dir| unpack(dir, DEBIAN, &[], &dir.join("build.log")))?;
     Ok(dir.join("root"))
 }
 
-/// A library that, preloaded, shows a program another time: for several threads.
+/// Returns the library that changes the time that a program sees when it is preloaded; the version for several threads.
 pub(crate) fn faketime(cache: &Cache) -> Result<PathBuf> {
     let key = Key::new(format!("libfaketime {}", release()?));
     let dir = cache.entry(&key, |dir| {
         unpack(dir, &["libfaketime"], &[], &dir.join("build.log"))?;
-        // Below a folder of the machine's architecture.
+        // In a directory of the machine's architecture.
         let of_architecture = std::fs::read_dir(dir.join("root/usr/lib"))?;
         let libraries = of_architecture
             .filter_map(Result::ok)
-            .map(|folder| folder.path().join("faketime/libfaketimeMT.so.1"));
+            .map(|dir| dir.path().join("faketime/libfaketimeMT.so.1"));
         let library = libraries.into_iter().find(|library| library.exists());
         std::fs::rename(
             library.context("the package libfaketime holds no library")?,
@@ -52,11 +52,11 @@ pub(crate) fn faketime(cache: &Cache) -> Result<PathBuf> {
     Ok(dir.join("libfaketimeMT.so.1"))
 }
 
-/// Unpacks packages into the folder `root` in `dir`, with options of apt's own.
+/// Unpacks packages into `root` in `dir`, with these options of apt.
 pub(crate) fn unpack(dir: &Path, packages: &[&str], options: &[String], log: &Path) -> Result<()> {
     std::fs::create_dir_all(dir)?;
     if download(dir, packages, options, log).is_err() {
-        // The package lists are missing, or name versions that the archive no longer has.
+        // The package lists are missing or name versions that the archive no longer has.
         command::run(apt(options).arg("update"), log)?;
         download(dir, packages, options, log)?;
     }
@@ -82,7 +82,7 @@ fn download(dir: &Path, packages: &[&str], options: &[String], log: &Path) -> Re
 
 fn apt(options: &[String]) -> Command {
     let mut apt = Command::new("apt-get");
-    // apt's download user cannot write into the cache, and apt warns about it at length.
+    // apt's download user cannot write to the cache, and apt would print a long warning.
     apt.args(["-o", "APT::Sandbox::User=root"]);
     for option in options {
         apt.args(["-o", option]);
@@ -90,14 +90,14 @@ fn apt(options: &[String]) -> Command {
     apt
 }
 
-/// A program among unpacked packages: not every release has its folders merged.
+/// Returns the path of a program in unpacked packages: not every release has merged /usr.
 pub(crate) fn program(root: &Path, name: &str) -> PathBuf {
-    let folders = ["bin", "sbin", "usr/bin", "usr/sbin"].map(|folder| root.join(folder).join(name));
-    let found = folders.iter().find(|file| file.exists());
-    found.unwrap_or(&folders[2]).clone()
+    let dirs = ["bin", "sbin", "usr/bin", "usr/sbin"].map(|dir| root.join(dir).join(name));
+    let found = dirs.iter().find(|file| file.exists());
+    found.unwrap_or(&dirs[2]).clone()
 }
 
-/// Installs those of [`TOOLS`], and what `venv` needs, that the host lacks.
+/// Installs the missing programs of [`TOOLS`], and the packages that `venv` needs.
 pub(crate) fn install_tools(cache: &Cache) -> Result<()> {
     let mut missing: Vec<&str> = TOOLS
         .iter()
@@ -123,7 +123,7 @@ pub(crate) fn install_tools(cache: &Cache) -> Result<()> {
     })
 }
 
-/// Says which of go, npm and python3 is missing before anything is begun.
+/// Fails if go, npm or python3 is missing, before anything is built.
 pub(crate) fn require_clients() -> Result<()> {
     let missing: Vec<&str> = ["apt-get", "go", "npm", "python3"]
         .into_iter()
@@ -138,7 +138,7 @@ pub(crate) fn require_clients() -> Result<()> {
     Ok(())
 }
 
-/// The program's path, as a shell would find it, the sbin folders included.
+/// Returns the path of a program on the PATH or in the sbin directories.
 pub(crate) fn find(program: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&path)
@@ -147,13 +147,13 @@ pub(crate) fn find(program: &str) -> Option<PathBuf> {
         .find(|file| file.is_file())
 }
 
-/// `debian-12`, for keys of the cache.
+/// Returns the release, such as `debian-12`, for keys of the cache.
 pub(crate) fn release() -> Result<String> {
     let release = std::fs::read_to_string("/etc/os-release").context("could not read /etc/os-release")?;
     release_of(&release).context("/etc/os-release has no ID and VERSION_ID")
 }
 
-/// Out of os-release.
+/// Parses the release from os-release.
 fn release_of(os_release: &str) -> Option<String> {
     let value = |name| {
         let line = os_release

@@ -1,4 +1,4 @@
-//! A registry that takes the passwords of ECR, by ECR's names: a real one with a password of its own, and before it the
+//! A registry with ECR's host names that accepts ECR's passwords: a real registry with a password of its own, behind the
 //! emulator (stub/ecr.py).
 
 use std::fs;
@@ -14,26 +14,26 @@ use crate::process::Daemons;
 
 const UPSTREAM: &str = "127.0.0.1:5001";
 const LOGIN: &str = "lab:of-the-lab-alone";
-/// The same as htpasswd has it: the registry takes bcrypt alone. Made with: htpasswd -nbB -C 4 lab of-the-lab-alone
+/// The same in htpasswd's format: the registry accepts only bcrypt. Made with: htpasswd -nbB -C 4 lab of-the-lab-alone
 const HTPASSWD: &str = "lab:$2b$04$iCc/8D6QIsKjj7TBzXtlk.XBymGk1DB9RyJbQuqen1N0OuLmQLHfm\n";
 
-/// Where ECR's names have to lead: the port is that of https.
+/// The address that ECR's host names must resolve to; the port is that of https.
 pub(crate) const IP: &str = GATEWAY;
 
-/// The regions of which the certificate has names.
+/// The regions whose host names are in the certificate.
 const REGIONS: [&str; 2] = ["eu-west-1", "us-east-1"];
 
-/// ECR's name of the lab's own account.
+/// Returns ECR's host name for the lab's account.
 pub(crate) fn host(account: &str, region: &str) -> String {
     format!("{account}.dkr.ecr.{region}.amazonaws.com")
 }
 
-/// What is in it, for who looks from this machine.
+/// Returns the URL at which tests read the registry's content from this machine.
 pub(crate) fn content() -> String {
     format!("http://{LOGIN}@{UPSTREAM}")
 }
 
-/// For the emulator.
+/// The inputs that the emulator needs for ECR.
 #[derive(Debug)]
 pub(crate) struct Ecr {
     certificate: PathBuf,

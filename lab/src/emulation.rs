@@ -1,4 +1,4 @@
-//! What an arm64 node is made of on a machine that is none: an emulator, and programs for it to run.
+//! The parts of an arm64 node on a machine of another architecture: an emulator and arm64 programs.
 
 use std::path::PathBuf;
 
@@ -14,9 +14,9 @@ pub(crate) struct Emulation {
     pub(crate) architecture: Architecture,
     pub(crate) qemu: PathBuf,
     pub(crate) busybox: PathBuf,
-    /// The folder of buildkitd and buildctl.
+    /// The directory of buildkitd and buildctl.
     pub(crate) buildkit: PathBuf,
-    /// The folder of the kubelet.
+    /// The directory of the kubelet.
     pub(crate) kubelet: PathBuf,
 }
 
@@ -31,7 +31,8 @@ impl Emulation {
     }
 }
 
-/// None on an arm64 machine, and where apt offers no packages for arm64: the lab's first node needs none of this.
+/// Builds the parts. Returns `None` on an arm64 machine, and where apt offers no packages for arm64: the lab's first node does
+/// not need them.
 pub(crate) fn install(cache: &Cache) -> Result<Option<Emulation>> {
     let architecture = Architecture::Arm64;
     if architecture.is_native() {
@@ -41,7 +42,7 @@ pub(crate) fn install(cache: &Cache) -> Result<Option<Emulation>> {
         Ok(busybox) => busybox,
         Err(why) => {
             cancel::check()?;
-            eprintln!("  no arm64 node can be had: {why:#}");
+            eprintln!("  the lab has no arm64 node: {why:#}");
             return Ok(None);
         }
     };
@@ -54,13 +55,13 @@ pub(crate) fn install(cache: &Cache) -> Result<Option<Emulation>> {
     }))
 }
 
-/// QEMU's user mode, linked statically: in a container there is nothing but its own files.
+/// Builds the entry of QEMU's user mode, linked statically: a container has no libraries of the host.
 fn qemu(cache: &Cache) -> Result<PathBuf> {
     let key = Key::new(format!("qemu {}", debian::release()?));
     let dir = cache.entry(&key, |dir| {
         let unpacked = dir.join("unpacked");
         debian::unpack(&unpacked, &["qemu-user-static"], &[], &dir.join("build.log"))?;
-        // One of dozens.
+        // The package has emulators for dozens of architectures.
         std::fs::rename(
             unpacked.join("root/usr/bin/qemu-aarch64-static"),
             dir.join("qemu-aarch64"),
@@ -70,7 +71,8 @@ fn qemu(cache: &Cache) -> Result<PathBuf> {
     Ok(dir.join("qemu-aarch64"))
 }
 
-/// The distribution's for another architecture, by package lists of its own: the machine's stay as they are.
+/// Unpacks the distribution's busybox for another architecture, with separate package lists: those of the machine stay
+/// unchanged.
 fn busybox(cache: &Cache, architecture: Architecture) -> Result<PathBuf> {
     let architecture = architecture.name();
     let key = Key::new(format!("busybox {} {architecture}", debian::release()?));

@@ -1,5 +1,5 @@
-//! The lab broken on purpose: a daemon that stands still or has ended, a node that is cut off. Each is a [`Fault`], and
-//! dropping it makes the lab whole.
+//! Fault injection: a daemon that is frozen or killed, a node without network. Each is a [`Fault`]; dropping it repairs the
+//! lab.
 
 use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::process::Command;
@@ -13,13 +13,13 @@ use crate::process::Daemons;
 use crate::state::{Node, State};
 use crate::{command, network};
 
-/// Until a lab that was broken works again. A kubelet that lost the API server comes back within seconds; this is for
-/// two processors that others use as well.
-const WHOLE_WITHIN: Duration = Duration::from_secs(90);
+/// How long a lab may take to recover from a fault. A kubelet that lost the API server needs seconds; the rest is for two busy
+/// processors.
+const RECOVERY_TIMEOUT: Duration = Duration::from_secs(90);
 
-/// Something that is broken for as long as this lives.
+/// A fault that lasts until this value is dropped.
 #[derive(Debug)]
-#[must_use = "the fault ends where this is dropped"]
+#[must_use = "dropping this ends the fault"]
 pub struct Fault {
     state: State,
     undo: Option<Undo>,
@@ -30,38 +30,38 @@ enum Undo {
     Continue(String),
     Start(String),
     Restart(String),
-    Join(String),
+    Reconnect(String),
 }
 
 impl State {
-    /// A daemon that is there and does nothing: connections to it are opened, and nobody answers.
+    /// Freezes a daemon (SIGSTOP): connections to it are accepted by the kernel and get no answer.
     pub fn freeze(&self, daemon: &str) -> Result<Fault> {
         self.daemons()?.signal(daemon, Signal::STOP)?;
-        Ok(self.broken(Undo::Continue(daemon.to_owned())))
+        Ok(self.faulted(Undo::Continue(daemon.to_owned())))
     }
 
-    /// A daemon that has ended: connections to it are refused.
+    /// Kills a daemon: connections to it are refused.
     pub fn kill(&self, daemon: &str) -> Result<Fault> {
         self.daemons()?.kill(daemon)?;
-        Ok(self.broken(Undo::Start(daemon.to_owned())))
+        Ok(self.faulted(Undo::Start(daemon.to_owned())))
     }
 
-    /// A daemon with other arguments: these come after its own.
+    /// Restarts a daemon with these arguments after its own.
     pub fn restart_with(&self, daemon: &str, arguments: &[&str]) -> Result<Fault> {
         let daemons = self.daemons()?;
         daemons.kill(daemon)?;
-        let fault = self.broken(Undo::Restart(daemon.to_owned()));
-        daemons.start_again(daemon, arguments)?;
+        let fault = self.faulted(Undo::Restart(daemon.to_owned()));
+        daemons.restart(daemon, arguments)?;
         Ok(fault)
     }
 
-    /// A node whose cable is pulled: all on it goes on, and nobody hears of it.
-    pub fn cut_off(&self, node: &Node) -> Result<Fault> {
+    /// Disconnects a node from the network. Its processes keep running.
+    pub fn disconnect(&self, node: &Node) -> Result<Fault> {
         network::set_link(&node.netns, "down")?;
-        Ok(self.broken(Undo::Join(node.netns.clone())))
+        Ok(self.faulted(Undo::Reconnect(node.netns.clone())))
     }
 
-    fn broken(&self, undo: Undo) -> Fault {
+    fn faulted(&self, undo: Undo) -> Fault {
         Fault {
             state: self.clone(),
             undo: Some(undo),
@@ -72,8 +72,8 @@ impl State {
         Daemons::new(&self.dir)
     }
 
-    /// Waits until every part that a fault can be in does its work.
-    fn wait_until_whole(&self) -> Result<()> {
+    /// Waits until every part that a fault can affect is healthy.
+    fn wait_until_healthy(&self) -> Result<()> {
         let kubectl = |arguments: &[&str]| {
             let mut kubectl = Command::new(self.bin.join("kubectl"));
             kubectl.arg("--kubeconfig").arg(&self.admin_kubeconfig);
@@ -84,18 +84,18 @@ impl State {
             let address = host.parse().map(|host: IpAddr| SocketAddr::from((host, port)));
             address.is_ok_and(|a| TcpStream::connect_timeout(&a, Duration::from_secs(1)).is_ok())
         };
-        let whole = || {
+        let is_healthy = || {
             listens("127.0.0.1", AUTHENTICATOR)
                 && self.nodes.iter().all(|node| listens(&node.ip, KUBELET))
                 && kubectl(&["get", "--raw", "/readyz"]).is_ok()
                 && kubectl(&["get", "nodes", "-o", ready])
                     .is_ok_and(|nodes| nodes.split_whitespace().all(|status| status == "True"))
         };
-        let deadline = Instant::now() + WHOLE_WITHIN;
-        while !whole() {
+        let deadline = Instant::now() + RECOVERY_TIMEOUT;
+        while !is_healthy() {
             ensure!(
                 Instant::now() < deadline,
-                "the lab is not whole {WHOLE_WITHIN:?} after its fault"
+                "the lab is not healthy {RECOVERY_TIMEOUT:?} after the fault ended"
             );
             sleep(Duration::from_millis(200));
         }
@@ -103,15 +103,15 @@ impl State {
     }
 }
 
-/// Where they listen unless told otherwise; the authenticator's is in authenticator/main.go.
+/// Default ports; the authenticator's is set in authenticator/main.go.
 const AUTHENTICATOR: u16 = 21362;
 const KUBELET: u16 = 10250;
 
 impl Fault {
-    /// Makes the lab whole again, and waits until it is.
+    /// Ends the fault and waits until the lab is healthy.
     pub fn end(mut self) -> Result<()> {
         self.undo()?;
-        self.state.wait_until_whole()
+        self.state.wait_until_healthy()
     }
 
     fn undo(&mut self) -> Result<()> {
@@ -121,11 +121,9 @@ impl Fault {
         };
         match &undo {
             Undo::Continue(daemon) => daemons.signal(daemon, Signal::CONT),
-            Undo::Start(daemon) => daemons.start_again(daemon, &[]),
-            Undo::Restart(daemon) => daemons
-                .kill(daemon)
-                .and_then(|()| daemons.start_again(daemon, &[])),
-            Undo::Join(link) => network::set_link(link, "up"),
+            Undo::Start(daemon) => daemons.restart(daemon, &[]),
+            Undo::Restart(daemon) => daemons.kill(daemon).and_then(|()| daemons.restart(daemon, &[])),
+            Undo::Reconnect(link) => network::set_link(link, "up"),
         }
         .with_context(|| format!("could not undo {undo:?}"))
     }
@@ -136,9 +134,9 @@ impl Drop for Fault {
         if self.undo.is_none() {
             return;
         }
-        let whole = self.undo().and_then(|()| self.state.wait_until_whole());
-        if let Err(error) = whole {
-            eprintln!("the lab stays broken: {error:#}");
+        let result = self.undo().and_then(|()| self.state.wait_until_healthy());
+        if let Err(error) = result {
+            eprintln!("the lab could not be repaired: {error:#}");
         }
     }
 }

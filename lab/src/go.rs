@@ -1,4 +1,4 @@
-//! Programs built with the Go client, from published modules and from our own source.
+//! Builds Go programs, from published modules and from our own source.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -12,72 +12,72 @@ use crate::cache::{Cache, Key};
 use crate::command;
 use crate::versions::{ACT, BUILDKIT, BUILDX, CONTAINERD, DOCKER_CLI, ETCD, HCL, KUBERNETES, ROOTLESSKIT};
 
-/// Main packages of one published module, at one version.
-struct Published<'a> {
+/// Main packages of a published module at one version.
+struct GoModule<'a> {
     name: &'a str,
     module: &'a str,
     version: &'a str,
     /// Import paths, relative to the module.
     packages: &'a [&'a str],
-    /// The variable that holds the version: unset, tools gate on `v0.0.0+unknown`.
+    /// The variable that holds the version. Without it some tools refuse `v0.0.0+unknown`.
     version_variable: Option<&'a str>,
 }
 
-/// The go.mod to begin with.
+/// The initial go.mod.
 pub(crate) const EMPTY: &str = "module lab\n\ngo 1.26.0\n";
 
-/// Built in this order: what is quick first.
-const PUBLISHED: [Published<'static>; 8] = [
-    Published {
+/// The modules in the order in which they are built, the quick ones first.
+const PUBLISHED: [GoModule<'static>; 8] = [
+    GoModule {
         name: "etcd",
         module: "go.etcd.io/etcd/server/v3",
         version: ETCD,
         packages: &[""],
         version_variable: None,
     },
-    Published {
+    GoModule {
         name: "rootlesskit",
         module: "github.com/rootless-containers/rootlesskit/v3",
         version: ROOTLESSKIT,
         packages: &["/cmd/rootlesskit"],
         version_variable: None,
     },
-    Published {
+    GoModule {
         name: "hclfmt",
         module: "github.com/hashicorp/hcl/v2",
         version: HCL,
         packages: &["/cmd/hclfmt"],
         version_variable: None,
     },
-    Published {
+    GoModule {
         name: "act",
         module: "github.com/nektos/act",
         version: ACT,
         packages: &[""],
         version_variable: None,
     },
-    Published {
+    GoModule {
         name: "buildx",
         module: "github.com/docker/buildx",
         version: BUILDX,
         packages: &["/cmd/buildx"],
         version_variable: Some("github.com/docker/buildx/version.Version"),
     },
-    Published {
+    GoModule {
         name: "buildkit",
         module: "github.com/moby/buildkit",
         version: BUILDKIT,
         packages: &["/cmd/buildkitd", "/cmd/buildctl"],
         version_variable: Some("github.com/moby/buildkit/version.Version"),
     },
-    Published {
+    GoModule {
         name: "containerd",
         module: "github.com/containerd/containerd/v2",
         version: CONTAINERD,
         packages: &["/cmd/containerd", "/cmd/containerd-shim-runc-v2", "/cmd/ctr"],
         version_variable: Some("github.com/containerd/containerd/v2/version.Version"),
     },
-    Published {
+    GoModule {
         name: "kubernetes",
         module: "k8s.io/kubernetes",
         version: KUBERNETES,
@@ -92,23 +92,23 @@ const PUBLISHED: [Published<'static>; 8] = [
     },
 ];
 
-/// Folders of binaries, one an entry.
+/// Builds all programs and returns their directories, one for each entry of the cache.
 pub(crate) fn install(cache: &Cache) -> Result<Vec<PathBuf>> {
-    let mut folders = vec![docker_cli(cache)?, authenticator(cache)?];
+    let mut dirs = vec![docker_cli(cache)?, authenticator(cache)?];
     for module in &PUBLISHED {
-        folders.push(published(cache, module, Architecture::native())?);
+        dirs.push(published(cache, module, Architecture::native())?);
     }
-    Ok(folders)
+    Ok(dirs)
 }
 
-/// The folder of buildkitd and buildctl for another architecture.
+/// Returns the directory of buildkitd and buildctl for another architecture.
 pub(crate) fn buildkit(cache: &Cache, architecture: Architecture) -> Result<PathBuf> {
     let buildkit = PUBLISHED.iter().find(|module| module.name == "buildkit");
     published(cache, buildkit.context("buildkit is built")?, architecture)
 }
 
-fn published(cache: &Cache, what: &Published<'_>, architecture: Architecture) -> Result<PathBuf> {
-    let Published {
+fn published(cache: &Cache, what: &GoModule<'_>, architecture: Architecture) -> Result<PathBuf> {
+    let GoModule {
         name,
         module,
         version,
@@ -155,21 +155,20 @@ fn published(cache: &Cache, what: &Published<'_>, architecture: Architecture) ->
     Ok(dir.join("bin"))
 }
 
-/// What programs for an emulator have otherwise in a file of Go's.
+/// Changes to files of the Go standard library in programs that an emulator runs.
 ///
-/// QEMU's user mode takes a lock at a process's end that another thread may have held at the fork (7.2,
-/// plugins/core.c): then a child that ends without having become another program never ends, and the program waits for
-/// it. So there may be no such children.
+/// When a process exits, QEMU's user mode takes a lock that another thread may have held at the fork (7.2, plugins/core.c):
+/// then a child that exits without an exec hangs, and the program waits for it. So there must be no such children.
 const EMULATED: [[&str; 3]; 2] = [
-    // Before its first process Go tries whether clone(CLONE_PIDFD) works, with a child that ends at once. Without the
-    // trial it takes it that there are no pidfds, as on a kernel before 5.4.
+    // Before its first process Go tests clone(CLONE_PIDFD) with a child that exits at once. With this change it assumes
+    // that there are no pidfds, as on a kernel before 5.4.
     [
         "os/pidfd_linux.go",
         "func checkPidfd() error {\n",
         "func checkPidfd() error {\n\treturn syscall.ENOSYS\n",
     ],
-    // A child that cannot become its program ends, such as those by which BuildKit tries again and again which other
-    // architectures the kernel runs. Killed, it takes no lock.
+    // A child whose exec fails exits. BuildKit starts such children to find out which other architectures the kernel can
+    // run. A child that is killed takes no lock.
     [
         "syscall/exec_linux.go",
         "\t\tRawSyscall(SYS_EXIT, 253, 0, 0)\n",
@@ -179,7 +178,7 @@ const EMULATED: [[&str; 3]; 2] = [
     ],
 ];
 
-/// The `-overlay` of a build for an emulator.
+/// Writes the `-overlay` file for a build whose program an emulator runs.
 fn emulated(dir: &Path) -> Result<PathBuf> {
     let root = command::output(go(dir).args(["env", "GOROOT"]))?;
     let mut replace = serde_json::Map::new();
@@ -187,7 +186,11 @@ fn emulated(dir: &Path) -> Result<PathBuf> {
         let original = Path::new(root.trim_end()).join("src").join(file);
         let source =
             fs::read_to_string(&original).with_context(|| format!("reading {}", original.display()))?;
-        ensure!(source.contains(usual), "{} has no {usual}", original.display());
+        ensure!(
+            source.contains(usual),
+            "{} does not contain {usual}",
+            original.display()
+        );
         let changed = dir.join(file.replace('/', "-"));
         fs::write(&changed, source.replace(usual, emulated))?;
         replace.insert(
@@ -200,7 +203,7 @@ fn emulated(dir: &Path) -> Result<PathBuf> {
     Ok(overlay)
 }
 
-/// Adds main packages to the module in `dir`, with what they need.
+/// Adds main packages and their dependencies to the module in `dir`.
 pub(crate) fn require(dir: &Path, packages: &[impl AsRef<str>], version: &str, log: &Path) -> Result<()> {
     let mut get = go(dir);
     get.args(["get", "-tool"]);
@@ -208,8 +211,8 @@ pub(crate) fn require(dir: &Path, packages: &[impl AsRef<str>], version: &str, l
     command::run(&mut get, log)
 }
 
-/// Kubernetes requires its staging modules as v0.0.0 and replaces them by folders of its own repository:
-/// replace each by what was published of it instead.
+/// Returns a go.mod for a module. Kubernetes requires its staging modules as v0.0.0 and replaces them with directories of its
+/// own repository; this go.mod replaces each with its published version.
 pub(crate) fn go_mod(dir: &Path, module: &str, version: &str, log: &Path) -> Result<String> {
     let mut text = EMPTY.to_owned();
     if module == "k8s.io/kubernetes" {
@@ -223,7 +226,7 @@ pub(crate) fn go_mod(dir: &Path, module: &str, version: &str, log: &Path) -> Res
     Ok(text)
 }
 
-/// The modules that a go.mod requires as v0.0.0.
+/// Returns the modules that a go.mod requires as v0.0.0.
 fn staging(go_mod: &str) -> impl Iterator<Item = &str> {
     go_mod
         .lines()
@@ -231,9 +234,9 @@ fn staging(go_mod: &str) -> impl Iterator<Item = &str> {
         .filter(|module| module.starts_with("k8s.io/"))
 }
 
-/// Downloads a module and returns its (read-only) folder.
+/// Downloads a module and returns its (read-only) directory.
 fn download(dir: &Path, module: &str, version: &str, log: &Path) -> Result<PathBuf> {
-    // -modcacherw is not set: the folder is shared with all else that is built on this machine.
+    // Without -modcacherw: the module cache is shared with everything else that is built on this machine.
     let json = command::output(go(dir).args(["mod", "download", "-json", &format!("{module}@{version}")]))
         .with_context(|| format!("could not download {module} (log: {})", log.display()))?;
     let info: serde_json::Value = serde_json::from_str(&json)?;
@@ -243,7 +246,7 @@ fn download(dir: &Path, module: &str, version: &str, log: &Path) -> Result<PathB
     Ok(PathBuf::from(dir))
 }
 
-/// A module's source, downloaded, in a folder that can be written to.
+/// Copies a module's source into a writable directory.
 pub(crate) fn copy(dir: &Path, module: &str, version: &str, log: &Path) -> Result<PathBuf> {
     let module = download(dir, module, version, log)?;
     let source = dir.join("source");
@@ -256,7 +259,7 @@ pub(crate) fn copy(dir: &Path, module: &str, version: &str, log: &Path) -> Resul
     Ok(source)
 }
 
-/// The docker CLI has no go.mod (it is versioned by date) but a vendor.mod: build it where that is the go.mod.
+/// Builds the docker CLI. It has no go.mod (it is versioned by date) but a vendor.mod, which is used as go.mod.
 fn docker_cli(cache: &Cache) -> Result<PathBuf> {
     let key = Key::new(format!("docker-cli {DOCKER_CLI}"));
     let dir = cache.entry(&key, |dir| {
@@ -276,7 +279,7 @@ fn docker_cli(cache: &Cache) -> Result<PathBuf> {
     Ok(dir.join("bin"))
 }
 
-/// The real aws-iam-authenticator behind a main of ours that keeps it on loopback.
+/// Builds the real aws-iam-authenticator with our own main package, which binds it to the loopback interface.
 fn authenticator(cache: &Cache) -> Result<PathBuf> {
     let source = crate::asset("authenticator");
     let files = ["main.go", "go.mod", "go.sum"];

@@ -1,4 +1,4 @@
-//! Programs of the host in an image of the lab, with the shared libraries that they want.
+//! Copies programs of the host and their shared libraries into an image of the lab.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -9,8 +9,8 @@ use anyhow::Result;
 use crate::archive::Layer;
 use crate::command;
 
-/// BuildKit's own image has them, from Alpine: git for contexts that are repositories, with `git submodule`, which is a
-/// script; flock, which Alpine's busybox has and Debian's has not.
+/// The programs that BuildKit's official image has from Alpine: git for contexts that are repositories, with `git submodule`,
+/// which is a script; flock, which is in Alpine's busybox but not in Debian's.
 const TOOLS: [&str; 3] = [
     "/usr/bin/flock",
     "/usr/bin/git",
@@ -23,7 +23,7 @@ const SCRIPTS: [&str; 3] = [
     "/usr/lib/git-core/git-sh-i18n",
 ];
 
-/// The tools, and the libraries that they and other programs in the layer want.
+/// Adds the tools, and the libraries that they and other programs in the layer need.
 pub(crate) fn put_tools(layer: &mut Layer, others: &[&Path]) -> Result<()> {
     layer.dirs(&["usr/lib", "usr/lib/git-core"])?;
     for tool in TOOLS.iter().chain(&SCRIPTS) {
@@ -39,7 +39,7 @@ pub(crate) fn put_tools(layer: &mut Layer, others: &[&Path]) -> Result<()> {
     Ok(())
 }
 
-/// The shared libraries of a program, its loader included.
+/// Returns the shared libraries of a program, including its loader.
 fn libraries(program: &Path) -> Result<Vec<String>> {
     Ok(paths(&command::output(Command::new("ldd").arg(program))?))
 }

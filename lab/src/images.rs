@@ -1,4 +1,4 @@
-//! The images a node needs: a pod's sandbox, BuildKit, and a base image for builds.
+//! Builds the container images of a node: the pod sandbox, BuildKit, and a base image for builds.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -15,31 +15,31 @@ use crate::{command, debian, host_programs, rootless};
 pub(crate) const PAUSE: &str = "localhost/pause:1";
 /// The registry's address is fixed, see [`crate::network`].
 pub(crate) const BASE: &str = "10.200.0.254:5000/busybox:latest";
-/// What [`Images::index`] is imported under, to be pushed as [`BASE`].
+/// The reference under which [`Images::index`] is imported; it is then pushed as [`BASE`].
 pub(crate) const INDEX: &str = "localhost/busybox:index";
 
-/// What the images of one architecture are made of.
+/// The programs in the images of one architecture.
 #[derive(Debug)]
 pub(crate) struct Programs<'a> {
     pub architecture: Architecture,
     pub busybox: &'a Path,
-    /// The folder of buildkitd and buildctl.
+    /// The directory of buildkitd and buildctl.
     pub buildkit: &'a Path,
     pub native: Native<'a>,
 }
 
-/// This machine's programs even in images for another architecture. They clone into new namespaces, which QEMU's user
-/// mode refuses; the kernel runs them as they are, and what they start through the emulator.
+/// Programs of this machine's architecture, also in images for another one. They clone into new namespaces, which QEMU's user
+/// mode does not support; the kernel runs them natively, and the programs that they start through the emulator.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Native<'a> {
-    /// The distribution's packages, unpacked.
+    /// The unpacked packages of the distribution.
     pub root: &'a Path,
-    /// Folders, each of the program of that name.
+    /// The directory of each program.
     pub runc: &'a Path,
     pub rootlesskit: &'a Path,
 }
 
-/// Archives in the cache.
+/// The image archives in the cache.
 #[derive(Debug, Clone)]
 pub struct Images {
     of_nodes: Vec<(Architecture, PathBuf)>,
@@ -48,24 +48,24 @@ pub struct Images {
 }
 
 impl Images {
-    /// What is imported into a node.
+    /// Returns the archives that are imported into a node.
     pub(crate) fn of(&self, architecture: Architecture) -> Result<[PathBuf; 4]> {
-        let mut folders = self.of_nodes.iter();
-        let (_, dir) = folders
+        let mut dirs = self.of_nodes.iter();
+        let (_, dir) = dirs
             .find(|(of, _)| *of == architecture)
             .with_context(|| format!("this machine has no images for an {} node", architecture.name()))?;
         Ok(["pause.tar", "base.tar", "buildkit.tar", "rootless.tar"].map(|file| dir.join(file)))
     }
 }
 
-/// `registry_ca` is a PEM file.
+/// Builds the images. `registry_ca` is a PEM file.
 pub(crate) fn install(cache: &Cache, programs: &[Programs<'_>], registry_ca: &Path) -> Result<Images> {
     let ca = std::fs::read_to_string(registry_ca)?;
     let mut of_nodes = Vec::new();
     let mut all = Key::new("image base");
     for programs in programs {
         let key = programs.key().with(&ca);
-        all = all.with(key.folder());
+        all = all.with(key.dir_name());
         let dir = cache.entry(&key, |dir| {
             programs.pause(&dir.join("pause.tar"))?;
             programs.base(&dir.join("base.tar"))?;
@@ -81,7 +81,7 @@ pub(crate) fn install(cache: &Cache, programs: &[Programs<'_>], registry_ca: &Pa
     })
 }
 
-/// The base image for whatever platform asks.
+/// Writes the base image as an index of all platforms.
 fn index(archive: &Path, programs: &[Programs<'_>]) -> Result<()> {
     let mut archive = Archive::create(archive)?;
     let mut images = Vec::new();
@@ -136,7 +136,7 @@ impl Programs<'_> {
         }
     }
 
-    /// As moby/buildkit's own image as far as a client can see.
+    /// Writes the BuildKit image; to a client it looks like moby/buildkit.
     fn buildkitd(&self, archive: &Path, ca: &str) -> Result<()> {
         let release = format!("docker.io/moby/buildkit:v{BUILDKIT}");
         let image = Image {
@@ -154,7 +154,7 @@ impl Programs<'_> {
         })
     }
 
-    /// BuildKit itself.
+    /// Adds BuildKit.
     pub(crate) fn daemon(&self, layer: &mut Layer) -> Result<()> {
         for program in ["buildkitd", "buildctl"] {
             layer.program(&format!("usr/bin/{program}"), &self.buildkit.join(program))?;
@@ -162,7 +162,7 @@ impl Programs<'_> {
         layer.program("usr/bin/buildkit-runc", &self.native.runc.join("runc"))
     }
 
-    /// What every image but the sandbox has: a shell and the usual programs, a root user, /tmp.
+    /// Adds the parts of every image except the sandbox: a shell and the usual programs, a root user, /tmp.
     fn system(&self, layer: &mut Layer) -> Result<()> {
         self.shell(layer)?;
         layer.text("etc/passwd", "root:x:0:0:root:/root:/bin/sh\n")?;
@@ -187,7 +187,7 @@ impl Programs<'_> {
             "var/lib",
         ])?;
         layer.program("bin/busybox", self.busybox)?;
-        // The same package's for this machine: it has the same applets.
+        // The same version for this machine has the same applets.
         let busybox = debian::program(self.native.root, "busybox");
         for applet in command::output(Command::new(busybox).arg("--list"))?.lines() {
             if applet != "busybox" {
@@ -200,7 +200,7 @@ impl Programs<'_> {
 
 pub(crate) const AUTHORITIES: &str = "etc/ssl/certs/ca-certificates.crt";
 
-/// The host's, and the registry's: where the host's network goes through a proxy of its own, builds trust it too.
+/// Returns the certificates of the host and of the registry: builds must also trust the CA of a proxy that the host uses.
 pub(crate) fn authorities(registry: &str) -> Result<String> {
     let host = std::fs::read_to_string(Path::new("/").join(AUTHORITIES))
         .context("could not read the host's certificates; is the package ca-certificates installed?")?;

@@ -1,4 +1,4 @@
-//! What a lab is made of, in the order it is made, and where to find it.
+//! Builds the parts of a lab, in order, and returns where they are.
 
 use std::iter;
 use std::path::{Path, PathBuf};
@@ -13,25 +13,25 @@ use crate::images::{self, Images, Native, Programs};
 use crate::pki::Authority;
 use crate::{bare, debian, go, packages, progress, runc};
 
-/// Everything installed.
+/// The installed parts.
 #[derive(Debug)]
 pub struct Installed {
-    /// Folders of programs built from Go.
+    /// The directories of the Go programs.
     pub(crate) go: Vec<PathBuf>,
-    /// The distribution's packages, unpacked.
+    /// The unpacked packages of the distribution.
     pub(crate) root: PathBuf,
     pub(crate) python: PathBuf,
     pub(crate) npm: PathBuf,
     pub(crate) images: Images,
-    /// None where the machine is an arm64 one.
+    /// `None` on an arm64 machine.
     pub(crate) emulation: Option<Emulation>,
     pub(crate) registry_authority: Authority,
     pub(crate) registry_ca: PathBuf,
-    /// The files of a machine with nothing on it.
+    /// The file system of a minimal machine.
     pub(crate) bare: PathBuf,
 }
 
-/// Makes what the cache does not have yet: about twenty minutes on two cores, then nothing.
+/// Builds the parts that are not in the cache yet: about twenty minutes on two cores the first time.
 pub fn install() -> Result<Installed> {
     let start = Instant::now();
     debian::require_clients()?;
@@ -81,30 +81,29 @@ pub fn install() -> Result<Installed> {
     })
 }
 
-/// The library that shows a program another time when it is preloaded (libfaketime).
+/// Returns the library that changes the time that a program sees when it is preloaded (libfaketime).
 pub fn faketime() -> Result<PathBuf> {
     let cache = Cache::from_env()?;
     let _lock = cache.lock()?;
     debian::faketime(&cache)
 }
 
-/// The folder that holds a program.
-fn find<'a>(folders: &'a [PathBuf], program: &str) -> Result<&'a Path> {
-    folders
-        .iter()
+/// Returns the directory of a program.
+fn find<'a>(dirs: &'a [PathBuf], program: &str) -> Result<&'a Path> {
+    dirs.iter()
         .find(|dir| dir.join(program).exists())
         .map(PathBuf::as_path)
         .ok_or_else(|| anyhow::anyhow!("{program} was not built"))
 }
 
 impl Installed {
-    /// Programs of the lab, by name: Go's, and the distribution's.
+    /// Returns the lab's programs by name: Go programs and those of the distribution.
     pub(crate) fn programs(&self) -> Result<Vec<(String, PathBuf)>> {
-        let mut folders = self.go.clone();
-        folders.extend(["usr/bin", "usr/sbin"].map(|dir| self.root.join(dir)));
+        let mut dirs = self.go.clone();
+        dirs.extend(["usr/bin", "usr/sbin"].map(|dir| self.root.join(dir)));
         let mut programs = Vec::new();
-        for folder in folders.iter().filter(|folder| folder.exists()) {
-            for file in std::fs::read_dir(folder)? {
+        for dir in dirs.iter().filter(|dir| dir.exists()) {
+            for file in std::fs::read_dir(dir)? {
                 let file = file?;
                 programs.push((file.file_name().to_string_lossy().into_owned(), file.path()));
             }

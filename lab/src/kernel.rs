@@ -1,11 +1,11 @@
-//! What the kernel forbids by default on some distributions and rootless BuildKit needs, allowed while the lab is up.
+//! Enables unprivileged user namespaces while the lab is up: rootless BuildKit needs them, some distributions disable them.
 
 use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result};
 
-/// Ubuntu's since 23.10: with it on, a user namespace of a user's has no capabilities
+/// The setting of Ubuntu since 23.10 that denies capabilities in an unprivileged user namespace
 /// (moby/buildkit, docs/rootless.md). Other kernels do not have the file.
 const RESTRICTED: &str = "/proc/sys/kernel/apparmor_restrict_unprivileged_userns";
 const NOTE: &str = "restricted_userns";
@@ -15,7 +15,7 @@ pub(crate) fn allow_user_namespaces(dir: &Path) -> Result<()> {
 }
 
 pub(crate) fn restore(dir: &Path) -> Result<()> {
-    put_back(Path::new(RESTRICTED), &dir.join(NOTE))
+    restore_setting(Path::new(RESTRICTED), &dir.join(NOTE))
 }
 
 fn turn_off(setting: &Path, note: &Path) -> Result<()> {
@@ -26,7 +26,7 @@ fn turn_off(setting: &Path, note: &Path) -> Result<()> {
     fs::write(setting, "0").with_context(|| format!("could not write {}", setting.display()))
 }
 
-fn put_back(setting: &Path, note: &Path) -> Result<()> {
+fn restore_setting(setting: &Path, note: &Path) -> Result<()> {
     let Ok(before) = fs::read(note) else {
         return Ok(());
     };
@@ -38,17 +38,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_setting_is_put_back_and_one_that_is_not_there_stays_away() -> Result<()> {
+    fn a_setting_is_restored_and_a_missing_one_is_not_created() -> Result<()> {
         let dir = tempfile::tempdir()?;
         let (setting, note) = (dir.path().join("setting"), dir.path().join("note"));
         turn_off(&setting, &note)?;
-        put_back(&setting, &note)?;
+        restore_setting(&setting, &note)?;
         assert!(!setting.exists());
 
         fs::write(&setting, "1\n")?;
         turn_off(&setting, &note)?;
         assert_eq!(fs::read_to_string(&setting)?, "0");
-        put_back(&setting, &note)?;
+        restore_setting(&setting, &note)?;
         assert_eq!(fs::read_to_string(&setting)?, "1\n");
         Ok(())
     }

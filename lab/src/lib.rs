@@ -1,9 +1,9 @@
-//! A real Kubernetes that looks like EKS, on one machine, without a container engine: etcd, kube-apiserver with the
-//! real aws-iam-authenticator as its webhook, controllers, nodes that are network namespaces with a containerd and a
-//! kubelet each, a registry, and EKS, STS, IAM and GitHub's OIDC issuer by an emulator that checks signatures.
+//! A lab: a real Kubernetes that looks like EKS, on one machine and without a container engine. It has etcd, kube-apiserver
+//! with the real aws-iam-authenticator as its webhook, controllers, nodes (a network namespace with a containerd and a kubelet
+//! each), a registry, and an emulator of EKS, STS, IAM and GitHub's OIDC issuer that checks signatures.
 //!
-//! [`install`] makes the parts once and keeps them; [`Lab::up`] starts them in seconds; dropping the [`Lab`] stops
-//! them and leaves nothing behind.
+//! [`install`] builds the parts once and caches them; [`Lab::up`] starts them in seconds; dropping the [`Lab`] stops them and
+//! removes everything.
 
 mod act;
 mod architecture;
@@ -22,6 +22,7 @@ mod emulation;
 mod faults;
 mod go;
 mod host_programs;
+mod host_snapshot;
 mod images;
 mod install;
 mod kernel;
@@ -40,7 +41,6 @@ mod rootless;
 mod runc;
 mod sandbox;
 mod state;
-mod traces;
 pub mod versions;
 mod volumes;
 
@@ -48,16 +48,16 @@ pub use act::{Checkout, Job};
 pub use architecture::Architecture;
 pub use command::wait;
 pub use faults::Fault;
+pub use host_snapshot::HostSnapshot;
 pub use install::{Installed, faketime, install};
 pub use lifecycle::{Lab, NODES, daemons, down};
 pub use machine::{Entry, Machine, Tree};
 pub use requests::ApiRequest;
 pub use state::{Node, State};
-pub use traces::Traces;
 
 use std::path::{Path, PathBuf};
 
-/// A file or folder of this crate that is not Rust.
+/// Returns the path of a file or directory of this crate that is not Rust.
 pub(crate) fn asset(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(name)
 }

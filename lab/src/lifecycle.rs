@@ -1,4 +1,4 @@
-//! Up and down.
+//! Starts and stops a lab.
 
 use std::fs;
 use std::os::unix::fs::DirBuilderExt as _;
@@ -19,10 +19,10 @@ use crate::{
     asset, binfmt, cgroup, command, images, kernel, network, node, progress, registry, sandbox, volumes,
 };
 
-/// Enough for what the product does on several: one of this machine's architecture, and an arm64 one.
+/// The usual number of nodes: one of this machine's architecture and an arm64 one, for the features that need two nodes.
 pub const NODES: usize = 2;
 
-/// A running lab; dropping it takes it down if it was started here.
+/// A running lab. Dropping it stops the lab if this process started it.
 #[derive(Debug)]
 pub struct Lab {
     state: Option<State>,
@@ -33,25 +33,25 @@ impl Lab {
     pub fn up(installed: &Installed, nodes: usize) -> Result<Self> {
         ensure!(
             rustix::process::geteuid().is_root(),
-            "the lab makes namespaces, mounts and cgroups: run it as root"
+            "the lab creates namespaces, mounts and cgroups: run it as root"
         );
         if let Some(owner) = network::owner() {
             bail!(
-                "a lab is up already, in {}; `cargo xtask lab down` stops it",
+                "a lab is already running in {}; stop it with `cargo xtask lab down`",
                 owner.display()
             );
         }
         for number in 1..=nodes {
             installed.images.of(Architecture::of_node(number))?;
         }
-        let dir = State::folder();
+        let dir = State::default_dir();
         ensure!(
             !dir.exists(),
-            "{} is there from an earlier lab; `cargo xtask lab down` removes it",
+            "{} was left by an earlier lab; remove it with `cargo xtask lab down`",
             dir.display()
         );
-        make_folder(&dir)?;
-        // From here on whatever fails takes the half that is up down again.
+        create_dir(&dir)?;
+        // From here on an error drops `lab`, which stops what was started.
         let mut lab = Self {
             state: None,
             ours: true,
@@ -62,36 +62,36 @@ impl Lab {
         Ok(lab)
     }
 
-    /// The lab that `cargo xtask lab up` left running, or one of our own. What a killed run or a machine that was
-    /// started again left of one is no lab, and is cleared away.
-    pub fn running_or_up(installed: &Installed) -> Result<Self> {
-        match Earlier::of(&State::folder())? {
-            Earlier::Runs => {
+    /// Returns the lab that `cargo xtask lab up` left running, or starts one. Removes first what is left of a lab whose run was
+    /// killed or whose machine was rebooted.
+    pub fn running_or_new(installed: &Installed) -> Result<Self> {
+        match PreviousLab::of(&State::default_dir())? {
+            PreviousLab::Running => {
                 let state = Some(State::load()?);
                 return Ok(Self { state, ours: false });
             }
-            Earlier::Ended => progress::step("what is left of an earlier lab: down", down)?,
-            // Whatever else is there, `up` says.
-            Earlier::None | Earlier::Half => {}
+            PreviousLab::Stopped => progress::step("remove an earlier lab", down)?,
+            // `up` reports everything else.
+            PreviousLab::None | PreviousLab::Partial => {}
         }
         Self::up(installed, NODES)
     }
 
-    /// What a user of the lab needs to know.
+    /// Returns the addresses and paths of the running lab.
     pub fn state(&self) -> Result<&State> {
-        self.state.as_ref().context("the lab is not up")
+        self.state.as_ref().context("the lab does not run")
     }
 
-    /// Leaves it running, for `cargo xtask lab down` to stop.
+    /// Leaves the lab running, until `cargo xtask lab down`.
     pub fn keep(mut self) -> Result<State> {
-        let state = self.state.take().context("the lab is not up")?;
+        let state = self.state.take().context("the lab does not run")?;
         std::mem::forget(self);
         Ok(state)
     }
 }
 
 impl Lab {
-    /// Takes it down if it was started here; an error where dropping would only print one.
+    /// Stops the lab if this process started it, and returns the error that a drop would only print.
     pub fn end(mut self) -> Result<()> {
         if std::mem::take(&mut self.ours) {
             down()
@@ -107,24 +107,24 @@ impl Drop for Lab {
             return;
         }
         if let Err(error) = down() {
-            eprintln!("the lab did not go down cleanly: {error:#}");
+            eprintln!("the lab could not be stopped cleanly: {error:#}");
         }
     }
 }
 
-/// What is in a lab's folder.
+/// The state of the lab in a directory.
 #[derive(Debug, PartialEq, Eq)]
-enum Earlier {
+enum PreviousLab {
     None,
-    /// All its daemons run.
-    Runs,
-    /// None of them does.
-    Ended,
-    /// Some run: it is on its way up or down, or broke.
-    Half,
+    /// All its daemons are running.
+    Running,
+    /// None of its daemons is running.
+    Stopped,
+    /// Some daemons are running: it is starting, stopping or broken.
+    Partial,
 }
 
-impl Earlier {
+impl PreviousLab {
     fn of(dir: &Path) -> Result<Self> {
         if !dir.exists() {
             return Ok(Self::None);
@@ -132,9 +132,9 @@ impl Earlier {
         let daemons = Daemons::new(dir)?.list()?;
         let run = daemons.iter().filter(|(_, runs)| *runs).count();
         Ok(match run {
-            0 => Self::Ended,
-            _ if run == daemons.len() && State::of(dir).is_ok() => Self::Runs,
-            _ => Self::Half,
+            0 => Self::Stopped,
+            _ if run == daemons.len() && State::of(dir).is_ok() => Self::Running,
+            _ => Self::Partial,
         })
     }
 }
@@ -181,7 +181,7 @@ fn start(dir: &Path, installed: &Installed, nodes: usize) -> Result<State> {
     plane.start_controllers()?;
 
     let cni_plugins = installed.cni_plugins();
-    let parts = node::Parts {
+    let parts = node::NodeSetup {
         daemons: &daemons,
         bin: &bin,
         dir,
@@ -192,24 +192,24 @@ fn start(dir: &Path, installed: &Installed, nodes: usize) -> Result<State> {
     let manifests = fs::read_to_string(asset("cluster.yaml"))?;
     let mut offered = volumes::small(dir, 1)?;
     let mut started = Vec::new();
-    // The kernel's, so that of every node: not for a lab of the first one alone.
+    // Registered with the kernel, so it affects every node: not for a lab with only the first node.
     let emulated = |of: &Architecture| (1..=nodes).any(|number| Architecture::of_node(number) == *of);
     if let Some(emulation) = installed.emulation.as_ref().filter(|e| emulated(&e.architecture)) {
         binfmt::register(dir, &emulation.qemu)?;
     }
     for number in 1..=nodes {
         let node = parts.start(number, nodes)?;
-        offered.push_str(&volumes::folders(dir, &node.name)?);
+        offered.push_str(&volumes::directories(dir, &node.name)?);
         started.push(node);
     }
-    let first = started.first().context("a lab has a node")?;
+    let first = started.first().context("a lab has at least one node")?;
     parts.import(first, &installed.images.index)?;
     let mut push = parts.ctr(first);
     push.args(["images", "push", "--local", "--tlscacert"])
         .arg(&installed.registry_ca)
         .args([images::BASE, images::INDEX]);
     command::output(&mut push)?;
-    // `create`, because `apply` would first ask for each of them.
+    // `create`, because `apply` would first get each of them.
     for objects in [&manifests, &offered] {
         command::feed(plane.kubectl().args(["create", "-f", "-"]), objects)?;
     }
@@ -222,7 +222,7 @@ fn start(dir: &Path, installed: &Installed, nodes: usize) -> Result<State> {
             "-o",
             "jsonpath={.status.conditions[?(@.type=='Ready')].status}",
         ]);
-        // A Command can be run again and again.
+        // A Command can be run repeatedly.
         let ready = std::cell::RefCell::new(ready);
         daemons.wait_for(&format!("kubelet-{}", node.name), "the node to be ready", || {
             command::output(&mut ready.borrow_mut()).is_ok_and(|status| status == "True")
@@ -265,8 +265,8 @@ fn start(dir: &Path, installed: &Installed, nodes: usize) -> Result<State> {
     })
 }
 
-/// What the controllers make, and a job needs: the service account of its namespace's pods, and the rules of the
-/// ClusterRole `admin`, which are gathered from other roles.
+/// Waits for the objects that controllers create and a job needs: the default service account of its namespace, and the
+/// aggregated rules of the ClusterRole `admin`.
 fn wait_for_controllers(daemons: &Daemons, plane: &ControlPlane<'_>) -> Result<()> {
     let may = [
         "auth",
@@ -298,21 +298,30 @@ fn random_token() -> Result<String> {
     Ok(base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(bytes))
 }
 
-/// Makes the lab's folder, for root alone: it holds keys.
-fn make_folder(dir: &Path) -> Result<()> {
+/// Creates the lab's directory, accessible only to root because it contains keys.
+fn create_dir(dir: &Path) -> Result<()> {
     if let Some(parent) = dir.parent() {
         fs::create_dir_all(parent)?;
     }
     let made = fs::DirBuilder::new().mode(0o700).create(dir);
     made.with_context(|| format!("could not create {}", dir.display()))?;
-    let folder = dir.canonicalize()?;
-    let unfit = |why: &str| format!("{} {why}; set {} to another", folder.display(), state::VARIABLE);
-    // `<folder>/node1/kubelet/device-plugins/kubelet.sock` and its like must fit into a socket's address.
-    ensure!(folder.as_os_str().len() <= 60, unfit("is too long a path"));
-    let kind = rustix::fs::statfs(&folder)?.f_type;
+    let dir = dir.canonicalize()?;
+    let unfit = |why: &str| {
+        format!(
+            "{} {why}; set {} to another directory",
+            dir.display(),
+            state::VARIABLE
+        )
+    };
+    // `<dir>/node1/kubelet/device-plugins/kubelet.sock` and its like must fit into the address of a Unix socket.
+    ensure!(
+        dir.as_os_str().len() <= 60,
+        unfit("is too long a path (at most 60 bytes)")
+    );
+    let kind = rustix::fs::statfs(&dir)?.f_type;
     ensure!(
         kind != OVERLAYFS,
-        unfit("is on an overlayfs, which cannot lie on another")
+        unfit("is on an overlayfs, which cannot be the base of another overlayfs")
     );
     Ok(())
 }
@@ -320,20 +329,20 @@ fn make_folder(dir: &Path) -> Result<()> {
 /// OVERLAYFS_SUPER_MAGIC of linux/magic.h.
 const OVERLAYFS: rustix::fs::FsWord = 0x794c_7630;
 
-/// The lab's daemons by name, and whether each still runs.
+/// Returns the names of the lab's daemons, and whether each is running.
 pub fn daemons() -> Result<Vec<(String, bool)>> {
     Daemons::new(&State::load()?.dir)?.list()
 }
 
-/// Stops a lab, whole or half, of this process or an earlier one; nothing of it is left.
+/// Stops a lab of this or an earlier process, also a partial one, and removes everything.
 pub fn down() -> Result<()> {
-    let dir = State::folder();
+    let dir = State::default_dir();
     let found = dir.exists();
     let dir = dir.canonicalize().unwrap_or(dir);
     let another = |owner: &PathBuf| *owner != dir && !owner.as_os_str().is_empty();
     if let Some(owner) = network::owner().filter(another) {
         bail!(
-            "the lab that is up is in {}: set {} to it to stop it",
+            "the running lab is in {}: set {} to that directory to stop it",
             owner.display(),
             state::VARIABLE
         );
@@ -343,7 +352,7 @@ pub fn down() -> Result<()> {
     }
     let deadline = Instant::now() + Duration::from_secs(20);
     loop {
-        // Shims outlive their containerd, and what they run outlives them.
+        // Shims outlive their containerd, and containers outlive their shims.
         let shims = process::with_argument(&format!("-address {}/", dir.display()));
         let left = [shims, cgroup::processes()].concat();
         left.iter().for_each(|pid| process::kill(*pid));
@@ -375,7 +384,7 @@ fn unmount(dir: &Path) {
     }
 }
 
-/// Mounts below a folder, the innermost first.
+/// Returns the mounts below a directory, the innermost first.
 fn mounts(dir: &Path) -> Vec<PathBuf> {
     let table = fs::read_to_string("/proc/self/mounts").unwrap_or_default();
     let points = table
@@ -393,19 +402,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_lab_whose_daemons_ended_is_none() -> Result<()> {
+    fn a_lab_whose_daemons_have_exited_is_not_running() -> Result<()> {
         let parent = tempfile::tempdir()?;
         let dir = parent.path().join("lab");
-        assert_eq!(Earlier::of(&dir)?, Earlier::None);
+        assert_eq!(PreviousLab::of(&dir)?, PreviousLab::None);
 
         let daemons = Daemons::new(&dir)?;
         daemons.start("etcd", Command::new("sleep").arg("60"))?;
         daemons.start("registry", Command::new("sleep").arg("60"))?;
-        assert_eq!(Earlier::of(&dir)?, Earlier::Half, "nobody has said that it is up");
+        assert_eq!(
+            PreviousLab::of(&dir)?,
+            PreviousLab::Partial,
+            "it has no state file"
+        );
         daemons.kill("etcd")?;
-        assert_eq!(Earlier::of(&dir)?, Earlier::Half);
+        assert_eq!(PreviousLab::of(&dir)?, PreviousLab::Partial);
         daemons.kill("registry")?;
-        assert_eq!(Earlier::of(&dir)?, Earlier::Ended);
+        assert_eq!(PreviousLab::of(&dir)?, PreviousLab::Stopped);
         Ok(())
     }
 }

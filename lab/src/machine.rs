@@ -1,5 +1,5 @@
-//! A machine with nothing on it, for one test: its own files and mounts, and the network of this machine. Gone with the
-//! value, or with the lab.
+//! A minimal machine for one test: its own file system and mounts, and the network of this machine. Dropping the value removes
+//! it, and so does stopping the lab.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -15,31 +15,31 @@ use crate::{State, command};
 
 #[derive(Debug)]
 pub struct Machine {
-    folder: tempfile::TempDir,
+    dir: tempfile::TempDir,
 }
 
-/// Something in the tree of a machine.
+/// A file, directory or link of a machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
     pub mode: u32,
     pub owner: (u32, u32),
-    /// Of a file the checksum, of a link where it leads.
+    /// The checksum of a file, the target of a link.
     pub content: String,
 }
 
-/// The mounts of a machine are those of its processes alone.
+/// Enters the machine with mounts that only its own processes see.
 const ENTER: &str = r#"set -e
 root=$1; shift
 mount --bind /proc "$root/proc"
 mount --rbind /dev "$root/dev"
 exec chroot "$root" "$@""#;
 
-/// All that was on a machine.
+/// Everything in the file system of a machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tree(BTreeMap<PathBuf, Entry>);
 
 impl Tree {
-    /// The paths at which another one is not the same.
+    /// Returns the paths at which two trees differ.
     pub fn differences(&self, other: &Self) -> Vec<PathBuf> {
         let paths: BTreeSet<&PathBuf> = self.0.keys().chain(other.0.keys()).collect();
         let differs = |path: &&PathBuf| self.0.get(*path) != other.0.get(*path);
@@ -47,58 +47,58 @@ impl Tree {
     }
 }
 
-/// As a login on Debian has it.
+/// The PATH of a login on Debian.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 impl Machine {
-    /// A new one.
+    /// Creates a machine.
     pub fn new(state: &State) -> Result<Self> {
-        let folders = state.dir.join("machines");
-        fs::create_dir_all(&folders)?;
-        // Its user has to get to its files, by the path that it has outside as well.
-        let folder = tempfile::Builder::new().tempdir_in(folders)?;
+        let dirs = state.dir.join("machines");
+        fs::create_dir_all(&dirs)?;
+        // The machine's user needs access to its files, also by the path outside.
+        let dir = tempfile::Builder::new().tempdir_in(dirs)?;
         let mut copy = Command::new("cp");
         copy.args(["-a", "--reflink=auto"]).arg(state.bare.join("."));
-        command::output(copy.arg(folder.path()))?;
-        Ok(Self { folder })
+        command::output(copy.arg(dir.path()))?;
+        Ok(Self { dir })
     }
 
     pub fn root(&self) -> &Path {
-        self.folder.path()
+        self.dir.path()
     }
 
-    /// Where a path of the machine is on this one.
-    pub fn at(&self, path: impl AsRef<Path>) -> PathBuf {
+    /// Returns the path on this machine of a path of the minimal machine.
+    pub fn host_path(&self, path: impl AsRef<Path>) -> PathBuf {
         let path = path.as_ref();
         self.root().join(path.strip_prefix("/").unwrap_or(path))
     }
 
-    /// Puts a file there, root's.
-    pub fn put(&self, path: &str, content: impl AsRef<[u8]>, mode: u32) -> Result<()> {
-        let to = self.at(path);
-        fs::create_dir_all(to.parent().context("a file in a folder")?)?;
+    /// Writes a file owned by root.
+    pub fn write(&self, path: &str, content: impl AsRef<[u8]>, mode: u32) -> Result<()> {
+        let to = self.host_path(path);
+        fs::create_dir_all(to.parent().context("the path of a file has a parent")?)?;
         fs::write(&to, content).with_context(|| format!("could not write {}", to.display()))?;
         Ok(fs::set_permissions(&to, fs::Permissions::from_mode(mode))?)
     }
 
-    /// A program of this machine there, by another path.
+    /// Copies a program of this machine to a path of the minimal machine.
     pub fn install(&self, program: &Path, path: &str) -> Result<()> {
-        self.put(path, fs::read(program)?, 0o755)
+        self.write(path, fs::read(program)?, 0o755)
     }
 
-    /// Has names lead to an address.
-    pub fn name(&self, ip: &str, names: &[&str]) -> Result<()> {
-        let mut hosts = fs::read_to_string(self.at("/etc/hosts"))?;
+    /// Adds host names for an address to /etc/hosts.
+    pub fn add_hosts(&self, ip: &str, names: &[&str]) -> Result<()> {
+        let mut hosts = fs::read_to_string(self.host_path("/etc/hosts"))?;
         hosts.push_str(&format!("{ip} {}\n", names.join(" ")));
-        Ok(fs::write(self.at("/etc/hosts"), hosts)?)
+        Ok(fs::write(self.host_path("/etc/hosts"), hosts)?)
     }
 
-    /// A program on it, as root, with an environment of its own.
+    /// Returns a command that runs a program of the minimal machine as root, with a clean environment.
     pub fn command(&self, program: &str) -> Command {
         self.enter(&["/usr/bin/env", "-C", "/root", program], "/root", "root")
     }
 
-    /// The same as the user of its jobs.
+    /// Returns a command that runs a program as the user of the jobs.
     pub fn as_user(&self, program: &str) -> Command {
         let rights = [
             "/usr/bin/setpriv",
@@ -126,19 +126,24 @@ impl Machine {
         command
     }
 
-    /// Has its user own something with all that is in it.
-    pub fn give_to_user(&self, path: &str) -> Result<()> {
+    /// Makes the user the owner of a path and of everything below it.
+    pub fn chown_to_user(&self, path: &str) -> Result<()> {
         let owner = format!("{UID}:{UID}");
-        command::output(Command::new("chown").arg("-R").arg(owner).arg(self.at(path)))?;
+        command::output(
+            Command::new("chown")
+                .arg("-R")
+                .arg(owner)
+                .arg(self.host_path(path)),
+        )?;
         Ok(())
     }
 
-    /// All that is on it, except what comes and goes by itself.
+    /// Reads the file system, without files that change by themselves.
     pub fn tree(&self) -> Result<Tree> {
         let mut found = BTreeMap::new();
-        let mut folders = vec![self.root().to_owned()];
-        while let Some(folder) = folders.pop() {
-            for entry in fs::read_dir(&folder)? {
+        let mut dirs = vec![self.root().to_owned()];
+        while let Some(dir) = dirs.pop() {
+            for entry in fs::read_dir(&dir)? {
                 let path = entry?.path();
                 let name = path.strip_prefix(self.root())?.to_owned();
                 if ["proc", "dev", "sys", "tmp"]
@@ -149,12 +154,12 @@ impl Machine {
                 }
                 let metadata = path.symlink_metadata()?;
                 let content = if metadata.is_dir() {
-                    folders.push(path);
+                    dirs.push(path);
                     String::new()
                 } else if metadata.is_symlink() {
                     fs::read_link(&path)?.display().to_string()
                 } else {
-                    ensure!(metadata.is_file(), "{} is no file", path.display());
+                    ensure!(metadata.is_file(), "{} is not a regular file", path.display());
                     let sum = digest(&SHA256, &fs::read(&path)?);
                     sum.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
                 };

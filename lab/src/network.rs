@@ -1,4 +1,4 @@
-//! One bridge on the host, one network namespace a node, a subnet of pods on each.
+//! The network: a bridge on the host, a network namespace for each node, and a pod subnet on each node.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,12 +8,12 @@ use anyhow::{Context, Result};
 
 use crate::command;
 
-/// The host on the bridge: API server, registry, and every node's gateway.
+/// The host's address on the bridge: for the API server, the registry, and as gateway of every node.
 pub(crate) const GATEWAY: &str = "10.200.0.254";
 pub(crate) const API_SERVER_PORT: u16 = 6443;
 const BRIDGE: &str = "rbk";
 const SUBNETS: [&str; 2] = ["10.200.0.0/24", "10.244.0.0/16"];
-/// `kubernetes.default.svc`, the first address of the services.
+/// The address of `kubernetes.default.svc`, the first one of the service range.
 pub(crate) const SERVICE: &str = "10.96.0.1";
 pub(crate) const SERVICES: &str = "10.96.0.0/16";
 const IP_FORWARD: &str = "/proc/sys/net/ipv4/ip_forward";
@@ -36,7 +36,8 @@ fn run(line: &str) -> Result<String> {
     command::output(Command::new(words.next().unwrap_or_default()).args(words))
 }
 
-/// Rules on the host: builds reach the package registries, and a hosted runner's firewall forwards nothing by itself.
+/// Returns the packet filter rules of the host: builds need package registries, and the firewall of a hosted runner forwards
+/// nothing by default.
 fn rules() -> Vec<(&'static str, String)> {
     let of = |subnet: &str| {
         [
@@ -52,11 +53,11 @@ fn rules() -> Vec<(&'static str, String)> {
 }
 
 fn iptables(table: &str, action: &str, rule: &str) -> Result<String> {
-    // -w: wait for whoever else is at it.
+    // -w: wait for the lock that another iptables may hold.
     run(&format!("iptables -w -t {table} {action} {rule}"))
 }
 
-/// The bridge, which names the lab's folder in its alias, and the way out.
+/// Creates the bridge, with the lab's directory as its alias, and the rules for traffic to other networks.
 pub(crate) fn up(dir: &Path) -> Result<()> {
     run(&format!("ip link add {BRIDGE} type bridge"))?;
     let mut alias = Command::new("ip");
@@ -74,7 +75,7 @@ pub(crate) fn up(dir: &Path) -> Result<()> {
     Ok(())
 }
 
-/// A node's namespace, its link to the bridge, and routes to the pods of the others.
+/// Creates a node's namespace, its link to the bridge, and routes to the pods of the other nodes.
 pub(crate) fn add_node(node: usize, nodes: usize) -> Result<()> {
     let (name, ip) = (namespace(node), node_ip(node));
     run(&format!("ip netns add {name}"))?;
@@ -88,7 +89,7 @@ pub(crate) fn add_node(node: usize, nodes: usize) -> Result<()> {
     inside("ip link set eth0 up")?;
     inside(&format!("ip route add default via {GATEWAY}"))?;
     inside("sysctl -qw net.ipv4.ip_forward=1")?;
-    // In kube-proxy's place: pods that use their service account look for the API server here.
+    // Replaces kube-proxy: pods with a service account connect to the API server at this address.
     inside(&format!(
         "iptables -w -t nat -A PREROUTING -d {SERVICE} -p tcp --dport 443 -j DNAT --to-destination {GATEWAY}:{API_SERVER_PORT}"
     ))?;
@@ -102,16 +103,16 @@ pub(crate) fn add_node(node: usize, nodes: usize) -> Result<()> {
     Ok(())
 }
 
-/// The host's end of a node's link, `up` or `down`. Routes and addresses stay: they are of the other end and the bridge.
+/// Sets the host's end of a node's link `up` or `down`. Routes and addresses stay: they belong to the other end and the bridge.
 pub(crate) fn set_link(name: &str, to: &str) -> Result<()> {
     run(&format!("ip link set {name} {to}")).map(drop)
 }
 
-/// Removes all of it, and returns what could not be.
+/// Removes the network and returns what failed.
 pub(crate) fn down(dir: &Path) -> Vec<String> {
     let mut lines = Vec::new();
     for name in namespaces() {
-        // A connection that is cut off keeps its namespace for minutes after its name is gone, and the link with it.
+        // An interrupted connection keeps its namespace, and so the link, for minutes after the name was deleted.
         if run(&format!("ip link show {name}")).is_ok() {
             lines.push(format!("ip link del {name}"));
         }
@@ -136,7 +137,7 @@ pub(crate) fn down(dir: &Path) -> Vec<String> {
                 .map(|e| format!("{IP_FORWARD}: {e}")),
         );
     }
-    // The first `ip netns add` on a machine mounts the folder of namespaces onto itself.
+    // The first `ip netns add` on a machine mounts the directory of namespaces onto itself.
     let empty = fs::read_dir(NAMESPACES).is_ok_and(|mut entries| entries.next().is_none());
     if dir.join("netns_unmounted").exists() && empty {
         failed.extend(
@@ -148,26 +149,26 @@ pub(crate) fn down(dir: &Path) -> Vec<String> {
     failed
 }
 
-/// Whether a table like /proc/self/mounts has a mount there.
+/// Returns whether a table such as /proc/self/mounts has a mount at this path.
 fn is_mounted(table: &str, path: &str) -> bool {
     table.lines().any(|line| line.split(' ').nth(1) == Some(path))
 }
 
-/// The network namespaces of nodes.
+/// Returns the network namespaces of the nodes.
 fn namespaces() -> Vec<String> {
     let entries = fs::read_dir(NAMESPACES).into_iter().flatten().flatten();
     let names = entries.map(|entry| entry.file_name().to_string_lossy().into_owned());
     names.filter(|name| is_ours(name)).collect()
 }
 
-/// `rbk1`: the name of a node's.
+/// Returns whether a namespace belongs to a node, such as `rbk1`.
 fn is_ours(namespace: &str) -> bool {
     namespace
         .strip_prefix(BRIDGE)
         .is_some_and(|number| number.parse::<u8>().is_ok())
 }
 
-/// The folder of the lab that is up on this machine; there can be one, for its addresses are fixed.
+/// Returns the directory of the lab that runs on this machine. There can be only one, because its addresses are fixed.
 pub(crate) fn owner() -> Option<PathBuf> {
     let links = run(&format!("ip -json link show dev {BRIDGE}")).ok()?;
     let links: serde_json::Value = serde_json::from_str(&links).ok()?;
@@ -193,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rule_is_taken_back_as_it_was_made() {
+    fn a_rule_is_deleted_as_it_was_added() {
         let rules = rules();
         assert_eq!(rules.len(), 6);
         assert!(rules.contains(&(

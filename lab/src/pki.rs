@@ -1,4 +1,4 @@
-//! Certificates: a CA for the registry that lives in the cache (images trust it), and one a lab for the rest.
+//! Certificates: a CA for the registry, kept in the cache because images trust it, and a CA of each lab for everything else.
 
 use std::fs;
 use std::path::Path;
@@ -11,7 +11,7 @@ use rcgen::{
 
 use crate::cache::{Cache, Key};
 
-/// A certificate authority. Only its name and key make it, so it can be read back from the key alone.
+/// A certificate authority. It depends only on its name and key, so it can be restored from the key.
 pub(crate) struct Authority {
     issuer: Issuer<'static, KeyPair>,
     pub(crate) pem: String,
@@ -26,7 +26,7 @@ impl std::fmt::Debug for Authority {
     }
 }
 
-/// A certificate with its key, both PEM.
+/// A certificate and its key, both in PEM.
 #[derive(Debug)]
 pub(crate) struct Leaf {
     pub(crate) cert: String,
@@ -51,7 +51,7 @@ impl Authority {
         })
     }
 
-    /// The registry's, from the cache; the second value is its PEM file.
+    /// Returns the registry's CA from the cache, and its PEM file.
     pub(crate) fn registry(cache: &Cache) -> Result<(Self, std::path::PathBuf)> {
         const NAME: &str = "remote-buildkit lab registry";
         let dir = cache.entry(&Key::new("registry-ca"), |dir| {
@@ -63,7 +63,7 @@ impl Authority {
         Ok((Self::with_key(NAME, key)?, dir.join("ca.crt")))
     }
 
-    /// A certificate for client and server. `names` are DNS names and IP addresses.
+    /// Issues a certificate for clients and servers. `names` are DNS names and IP addresses.
     pub(crate) fn issue(
         &self,
         common_name: &str,
@@ -93,7 +93,7 @@ impl Leaf {
     }
 }
 
-/// A key pair to sign service account tokens with, private and public.
+/// Generates a key pair that signs service account tokens: private and public key.
 pub(crate) fn signing_key() -> Result<(String, String)> {
     let key = KeyPair::generate()?;
     Ok((key.serialize_pem(), key.public_key_pem()))
@@ -122,7 +122,7 @@ fn params(names: &[&str], common_name: &str, organization: Option<&str>) -> Resu
         subject.push(DnType::OrganizationName, organization);
     }
     params.distinguished_name = subject;
-    // Fixed dates: a laboratory's certificates should not depend on when it was built.
+    // Fixed dates: the certificates should not depend on when the lab was built.
     params.not_before = date_time_ymd(2024, 1, 1);
     params.not_after = date_time_ymd(2124, 1, 1);
     Ok(params)

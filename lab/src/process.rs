@@ -1,4 +1,5 @@
-//! The lab's own daemons: started with a log and a record of which process it is, stopped only if it still is.
+//! The lab's daemons: each is started with a log and a record of its process, and stopped only if the process is still the
+//! recorded one.
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
@@ -14,20 +15,20 @@ use serde::{Deserialize, Serialize};
 
 use crate::{cancel, command, pki};
 
-/// Starts and stops the daemons of one lab.
+/// Starts and stops the daemons of a lab.
 #[derive(Debug)]
 pub(crate) struct Daemons {
     logs: PathBuf,
     records: PathBuf,
-    /// How each was started, so that it can be started again.
+    /// The directory of the recorded command lines, with which daemons are started again.
     commands: PathBuf,
 }
 
 impl Daemons {
     pub(crate) fn new(dir: &Path) -> Result<Self> {
         let [logs, records, commands] = ["log", "pid", "command"].map(|name| dir.join(name));
-        for folder in [&logs, &records, &commands] {
-            fs::create_dir_all(folder)?;
+        for dir in [&logs, &records, &commands] {
+            fs::create_dir_all(dir)?;
         }
         Ok(Self {
             logs,
@@ -40,10 +41,10 @@ impl Daemons {
         self.logs.join(format!("{name}.log"))
     }
 
-    /// Starts a daemon in a process group of its own, so that a Ctrl-C reaches us alone.
+    /// Starts a daemon in its own process group, so that Ctrl-C reaches only this process.
     pub(crate) fn start(&self, name: &str, command: &mut Command) -> Result<u32> {
         cancel::check()?;
-        let line = serde_json::to_string(&Line::of(command))?;
+        let line = serde_json::to_string(&CommandLine::of(command))?;
         pki::write_secret(&self.commands.join(name), &line)?;
         let log = File::options().create(true).append(true).open(self.log(name))?;
         let mut child = command
@@ -53,45 +54,45 @@ impl Daemons {
             .process_group(0)
             .spawn()
             .with_context(|| format!("could not start {name}"))?;
-        let started = start_time(child.id()).with_context(|| format!("{name} ended at once"))?;
+        let started = start_time(child.id()).with_context(|| format!("{name} exited immediately"))?;
         let pid = child.id();
         fs::write(self.records.join(name), format!("{pid} {started}"))?;
-        // Reaped here while we live; afterwards by init.
+        // Reaped by this process while it runs, afterwards by init.
         std::thread::spawn(move || child.wait());
         Ok(pid)
     }
 
-    /// Starts a daemon that has ended as it was started before, with these arguments on top for this once.
-    pub(crate) fn start_again(&self, name: &str, arguments: &[&str]) -> Result<()> {
+    /// Starts a daemon again with its recorded command line and these additional arguments.
+    pub(crate) fn restart(&self, name: &str, arguments: &[&str]) -> Result<()> {
         let path = self.commands.join(name);
         let text = fs::read(&path).with_context(|| format!("could not read {}", path.display()))?;
-        let line: Line = serde_json::from_slice(&text)?;
+        let line: CommandLine = serde_json::from_slice(&text)?;
         self.start(name, line.command().args(arguments))?;
         Ok(fs::write(path, text)?)
     }
 
-    /// Sends a signal to a daemon that runs.
+    /// Sends a signal to a running daemon.
     pub(crate) fn signal(&self, name: &str, signal: Signal) -> Result<()> {
-        let record = self.record(name).filter(Record::alive);
-        let record = record.with_context(|| format!("{name} does not run"))?;
+        let record = self.record(name).filter(ProcessRecord::alive);
+        let record = record.with_context(|| format!("{name} is not running"))?;
         let pid = Pid::from_raw(i32::try_from(record.pid)?).context("a pid")?;
         kill_process(pid, signal).with_context(|| format!("could not signal {name}"))
     }
 
-    /// Kills a daemon and waits for its end.
+    /// Kills a daemon and waits until it has exited.
     pub(crate) fn kill(&self, name: &str) -> Result<()> {
         self.signal(name, Signal::KILL)?;
         let deadline = Instant::now() + Duration::from_secs(10);
-        // Not only until it is a zombie: its other threads may still hold its port.
+        // Until it is reaped, not only a zombie: other threads may still hold its port.
         let there = |pid: u32| Path::new(&format!("/proc/{pid}")).exists();
         while self.record(name).is_some_and(|record| there(record.pid)) {
-            ensure!(Instant::now() < deadline, "{name} does not end");
+            ensure!(Instant::now() < deadline, "{name} does not exit");
             sleep(Duration::from_millis(20));
         }
         Ok(())
     }
 
-    /// Waits until `ready`; a failure names the daemon's log.
+    /// Waits until `ready`. The error contains the end of the daemon's log.
     pub(crate) fn wait_for(&self, name: &str, what: &str, ready: impl Fn() -> bool) -> Result<()> {
         let deadline = Instant::now() + Duration::from_secs(90);
         while !ready() {
@@ -106,7 +107,7 @@ impl Daemons {
             }
             if self.record(name).is_some_and(|r| !r.alive()) {
                 bail!(
-                    "{name} ended before {what}; the end of {}:\n{}",
+                    "{name} exited before {what}; the end of {}:\n{}",
                     log.display(),
                     command::tail(&log, 15)
                 );
@@ -116,26 +117,25 @@ impl Daemons {
         Ok(())
     }
 
-    /// Kills every daemon that is recorded and still the one that was started; kubelets first, so that nobody
-    /// restarts what the others were running.
+    /// Kills every recorded daemon that is still the same process; kubelets first, so that they do not restart containers.
     pub(crate) fn stop_all(&self) -> Result<()> {
         let mut names: Vec<String> = self.list()?.into_iter().map(|(name, _)| name).collect();
         names.sort_by_key(|name| !name.starts_with("kubelet"));
-        let records: Vec<Record> = names.iter().filter_map(|name| self.record(name)).collect();
+        let records: Vec<ProcessRecord> = names.iter().filter_map(|name| self.record(name)).collect();
         for record in &records {
             record.kill();
         }
         let deadline = Instant::now() + Duration::from_secs(10);
-        while records.iter().any(Record::alive) {
+        while records.iter().any(ProcessRecord::alive) {
             if Instant::now() > deadline {
-                bail!("some of the lab's processes do not end: {records:?}");
+                bail!("some of the lab's processes do not exit: {records:?}");
             }
             sleep(Duration::from_millis(20));
         }
         Ok(())
     }
 
-    /// The daemons that were started, and whether each still runs.
+    /// Returns the daemons that were started, and whether each is running.
     pub(crate) fn list(&self) -> Result<Vec<(String, bool)>> {
         let names = fs::read_dir(&self.records)?
             .filter_map(|entry| Some(entry.ok()?.file_name().to_string_lossy().into_owned()));
@@ -149,20 +149,20 @@ impl Daemons {
         Ok(list)
     }
 
-    fn record(&self, name: &str) -> Option<Record> {
-        Record::parse(&fs::read_to_string(self.records.join(name)).ok()?)
+    fn record(&self, name: &str) -> Option<ProcessRecord> {
+        ProcessRecord::parse(&fs::read_to_string(self.records.join(name)).ok()?)
     }
 }
 
-/// A command as a file holds it; the variables are those that were set for it.
+/// A recorded command line, with the variables that were set for it.
 #[derive(Debug, Serialize, Deserialize)]
-struct Line {
+struct CommandLine {
     program: String,
     arguments: Vec<String>,
     variables: Vec<(String, String)>,
 }
 
-impl Line {
+impl CommandLine {
     fn of(command: &Command) -> Self {
         let text = |text: &OsStr| text.to_string_lossy().into_owned();
         let variables = command.get_envs();
@@ -182,14 +182,14 @@ impl Line {
     }
 }
 
-/// A process that we started: its number, and when it began, for numbers are given again.
+/// A process that was started: its PID and start time, because PIDs are reused.
 #[derive(Debug, PartialEq, Eq)]
-struct Record {
+struct ProcessRecord {
     pid: u32,
     started: u64,
 }
 
-impl Record {
+impl ProcessRecord {
     fn parse(text: &str) -> Option<Self> {
         let (pid, started) = text.trim().split_once(' ')?;
         Some(Self {
@@ -209,20 +209,20 @@ impl Record {
     }
 }
 
-/// Kills a process that the caller knows to be the lab's.
+/// Kills a process that belongs to the lab.
 pub(crate) fn kill(pid: u32) {
     if let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) {
-        // It may have ended by itself a moment ago.
+        // It may have exited in the meantime.
         let _gone = kill_process(pid, Signal::KILL);
     }
 }
 
-/// When a process began, in clock ticks since boot; `None` when there is none, or only a zombie.
+/// Returns the start time of a process in clock ticks since boot, or `None` if it does not exist or is a zombie.
 fn start_time(pid: u32) -> Option<u64> {
     start_time_in(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
 }
 
-/// Fields of /proc/PID/stat are counted after the last parenthesis: a name may hold anything.
+/// Parses /proc/PID/stat. Its fields are counted from the last parenthesis, because a process name may contain any character.
 fn start_time_in(stat: &str) -> Option<u64> {
     let (_, fields) = stat.rsplit_once(')')?;
     let fields: Vec<&str> = fields.split_whitespace().collect();
@@ -232,7 +232,7 @@ fn start_time_in(stat: &str) -> Option<u64> {
     fields.get(19)?.parse().ok()
 }
 
-/// Processes whose command line holds a text.
+/// Returns the processes whose command line contains a text.
 pub(crate) fn with_argument(text: &str) -> Vec<u32> {
     fs::read_dir("/proc")
         .into_iter()
@@ -260,12 +260,12 @@ mod tests {
     }
 
     #[test]
-    fn a_number_given_again_is_not_our_process() {
+    fn a_reused_pid_is_not_our_process() {
         let me = std::process::id();
         let started = start_time(me).expect("this process");
-        assert!(Record { pid: me, started }.alive());
+        assert!(ProcessRecord { pid: me, started }.alive());
         assert!(
-            !Record {
+            !ProcessRecord {
                 pid: me,
                 started: started + 1
             }

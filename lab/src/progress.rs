@@ -1,4 +1,4 @@
-//! What the lab is doing: a spinner on a terminal, plain lines in a CI log.
+//! Progress output: a spinner on a terminal, plain lines in a CI log.
 
 use std::io::IsTerminal as _;
 use std::time::{Duration, Instant};
@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use indicatif::{ProgressBar, ProgressStyle};
 
-/// Runs one step and says how long it took.
+/// Runs a step and prints how long it took.
 pub fn step<T>(what: &str, work: impl FnOnce() -> Result<T>) -> Result<T> {
     let start = Instant::now();
     let spinner = spinner(what);
@@ -31,7 +31,7 @@ fn spinner(what: &str) -> ProgressBar {
     bar
 }
 
-/// `0.8 s`, `12.0 s`, `3 min 05 s`.
+/// Formats a duration: `0.8 s`, `12.0 s`, `3 min 05 s`.
 pub fn seconds(took: Duration) -> String {
     if took.as_secs() < 60 {
         return format!("{:.1} s", took.as_secs_f64());

@@ -1,4 +1,4 @@
-//! A registry over TLS, whose CA the lab's BuildKit image trusts.
+//! Starts a registry with TLS, whose CA the lab's BuildKit image trusts.
 
 use std::fs;
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! What a lab was asked, and by whom.
+//! Reads the logged requests to the lab: who sent which.
 
 use std::collections::BTreeSet;
 use std::io::{Read as _, Write as _};
@@ -14,12 +14,12 @@ use crate::state::State;
 pub struct ApiRequest {
     pub user: String,
     pub verb: String,
-    /// With the query.
+    /// The path with its query.
     pub uri: String,
 }
 
 impl ApiRequest {
-    /// Whether it wants objects of which it gave no name, and says nothing of which ones.
+    /// Returns whether the request lists or watches objects without a name or a selector.
     pub fn is_unselective(&self) -> bool {
         let many = ["list", "watch", "deletecollection"].contains(&self.verb.as_str());
         many && !["labelSelector=", "fieldSelector="]
@@ -29,7 +29,7 @@ impl ApiRequest {
 }
 
 impl State {
-    /// Operations of AWS, by the names that their callers gave themselves in `AWS_SDK_UA_APP_ID`.
+    /// Returns the AWS operations with the names of their callers (`AWS_SDK_UA_APP_ID`).
     pub fn aws_requests(&self) -> Result<Vec<(String, String)>> {
         let log: Vec<Value> = serde_json::from_str(&get(&self.aws_endpoint, "/_stub/log")?)?;
         let request = |entry: &Value| {
@@ -40,12 +40,12 @@ impl State {
         Ok(log.iter().filter_map(request).collect())
     }
 
-    /// Requests to the API server by roles that were assumed for a session of such a name.
+    /// Returns the requests to the API server by roles that were assumed with such a session name.
     pub fn api_requests(&self, session: &str) -> Result<Vec<ApiRequest>> {
         let log = std::fs::read_to_string(&self.audit_log)?;
         let mut seen = BTreeSet::new();
         let mut found = Vec::new();
-        // The last line may be half written.
+        // The last line may be incomplete.
         let entries = log
             .lines()
             .filter_map(|line| serde_json::from_str::<Value>(line).ok());
@@ -55,7 +55,7 @@ impl State {
                 .rsplit('/')
                 .next()
                 .is_some_and(|name| name.starts_with(session));
-            // A watch and an exec are logged when they begin, and when they end.
+            // A watch and an exec are logged when they start and when they end.
             if of_session && seen.insert(entry["auditID"].to_string()) {
                 let text = |name: &str| entry[name].as_str().unwrap_or_default().to_owned();
                 found.push(ApiRequest {
@@ -69,7 +69,7 @@ impl State {
     }
 }
 
-/// HTTP enough for a server on loopback: 1.0, which has it close the connection after the answer.
+/// Sends a GET request by HTTP/1.0, after which the server closes the connection.
 fn get(endpoint: &str, path: &str) -> Result<String> {
     let host = endpoint.trim_start_matches("http://");
     let mut connection = TcpStream::connect(host).with_context(|| format!("could not reach {endpoint}"))?;
@@ -78,7 +78,7 @@ fn get(endpoint: &str, path: &str) -> Result<String> {
     connection.read_to_string(&mut answer)?;
     let (_, body) = answer
         .split_once("\r\n\r\n")
-        .context("an answer without a head")?;
+        .context("the response has no header")?;
     Ok(body.to_owned())
 }
 
@@ -87,7 +87,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_asks_for_all_is_unselective() {
+    fn a_list_without_a_selector_is_unselective() {
         let request = |verb: &str, uri: &str| ApiRequest {
             user: "u".into(),
             verb: verb.into(),

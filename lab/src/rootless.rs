@@ -1,4 +1,4 @@
-//! BuildKit's rootless image: what moby/buildkit's Dockerfile makes in its target of that name, as far as a pod can see.
+//! Builds BuildKit's rootless image; to a pod it looks like the target `rootless` of moby/buildkit's Dockerfile.
 
 use std::path::{Path, PathBuf};
 
@@ -21,7 +21,7 @@ pub(crate) fn write(archive: &Path, programs: &Programs<'_>, ca: &str) -> Result
         cmd: &[],
     };
     let settings = json!({
-        // Kubernetes' runAsNonRoot wants numbers.
+        // Kubernetes' runAsNonRoot needs a numeric user.
         "User": format!("{USER}:{USER}"),
         "Env": [
             archive::PATH, "HOME=/home/user", "USER=user", "XDG_RUNTIME_DIR=/run/user/1000",
@@ -63,8 +63,8 @@ fn user(layer: &mut Layer) -> Result<()> {
     )
 }
 
-/// The programs that write a user namespace's map of more than one user. With capabilities of their own, not set-uid:
-/// the kernel lets the namespace's owner write the map, or CAP_SYS_ADMIN, which a container's root has not.
+/// Adds the programs that write the ID map of a user namespace with more than one user. They have file capabilities instead of
+/// set-uid: the kernel lets only the namespace's owner or CAP_SYS_ADMIN write the map, and a container's root does not have it.
 fn id_maps(layer: &mut Layer, root: &Path) -> Result<()> {
     const CAP_SETGID: u32 = 6;
     const CAP_SETUID: u32 = 7;

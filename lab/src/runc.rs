@@ -1,4 +1,4 @@
-//! runc, which nodes and BuildKit's image start containers with. Linked statically: that image has no C library.
+//! Builds runc, with which nodes and BuildKit's image start containers. Linked statically: that image has no C library.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,7 +12,7 @@ use crate::{command, go};
 const MODULE: &str = "github.com/opencontainers/runc";
 const FLAGS: &str = "-s -w -linkmode external -extldflags -static -X main.version=";
 
-/// The folder of the program. `root` is that of the distribution's unpacked packages, libseccomp's among them.
+/// Returns the directory of the program. `root` has the distribution's unpacked packages, including libseccomp.
 pub(crate) fn install(cache: &Cache, root: &Path) -> Result<PathBuf> {
     let key = Key::new(format!("runc {RUNC}"))
         .with(FLAGS)
@@ -34,11 +34,11 @@ pub(crate) fn install(cache: &Cache, root: &Path) -> Result<PathBuf> {
     Ok(dir.join("bin"))
 }
 
-/// The folder in which pkg-config finds libseccomp: its path names the architecture as Debian does.
+/// Returns the directory in which pkg-config finds libseccomp: its path contains Debian's name of the architecture.
 fn pkg_config(root: &Path) -> Result<PathBuf> {
     fs::read_dir(root.join("usr/lib"))?
         .flatten()
         .map(|entry| entry.path().join("pkgconfig"))
-        .find(|folder| folder.join("libseccomp.pc").exists())
+        .find(|dir| dir.join("libseccomp.pc").exists())
         .context("the package libseccomp-dev has no libseccomp.pc")
 }

@@ -1,6 +1,6 @@
-//! A node's own view of the host: its network, and its own of the folders that containerd, its shims, the CNI library
-//! and kubelet use wherever they are told to live. So two nodes never meet there, and nothing of them stays behind:
-//! the mounts go with the last process of the node.
+//! A node's view of the host: its own network, and its own version of the directories that containerd, its shims, the CNI
+//! library and the kubelet use whatever their configuration says. So nodes do not share them and leave nothing behind: the
+//! mounts disappear with the last process of the node.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,7 +10,7 @@ use anyhow::{Context, Result};
 
 use crate::network;
 
-/// Sockets and state of shims; results of CNI; kubelet's device plugins, links to logs and volume plugins.
+/// Sockets and state of shims; CNI results; the kubelet's device plugins, links to logs and volume plugins.
 const FIXED: [&str; 5] = [
     "/run/containerd",
     "/var/lib/cni",
@@ -19,8 +19,8 @@ const FIXED: [&str; 5] = [
     "/usr/libexec/kubernetes",
 ];
 
-/// Mounts made in here do not reach the host, those of the host still reach in here. Shared again, because a kubelet
-/// passes them on to pods.
+/// Mounts in the sandbox do not propagate to the host; mounts of the host do propagate to the sandbox. Shared again, because a
+/// kubelet propagates them to pods.
 const ENTER: &str = r#"set -e
 mount --make-rslave /
 mount --make-rshared /
@@ -29,7 +29,7 @@ for path in $1; do mkdir -p "$own$path"; mount --bind "$own$path" "$path"; done
 shift
 exec "$@""#;
 
-/// A command in a node's network, with mounts of its own.
+/// Returns a command in a node's network with its own mounts.
 pub(crate) fn new(node: usize, own: &Path, program: &Path) -> Command {
     let mut command = in_network(node);
     command
@@ -49,7 +49,7 @@ pub(crate) fn new(node: usize, own: &Path, program: &Path) -> Command {
     command
 }
 
-/// A command in the network and among the mounts of a process that was started by [`new`].
+/// Returns a command in the network and mount namespaces of a process that was started by [`new`].
 pub(crate) fn join(pid: u32, program: &Path) -> Command {
     let mut command = Command::new("nsenter");
     command
@@ -64,7 +64,7 @@ fn in_network(node: usize) -> Command {
     command
 }
 
-/// Makes the folders to mount over that are not there, and notes them for [`remove_mount_points`].
+/// Creates the missing mount points and records them for [`remove_mount_points`].
 pub(crate) fn make_mount_points(dir: &Path) -> Result<()> {
     let mut made = Vec::new();
     for path in FIXED {
@@ -78,7 +78,7 @@ pub(crate) fn make_mount_points(dir: &Path) -> Result<()> {
 pub(crate) fn remove_mount_points(dir: &Path) {
     let made = fs::read_to_string(note(dir)).unwrap_or_default();
     for path in made.lines() {
-        // Somebody else may have put something there meanwhile: then it stays.
+        // Another program may use the directory by now: then it stays.
         let _not_empty = fs::remove_dir(path);
     }
 }
@@ -87,7 +87,7 @@ fn note(dir: &Path) -> PathBuf {
     dir.join("mount-points")
 }
 
-/// The path and those above it that are not there, the innermost first.
+/// Returns the path and those of its parents that do not exist, the innermost first.
 fn missing(path: &Path) -> impl Iterator<Item = &Path> {
     path.ancestors().take_while(|path| !path.exists())
 }
@@ -97,7 +97,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_was_made_is_removed() -> Result<()> {
+    fn only_created_mount_points_are_removed() -> Result<()> {
         let dir = std::env::temp_dir().join(format!("rbk-sandbox-{}", std::process::id()));
         fs::create_dir_all(&dir)?;
         let path = dir.join("a/b");
@@ -110,10 +110,7 @@ mod tests {
         fs::write(dir.join("a/theirs"), "")?;
         remove_mount_points(&dir);
         assert!(!path.exists());
-        assert!(
-            dir.join("a/theirs").exists(),
-            "a folder that others use was removed"
-        );
+        assert!(dir.join("a/theirs").exists(), "a directory in use was removed");
         fs::remove_dir_all(dir)?;
         Ok(())
     }

@@ -1,4 +1,4 @@
-//! What a running lab tells its users: a file in its folder.
+//! The addresses and paths of a running lab, in a file in its directory.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,41 +8,41 @@ use serde::{Deserialize, Serialize};
 
 use crate::architecture::Architecture;
 
-/// Names the folder of a lab, for the processes that use it.
+/// The environment variable with the directory of the lab.
 pub const VARIABLE: &str = "REMOTE_BUILDKIT_LAB";
 
 const FILE: &str = "lab.json";
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct State {
-    /// The lab's own folder, gone with it.
+    /// The lab's directory, which is removed when the lab stops.
     pub dir: PathBuf,
-    /// A folder with every program of the lab.
+    /// A directory with every program of the lab.
     pub bin: PathBuf,
     pub admin_kubeconfig: PathBuf,
     pub api_server: String,
-    /// `host:port`, over TLS.
+    /// `host:port`, with TLS.
     pub registry: String,
     pub registry_ca: PathBuf,
     pub aws_endpoint: String,
-    /// A proxy that answers for AWS's own host names, with the CA below.
+    /// A proxy that intercepts AWS's public host names, with a certificate of the CA below.
     pub https_proxy: String,
     pub proxy_ca: PathBuf,
     pub region: String,
     pub account: String,
     pub cluster: String,
-    /// ECR's name of the account's registry.
+    /// ECR's host name of the account's registry.
     pub ecr: String,
-    /// Where that name, and any other of ECR's, has to lead.
+    /// The address that all ECR host names must resolve to.
     pub ecr_ip: String,
-    /// The registry behind it, with its own password.
+    /// The URL of the registry behind it, with its own password.
     pub ecr_content: String,
-    /// Of the agent of EKS Pod Identity, and what it knows a pod by.
+    /// The URL of the EKS Pod Identity Agent, and the token by which it identifies a pod.
     pub pod_identity: String,
     pub pod_identity_token: String,
-    /// Who issues tokens for IRSA.
+    /// The issuer of tokens for IRSA.
     pub issuer: String,
-    /// The files of a machine with nothing on it.
+    /// The file system of a minimal machine.
     pub bare: PathBuf,
     pub oidc_url: String,
     pub oidc_request_token: String,
@@ -58,31 +58,31 @@ pub struct State {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Node {
     pub name: String,
-    /// Of its network namespace.
+    /// The name of its network namespace.
     pub netns: String,
     pub ip: String,
-    /// What its containers run; the label kubernetes.io/arch.
+    /// The architecture of its containers: the label kubernetes.io/arch.
     pub architecture: Architecture,
     pub containerd_socket: PathBuf,
 }
 
 impl State {
-    /// Where a lab lives: `$REMOTE_BUILDKIT_LAB`, else `remote-buildkit-lab` in the temporary folder.
-    pub fn folder() -> PathBuf {
+    /// Returns the directory of the lab: `$REMOTE_BUILDKIT_LAB`, or else `remote-buildkit-lab` in the temporary directory.
+    pub fn default_dir() -> PathBuf {
         let set = std::env::var_os(VARIABLE).filter(|value| !value.is_empty());
         set.map_or_else(|| std::env::temp_dir().join("remote-buildkit-lab"), PathBuf::from)
     }
 
-    /// The state of the lab that runs.
+    /// Reads the state of the running lab.
     pub fn load() -> Result<Self> {
-        Self::of(&Self::folder())
+        Self::of(&Self::default_dir())
     }
 
-    /// The state of the lab in a folder.
+    /// Reads the state of the lab in a directory.
     pub(crate) fn of(dir: &Path) -> Result<Self> {
         let path = dir.join(FILE);
-        let text =
-            fs::read(&path).with_context(|| format!("no lab is up: could not read {}", path.display()))?;
+        let text = fs::read(&path)
+            .with_context(|| format!("no lab is running: could not read {}", path.display()))?;
         serde_json::from_slice(&text).with_context(|| format!("could not read {}", path.display()))
     }
 
@@ -91,7 +91,7 @@ impl State {
         crate::pki::write_secret(&self.dir.join(FILE), &text)
     }
 
-    /// The environment of a job on this lab: AWS, GitHub's OIDC endpoint, and the lab's programs first on the PATH.
+    /// Returns the environment of a job on this lab: AWS, GitHub's OIDC endpoint, and the lab's programs first on the PATH.
     pub fn client_env(&self) -> Vec<(String, String)> {
         let path = format!(
             "{}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
@@ -110,7 +110,7 @@ impl State {
     }
 }
 
-/// Makes the folder of programs: a link to each.
+/// Creates the directory of programs, with a link to each.
 pub(crate) fn link_programs(bin: &Path, programs: &[(String, PathBuf)]) -> Result<()> {
     fs::create_dir_all(bin)?;
     for (name, path) in programs {

@@ -1,5 +1,5 @@
-//! Local volumes: folders, of which each node has plenty, and small disks that a test can fill. A claim takes one for
-//! as long as the lab lives; what is on it outlives pods and containers.
+//! Local volumes: many directories on each node, and small disks that a test can fill. A claim keeps its volume until the lab
+//! stops, so the content outlives pods and containers.
 
 use std::fmt::Write as _;
 use std::fs::{self, File};
@@ -11,28 +11,32 @@ use serde_json::json;
 
 use crate::command;
 
-/// Folders each node offers, and how many of them are of a class whose claims cannot grow.
-const FOLDERS: usize = 200;
+/// The number of directories on each node, and how many of them belong to a class whose claims cannot be expanded.
+const DIRECTORIES: usize = 200;
 const FIXED: usize = 10;
 
 const DISKS: usize = 2;
 const DISK_GIB: u64 = 2;
 
-/// The folders of a node, as manifests.
-pub(crate) fn folders(dir: &Path, node: &str) -> Result<String> {
+/// Creates the directories of a node and returns the manifests of their volumes.
+pub(crate) fn directories(dir: &Path, node: &str) -> Result<String> {
     let mut manifests = String::new();
-    for number in 1..=FOLDERS {
+    for number in 1..=DIRECTORIES {
         let path = dir.join("volumes").join(node).join(number.to_string());
         fs::create_dir_all(&path)?;
-        let class = if number > FOLDERS - FIXED { "fixed" } else { "gp3" };
+        let class = if number > DIRECTORIES - FIXED {
+            "fixed"
+        } else {
+            "gp3"
+        };
         let name = format!("{node}-{number}");
         writeln!(manifests, "---\n{}", volume(&name, node, class, 60, &path))?;
     }
     Ok(manifests)
 }
 
-/// Small file systems of a node, as manifests. To be called before the node is started: it takes the host's mounts
-/// along, and gets later ones only where the host shares them.
+/// Creates the small disks of a node and returns the manifests of their volumes. Must be called before the node starts: it
+/// copies the host's mounts, and sees later ones only if the host shares them.
 pub(crate) fn small(dir: &Path, node: usize) -> Result<String> {
     let mut manifests = String::new();
     for number in 1..=DISKS {
@@ -42,7 +46,7 @@ pub(crate) fn small(dir: &Path, node: usize) -> Result<String> {
         let image = path.with_extension("img");
         File::create(&image)?.set_len(DISK_GIB << 30)?;
         command::output(Command::new("mkfs.ext4").args(["-q", "-m0"]).arg(&image))?;
-        // The kernel detaches the device when it is unmounted for good.
+        // The kernel detaches the device when the file system is unmounted everywhere.
         command::output(Command::new("mount").args(["-o", "loop"]).args([&image, &path]))
             .with_context(|| format!("could not mount {}", image.display()))?;
         let node = format!("node{node}");
@@ -67,7 +71,7 @@ fn volume(name: &str, node: &str, class: &str, gib: u64, path: &Path) -> serde_j
     })
 }
 
-/// Files below a folder that are loop devices still.
+/// Returns the files below a directory that are still attached to loop devices.
 pub(crate) fn attached(dir: &Path) -> Vec<PathBuf> {
     let devices = fs::read_dir("/sys/block").into_iter().flatten().flatten();
     devices

@@ -3,7 +3,7 @@ EKS matches them."""
 import json, os, time
 
 
-def write(folder, cluster):
+def write(directory, cluster):
     from ministack.services import eks, iam
     roles, users = [], []
     for (account, region, key), entry in eks._access_entries.all_items():
@@ -25,7 +25,7 @@ def write(folder, cluster):
             users.append({"userarn": arn, "userid": record.get("UserId", ""), "username": entry.get("username") or arn, "groups": groups})
     content = {"LastUpdatedDateTime": str(int(time.time())), "Version": "1", "mapRoles": [r for r in roles if r["userid"]],
                "mapUsers": [u for u in users if u["userid"]], "mapAccounts": []}
-    temporary = f"{folder}/access.json.tmp"
+    temporary = f"{directory}/access.json.tmp"
     with open(temporary, "w") as f:
         json.dump(content, f)
-    os.replace(temporary, f"{folder}/access.json")
+    os.replace(temporary, f"{directory}/access.json")

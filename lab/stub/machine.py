@@ -36,14 +36,14 @@ async def answer(method, path, headers):
         if headers.get("authorization") != POD_TOKEN:
             return text("the token of the pod is not valid", 401)
         return text({**await keys("pod"), "AccountId": ACCOUNT})
-    folder = "/latest/meta-data/iam/security-credentials"
-    if not path.startswith(folder) or method != "GET":
+    directory = "/latest/meta-data/iam/security-credentials"
+    if not path.startswith(directory) or method != "GET":
         return None
     from ministack.services import imds
     if not headers.get("x-aws-ec2-metadata-token") or not imds._check_token(headers):
         return text("Unauthorized", 401)
-    if path.rstrip("/") == folder:
+    if path.rstrip("/") == directory:
         return text(ROLE)
-    if path != f"{folder}/{ROLE}":
+    if path != f"{directory}/{ROLE}":
         return text("Not Found", 404)
     return text({"Code": "Success", "LastUpdated": "2026-01-01T00:00:00Z", "Type": "AWS-HMAC", **await keys("i-0123456789abcdef0")})

@@ -15,7 +15,7 @@ import access, ecr, machine, tokens
 from collected import collected
 from proxy import Proxy
 
-FOLDER = os.environ["STUB_DIR"]
+DIRECTORY = os.environ["STUB_DIR"]
 PORT = int(os.environ["GATEWAY_PORT"])
 PROXY_PORT = int(os.environ["STUB_PROXY_PORT"])
 CLUSTER = os.environ["STUB_CLUSTER"]
@@ -131,7 +131,7 @@ def wrap(inner):
             return await respond(send, *await ecr.answer(inner, scope, again, headers, body))
         await inner(scope, again, send)
         if "/access-entries" in path and method in ("POST", "DELETE"):
-            access.write(FOLDER, CLUSTER)
+            access.write(DIRECTORY, CLUSTER)
     return app
 
 
@@ -146,7 +146,7 @@ def aws_shaped_credentials():
 async def main():
     from ministack.app import app
     aws_shaped_credentials()
-    proxy = Proxy(FOLDER, ("127.0.0.1", PORT))
+    proxy = Proxy(DIRECTORY, ("127.0.0.1", PORT))
     server = await asyncio.start_server(proxy.serve, "127.0.0.1", PROXY_PORT)
     config = Config()
     config.bind, config.keep_alive_timeout, config.loglevel = [f"127.0.0.1:{PORT}"], 75, "WARNING"

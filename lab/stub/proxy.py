@@ -28,13 +28,13 @@ def certificate(subject, issuer, key, signer, *extensions):
 class Proxy:
     NAME = "lab aws ca"
 
-    def __init__(self, folder, upstream):
-        self.folder, self.upstream, self.contexts = folder, upstream, {}
+    def __init__(self, directory, upstream):
+        self.directory, self.upstream, self.contexts = directory, upstream, {}
         self.key = ec.generate_private_key(ec.SECP256R1())
         usage = x509.KeyUsage(True, False, False, False, False, True, True, False, False)
         identifier = x509.SubjectKeyIdentifier.from_public_key(self.key.public_key())
         ca = certificate(self.NAME, self.NAME, self.key, self.key, (x509.BasicConstraints(True, 0), True), (usage, True), (identifier, False))
-        with open(f"{folder}/aws-ca.crt", "wb") as f:
+        with open(f"{directory}/aws-ca.crt", "wb") as f:
             f.write(ca.public_bytes(serialization.Encoding.PEM))
 
     def context(self, host):
@@ -47,7 +47,7 @@ class Proxy:
             leaf = certificate(host, self.NAME, key, self.key, (x509.SubjectAlternativeName([name]), False),
                                (x509.AuthorityKeyIdentifier.from_issuer_public_key(self.key.public_key()), False),
                                (x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), False))
-            path = f"{self.folder}/leaf-{host}.pem"
+            path = f"{self.directory}/leaf-{host}.pem"
             with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as f:
                 f.write(pem(key) + leaf.public_bytes(serialization.Encoding.PEM))
             self.contexts[host] = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

@@ -195,8 +195,8 @@ fn docker_logs_in_and_out_through_the_helper() -> Result<()> {
     let _namespace = Namespace::new("ecr-docker")?;
     let bare = Bare::new("ecr-docker")?;
     bare.docker_cli()?;
-    bare.machine.name(&LAB.ecr_ip, &[&LAB.ecr])?;
-    let bundle = bare.machine.at("/etc/ssl/certs/ca-certificates.crt");
+    bare.machine.add_hosts(&LAB.ecr_ip, &[&LAB.ecr])?;
+    let bundle = bare.machine.host_path("/etc/ssl/certs/ca-certificates.crt");
     let trusted = [std::fs::read(&bundle)?, std::fs::read(&LAB.registry_ca)?].concat();
     std::fs::write(&bundle, trusted)?;
     bare.repository("RUN echo one")?;
@@ -210,7 +210,7 @@ fn docker_logs_in_and_out_through_the_helper() -> Result<()> {
     let get = format!("echo {} | docker-credential-remote-buildkit get", LAB.ecr);
     let login: Value = serde_json::from_str(&bare.step(&get)?)?;
     let password = login["Secret"].as_str().context("a password")?;
-    bare.machine.put("/tmp/password", password, 0o644)?;
+    bare.machine.write("/tmp/password", password, 0o644)?;
     let said = bare.step(&format!(
         "docker login {} -u AWS --password-stdin < /tmp/password",
         LAB.ecr

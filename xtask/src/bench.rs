@@ -1,37 +1,38 @@
-//! `cargo xtask bench`: the figures of the README, side by side in one run. Ratios matter; seconds are this machine's.
+//! `cargo xtask bench`: measures this program and the alternatives in one run. The ratios matter; the seconds depend on the
+//! machine.
 
+mod alternatives;
 mod load;
 mod matrix;
 mod measure;
-mod rivals;
 
 use anyhow::Result;
 use lab::{Lab, State};
 
 use crate::tool::{cargo, root, stage};
+use alternatives::{Article, BuildxDriver, Runner};
 use measure::{Sample, median, repeat};
-use rivals::{Article, BuildxDriver, Runner};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Runs of each case; the median is shown
+    /// Number of runs of each case; the median is shown
     #[arg(long, default_value_t = 9)]
     runs: usize,
-    /// The binary to measure; by default a release build of this source
+    /// The binary to measure; a release build of this source by default
     #[arg(long)]
     binary: Option<std::path::PathBuf>,
-    /// A part of it; all by default
+    /// One part of the benchmark; all by default
     #[arg(value_enum)]
     part: Option<Part>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 enum Part {
-    /// One job, against the alternatives
+    /// One job, compared with the alternatives
     Single,
-    /// Many at once; on the lab that runs, if one does
+    /// A hundred jobs at the same time; on the running lab, if there is one
     Load,
-    /// The plan of a monorepo with a thousand images; on the lab that runs, if one does
+    /// The matrix of a monorepo with a thousand images; on the running lab, if there is one
     Matrix,
 }
 
@@ -46,7 +47,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     };
     let installed = lab::install()?;
     let lab = if matches!(args.part, Some(Part::Load | Part::Matrix)) {
-        Lab::running_or_up(&installed)?
+        Lab::running_or_new(&installed)?
     } else {
         Lab::up(&installed, 1)?
     };
@@ -72,7 +73,7 @@ fn bench(state: &State, binary: &std::path::Path, runs: usize) -> Result<()> {
 
     runner.connect()?;
     let article = Article::new(&runner)?;
-    // In turns, so that a drift of the machine's speed meets all of them alike.
+    // Interleaved, so that a change of the machine's speed affects all cases equally.
     let (mut connect, mut step) = (Vec::new(), Vec::new());
     for _ in 0..runs {
         connect.push(runner.connect()?);
@@ -91,7 +92,7 @@ fn bench(state: &State, binary: &std::path::Path, runs: usize) -> Result<()> {
     let wall = |samples: &[Sample]| median(samples.iter().map(|s| s.wall));
     let cpu = |samples: &[Sample]| median(samples.iter().map(|s| s.cpu));
     let ratio = |a: &[Sample], b: &[Sample]| format!("{:.2}", wall(a) / wall(b));
-    println!("\nmedians of {runs} runs (of 3 where an agent is made), seconds");
+    println!("\nmedians of {runs} runs (3 runs if an agent is created), seconds");
     let row = |what: &str, value: String, goal: &str| println!("{what:66} {value:>9}   {goal}");
     row(
         "connect, agent running, exec probe included",

@@ -1,4 +1,4 @@
-//! `cargo xtask demo`: a first build on a fresh agent, then a second from a new checkout on a new runner's home.
+//! `cargo xtask demo`: runs the example workflow twice: on a new agent, then from a new checkout on a new runner.
 
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -13,19 +13,19 @@ const WORKFLOW: &str = ".github/workflows/build.yml";
 
 pub(crate) fn run() -> Result<()> {
     lab::cancel::watch()?;
-    stage("the action's binary", &mut cargo(&["build", "--locked"]))?;
+    stage("build the action's binary", &mut cargo(&["build", "--locked"]))?;
     let lab = Lab::up(&lab::install()?, 1)?;
     let state = lab.state()?;
-    let first = build(state, "the first build, on a fresh agent")?;
-    let second = build(state, "the second, from a new checkout on a new runner")?;
+    let first = build(state, "first build, on a new agent")?;
+    let second = build(state, "second build, from a new checkout on a new runner")?;
     table(&first, &second);
     Ok(())
 }
 
 fn build(state: &State, title: &str) -> Result<BTreeMap<String, String>> {
     println!("\n── {title}\n");
-    let folder = root().join("examples/demo");
-    let read = |file: &str| std::fs::read_to_string(folder.join(file)).with_context(|| format!("no {file}"));
+    let dir = root().join("examples/demo");
+    let read = |file: &str| std::fs::read_to_string(dir.join(file)).with_context(|| format!("no {file}"));
     let workflow = read("workflow.yml")?
         .replace("CLUSTER", &state.cluster)
         .replace("REGION", &state.region)
@@ -40,18 +40,18 @@ fn build(state: &State, title: &str) -> Result<BTreeMap<String, String>> {
     let files: Vec<(&str, &str)> = files.iter().map(|(path, text)| (*path, text.as_str())).collect();
     let checkout = Checkout::new(&root(), &root().join("target/debug/remote-buildkit"), &files)?;
     let start = Instant::now();
-    // The steps' own lines; act marks them with a bar.
+    // act marks the output of steps with a bar.
     let job = Job::run(state, &checkout, WORKFLOW, |line| {
         if let Some((_, text)) = line.split_once("  | ") {
             println!("{text}");
         }
     })?;
     let mut steps = steps(&job.ok()?.log);
-    steps.insert("the whole job".into(), seconds(start.elapsed()));
+    steps.insert("whole job".into(), seconds(start.elapsed()));
     Ok(steps)
 }
 
-/// Each build step and how it ended, from BuildKit's plain progress: `#6 [build 2/4] COPY …`, `#6 DONE 0.1s`.
+/// Returns each build step and its result, from BuildKit's plain progress: `#6 [build 2/4] COPY …`, `#6 DONE 0.1s`.
 fn steps(log: &str) -> BTreeMap<String, String> {
     let mut names = BTreeMap::new();
     let mut ends = BTreeMap::new();

@@ -1,4 +1,5 @@
-//! `cargo xtask dist`: the binaries that the action carries, the same bits from any checkout of the same sources.
+//! `cargo xtask dist`: builds the binaries in dist/. The build is reproducible: any checkout of the same sources gives the same
+//! bits.
 
 mod binary;
 mod recipe;
@@ -16,13 +17,13 @@ use toolchain::Toolchain;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Build again and compare with what is committed, where the recorded toolchain is present
+    /// Build again and compare with the committed binaries, if the recorded toolchain is installed
     #[arg(long)]
     check: bool,
-    /// With --check: fail where nothing could be compared, as before a release
+    /// With --check: fail if the binaries cannot be compared, and compare even if they were before; for releases
     #[arg(long, requires = "check")]
     strict: bool,
-    /// Only fetch the recorded toolchain
+    /// Only download the recorded toolchain
     #[arg(long, conflicts_with = "check")]
     fetch: bool,
 }
@@ -33,7 +34,7 @@ struct Target {
     binary: &'static str,
     /// `e_machine` of its ELF header.
     machine: u16,
-    /// What runs it on a machine of the other kind, if installed.
+    /// The emulator that runs it on a machine of another architecture, if installed.
     emulator: &'static str,
 }
 
@@ -55,7 +56,7 @@ const TARGETS: [Target; 2] = [
 ];
 
 const SUMS: &str = "SHA256SUMS";
-/// What the binaries were built from and with.
+/// The file with hashes of the sources and tools of the binaries.
 const BUILT_FROM: &str = "BUILT-FROM";
 
 pub(crate) fn run(args: &Args) -> Result<()> {
@@ -87,7 +88,7 @@ impl Dirs {
 
     fn fetch(&self) -> Result<Toolchain> {
         Toolchain::fetch(&self.work, &TARGETS.map(|target| target.triple))
-            .context("could not get the toolchain that dist/ is built with")
+            .context("could not download the toolchain of dist/")
     }
 
     fn build(&self) -> Result<()> {
@@ -110,29 +111,29 @@ impl Dirs {
         let sums = sums(&self.dist)?;
         ensure!(
             read(&self.dist.join(SUMS))? == sums,
-            "dist/{SUMS} is not that of dist/"
+            "dist/{SUMS} does not match the binaries in dist/; build them with `cargo xtask dist`"
         );
 
         let not_compared = |why: String| {
-            let text = format!("dist/ was NOT built again and compared: {why}");
+            let text = format!("dist/ was NOT compared with a new build: {why}");
             ensure!(!strict, "{text}");
             println!("{text}");
             Ok(())
         };
         if read(&self.dist.join(BUILT_FROM))? != self.built_from()? {
             return not_compared(format!(
-                "dist/{BUILT_FROM} names other sources or tools than these; `cargo xtask dist` builds it anew"
+                "the sources or tools have changed since dist/ was built (dist/{BUILT_FROM}); build it with `cargo xtask dist`"
             ));
         }
         let toolchain = match Toolchain::find(&self.work, &TARGETS.map(|target| target.triple)) {
             Ok(toolchain) => toolchain,
-            Err(why) => return not_compared(format!("{why:#}; `cargo xtask dist --fetch` gets it")),
+            Err(why) => return not_compared(format!("{why:#}; download it with `cargo xtask dist --fetch`")),
         };
-        // A build takes minutes, and that of the same sources by the same tools is known to be the same.
+        // A build takes minutes, so the same sources, tools and binaries are compared only once on a machine.
         let stamp = self.work.join("compared");
         let identity = read(&self.dist.join(BUILT_FROM))? + &sums;
         if !strict && fs::read_to_string(&stamp).is_ok_and(|compared| compared == identity) {
-            println!("dist/ was built again and compared here before: the same, bit for bit\n{sums}");
+            println!("dist/ was compared with a new build on this machine before and is identical\n{sums}");
             return Ok(());
         }
         let rebuilt = self.work.join("rebuilt");
@@ -147,11 +148,11 @@ impl Dirs {
             }
         }
         fs::write(stamp, identity)?;
-        println!("dist/ was built again: the same, bit for bit\n{sums}");
+        println!("dist/ was compared with a new build and is identical\n{sums}");
         Ok(())
     }
 
-    /// The runner executes the file as git checks it out.
+    /// Checks that the file is executable in Git, because the runner executes it from its checkout.
     fn check_git_mode(&self, target: &Target) -> Result<()> {
         let mut ls = Command::new("git");
         ls.args(["ls-files", "--stage", "--", target.binary])
@@ -159,7 +160,7 @@ impl Dirs {
         let staged = output(&mut ls)?;
         ensure!(
             staged.is_empty() || staged.starts_with("100755 "),
-            "dist/{} is not executable in git: git update-index --chmod=+x",
+            "dist/{0} is not executable in Git; run `git update-index --chmod=+x dist/{0}`",
             target.binary
         );
         Ok(())
@@ -167,14 +168,14 @@ impl Dirs {
 
     fn built_from(&self) -> Result<String> {
         let mut files = vec![PathBuf::from("Cargo.lock"), PathBuf::from("Cargo.toml")];
-        for folder in ["crates", "src", "vendor"] {
-            list(&self.root, Path::new(folder), &mut files)?;
+        for dir in ["crates", "src", "vendor"] {
+            list(&self.root, Path::new(dir), &mut files)?;
         }
         files.sort();
         let mut hasher = Hasher::new(&SHA256);
         for file in files {
             let bytes = fs::read(self.root.join(&file))?;
-            // Lengths, so that no two trees give the same stream of bytes.
+            // With lengths, so that different trees never give the same bytes.
             hasher.update(format!("{} {}\n", file.display(), bytes.len()).as_bytes());
             hasher.update(&bytes);
         }
@@ -201,7 +202,7 @@ fn list(root: &Path, dir: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
     Ok(())
 }
 
-/// As `sha256sum` writes it.
+/// Returns the checksums in the format of `sha256sum`.
 fn sums(dist: &Path) -> Result<String> {
     let mut sums = String::new();
     for target in &TARGETS {

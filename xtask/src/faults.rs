@@ -1,4 +1,4 @@
-//! `cargo xtask faults`: the seconds in docs/design/fault-tests.md, measured.
+//! `cargo xtask faults`: measures the seconds in docs/design/fault-tests.md, measured.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -10,15 +10,15 @@ use lab::Lab;
 use crate::tool::{cargo_test, root, stage};
 
 const TABLE: &str = "docs/design/fault-tests.md";
-/// The columns' numbers; what is before the first bar is the first.
+/// Column numbers. The text before the first bar is column 0.
 const SECONDS: usize = 4;
 const TEST: usize = 6;
-/// Where a test has many verdicts, each within moments.
+/// Written for a test with many quick results.
 const NONE: &str = "–";
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Take the seconds that tests have written into this file, for which REMOTE_BUILDKIT_TIMES named it
+    /// Read the seconds from this file, which tests wrote because REMOTE_BUILDKIT_TIMES named it
     #[arg(long)]
     from: Option<PathBuf>,
 }
@@ -28,21 +28,21 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let path = root().join(TABLE);
     let table = fs::read_to_string(&path)?;
     let tests: Vec<&str> = table.lines().filter_map(test).collect();
-    ensure!(!tests.is_empty(), "{TABLE} names no test");
+    ensure!(!tests.is_empty(), "{TABLE} has no tests");
     let times = match &args.from {
         Some(file) => fs::read_to_string(file).with_context(|| format!("reading {}", file.display()))?,
-        None => measured(&tests)?,
+        None => measure(&tests)?,
     };
-    // The last time of a test is the one that it is about.
+    // The last time that a test wrote is the one of its fault.
     let times: BTreeMap<&str, &str> = times.lines().filter_map(|line| line.split_once(' ')).collect();
     let rows = table.lines().map(|row| with_time(row, &times));
     let table = rows.collect::<Result<Vec<String>>>()?.join("\n");
     Ok(fs::write(path, table + "\n")?)
 }
 
-fn measured(tests: &[&str]) -> Result<String> {
+fn measure(tests: &[&str]) -> Result<String> {
     let times = tempfile::NamedTempFile::new()?;
-    let lab = Lab::running_or_up(&lab::install()?)?;
+    let lab = Lab::running_or_new(&lab::install()?)?;
     let mut run = cargo_test("lab");
     run.args(["--", "--test-threads", "1", "--exact"]).args(tests);
     run.env("REMOTE_BUILDKIT_TIMES", times.path());
@@ -51,7 +51,7 @@ fn measured(tests: &[&str]) -> Result<String> {
     Ok(fs::read_to_string(times.path())?)
 }
 
-/// The test that a row names.
+/// Returns the test that a row names.
 fn test(row: &str) -> Option<&str> {
     let cell = row.split('|').nth(TEST)?.trim();
     cell.strip_prefix('`')?.strip_suffix('`')
@@ -65,9 +65,7 @@ fn with_time(row: &str, times: &BTreeMap<&str, &str>) -> Result<String> {
     if cells[SECONDS].trim() == NONE {
         return Ok(row.to_owned());
     }
-    let time = times
-        .get(test)
-        .with_context(|| format!("{test} measured nothing"))?;
+    let time = times.get(test).with_context(|| format!("{test} wrote no time"))?;
     let time = format!(" {time} ");
     cells[SECONDS] = &time;
     Ok(cells.join("|"))

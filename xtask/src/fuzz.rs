@@ -1,5 +1,5 @@
-//! `cargo xtask fuzz`: what reads foreign input, fed by libFuzzer from the committed seeds. The sanitizers that
-//! cargo-fuzz offers look for what `unsafe` can do, of which there is none of ours, and want a nightly compiler.
+//! `cargo xtask fuzz`: runs the fuzz targets with libFuzzer, starting from the committed seeds. Without the sanitizers of
+//! cargo-fuzz: they find errors of `unsafe` code, of which we have none, and need a nightly compiler.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -13,7 +13,7 @@ use crate::tool::{cargo, root, spawn, stage};
 
 const CARGO_FUZZ: &str = "0.13.2";
 
-/// What every run of the tests tries: mostly that all seeds still pass.
+/// The short run of `cargo xtask test`: it mainly checks that all seeds still pass.
 const SHORT: Pass = Pass {
     runs: 20_000,
     seconds: 10,
@@ -22,13 +22,13 @@ const SHORT: Pass = Pass {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Inputs to try on each target
+    /// Number of inputs for each target
     #[arg(long, default_value_t = 1_000_000)]
     runs: u64,
-    /// Seconds to spend on each target; 0 for as long as it takes
+    /// Maximum seconds for each target; 0 for no limit
     #[arg(long, default_value_t = 0)]
     seconds: u64,
-    /// One of fuzz/targets; all of them by default
+    /// A target in fuzz/targets; all of them by default
     target: Option<String>,
 }
 
@@ -36,18 +36,18 @@ pub(crate) struct Args {
 struct Pass {
     runs: u64,
     seconds: u64,
-    /// To optimise takes minutes, which a short pass does not make up for.
+    /// An optimised build takes minutes longer, more than a short run gains.
     profile: &'static str,
 }
 
 pub(crate) fn run(args: &Args) -> Result<()> {
     lab::cancel::watch()?;
     let all = targets()?;
-    let wanted: Vec<String> = match &args.target {
+    let chosen: Vec<String> = match &args.target {
         Some(target) => {
             ensure!(
                 all.contains(target),
-                "no target {target}; there are: {}",
+                "unknown target {target}; the targets are: {}",
                 all.join(", ")
             );
             vec![target.clone()]
@@ -59,10 +59,10 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         seconds: args.seconds,
         profile: "--release",
     };
-    long.run(&wanted)
+    long.run(&chosen)
 }
 
-/// All targets, for as long as a test may take.
+/// Runs all targets for a few seconds each.
 pub(crate) fn short() -> Result<()> {
     SHORT.run(&targets()?)
 }
@@ -76,10 +76,10 @@ impl Pass {
         let locked = metadata.args(manifest).output()?;
         ensure!(
             locked.status.success(),
-            "fuzz/Cargo.lock is not of these dependencies; CONTRIBUTING.md says how to renew it: {}",
+            "fuzz/Cargo.lock is out of date; update it as CONTRIBUTING.md describes: {}",
             String::from_utf8_lossy(&locked.stderr)
         );
-        stage("fuzzers, built", &mut self.cargo_fuzz(&program, "build"))?;
+        stage("fuzz targets: build", &mut self.cargo_fuzz(&program, "build"))?;
         // One processor each.
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
         let queue = Mutex::new(targets.iter());
@@ -107,23 +107,23 @@ impl Pass {
         cargo_fuzz
     }
 
-    /// What libFuzzer finds of interest goes into a folder of its own: the seeds are for people to choose. Targets write
-    /// their files there, too, and are the faster for it in memory.
+    /// Runs one target. libFuzzer writes new inputs to a temporary directory, because people choose the seeds. The targets write
+    /// their files there, too; it is in memory, which is faster.
     fn fuzz(self, program: &Path, target: &str) -> Result<()> {
-        let folder = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir())?;
-        let found = folder.path().join("found");
+        let dir = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir())?;
+        let found = dir.path().join("found");
         fs::create_dir(&found)?;
         let log = root().join(format!("target/fuzz/{target}.log"));
         let output = File::create(&log)?;
         let mut command = self.cargo_fuzz(program, "run");
         command
-            .env("TMPDIR", folder.path())
+            .env("TMPDIR", dir.path())
             .arg(target)
             .args([found.as_path(), &Path::new("fuzz/seeds").join(target)])
             .arg("--")
             .arg(format!("-runs={}", self.runs))
             .arg(format!("-max_total_time={}", self.seconds))
-            // Nothing here takes milliseconds: what takes longer hangs.
+            // An input takes less than a millisecond, so one that takes seconds hangs.
             .arg("-timeout=10")
             .stdout(output.try_clone()?)
             .stderr(output);
@@ -132,17 +132,17 @@ impl Pass {
         let text = String::from_utf8_lossy(&fs::read(&log)?).into_owned();
         ensure!(
             status.success(),
-            "the fuzzer of {target} found something ({status}):\n{}",
+            "the fuzz target {target} failed ({status}):\n{}",
             tail(&text)
         );
         let done = text.lines().find(|line| line.starts_with("Done "));
-        let done = done.with_context(|| format!("it was not done: {}", log.display()))?;
+        let done = done.with_context(|| format!("the fuzz target did not finish: {}", log.display()))?;
         eprintln!("   {target:16} {done}");
         Ok(())
     }
 }
 
-/// Names of the targets: they are files of that name.
+/// Returns the names of the targets, which are those of their files.
 fn targets() -> Result<Vec<String>> {
     let mut names = Vec::new();
     for entry in fs::read_dir(root().join("fuzz/targets"))? {
@@ -169,12 +169,12 @@ fn install() -> Result<PathBuf> {
             CARGO_FUZZ,
             "--root",
         ]);
-        stage("cargo-fuzz, installed", install.arg(dir))
+        stage("cargo-fuzz: install", install.arg(dir))
     })?;
     Ok(dir.join("bin/cargo-fuzz"))
 }
 
-/// Its end, with the panic and how to go on.
+/// Returns the end of the log, with the panic and how to reproduce it.
 fn tail(log: &str) -> String {
     let lines: Vec<&str> = log.lines().collect();
     lines[lines.len().saturating_sub(60)..].join("\n")
@@ -196,9 +196,9 @@ mod tests {
         Ok(())
     }
 
-    /// Otherwise other code would be fuzzed than is shipped.
+    /// Fuzzing must run the code that is released.
     #[test]
-    fn the_fuzzers_have_the_versions_of_the_product() -> Result<()> {
+    fn fuzz_dependencies_have_the_versions_of_the_program() -> Result<()> {
         let packages = |path: &str| -> Result<Vec<(String, String)>> {
             let text = fs::read_to_string(root().join(path))?;
             let field = |package: &str, name: &str| {
@@ -215,7 +215,7 @@ mod tests {
             let ours: Vec<&String> = product.iter().filter(|p| p.0 == name).map(|p| &p.1).collect();
             assert!(
                 ours.is_empty() || ours.contains(&&version),
-                "{name} {version} is fuzzed, {ours:?} shipped; CONTRIBUTING.md says how to renew fuzz/Cargo.lock"
+                "fuzz/Cargo.lock has {name} {version}, Cargo.lock has {ours:?}; update it as CONTRIBUTING.md describes"
             );
         }
         Ok(())

@@ -1,4 +1,4 @@
-//! `cargo xtask generate`: the parts of the documents that are made from action.yml and examples/.
+//! `cargo xtask generate`: updates the sections of the documentation that are generated from action.yml, examples/ and others.
 
 use anyhow::Result;
 
@@ -6,12 +6,12 @@ use crate::tool::{cargo, stage};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Write nothing, fail where something would change
+    /// Change nothing, and fail if a section is out of date
     #[arg(long)]
     check: bool,
 }
 
-/// The test that compares knows how to write: what is checked and what is generated cannot differ.
+/// Runs the test that compares the sections. It also writes them, so that the check and the generator cannot differ.
 pub(crate) fn run(args: &Args) -> Result<()> {
     let test = "documents::generated_parts_are_up_to_date";
     let mut test = cargo(&[
@@ -27,5 +27,5 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     if !args.check {
         test.env("REMOTE_BUILDKIT_WRITE_DOCUMENTS", "1");
     }
-    stage("generated parts of the documents", &mut test)
+    stage("generated sections of the documentation", &mut test)
 }

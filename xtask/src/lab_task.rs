@@ -1,23 +1,23 @@
-//! `cargo xtask lab`: the lab by hand, for trying things.
+//! `cargo xtask lab`: installs, starts and stops the lab, to work on it by hand.
 
 use anyhow::{Result, ensure};
 use lab::{Lab, State};
 
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Task {
-    /// Build what the lab is made of; about twenty minutes, once
+    /// Build the parts of the lab and cache them; takes about twenty minutes the first time
     Install,
-    /// Start it, and leave it running
+    /// Start the lab and leave it running
     Up {
-        /// How many nodes; the second is an arm64 one
+        /// Number of nodes; the second is an arm64 node
         #[arg(long, default_value_t = lab::NODES)]
         nodes: usize,
     },
-    /// Stop it; nothing is left
+    /// Stop the lab and remove everything
     Down,
-    /// Say where it is and what of it runs
+    /// Show where the lab is and which of its daemons are running
     Status,
-    /// Print the environment of a job on it, for a shell to evaluate
+    /// Print the environment of a job on the lab as shell exports
     Env,
 }
 
@@ -31,7 +31,7 @@ pub(crate) fn run(task: Task) -> Result<()> {
             lab::cancel::watch()?;
             let state = Lab::up(&lab::install()?, nodes)?.keep()?;
             println!(
-                "The lab is up in {}; its kubeconfig: {}",
+                "The lab is running in {}. Its kubeconfig is {}",
                 state.dir.display(),
                 state.admin_kubeconfig.display()
             );
@@ -47,9 +47,12 @@ pub(crate) fn run(task: Task) -> Result<()> {
             let mut all = true;
             for (name, alive) in lab::daemons()? {
                 all &= alive;
-                println!("{name:24} {}", if alive { "runs" } else { "has ended" });
+                println!("{name:24} {}", if alive { "running" } else { "stopped" });
             }
-            ensure!(all, "the lab is broken; `cargo xtask lab down`, and up again");
+            ensure!(
+                all,
+                "a daemon of the lab is not running; run `cargo xtask lab down`, then `cargo xtask lab up`"
+            );
             Ok(())
         }
         Task::Env => {

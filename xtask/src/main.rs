@@ -1,4 +1,4 @@
-//! The project's tasks: `cargo xtask TASK`.
+//! Runs the project's development tasks: `cargo xtask TASK`.
 
 mod bench;
 mod demo;
@@ -19,22 +19,22 @@ use clap::Parser;
 #[derive(Debug, Parser)]
 #[command(name = "cargo xtask")]
 enum Task {
-    /// Show the action at work: two runs of a workflow on the lab
+    /// Run the example workflow twice on the lab, with a cold and with a warm cache
     Demo,
-    /// Run every test, on a lab that is made for it: what CI runs
+    /// Run all checks and tests, as CI does; starts a lab and stops it afterwards
     Test(test::Args),
-    /// Bring the lab up or down by hand
+    /// Install, start or stop the lab
     #[command(subcommand)]
     Lab(lab_task::Task),
-    /// Measure connect and builds against the alternatives, on the lab
+    /// Benchmark connect and builds on the lab, compared with the alternatives
     Bench(bench::Args),
     /// Measure how long each fault in docs/design/fault-tests.md takes to its verdict, and write it there
     Faults(faults::Args),
-    /// Feed what reads foreign input with inputs of all kinds
+    /// Run the fuzz targets
     Fuzz(fuzz::Args),
-    /// Build the binaries of the action
+    /// Build the binaries in dist/
     Dist(dist::Args),
-    /// Bring the generated parts of the documents up to date
+    /// Update the generated sections of the documentation
     Generate(generate::Args),
 }
 

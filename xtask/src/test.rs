@@ -4,7 +4,7 @@ mod binary;
 mod counts;
 
 use anyhow::Result;
-use lab::{Lab, Traces};
+use lab::{HostSnapshot, Lab};
 
 use self::binary::TestBinary;
 use self::counts::Counts;
@@ -62,11 +62,11 @@ fn stages(args: &Args, counts: &mut Counts) -> Result<()> {
     // Compiled before the lab starts, so that it is up only as long as it is used.
     let tests = TestBinary::build("lab")?;
     let installed = lab::install()?;
-    let before = Traces::now()?;
-    let lab = Lab::running_or_up(&installed)?;
+    let before = HostSnapshot::take()?;
+    let lab = Lab::running_or_new(&installed)?;
     let result = on_the_lab(args, &tests, counts);
     lab.end()?;
-    Traces::now()?.same_as(&before)?;
+    HostSnapshot::take()?.ensure_nothing_new(&before)?;
     result
 }
 

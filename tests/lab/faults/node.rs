@@ -10,7 +10,7 @@ use crate::support::step::note;
 use crate::support::{Before, LAB, Namespace, Runner, output};
 
 fn cut_off() -> Result<lab::Fault> {
-    LAB.cut_off(LAB.nodes.first().context("a node")?)
+    LAB.disconnect(LAB.nodes.first().context("a node")?)
 }
 
 #[test]

@@ -88,7 +88,7 @@ fn with_docker_its_own_build_is_remote() -> Result<()> {
     );
     builds_and_pushes(&bare, "bare-docker", &build)?;
     ensure!(
-        !bare.machine.at("/usr/local/bin/buildx").exists(),
+        !bare.machine.host_path("/usr/local/bin/buildx").exists(),
         "docker calls its plugin"
     );
     Ok(())
@@ -112,7 +112,7 @@ fn a_file_that_is_no_program_installs_nothing() -> Result<()> {
     let bare = Bare::new("nowhere")?;
     bare.docker_cli()?;
     let plugin = "/usr/local/lib/docker/cli-plugins/docker-buildx";
-    bare.machine.put(plugin, "#!/bin/sh\nexit 1\n", 0o755)?;
+    bare.machine.write(plugin, "#!/bin/sh\nexit 1\n", 0o755)?;
     let before = bare.machine.tree()?;
     let [url, sum] = Bare::no_program();
     let log = bare.fails(&[&url, &sum])?;

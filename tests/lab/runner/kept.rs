@@ -19,7 +19,7 @@ fn programs_that_are_good_enough_stay_and_older_ones_come_back() -> Result<()> {
     let bare = Bare::new("kept")?;
     bare.docker_cli()?;
     let plugin = "/usr/local/lib/docker/cli-plugins/docker-buildx";
-    bare.machine.put(plugin, buildx_of("v0.12.0"), 0o755)?;
+    bare.machine.write(plugin, buildx_of("v0.12.0"), 0o755)?;
     let before = bare.machine.tree()?;
     let log = bare.boots(&[])?;
     ensure!(
@@ -31,11 +31,11 @@ fn programs_that_are_good_enough_stay_and_older_ones_come_back() -> Result<()> {
     bare.is(&before)?;
 
     bare.machine
-        .put(plugin, "\x7fELF of another architecture", 0o755)?;
+        .write(plugin, "\x7fELF of another architecture", 0o755)?;
     ensure!(bare.boots(&[])?.contains("buildx: does not run"));
     bare.removes()?;
 
-    bare.machine.put(plugin, buildx_of("v0.37.0"), 0o755)?;
+    bare.machine.write(plugin, buildx_of("v0.37.0"), 0o755)?;
     let log = bare.boots(&[])?;
     ensure!(
         log.contains(&format!("buildx v0.37.0: was there already, {plugin}")),
@@ -51,20 +51,20 @@ fn an_old_plugin_of_the_users_own_is_not_in_the_way() -> Result<()> {
     let _namespace = Namespace::new("kept-own")?;
     let bare = Bare::new("kept-own")?;
     bare.docker_cli()?;
-    bare.machine.put(
+    bare.machine.write(
         "/home/runner/.docker/cli-plugins/docker-buildx",
         buildx_of("v0.30.0").replace("#!/bin/sh", "#!/bin/sh\nenv >> /tmp/seen"),
         0o755,
     )?;
-    bare.machine.put(
+    bare.machine.write(
         "/home/runner/.docker/config.json",
         "{\n\t\"psFormat\": \"x\"\n}",
         0o600,
     )?;
-    bare.machine.give_to_user("/home/runner/.docker")?;
+    bare.machine.chown_to_user("/home/runner/.docker")?;
     let before = bare.machine.tree()?;
     run(bare.runner(&[]).env("GITHUB_TOKEN", "of-somebody"))?;
-    let seen = std::fs::read_to_string(bare.machine.at("/tmp/seen"))?;
+    let seen = std::fs::read_to_string(bare.machine.host_path("/tmp/seen"))?;
     ensure!(
         seen.contains("HOME=/home/runner") && !seen.contains("of-somebody"),
         "{seen}"
@@ -82,7 +82,9 @@ fn programs_that_are_on_the_path_stay_where_they_are() -> Result<()> {
     let bare = Bare::new("kept-path")?;
     bare.docker_cli()?;
     bare.machine.install(&program(), "/usr/bin/remote-buildkit")?;
-    let link = bare.machine.at("/usr/bin/docker-credential-remote-buildkit");
+    let link = bare
+        .machine
+        .host_path("/usr/bin/docker-credential-remote-buildkit");
     std::os::unix::fs::symlink("remote-buildkit", link)?;
     let before = bare.machine.tree()?;
     let mut command = bare.machine.command("/usr/bin/remote-buildkit");
@@ -97,7 +99,7 @@ fn programs_that_are_on_the_path_stay_where_they_are() -> Result<()> {
         "{log}"
     );
     ensure!(
-        !bare.machine.at("/usr/local/bin/remote-buildkit").exists(),
+        !bare.machine.host_path("/usr/local/bin/remote-buildkit").exists(),
         "a second one was installed"
     );
     bare.removes()?;
@@ -158,7 +160,7 @@ fn run_again_with_other_flags_it_changes_and_a_failure_changes_nothing() -> Resu
     bare.is(&before)?;
 
     let taken = "/home/runner/.docker/buildx/instances/taken";
-    bare.machine.put(
+    bare.machine.write(
         taken,
         r#"{"Name": "taken", "Driver": "remote", "Nodes": []}"#,
         0o644,

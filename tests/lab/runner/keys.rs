@@ -27,7 +27,7 @@ fn build_goes_on(bare: &mut Bare) -> Result<()> {
     // As good as expired: the plugin wants a quarter of an hour.
     let path = bare
         .machine
-        .at("/home/runner/.config/remote-buildkit/session.json");
+        .host_path("/home/runner/.config/remote-buildkit/session.json");
     let mut session: Value = serde_json::from_slice(&std::fs::read(&path)?)?;
     session["keys"]["expires"] = Value::from(soon.to_string());
     std::fs::write(&path, session.to_string())?;
@@ -65,7 +65,7 @@ fn those_of_pod_identity() -> Result<()> {
     let _namespace = Namespace::new("keys-pod")?;
     let mut bare = Bare::new("keys-pod")?;
     bare.machine
-        .put("/opt/pod-token", &LAB.pod_identity_token, 0o644)?;
+        .write("/opt/pod-token", &LAB.pod_identity_token, 0o644)?;
     bare.env = [
         ("AWS_ENDPOINT_URL", LAB.aws_endpoint.as_str()),
         ("AWS_EC2_METADATA_DISABLED", "true"),
@@ -84,7 +84,7 @@ fn those_of_irsa() -> Result<()> {
     let claims = json!({"claims": {"iss": LAB.issuer, "sub": "system:serviceaccount:default:runner"}});
     let answer = emulator("/_stub/jwt", &claims)?;
     let token = answer["value"].as_str().context("a token")?;
-    bare.machine.put("/opt/web-identity", token, 0o644)?;
+    bare.machine.write("/opt/web-identity", token, 0o644)?;
     bare.env = [
         ("AWS_ENDPOINT_URL", LAB.aws_endpoint.as_str()),
         ("AWS_EC2_METADATA_DISABLED", "true"),
@@ -105,7 +105,7 @@ fn without_any_it_says_where_it_looked() -> Result<()> {
         log.contains("No AWS credentials") && log.contains("instance profile"),
         "{log}"
     );
-    let left = bare.machine.at("/home/runner/.config");
+    let left = bare.machine.host_path("/home/runner/.config");
     ensure!(!left.exists(), "something of a builder is left");
     Ok(())
 }

@@ -28,8 +28,11 @@ fn its_service_account_is_enough() -> Result<()> {
     bare.road = vec!["--kubeconfig=in-cluster".into()];
     bare.docker_cli()?;
     bare.repository("RUN echo built for a pod")?;
-    bare.machine.put("/opt/job.sh", SCRIPT, 0o755)?;
-    std::fs::create_dir_all(bare.machine.at("/run/secrets/kubernetes.io/serviceaccount"))?;
+    bare.machine.write("/opt/job.sh", SCRIPT, 0o755)?;
+    std::fs::create_dir_all(
+        bare.machine
+            .host_path("/run/secrets/kubernetes.io/serviceaccount"),
+    )?;
 
     let server = LAB.api_server.trim_start_matches("https://");
     let (host, port) = server.rsplit_once(':').unwrap_or((server, "443"));

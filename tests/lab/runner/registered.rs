@@ -19,8 +19,8 @@ echo "processes:"; cat /proc/[0-9]*/cmdline 2>/dev/null | tr '\0' ' '
 fn the_runner_starts_as_its_user_and_nobody_sees_the_secret() -> Result<()> {
     let _namespace = Namespace::new("registered")?;
     let bare = Bare::new("registered")?;
-    bare.machine.put("/opt/actions-runner/run.sh", RUN, 0o755)?;
-    bare.machine.put("/opt/app.pem", PKCS1, 0o600)?;
+    bare.machine.write("/opt/actions-runner/run.sh", RUN, 0o755)?;
+    bare.machine.write("/opt/app.pem", PKCS1, 0o600)?;
     let github = GitHub::new(World {
         place: "/orgs/acme",
         groups: vec!["Default".into(), "gpu".into()],
@@ -74,7 +74,7 @@ fn the_runner_starts_as_its_user_and_nobody_sees_the_secret() -> Result<()> {
 #[test]
 fn a_machine_that_is_not_prepared_is_not_registered() -> Result<()> {
     let mut bare = Bare::new("nowhere")?;
-    bare.machine.put("/opt/actions-runner/run.sh", RUN, 0o755)?;
+    bare.machine.write("/opt/actions-runner/run.sh", RUN, 0o755)?;
     let github = GitHub::new(World {
         place: "/orgs/acme",
         ..World::default()

@@ -173,11 +173,11 @@ impl Bare {
         run(copy
             .arg("-rT")
             .arg(checkout.path())
-            .arg(self.machine.at("/tmp/job")))?;
+            .arg(self.machine.host_path("/tmp/job")))?;
         self.machine.install(&LAB.bin.join("act"), "/tmp/bin/act")?;
         self.machine
             .install(&LAB.node24_bin.join("node"), "/tmp/bin/node")?;
-        self.machine.give_to_user("/tmp/job")?;
+        self.machine.chown_to_user("/tmp/job")?;
         let path = "export PATH=$PATH:/tmp/bin; exec act \"$@\"";
         let mut act = self.machine.as_user("/bin/sh");
         act.args([
@@ -207,13 +207,13 @@ impl Bare {
     pub(crate) fn repository(&self, instructions: &str) -> Result<()> {
         let dockerfile = format!("FROM {}/busybox\n{instructions}\n", LAB.registry);
         self.machine
-            .put("/home/runner/work/Dockerfile", dockerfile, 0o644)?;
-        self.machine.give_to_user("/home/runner/work")
+            .write("/home/runner/work/Dockerfile", dockerfile, 0o644)?;
+        self.machine.chown_to_user("/home/runner/work")
     }
 
     /// A file of the user's, as JSON.
     pub(crate) fn json(&self, path: &str) -> Result<serde_json::Value> {
-        let path: PathBuf = self.machine.at("/home/runner").join(path);
+        let path: PathBuf = self.machine.host_path("/home/runner").join(path);
         let text = std::fs::read(&path).with_context(|| format!("reading {}", path.display()))?;
         Ok(serde_json::from_slice(&text)?)
     }

@@ -1,4 +1,4 @@
-//! Many connects at once, and what they ask.
+//! Measures many connects at the same time, and counts their requests.
 
 use std::collections::BTreeMap;
 use std::process::{Command, Stdio};
@@ -9,11 +9,11 @@ use std::time::Instant;
 use anyhow::{Result, ensure};
 use lab::State;
 
-use super::rivals::Runner;
+use super::alternatives::Runner;
 
 const AT_ONCE: usize = 100;
 
-/// First all of them find no agent, then the one that was made.
+/// Runs them twice: without an agent, then with the agent that the first run created.
 pub(crate) fn run(state: &State, runner: &Runner<'_>) -> Result<()> {
     let agent = format!("load-{}", std::process::id());
     println!("\n{AT_ONCE} connects at once, seconds: p50, p95, p99; the most requests of one");
@@ -32,7 +32,7 @@ pub(crate) fn run(state: &State, runner: &Runner<'_>) -> Result<()> {
     runner.destroy(&agent).map(drop)
 }
 
-/// How long each took, in order.
+/// Connects all jobs and returns their durations, sorted.
 fn connect(runner: &Runner<'_>, run: &str, agent: &str) -> Result<Vec<f64>> {
     let commands: Vec<Command> = (0..AT_ONCE)
         .map(|number| runner.connect_as(run, number, agent))
@@ -57,7 +57,7 @@ fn connect(runner: &Runner<'_>, run: &str, agent: &str) -> Result<Vec<f64>> {
         let jobs: Vec<_> = commands.into_iter().map(job).collect();
         let joined = jobs
             .into_iter()
-            .map(|job| job.join().unwrap_or_else(|_| anyhow::bail!("a panic")));
+            .map(|job| job.join().unwrap_or_else(|_| anyhow::bail!("a job panicked")));
         joined.collect::<Result<Vec<f64>>>()
     })?;
     took.sort_by(f64::total_cmp);

@@ -1,4 +1,4 @@
-//! The plan of a large monorepo, beside what buildx and Git take of that.
+//! Measures `matrix` in a large monorepo, and how much of it buildx and Git take.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -10,7 +10,7 @@ use lab::State;
 use super::measure::{Sample, measure, median, repeat};
 
 const TARGETS: usize = 1_000;
-/// With those of each target: 100,000.
+/// Files besides those of the targets; together they are 100,000.
 const FILES_OF_A_TARGET: usize = 100;
 
 pub(crate) fn run(state: &State, binary: &Path, runs: usize) -> Result<()> {
@@ -19,7 +19,7 @@ pub(crate) fn run(state: &State, binary: &Path, runs: usize) -> Result<()> {
     write(root)?;
     git(root, &["init", "--quiet", "--initial-branch=main"])?;
     commit(root)?;
-    // One that ten others stand on, and one that nothing does.
+    // A target on which ten others depend, and one on which none depends.
     std::fs::write(root.join("images/0/src/7.txt"), "changed\n")?;
     std::fs::write(root.join("images/999/src/7.txt"), "changed\n")?;
     commit(root)?;
@@ -34,7 +34,7 @@ pub(crate) fn run(state: &State, binary: &Path, runs: usize) -> Result<()> {
             .args(arguments);
         command
     };
-    // Where buildx is looked for.
+    // buildx is searched for there.
     let plugins = root.join(".docker/cli-plugins");
     std::fs::create_dir_all(&plugins)?;
     let buildx = state.bin.join("docker-buildx");
@@ -50,8 +50,11 @@ pub(crate) fn run(state: &State, binary: &Path, runs: usize) -> Result<()> {
     let planned = ours().output()?;
     let matrix: serde_json::Value = serde_json::from_slice(&planned.stdout)
         .with_context(|| String::from_utf8_lossy(&planned.stderr).into_owned())?;
-    let legs = matrix["include"].as_array().context("no legs")?.len();
-    ensure!(legs == 12, "12 targets are touched, {legs} are planned");
+    let legs = matrix["include"]
+        .as_array()
+        .context("the matrix has no `include`")?
+        .len();
+    ensure!(legs == 12, "12 targets are affected, the matrix has {legs}");
 
     let plan = repeat(runs, |_| measure(&mut ours()))?;
     let print = repeat(runs, |_| measure(&mut command(&buildx, &["bake", "--print"])))?;
@@ -73,7 +76,7 @@ pub(crate) fn run(state: &State, binary: &Path, runs: usize) -> Result<()> {
     Ok(())
 }
 
-/// Each target has a folder with a Dockerfile; ten of them stand on the first one.
+/// Writes the repository: a directory with a Dockerfile for each target; ten of them depend on the first one.
 fn write(root: &Path) -> Result<()> {
     let mut bake = String::from("group \"default\" {\n  targets = [\n");
     for number in 0..TARGETS {
@@ -92,22 +95,22 @@ fn write(root: &Path) -> Result<()> {
             "target \"image-{number}\" {{\n  context = \"images/{number}\"\n  \
              tags = [\"registry.example.com/image-{number}\"]{contexts}\n}}"
         );
-        let folder = root.join(format!("images/{number}"));
-        std::fs::create_dir_all(folder.join("src"))?;
-        std::fs::create_dir_all(folder.join("docs"))?;
+        let dir = root.join(format!("images/{number}"));
+        std::fs::create_dir_all(dir.join("src"))?;
+        std::fs::create_dir_all(dir.join("docs"))?;
         let from = if linked { "base" } else { "scratch" };
         let dockerfile = format!(
             "FROM {from} AS build\nARG DIR=src\nCOPY ${{DIR}} /src\n\
              FROM scratch\nCOPY --from=build /src /app\nCOPY *.json conf* /app/\n"
         );
-        std::fs::write(folder.join("Dockerfile"), dockerfile)?;
-        std::fs::write(folder.join(".dockerignore"), "docs\n**/*.md\n")?;
-        std::fs::write(folder.join("conf.json"), format!("{{\"image\": {number}}}\n"))?;
-        // Those three count as well.
+        std::fs::write(dir.join("Dockerfile"), dockerfile)?;
+        std::fs::write(dir.join(".dockerignore"), "docs\n**/*.md\n")?;
+        std::fs::write(dir.join("conf.json"), format!("{{\"image\": {number}}}\n"))?;
+        // Without the three files above.
         for file in 3..FILES_OF_A_TARGET {
             let place = if file % 4 == 0 { "docs" } else { "src" };
             std::fs::write(
-                folder.join(format!("{place}/{file}.txt")),
+                dir.join(format!("{place}/{file}.txt")),
                 format!("{number} {file}\n"),
             )?;
         }

@@ -1,4 +1,4 @@
-//! One run of a command: how long, how much processor, how much memory.
+//! Measures a run of a command: its time, processor time and memory.
 
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -9,15 +9,15 @@ use nix::sys::time::TimeValLike;
 
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Sample {
-    /// Seconds.
+    /// Elapsed seconds.
     pub(crate) wall: f64,
-    /// Seconds of the process and of what it waited for, in user and kernel mode.
+    /// User and system processor seconds of the process and its children.
     pub(crate) cpu: f64,
-    /// The high-water mark, if there was time to read it.
+    /// The peak of its memory, if the process ran long enough to read it.
     pub(crate) peak_mib: Option<f64>,
 }
 
-/// Runs a command that has to succeed.
+/// Runs a command and measures it; an error if it fails.
 pub(crate) fn measure(command: &mut Command) -> Result<Sample> {
     let before = children()?;
     let start = Instant::now();
@@ -45,7 +45,7 @@ pub(crate) fn measure(command: &mut Command) -> Result<Sample> {
     })
 }
 
-/// Without the environment, which holds keys.
+/// Returns the command line without the environment, which contains keys.
 fn name(command: &Command) -> String {
     format!(
         "{:?} {:?}",
@@ -62,7 +62,7 @@ fn said(mut log: std::fs::File) -> Result<String> {
     Ok(String::from_utf8_lossy(&text).into_owned())
 }
 
-/// Processor seconds of all children waited for so far.
+/// Returns the processor seconds of all children that were waited for so far.
 fn children() -> Result<f64> {
     let usage = getrusage(UsageWho::RUSAGE_CHILDREN)?;
     let micros = usage.user_time().num_microseconds() + usage.system_time().num_microseconds();

@@ -1,4 +1,4 @@
-//! What any binary in dist/ must be, whoever built it.
+//! Checks every binary in dist/: size, mode, architecture, static linking.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -9,13 +9,13 @@ use anyhow::{Context, Result, ensure};
 
 use super::{Target, output};
 
-/// Every job downloads both.
+/// The size limit: every job downloads both binaries.
 const MAX_BYTES: usize = 8_000_000;
 
 pub(super) fn check(target: &Target, path: &Path) -> Result<()> {
     let shown = path.display();
-    let bytes =
-        fs::read(path).with_context(|| format!("there is no {shown}; `cargo xtask dist` builds it"))?;
+    let bytes = fs::read(path)
+        .with_context(|| format!("{shown} does not exist; build it with `cargo xtask dist`"))?;
     ensure!(
         bytes.len() <= MAX_BYTES,
         "{shown} has {} bytes; at most {MAX_BYTES} are allowed",
@@ -30,14 +30,11 @@ pub(super) fn check(target: &Target, path: &Path) -> Result<()> {
         "{shown} is not for {}",
         target.triple
     );
-    ensure!(
-        !elf.interpreter,
-        "{shown} is not static: it names a dynamic loader"
-    );
+    ensure!(!elf.interpreter, "{shown} is not static: it has a dynamic loader");
 
     let ran = match start(target, path) {
         Some(mut command) => output(command.arg("--version"))?,
-        None => format!("not run: there is no {}", target.emulator),
+        None => format!("not run: {} is not installed", target.emulator),
     };
     println!(
         "dist/{}: {} bytes, static, {}",
@@ -48,7 +45,7 @@ pub(super) fn check(target: &Target, path: &Path) -> Result<()> {
     Ok(())
 }
 
-/// None where this machine cannot run it.
+/// Returns the command that runs a binary, or `None` if this machine cannot run it.
 fn start(target: &Target, path: &Path) -> Option<Command> {
     if target.triple.starts_with(std::env::consts::ARCH) {
         return Some(Command::new(path));

@@ -1,4 +1,4 @@
-//! How the binaries are built so that neither the machine's paths nor its own compilers get into them.
+//! Builds the binaries so that they depend neither on the machine's paths nor on its own compilers.
 
 use std::ffi::OsString;
 use std::fs;
@@ -11,7 +11,7 @@ use anyhow::{Context, Result};
 use super::toolchain::{COMMIT, Toolchain};
 use super::{TARGETS, execute};
 
-/// Builds all targets in an empty target folder under `work`, and puts the binaries into `out`.
+/// Builds all targets in an empty target directory under `work`, and copies the binaries to `out`.
 pub(super) fn build(root: &Path, toolchain: &Toolchain, work: &Path, out: &Path) -> Result<()> {
     let cargo_home = home("CARGO_HOME", ".cargo")?;
     let mut fetch = cargo(toolchain);
@@ -36,7 +36,7 @@ pub(super) fn build(root: &Path, toolchain: &Toolchain, work: &Path, out: &Path)
         ])
         .arg(work)
         .current_dir(root)
-        // Nothing a developer or a runner has set may reach a compiler.
+        // No variable of a developer or runner may reach a compiler.
         .env_clear()
         .envs(
             ["PATH", "HOME"]
@@ -85,14 +85,14 @@ fn cargo(toolchain: &Toolchain) -> Command {
 fn rustflags(root: &Path, toolchain: &Toolchain, work: &Path, cargo_home: &Path) -> Result<OsString> {
     let mut flags: Vec<OsString> = [
         "-Ctarget-feature=+crt-static",
-        // The linker that comes with rustc: no other one to pin.
+        // The linker that comes with rustc, so that there is no other version to pin.
         "-Clinker=rust-lld",
         "-Clinker-flavor=ld.lld",
-        // Half a megabyte of relocations; musl's start code reads the packed form.
+        // Packs half a megabyte of relocations; musl's start code reads the packed form.
         "-Clink-arg=-zpack-relative-relocs",
-        // An index of the stack's frames, for unwinding: a panic aborts.
+        // No index of stack frames for unwinding: a panic aborts.
         "-Clink-arg=--no-eh-frame-hdr",
-        // One copy of the functions that come out as the same code.
+        // One copy of functions with identical code.
         "-Clink-arg=--icf=all",
     ]
     .map(OsString::from)
@@ -107,7 +107,7 @@ fn rustflags(root: &Path, toolchain: &Toolchain, work: &Path, cargo_home: &Path)
         flag.push(to);
         flags.push(flag);
     };
-    // Where several match, rustc takes the last.
+    // If several prefixes match, rustc uses the last one.
     remap(root, "/remote-buildkit");
     remap(work, "/target");
     // The standard library is remapped already, but the component rust-src undoes it.
@@ -115,7 +115,7 @@ fn rustflags(root: &Path, toolchain: &Toolchain, work: &Path, cargo_home: &Path)
         &toolchain.sysroot.join("lib/rustlib/src/rust"),
         &format!("/rustc/{COMMIT}"),
     );
-    // One folder a registry, named after where the crates came from; a mirror has another one.
+    // One directory for each registry, named after its URL; that of a mirror differs.
     let registries = cargo_home.join("registry/src");
     for registry in
         fs::read_dir(&registries).with_context(|| format!("no crates in {}", registries.display()))?
@@ -125,7 +125,7 @@ fn rustflags(root: &Path, toolchain: &Toolchain, work: &Path, cargo_home: &Path)
     Ok(flags.join("\u{1f}".as_ref()))
 }
 
-/// A linker script without the tables for unwinding. `-Cforce-unwind-tables=no` alone does nothing here: the debug
+/// Writes a linker script that discards the tables for unwinding. `-Cforce-unwind-tables=no` alone does nothing here: the debug
 /// information of the standard library makes LLVM describe every frame, and the library's own functions want the
 /// description in these sections. With INSERT the script adds to the linker's layout; without, it would replace it.
 fn no_unwinding(work: &Path) -> Result<PathBuf> {
@@ -138,7 +138,7 @@ fn no_unwinding(work: &Path) -> Result<PathBuf> {
     Ok(path)
 }
 
-/// cc passes clang's `--target`, whose triples zig does not know: hence a script that has zig's own. Without
+/// Writes a wrapper of zig's C compiler. The crate cc passes clang's `--target`, whose triples zig does not know. Without
 /// -fno-sanitize zig compiles checks into C code that is not optimized for speed.
 fn zig_cc(work: &Path, zig: &Path, target: &str) -> Result<PathBuf> {
     let text = format!(
@@ -170,9 +170,9 @@ fn script(path: PathBuf, text: &str) -> Result<PathBuf> {
     Ok(path)
 }
 
-fn home(variable: &str, folder: &str) -> Result<PathBuf> {
+fn home(variable: &str, dir: &str) -> Result<PathBuf> {
     match std::env::var_os(variable).filter(|value| !value.is_empty()) {
         Some(dir) => Ok(dir.into()),
-        None => Ok(Path::new(&std::env::var_os("HOME").context("HOME is not set")?).join(folder)),
+        None => Ok(Path::new(&std::env::var_os("HOME").context("HOME is not set")?).join(dir)),
     }
 }

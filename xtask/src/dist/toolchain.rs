@@ -1,4 +1,4 @@
-//! The compilers that the binaries in dist/ are made with, to the very version: other ones make other bits.
+//! The exact versions of the compilers of dist/: other versions give other bits.
 
 use std::ffi::OsString;
 use std::fs;
@@ -11,30 +11,30 @@ use super::{execute, output};
 
 const RELEASE: &str = "1.95.0";
 pub(super) const COMMIT: &str = "59807616e1fa2540724bfbac14d7976d7e4a3860";
-/// Cargo hashes all of `rustc -vV` into the names of symbols, the host too.
+/// Cargo hashes all of `rustc -vV` into symbol names, including the host.
 const HOST: &str = "x86_64-unknown-linux-gnu";
 
 /// The C compiler, for ring and psm. One compiler with musl's headers for both targets, the same on every
 /// distribution; Debian's and Ubuntu's own cross compilers are each of another version.
 const ZIG: &str = "0.15.2";
-/// Of the Python package for x86-64 Linux.
+/// The checksum of the Python package for x86-64 Linux.
 const ZIG_SHA256: &str = "806316453d1ede7174ed3fefb8e5348154629089c3bb5fe812dfd0e172fac130";
 
 #[derive(Debug)]
 pub(super) struct Toolchain {
-    /// What `RUSTUP_TOOLCHAIN` has to be; none where the `rustc` on PATH is the one without it.
+    /// The value of `RUSTUP_TOOLCHAIN`, or `None` if the `rustc` on PATH is the right one without it.
     pub(super) rustup: Option<OsString>,
     pub(super) sysroot: PathBuf,
     pub(super) zig: PathBuf,
 }
 
 impl Toolchain {
-    /// A line a tool.
+    /// Returns one line for each tool.
     pub(super) fn recorded() -> String {
         format!("rustc {RELEASE} {COMMIT} {HOST}\nzig {ZIG}\n")
     }
 
-    /// What is on this machine, or which part of it is not.
+    /// Returns the toolchain on this machine, or an error that names the missing part.
     pub(super) fn find(tools: &Path, targets: &[&str]) -> Result<Self> {
         let (rustup, sysroot) = rustc()?;
         for target in targets {
@@ -45,11 +45,11 @@ impl Toolchain {
             );
         }
         let zig = tools.join(format!("zig-{ZIG}/ziglang/zig"));
-        ensure!(zig.is_file(), "zig {ZIG} is not at {}", zig.display());
+        ensure!(zig.is_file(), "zig {ZIG} does not exist at {}", zig.display());
         Ok(Self { rustup, sysroot, zig })
     }
 
-    /// Gets what `find` misses, where rustup and pip can.
+    /// Downloads the parts that `find` does not find, with rustup and pip.
     pub(super) fn fetch(tools: &Path, targets: &[&str]) -> Result<Self> {
         if rustc().is_err() {
             execute(Command::new("rustup").args(["toolchain", "install", "--profile=minimal", RELEASE]))?;
@@ -84,7 +84,7 @@ impl Toolchain {
     }
 }
 
-/// The toolchain in use, else the one rustup has under the version's own name.
+/// Returns the toolchain in use if it has the right version, or else the one that rustup has for the version.
 fn rustc() -> Result<(Option<OsString>, PathBuf)> {
     for rustup in [std::env::var_os("RUSTUP_TOOLCHAIN"), Some(RELEASE.into())] {
         let rustc = |argument: &[&str]| {
@@ -98,9 +98,9 @@ fn rustc() -> Result<(Option<OsString>, PathBuf)> {
         let Ok(version) = rustc(&["-vV"]) else { continue };
         let has = |line: String| version.lines().any(|found| found == line);
         if has(format!("commit-hash: {COMMIT}")) && has(format!("host: {HOST}")) {
-            let sysroot = rustc(&["--print", "sysroot"]).context("rustc has a version and no sysroot")?;
+            let sysroot = rustc(&["--print", "sysroot"]).context("rustc prints no sysroot")?;
             return Ok((rustup, PathBuf::from(sysroot.trim())));
         }
     }
-    bail!("there is no rustc {RELEASE} ({COMMIT}) for {HOST}")
+    bail!("rustc {RELEASE} ({COMMIT}) for {HOST} is not installed")
 }

@@ -1,4 +1,4 @@
-//! What is compared: this program, the article's own step, buildx's driver.
+//! The alternatives that are compared: this program, the article's step, buildx's own driver.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -9,32 +9,32 @@ use serde_json::{Value, json};
 
 use super::measure::{Sample, measure};
 
-/// A job on the lab with this program.
+/// A job on the lab that uses this program.
 pub(crate) struct Runner<'a> {
     pub(crate) state: &'a State,
     binary: PathBuf,
-    folder: tempfile::TempDir,
+    dir: tempfile::TempDir,
 }
 
 impl<'a> Runner<'a> {
     pub(crate) fn new(state: &'a State, binary: &Path) -> Result<Self> {
-        let folder = tempfile::tempdir()?;
+        let dir = tempfile::tempdir()?;
         for name in ["home", "temp", "context"] {
-            std::fs::create_dir(folder.path().join(name))?;
+            std::fs::create_dir(dir.path().join(name))?;
         }
-        write_context(&folder.path().join("context"), state)?;
+        write_context(&dir.path().join("context"), state)?;
         Ok(Self {
             state,
             binary: binary.to_owned(),
-            folder,
+            dir,
         })
     }
 
     fn at(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
+        self.dir.path().join(name)
     }
 
-    /// A command in this job's environment, in a home of the given name.
+    /// Returns a command in this job's environment, with the home directory of this name.
     fn command(&self, program: impl AsRef<std::ffi::OsStr>, home: &str) -> Command {
         let mut command = Command::new(program);
         command
@@ -42,7 +42,7 @@ impl<'a> Runner<'a> {
             .envs(self.state.client_env())
             .env("HOME", self.at(home))
             .env("RUNNER_TEMP", self.at("temp"))
-            .current_dir(self.folder.path());
+            .current_dir(self.dir.path());
         command
     }
 
@@ -61,7 +61,7 @@ impl<'a> Runner<'a> {
         command
     }
 
-    /// A connect of its own home, known to AWS and to the cluster as one of a `run`.
+    /// Returns a connect with its own home directory, which AWS and the cluster log under the name of `run`.
     pub(crate) fn connect_as(&self, run: &str, number: usize, agent: &str) -> Result<Command> {
         let home = self.at(&format!("{run}-{number}"));
         let temp = home.join("temp");
@@ -122,7 +122,7 @@ impl<'a> Runner<'a> {
         )
     }
 
-    /// The kubeconfig of the newest connect.
+    /// Returns the kubeconfig of the latest connect.
     fn kubeconfig(&self) -> Result<PathBuf> {
         let current = self.at("home/.docker/buildx/current");
         let current: Value = serde_json::from_slice(&std::fs::read(current)?)?;
@@ -130,23 +130,23 @@ impl<'a> Runner<'a> {
         Ok(self.at("temp").join(format!("builder-{name}/kubeconfig")))
     }
 
-    /// The same agent by a kubeconfig that holds a client certificate: no plugin is called.
+    /// Returns a builder for the same agent with a client certificate in its kubeconfig, so that no plugin is called.
     pub(crate) fn with_static_credential(&'a self) -> Result<Selected<'a>> {
         let admin = self.state.admin_kubeconfig.to_string_lossy().into_owned();
         Selected::new(self, "static", &admin)
     }
 }
 
-fn write_context(folder: &Path, state: &State) -> Result<()> {
+fn write_context(dir: &Path, state: &State) -> Result<()> {
     let dockerfile = format!(
         "FROM {}/busybox\nRUN echo layer > /layer\nCOPY file /file\n",
         state.registry
     );
-    std::fs::write(folder.join("Dockerfile"), dockerfile)?;
-    Ok(std::fs::write(folder.join("file"), "content\n")?)
+    std::fs::write(dir.join("Dockerfile"), dockerfile)?;
+    Ok(std::fs::write(dir.join("file"), "content\n")?)
 }
 
-/// A home whose builder is an instance file as the article writes it.
+/// A home directory whose builder is an instance file as in the article.
 pub(crate) struct Selected<'a> {
     runner: &'a Runner<'a>,
     home: &'static str,
@@ -186,7 +186,7 @@ impl<'a> Selected<'a> {
     }
 }
 
-/// The step people write by hand: `aws eks update-kubeconfig`, the instance file, `docker buildx use`.
+/// The step that people write by hand: `aws eks update-kubeconfig`, the instance file, `docker buildx use`.
 pub(crate) struct Article<'a> {
     runner: &'a Runner<'a>,
     keys: Vec<(&'static str, String)>,
@@ -202,7 +202,7 @@ impl<'a> Article<'a> {
                 .map(str::to_owned)
                 .context("no key")
         };
-        // As configure-aws-credentials exports them.
+        // The variables that configure-aws-credentials exports.
         let keys = vec![
             ("AWS_ACCESS_KEY_ID", key("access_key_id")?),
             ("AWS_SECRET_ACCESS_KEY", key("secret_access_key")?),
@@ -213,7 +213,7 @@ impl<'a> Article<'a> {
     }
 
     fn with_keys(&self, mut command: Command) -> Command {
-        // The kubeconfig's plugin is `aws` on the PATH.
+        // The kubeconfig's plugin is the `aws` on the PATH.
         let aws = self.runner.state.aws_cli.parent().unwrap_or(Path::new("/"));
         let path = format!(
             "{}:{}:/usr/bin:/bin",
@@ -253,7 +253,7 @@ impl<'a> Article<'a> {
         let buildx = self
             .runner
             .command(self.runner.state.bin.join("docker-buildx"), "article");
-        // `aws eks get-token` asks nobody, but would write the emulator's address into the token.
+        // `aws eks get-token` sends no request, but would write the emulator's address into the token.
         measure(
             self.with_keys(buildx)
                 .env_remove("AWS_ENDPOINT_URL")
@@ -262,7 +262,7 @@ impl<'a> Article<'a> {
     }
 }
 
-/// buildx's own kubernetes driver, which makes its own Deployment.
+/// buildx's own kubernetes driver, which creates its own Deployment.
 pub(crate) struct BuildxDriver<'a> {
     runner: &'a Runner<'a>,
 }

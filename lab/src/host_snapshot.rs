@@ -1,4 +1,4 @@
-//! What a lab could leave on a machine, listed: the same before it comes up and after it went down.
+//! A list of everything that a lab could leave on a machine. It must be the same before the lab starts and after it stops.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -9,13 +9,13 @@ use anyhow::{Result, ensure};
 
 use crate::{State, binfmt, command, volumes};
 
-/// A machine at a moment: links, network namespaces, packet filter rules, mounts, disks made of files, emulators,
-/// cgroups, and processes of a lab.
+/// The network links and namespaces, packet filter rules, mounts, loop devices, binfmt_misc registrations, cgroups and lab
+/// processes of a machine at one moment.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Traces(BTreeSet<String>);
+pub struct HostSnapshot(BTreeSet<String>);
 
-impl Traces {
-    pub fn now() -> Result<Self> {
+impl HostSnapshot {
+    pub fn take() -> Result<Self> {
         let mut found = BTreeSet::new();
         for line in [
             "ip -brief link",
@@ -25,7 +25,7 @@ impl Traces {
         ] {
             let mut words = line.split(' ');
             let mut command = Command::new(words.next().unwrap_or_default());
-            // The first column is the name; a rule counts whole.
+            // The first column is the name; a rule is compared as a whole.
             let whole = line.starts_with("iptables");
             found.extend(command::output(command.args(words))?.lines().map(|text| {
                 let name = text.split([' ', '@']).next().unwrap_or_default();
@@ -45,23 +45,23 @@ impl Traces {
                 }
             }
         }
-        let dir = State::folder();
+        let dir = State::default_dir();
         if dir.exists() {
-            found.insert(format!("folder: {}", dir.display()));
+            found.insert(format!("directory: {}", dir.display()));
         }
         found.extend(processes(&dir.to_string_lossy())?);
         Ok(Self(found))
     }
 
-    /// Fails with whatever is there now and was not before.
-    pub fn same_as(&self, before: &Self) -> Result<()> {
+    /// Returns an error that lists everything that did not exist before.
+    pub fn ensure_nothing_new(&self, before: &Self) -> Result<()> {
         let left: Vec<&String> = self.0.difference(&before.0).collect();
         ensure!(left.is_empty(), "the lab left behind: {left:#?}");
         Ok(())
     }
 }
 
-/// Processes with the lab's folder in their command line.
+/// Returns the processes with the lab's directory in their command line.
 fn processes(dir: &str) -> Result<Vec<String>> {
     let mut found = Vec::new();
     for entry in fs::read_dir("/proc")?.flatten() {
@@ -79,11 +79,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_new_is_named() {
-        let traces = |names: &[&str]| Traces(names.iter().map(ToString::to_string).collect());
-        let before = traces(&["mount: /", "mount: /gone-since"]);
-        assert!(traces(&["mount: /"]).same_as(&before).is_ok());
-        let error = traces(&["mount: /", "process: kubelet"]).same_as(&before);
+    fn new_entries_are_listed() {
+        let snapshot = |names: &[&str]| HostSnapshot(names.iter().map(ToString::to_string).collect());
+        let before = snapshot(&["mount: /", "mount: /gone-since"]);
+        assert!(snapshot(&["mount: /"]).ensure_nothing_new(&before).is_ok());
+        let error = snapshot(&["mount: /", "process: kubelet"]).ensure_nothing_new(&before);
         assert!(error.expect_err("new").to_string().contains("process: kubelet"));
     }
 }
