@@ -227,9 +227,9 @@ fn platforms(text: Option<&String>, faults: &mut Faults) -> Vec<Platform> {
     found
 }
 
-fn settings(args: &AgentArgs, faults: &mut Faults) -> buildkitd::Settings {
+fn settings(args: &AgentArgs, faults: &mut Faults) -> buildkitd::BuildkitdSettings {
     let max_parallelism = args.max_parallelism.as_ref();
-    buildkitd::Settings {
+    buildkitd::BuildkitdSettings {
         max_parallelism: max_parallelism.and_then(|n| number("max-parallelism", n, 1..=u32::MAX, faults)),
         entitlements: entitlements(args.entitlements.as_ref(), faults),
         mirrors: parsed(
@@ -242,7 +242,7 @@ fn settings(args: &AgentArgs, faults: &mut Faults) -> buildkitd::Settings {
             parsed(
                 "buildkitd-config",
                 Some(text),
-                |text| buildkitd::Custom::parse(text).map(Some),
+                |text| buildkitd::CustomConfig::parse(text).map(Some),
                 faults,
             )
         }),
@@ -253,7 +253,7 @@ fn mirrors(text: &str) -> Result<buildkitd::Mirrors, String> {
     if lists::entries(text).next().is_none() {
         return Err("holds no mirror such as docker.io=mirror.example.com".into());
     }
-    buildkitd::Mirrors::parse(text)
+    buildkitd::Mirrors::parse(text).map_err(|error| error.to_string())
 }
 
 fn entitlements(text: Option<&String>, faults: &mut Faults) -> Vec<String> {
@@ -281,17 +281,17 @@ fn entitlements(text: Option<&String>, faults: &mut Faults) -> Vec<String> {
 }
 
 /// An input with a notation of its own; absent is empty.
-fn parsed<T: Default>(
+fn parsed<T: Default, E: std::fmt::Display>(
     input: &str,
     text: Option<&String>,
-    parse: impl Fn(&str) -> Result<T, String>,
+    parse: impl Fn(&str) -> Result<T, E>,
     faults: &mut Faults,
 ) -> T {
     let Some(text) = text else {
         return T::default();
     };
     parse(text).unwrap_or_else(|why| {
-        faults.add_text(input, text, &why);
+        faults.add_text(input, text, &why.to_string());
         T::default()
     })
 }

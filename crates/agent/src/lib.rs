@@ -50,7 +50,7 @@ pub struct Spec {
     pub service_account: Option<String>,
     pub labels: BTreeMap<String, String>,
     pub annotations: BTreeMap<String, String>,
-    pub buildkitd: buildkitd::Settings,
+    pub buildkitd: buildkitd::BuildkitdSettings,
     /// On the Deployment, for what has no input.
     pub patch: Option<patch::Patch>,
 }
@@ -85,7 +85,7 @@ impl Spec {
             service_account: None,
             labels: BTreeMap::new(),
             annotations: BTreeMap::new(),
-            buildkitd: buildkitd::Settings::default(),
+            buildkitd: buildkitd::BuildkitdSettings::default(),
             patch: None,
         }
     }

@@ -1,22 +1,22 @@
-//! Garbage collection: how much of the volume the cache may take, what goes first, and how much history is kept.
+//! Garbage collection: how much of the volume the cache may use, what is evicted first, and how much history is kept.
 //!
-//! Why not BuildKit's default rules: the first prunes local sources, cache mounts and Git checkouts beyond 512 MB or
-//! 48 hours (moby/buildkit, cmd/buildkitd/config/gcpolicy.go), which throws away just what `RUN --mount=type=cache`
-//! keeps. Rules of ours replace them all.
+//! BuildKit's default rules are not used: the first prunes local sources, cache mounts and Git checkouts beyond 512 MB or
+//! 48 hours (moby/buildkit, cmd/buildkitd/config/gcpolicy.go), and with them what `RUN --mount=type=cache` keeps. The
+//! rules here replace them all.
 //!
-//! What a rule can say is less than it seems (cache/manager.go, `prune` and `pruneOnce`):
+//! A rule can express less than it seems (cache/manager.go, `prune` and `pruneOnce`):
 //!
-//! - `maxUsedSpace` and `reservedSpace` are compared with the whole cache. A filter says only what may be removed, so
-//!   no kind of data can be given a share. What can be given is an order of sacrifice: the rules run one after the
-//!   other, and each removes its own kind, least used first, until the whole is below its mark.
-//! - `minFreeSpace` asks the file system, and files go only when all rules have run. A second rule that asks would
-//!   count the same shortage again, and remove as much again: on a volume of 2 GiB, with 0.6 GiB too few free, three
-//!   such rules left nothing of the cache. So one rule has it, and that rule comes first.
-//! - What a running build has written is not counted until the build ends, and neither are history, databases and
-//!   downloads under way. Only `minFreeSpace` sees these.
+//! - `maxUsedSpace` and `reservedSpace` are compared with the whole cache. A filter selects only what may be removed, so
+//!   no kind of data can get a share of its own. Rules can only set the order of eviction: they run one after the other,
+//!   and each removes its own kind, least recently used first, until the whole cache is below its limit.
+//! - `minFreeSpace` is compared with the file system, and files are deleted only after all rules have run. A second rule
+//!   with it would count the same shortage again, and remove as much again: on a volume of 2 GiB with 0.6 GiB too little
+//!   free space, three such rules removed the whole cache. So only one rule has it, and that rule is the first.
+//! - What a running build has written is not counted until the build ends; history, databases and downloads in progress
+//!   are never counted. Only `minFreeSpace` takes these into account.
 //!
-//! Collection starts a second after a build ends, and a minute after the last one at the earliest (control/control.go,
-//! `throttledGC`); nothing stops a build from writing meanwhile (moby/buildkit#5459). That is what the reserve is for.
+//! Collection starts a second after a build ends, and at the earliest a minute after the previous one (control/control.go,
+//! `throttledGC`); builds can write in between without a limit (moby/buildkit#5459). The reserve is for these writes.
 
 use serde::Serialize;
 
@@ -24,20 +24,20 @@ use super::super::quantity::Bytes;
 
 const GIB: u64 = 1 << 30;
 
-/// Room that the cache leaves to what builds write until the next collection.
+/// Returns the space that the cache leaves free for what builds write until the next collection.
 ///
-/// 15 % of the volume. What builds write in the minute between two collections does not shrink with the volume, though:
-/// 7.5 GiB is what an EBS gp3 volume takes in that time at its baseline of 125 MiB/s. So it is at least that, as far as
-/// a small volume has it (40 %); and 64 GiB, what a fast one takes, suffice for any.
+/// It is 15 % of the volume. Builds write as much on a small volume in the minute between two collections, though: 7.5 GiB
+/// on an EBS gp3 volume with its baseline of 125 MiB/s. So the reserve is at least that, but at most 40 % of a small
+/// volume; and 64 GiB, which a fast volume writes in that time, is enough for any.
 fn reserve(volume: Bytes) -> u64 {
-    let least = (15 * GIB / 2).min(volume.0 / 100 * 40);
-    (volume.0 / 100 * 15).clamp(least, 64 * GIB)
+    let minimum = (15 * GIB / 2).min(volume.0 / 100 * 40);
+    (volume.0 / 100 * 15).clamp(minimum, 64 * GIB)
 }
 
-/// One rule; sizes are bytes, because BuildKit rounds percentages to whole gigabytes.
+/// A garbage collection rule. Sizes are in bytes, because BuildKit rounds percentages to whole gigabytes.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Rule {
+pub(super) struct GcRule {
     #[serde(skip_serializing_if = "Option::is_none")]
     all: Option<bool>,
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
@@ -49,23 +49,23 @@ pub(super) struct Rule {
     min_free_space: Option<u64>,
 }
 
-/// Layers, and the copies of build contexts. A context's copy can be used again only by a client with the same node ID
-/// of buildx (source/local/source.go, `sharedKey`), and a runner that is made for its job brings a new one: hundreds of
-/// copies a day that nobody will use must not stand above the layers.
+/// Layers, and the copies of build contexts. Only a client with the same node ID of buildx can reuse the copy of a context
+/// (source/local/source.go, `sharedKey`), and an ephemeral runner has a new ID: hundreds of unusable copies a day must not
+/// be kept in preference to layers.
 const LAYERS_AND_CONTEXTS: &[&str] = &["type==regular", "type==source.local"];
 
-/// In the order of sacrifice: what a week has not used, once the cache has 60 % of what it may take; layers that a day
-/// has not used, above 80 %; anything that a day has not used, above 90 %; layers and build contexts of today; and
-/// cache mounts and Git checkouts of today only when they would not fit without a single layer.
+/// Returns the rules. They evict in this order: entries unused for a week, when the cache uses 60 % of its limit; layers
+/// unused for a day, above 80 %; all entries unused for a day, above 90 %; layers and build contexts used today; and
+/// cache mounts and Git checkouts used today only when no layers are left.
 ///
-/// So cache mounts, local sources and Git checkouts have room of their own, which layers cannot take, and the layers of
-/// today have some that cache mounts of other days cannot take. The rule for layers of today runs first, because it is
-/// the one that asks the file system; what goes before them has gone in earlier collections.
-pub(super) fn rules(volume: Bytes) -> Vec<Rule> {
+/// So cache mounts, local sources and Git checkouts have space that layers cannot use, and the layers used today have
+/// space that older cache mounts cannot use. The rule for layers used today runs first, because it is the rule that checks
+/// the free space of the file system; earlier collections have evicted what comes before.
+pub(super) fn rules(volume: Bytes) -> Vec<GcRule> {
     let reserve = reserve(volume);
     let cache = volume.0 - reserve;
     let percent = |p: u64| cache / 100 * p;
-    let rule = |max_used_space| Rule {
+    let rule = |max_used_space| GcRule {
         all: None,
         filters: &[],
         keep_duration: None,
@@ -73,27 +73,27 @@ pub(super) fn rules(volume: Bytes) -> Vec<Rule> {
         min_free_space: None,
     };
     vec![
-        Rule {
+        GcRule {
             filters: LAYERS_AND_CONTEXTS,
             min_free_space: Some(reserve),
             ..rule(cache)
         },
-        Rule {
+        GcRule {
             keep_duration: Some("168h"),
             ..rule(percent(60))
         },
-        Rule {
+        GcRule {
             filters: &["type==regular"],
             keep_duration: Some("24h"),
             ..rule(percent(80))
         },
-        Rule {
+        GcRule {
             keep_duration: Some("24h"),
             ..rule(percent(90))
         },
         rule(cache),
-        // Also frontends and other internal data, which are small and needed by every build.
-        Rule {
+        // Includes frontends and other internal data, which are small and which every build needs.
+        GcRule {
             all: Some(true),
             ..rule(cache)
         },
@@ -107,12 +107,12 @@ pub(super) struct History {
     max_entries: u64,
 }
 
-/// Records of finished builds, with their logs and attestations. They lie on the volume and the cache's rules do not
-/// see them. A record goes when it is older than `maxAge` *and* not among the newest `maxEntries`
+/// Returns how many records of finished builds are kept, with their logs and attestations. They are on the volume, and the
+/// rules do not count them. A record is deleted when it is older than `maxAge` *and* not among the newest `maxEntries`
 /// (solver/llbsolver/history/buildhistory.go, `gc`; a key left out is 0, not its default).
 ///
-/// The age is that of the longest job on a runner of GitHub's: docker/build-push-action reads its record at the end of
-/// the job. A record takes up to about a megabyte, so ten a GiB are one percent of the volume.
+/// The age is that of the longest job on a GitHub-hosted runner: docker/build-push-action reads its record at the end of
+/// the job. A record has up to about a megabyte, so ten for each GiB are one percent of the volume.
 pub(super) fn history(volume: Bytes) -> History {
     History {
         max_age: "6h",

@@ -1,20 +1,21 @@
-//! Mirrors of registries, from one entry a mirror to the tables of buildkitd.toml.
+//! The input `registry-mirrors`, and the tables of buildkitd.toml for it.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use serde::Serialize;
 
-/// Registry to mirrors, in the order they are tried in, and what is known of each host.
+/// The mirrors of each registry, in the order in which BuildKit tries them, and the scheme of each host.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Mirrors {
     mirrors: Vec<(String, String)>,
     plain_http: BTreeMap<String, bool>,
 }
 
-/// `[registry."NAME"]`. The scheme of a mirror is said in the table of its host (moby/buildkit,
+/// The table `[registry."NAME"]`. The scheme of a mirror is in the table of its own host (moby/buildkit,
 /// util/resolver/resolver.go, `NewRegistryConfig`).
 #[derive(Debug, Default, Serialize)]
-pub(super) struct Registry {
+pub(super) struct RegistryTable {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     mirrors: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -24,18 +25,36 @@ pub(super) struct Registry {
 const ALLOWED: &str = "an entry is [REGISTRY=]MIRROR, where REGISTRY is host[:port] (docker.io when left out) and MIRROR is \
                        [http://|https://]host[:port][/path]";
 
+/// An entry that is not a mirror.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MirrorError {
+    pub entry: String,
+    pub reason: String,
+}
+
+impl fmt::Display for MirrorError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "`{}`: {}; {ALLOWED}", self.entry, self.reason)
+    }
+}
+
+impl std::error::Error for MirrorError {}
+
 impl Mirrors {
-    /// Entries `REGISTRY=MIRROR`, separated by commas or lines. A bare MIRROR is one of docker.io, as in Docker's
+    /// Parses entries `REGISTRY=MIRROR`, separated by commas or lines. MIRROR alone is a mirror of docker.io, as in Docker's
     /// `registry-mirrors`.
-    pub fn parse(text: &str) -> Result<Self, String> {
+    pub fn parse(text: &str) -> Result<Self, MirrorError> {
         let mut all = Self::default();
         for entry in text.split([',', '\n']).map(str::trim).filter(|e| !e.is_empty()) {
-            all.add(entry)
-                .map_err(|fault| format!("`{entry}`: {fault}; {ALLOWED}"))?;
+            all.add(entry).map_err(|reason| MirrorError {
+                entry: entry.to_owned(),
+                reason,
+            })?;
         }
         Ok(all)
     }
 
+    /// Adds an entry; returns the reason if it is invalid.
     fn add(&mut self, entry: &str) -> Result<(), String> {
         let (registry, mirror) = entry.split_once('=').unwrap_or(("docker.io", entry));
         let (registry, mirror) = (registry.trim(), mirror.trim());
@@ -43,7 +62,7 @@ impl Mirrors {
         let (plain_http, address) = match mirror.split_once("://") {
             Some(("http", address)) => (Some(true), address),
             Some(("https", address)) => (Some(false), address),
-            Some((scheme, _)) => return Err(format!("`{scheme}` is not a scheme of a registry")),
+            Some((scheme, _)) => return Err(format!("`{scheme}` is neither http nor https")),
             None => (None, mirror),
         };
         let address = address.trim_end_matches('/');
@@ -66,14 +85,15 @@ impl Mirrors {
         Ok(())
     }
 
-    pub(super) fn registries(&self) -> BTreeMap<&str, Registry> {
-        let mut registries: BTreeMap<&str, Registry> = BTreeMap::new();
+    /// Returns the tables by the names of their registries.
+    pub(super) fn registries(&self) -> BTreeMap<&str, RegistryTable> {
+        let mut registries: BTreeMap<&str, RegistryTable> = BTreeMap::new();
         for (registry, mirror) in &self.mirrors {
             let registry = registries.entry(registry).or_default();
             registry.mirrors.push(mirror.clone());
         }
         for (host, plain_http) in &self.plain_http {
-            // https is what BuildKit speaks unless told, except to a registry on localhost.
+            // BuildKit uses https by default, except for a registry on localhost.
             if *plain_http || is_local(host) {
                 registries.entry(host).or_default().http = Some(*plain_http);
             }
@@ -91,13 +111,13 @@ fn is_path(c: char) -> bool {
     c.is_ascii_alphanumeric() || "._-".contains(c)
 }
 
-/// A name or address, with a port or without.
+/// Checks a name or address, with or without a port; returns the reason if it is invalid.
 fn check_host(host: &str) -> Result<(), String> {
-    let fault = || format!("`{host}` is not host[:port]");
+    let invalid = || format!("`{host}` is not host[:port]");
     let (name, port) = match host.strip_prefix('[') {
         Some(rest) => {
-            let (address, port) = rest.split_once(']').ok_or_else(fault)?;
-            address.parse::<std::net::Ipv6Addr>().map_err(|_| fault())?;
+            let (address, port) = rest.split_once(']').ok_or_else(invalid)?;
+            address.parse::<std::net::Ipv6Addr>().map_err(|_| invalid())?;
             ("v6", port)
         }
         None => host.split_at(host.find(':').unwrap_or(host.len())),
@@ -107,14 +127,14 @@ fn check_host(host: &str) -> Result<(), String> {
             && l.chars()
                 .all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_')
     };
-    let port_is_right = port.is_empty()
+    let is_port_valid = port.is_empty()
         || port
             .strip_prefix(':')
             .is_some_and(|p| p.parse::<u16>().is_ok_and(|p| p > 0) && !p.starts_with('+'));
-    if name.split('.').all(label) && port_is_right {
+    if name.split('.').all(label) && is_port_valid {
         Ok(())
     } else {
-        Err(fault())
+        Err(invalid())
     }
 }
 
@@ -128,7 +148,7 @@ mod tests {
     fn entries_become_tables() {
         let text = "mirror.corp\nghcr.io=http://cache.corp:5000/ghcr, quay.io:443=https://localhost:5000/q/,\n\
                     docker.io=http://cache.corp:5000, mirror.corp, ghcr.io = [fd00::1]:80";
-        let mirrors = Mirrors::parse(text).expect("right");
+        let mirrors = Mirrors::parse(text).expect("valid");
         insta::assert_snapshot!(toml::to_string(&mirrors.registries()).expect("toml"), @r#"
         ["cache.corp:5000"]
         http = true
@@ -148,14 +168,17 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_no_mirror() {
-        assert_eq!(Mirrors::parse(" ,\n\n").expect("right"), Mirrors::default());
+    fn an_empty_text_has_no_mirror() {
+        assert_eq!(Mirrors::parse(" ,\n\n").expect("valid"), Mirrors::default());
     }
 
     #[test]
-    fn faults_name_the_entry() {
-        for (text, fault) in [
-            ("ok.corp,ftp://m.corp", "`ftp://m.corp`: `ftp` is not a scheme"),
+    fn errors_name_the_entry() {
+        for (text, reason) in [
+            (
+                "ok.corp,ftp://m.corp",
+                "`ftp://m.corp`: `ftp` is neither http nor https",
+            ),
             ("docker.io=", "`docker.io=`: `` is not host[:port]"),
             ("=m.corp", "`=m.corp`: `` is not host[:port]"),
             (
@@ -172,9 +195,9 @@ mod tests {
             ("a.corp b.corp", "`a.corp b.corp` is not host[:port]"),
             ("http://m.corp,https://m.corp/x", "m.corp is both http and https"),
         ] {
-            let error = Mirrors::parse(text).expect_err(text);
+            let error = Mirrors::parse(text).expect_err(text).to_string();
             assert!(
-                error.contains(fault) && error.contains(ALLOWED),
+                error.contains(reason) && error.contains(ALLOWED),
                 "{text}: {error}"
             );
         }
@@ -182,7 +205,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_text_is_taken_or_refused(text in "\\PC*|[a-z.:/=,\n\\[\\]]{0,40}") {
+        fn any_text_is_parsed_or_rejected(text in "\\PC*|[a-z.:/=,\n\\[\\]]{0,40}") {
             if let Ok(mirrors) = Mirrors::parse(&text) {
                 prop_assert!(toml::to_string(&mirrors.registries()).is_ok());
             }

@@ -1,4 +1,4 @@
-//! buildkitd.toml: what the volume and the inputs come to, and the user's own part merged over it.
+//! buildkitd.toml: generated from the size of the volume and the inputs, with the user's part merged over it.
 
 mod custom;
 mod gc;
@@ -12,28 +12,29 @@ use serde::Serialize;
 use toml::Table;
 
 use super::quantity::Bytes;
-pub use custom::Custom;
-pub use mirrors::Mirrors;
+pub use custom::{ConfigError, ConfigErrors, CustomConfig};
+pub use mirrors::{MirrorError, Mirrors};
 
-/// What BuildKit can be asked to let builds do (solver/llbsolver/entitlements.go).
+/// The entitlements that BuildKit can grant to builds (solver/llbsolver/entitlements.go).
 pub const ENTITLEMENTS: [&str; 3] = ["security.insecure", "network.host", DEVICE];
 
 const DEVICE: &str = "device";
 
-/// What the inputs say of the daemon.
+/// What the inputs configure of the daemon.
 #[derive(Debug, Clone, Default)]
-pub struct Settings {
+pub struct BuildkitdSettings {
     pub max_parallelism: Option<u32>,
     pub mirrors: Mirrors,
-    /// Of [`ENTITLEMENTS`].
+    /// Some of [`ENTITLEMENTS`].
     pub entitlements: Vec<String>,
-    /// Has the last word.
-    pub custom: Option<Custom>,
+    /// Overrides everything else.
+    pub custom: Option<CustomConfig>,
 }
 
+/// The generated part of the file.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "kebab-case")]
-struct Config<'s> {
+struct BuildkitdConfig<'s> {
     root: &'s str,
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     insecure_entitlements: &'s [String],
@@ -41,11 +42,11 @@ struct Config<'s> {
     worker: Worker,
     history: gc::History,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    registry: BTreeMap<&'s str, mirrors::Registry>,
+    registry: BTreeMap<&'s str, mirrors::RegistryTable>,
 }
 
-/// Where the Container Device Interface is not disabled, BuildKit grants `device` to every build, asked for or not
-/// (cmd/buildkitd/main.go, `newController`).
+/// The Container Device Interface. Unless it is disabled, BuildKit grants `device` to every build, whether the build
+/// requests it or not (cmd/buildkitd/main.go, `newController`).
 #[derive(Debug, Serialize)]
 struct Cdi {
     disabled: bool,
@@ -68,18 +69,18 @@ struct Oci {
     gc: bool,
     #[serde(rename = "max-parallelism", skip_serializing_if = "Option::is_none")]
     max_parallelism: Option<u32>,
-    gcpolicy: Vec<gc::Rule>,
+    gcpolicy: Vec<gc::GcRule>,
 }
 
-/// The file, for a volume of this size that is mounted at `root`.
-pub fn config(settings: &Settings, root: &str, volume: Bytes) -> anyhow::Result<String> {
-    let Settings {
+/// Returns the file, for a volume of this size that is mounted at `root`.
+pub fn config(settings: &BuildkitdSettings, root: &str, volume: Bytes) -> anyhow::Result<String> {
+    let BuildkitdSettings {
         max_parallelism,
         mirrors,
         entitlements,
         custom,
     } = settings;
-    let mut table = Table::try_from(Config {
+    let mut table = Table::try_from(BuildkitdConfig {
         root,
         insecure_entitlements: entitlements,
         cdi: Cdi {
@@ -112,7 +113,7 @@ mod tests {
 
     #[test]
     fn configuration_of_50_gib() {
-        insta::assert_snapshot!(config(&Settings::default(), ROOT, Bytes(50 << 30)).expect("toml"));
+        insta::assert_snapshot!(config(&BuildkitdSettings::default(), ROOT, Bytes(50 << 30)).expect("toml"));
     }
 
     #[test]
@@ -120,11 +121,11 @@ mod tests {
         let custom = "[worker.oci]\nmax-parallelism = 3\nlabels.team = 'a'\n\
                       [[worker.oci.gcpolicy]]\nmaxUsedSpace = '50%'\n\
                       [registry.'docker.io']\nca = ['/etc/ca.pem']\n[history]\nmaxEntries = 5\n";
-        let settings = Settings {
+        let settings = BuildkitdSettings {
             max_parallelism: Some(8),
             mirrors: Mirrors::parse("http://mirror.corp:5000").expect("a mirror"),
             entitlements: ENTITLEMENTS.map(Into::into).into(),
-            custom: Some(Custom::parse(custom).expect("right")),
+            custom: Some(CustomConfig::parse(custom).expect("valid")),
         };
         insta::assert_snapshot!(
             config(&settings, "/home/user/.local/share/buildkit", Bytes(2 << 30)).expect("toml")
@@ -132,12 +133,12 @@ mod tests {
     }
 
     #[test]
-    fn nothing_generated_is_unknown_to_buildkit() {
-        let mut config: Table = config(&Settings::default(), ROOT, Bytes(50 << 30))
+    fn generated_keys_are_keys_of_buildkit() {
+        let mut config: Table = config(&BuildkitdSettings::default(), ROOT, Bytes(50 << 30))
             .expect("toml")
             .parse()
             .expect("a table");
         config.remove("root");
-        Custom::parse(&config.to_string()).expect("all else is in the schema");
+        CustomConfig::parse(&config.to_string()).expect("all other keys are in the schema");
     }
 }

@@ -1,35 +1,35 @@
-//! What buildkitd.toml may hold, as BuildKit's own structs have it (`schema.txt`).
+//! The keys of buildkitd.toml and their types, from BuildKit's own structs (`schema.txt`).
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
-/// What stands at a place of the file.
+/// What is allowed at a path of the file.
 #[derive(Debug)]
-pub(super) enum Node {
-    Table(BTreeMap<&'static str, Node>),
-    /// A table whose keys are names of the user's own.
-    Named(Box<Node>),
+pub(super) enum SchemaNode {
+    Table(BTreeMap<&'static str, SchemaNode>),
+    /// A table whose keys are names that the user chooses.
+    Named(Box<SchemaNode>),
     /// A list of tables.
-    List(Box<Node>),
-    Value(Kind),
+    List(Box<SchemaNode>),
+    Value(ValueKind),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum ValueKind {
     Bool,
     Integer,
-    Text,
-    Texts,
+    String,
+    Strings,
     /// Bytes, a percentage of the disk, or a number with a unit.
     Size,
     /// Seconds, or a number with a unit.
     Duration,
-    /// Handed on by BuildKit as it is.
+    /// Passed on by BuildKit without a check.
     Any,
 }
 
-pub(super) static ROOT: LazyLock<Node> = LazyLock::new(|| {
-    let mut root = Node::Table(BTreeMap::new());
+pub(super) static ROOT: LazyLock<SchemaNode> = LazyLock::new(|| {
+    let mut root = SchemaNode::Table(BTreeMap::new());
     for line in include_str!("schema.txt").lines().filter(|l| !l.starts_with('#')) {
         if let Some((path, go)) = line.split_once(' ') {
             root.insert(path, go);
@@ -38,7 +38,7 @@ pub(super) static ROOT: LazyLock<Node> = LazyLock::new(|| {
     root
 });
 
-impl Node {
+impl SchemaNode {
     fn insert(&mut self, path: &'static str, go: &'static str) {
         if path.is_empty() {
             *self = leaf(go);
@@ -65,20 +65,20 @@ impl Node {
     }
 }
 
-fn leaf(go: &str) -> Node {
-    Node::Value(match go {
-        "bool" => Kind::Bool,
-        "int" | "int64" | "uint64" => Kind::Integer,
-        "string" => Kind::Text,
-        "[]string" => Kind::Texts,
-        "diskspace" => Kind::Size,
-        "duration" => Kind::Duration,
-        "map[string]string" => return Node::Named(Box::new(Node::Value(Kind::Text))),
-        _ => Kind::Any,
+fn leaf(go: &str) -> SchemaNode {
+    SchemaNode::Value(match go {
+        "bool" => ValueKind::Bool,
+        "int" | "int64" | "uint64" => ValueKind::Integer,
+        "string" => ValueKind::String,
+        "[]string" => ValueKind::Strings,
+        "diskspace" => ValueKind::Size,
+        "duration" => ValueKind::Duration,
+        "map[string]string" => return SchemaNode::Named(Box::new(SchemaNode::Value(ValueKind::String))),
+        _ => ValueKind::Any,
     })
 }
 
-/// The first key of a path, without quotes, and what follows it.
+/// Returns the first key of a path, without quotes, and the rest of the path.
 fn first(path: &str) -> (&str, &str) {
     let (key, rest) = match path.strip_prefix('"').and_then(|p| p.split_once('"')) {
         Some(quoted) => quoted,
@@ -87,8 +87,8 @@ fn first(path: &str) -> (&str, &str) {
     (key, rest.strip_prefix('.').unwrap_or(rest))
 }
 
-/// Values with which buildkitd does not start, or, for the number of entries, does not run on.
-pub(super) const LEAST: [(&str, i64); 10] = [
+/// The minimum of numbers. With a lower one buildkitd does not start, or, for the number of entries, crashes later.
+pub(super) const MINIMUMS: [(&str, i64); 10] = [
     ("history.maxEntries", 0),
     ("system.maxRegistryConcurrency", 1),
     ("compaction.maxRetry", 0),
@@ -101,6 +101,7 @@ pub(super) const LEAST: [(&str, i64); 10] = [
     ("worker.oci.max-parallelism", 0),
 ];
 
+/// The allowed values of strings.
 pub(super) const CHOICES: [(&str, &[&str]); 3] = [
     ("log.format", &["json", "text"]),
     (
@@ -112,13 +113,14 @@ pub(super) const CHOICES: [(&str, &[&str]); 3] = [
     ("worker.oci.networkMode", &["auto", "bridge", "cni", "host"]),
 ];
 
-impl Kind {
-    pub(super) fn is_met_by(self, value: &toml::Value) -> bool {
+impl ValueKind {
+    /// Tells whether a value is of this kind.
+    pub(super) fn matches(self, value: &toml::Value) -> bool {
         match self {
             Self::Bool => value.is_bool(),
             Self::Integer => value.is_integer(),
-            Self::Text => value.is_str(),
-            Self::Texts => value
+            Self::String => value.is_str(),
+            Self::Strings => value
                 .as_array()
                 .is_some_and(|a| a.iter().all(toml::Value::is_str)),
             Self::Size => value.as_integer().is_some_and(|n| n >= 0) || value.as_str().is_some_and(is_size),
@@ -127,12 +129,13 @@ impl Kind {
         }
     }
 
-    pub(super) fn allowed(self) -> &'static str {
+    /// Returns what is allowed, for a message.
+    pub(super) fn description(self) -> &'static str {
         match self {
             Self::Bool => "true or false",
             Self::Integer => "an integer",
-            Self::Text => "a string",
-            Self::Texts => "a list of strings",
+            Self::String => "a string",
+            Self::Strings => "a list of strings",
             Self::Size => "a number of bytes, or a string such as \"10%\" or \"512MB\"",
             Self::Duration => "a number of seconds, or a string such as \"48h\"",
             Self::Any => "anything",
@@ -140,7 +143,7 @@ impl Kind {
     }
 }
 
-/// As BuildKit reads one (cmd/buildkitd/config/gcpolicy.go, `DiskSpace`; docker/go-units, `RAMInBytes`).
+/// Tells whether BuildKit can parse a size (cmd/buildkitd/config/gcpolicy.go, `DiskSpace`; docker/go-units, `RAMInBytes`).
 fn is_size(text: &str) -> bool {
     if let Some(percent) = text.strip_suffix('%') {
         return percent.parse::<u8>().is_ok_and(|p| p <= 100);
@@ -150,15 +153,15 @@ fn is_size(text: &str) -> bool {
     };
     let (number, unit) = text.split_at(last + 1);
     let unit = unit.strip_prefix(' ').unwrap_or(unit).to_ascii_lowercase();
-    let of_thousands = |u: &str| matches!(u.as_bytes(), [b'k' | b'm' | b'g' | b't' | b'p']);
+    let is_prefix = |u: &str| matches!(u.as_bytes(), [b'k' | b'm' | b'g' | b't' | b'p']);
     let prefix = unit
         .strip_suffix("ib")
         .or(unit.strip_suffix('b'))
         .unwrap_or(&unit);
-    is_decimal(number) && (unit.is_empty() || unit == "b" || of_thousands(prefix))
+    is_decimal(number) && (unit.is_empty() || unit == "b" || is_prefix(prefix))
 }
 
-/// As Go reads one (`time.ParseDuration`), or whole seconds.
+/// Tells whether a text is a duration of Go (`time.ParseDuration`), or whole seconds.
 fn is_duration(text: &str) -> bool {
     let mut rest = text.strip_prefix(['-', '+']).unwrap_or(text);
     if is_decimal(rest) {
@@ -192,7 +195,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_line_has_its_place_and_a_type_known_here() {
+    fn every_line_is_in_the_tree_and_has_a_known_type() {
         let mut lines = 0;
         for line in include_str!("schema.txt").lines().filter(|l| !l.starts_with('#')) {
             let (mut path, go) = line.split_once(' ').expect("path and type");
@@ -200,34 +203,37 @@ mod tests {
             let mut node = &*ROOT;
             while !path.is_empty() {
                 (node, path) = match node {
-                    Node::Table(keys) => (&keys[first(path).0], first(path).1),
-                    Node::Named(item) => (&**item, path.strip_prefix("*.").expect("a name")),
-                    Node::List(item) => (&**item, path.strip_prefix("[].").expect("a list")),
-                    Node::Value(_) => panic!("{line} is below a value"),
+                    SchemaNode::Table(keys) => (&keys[first(path).0], first(path).1),
+                    SchemaNode::Named(item) => (&**item, path.strip_prefix("*.").expect("a name")),
+                    SchemaNode::List(item) => (&**item, path.strip_prefix("[].").expect("a list")),
+                    SchemaNode::Value(_) => panic!("{line} is below a value"),
                 };
             }
-            let any = matches!(node, Node::Value(Kind::Any));
+            let any = matches!(node, SchemaNode::Value(ValueKind::Any));
             assert_eq!(any, go == "map[string]interface {}", "{line}");
-            assert!(matches!(node, Node::Value(_) | Node::Named(_)), "{line}");
+            assert!(
+                matches!(node, SchemaNode::Value(_) | SchemaNode::Named(_)),
+                "{line}"
+            );
         }
         assert_eq!(lines, 138);
     }
 
     #[test]
-    fn sizes_and_durations_as_buildkit_reads_them() {
-        for right in ["0", "10%", "512MB", "1.5 GiB", "20g", "7b", "30kB"] {
-            assert!(is_size(right), "{right}");
+    fn sizes_and_durations_follow_buildkits_rules() {
+        for valid in ["0", "10%", "512MB", "1.5 GiB", "20g", "7b", "30kB"] {
+            assert!(is_size(valid), "{valid}");
         }
-        for wrong in [
+        for invalid in [
             "", "%", "101%", "-1", "ten", "10 %", "10 M B", "1xb", "1ib", "512MBs", "1.MB",
         ] {
-            assert!(!is_size(wrong), "{wrong}");
+            assert!(!is_size(invalid), "{invalid}");
         }
-        for right in ["0", "3600", "-1", "48h", "1h30m", "1.5s", "-5ms", "10µs"] {
-            assert!(is_duration(right), "{right}");
+        for valid in ["0", "3600", "-1", "48h", "1h30m", "1.5s", "-5ms", "10µs"] {
+            assert!(is_duration(valid), "{valid}");
         }
-        for wrong in ["", "h", "2d", "1 h", "1h30", "1.5", "-", "1.h"] {
-            assert!(!is_duration(wrong), "{wrong}");
+        for invalid in ["", "h", "2d", "1 h", "1h30", "1.5", "-", "1.h"] {
+            assert!(!is_duration(invalid), "{invalid}");
         }
     }
 }
