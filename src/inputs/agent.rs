@@ -7,7 +7,7 @@ use super::{Faults, duration, lists};
 use crate::agent::group::Agents;
 use crate::agent::isolation::Isolation;
 use crate::agent::manifests::{ARCH_LABEL, OUR_ANNOTATIONS, OUR_LABELS, Objects};
-use crate::agent::patch::Patch;
+use crate::agent::patch::DeploymentPatch;
 use crate::agent::platform::{ARCHITECTURES, Platform};
 use crate::agent::quantity::{self, Bytes};
 use crate::agent::{Spec, Taint, buildkitd};
@@ -35,7 +35,14 @@ pub(super) fn check(args: &AgentArgs, faults: &mut Faults) -> Option<Agents> {
     let platforms = platforms(args.platforms.as_ref(), faults);
     let buildkitd = settings(args, faults);
     let patch = args.patch.as_ref();
-    let patch = patch.and_then(|text| parsed("patch", Some(text), |t| Patch::parse(t).map(Some), faults));
+    let patch = patch.and_then(|text| {
+        parsed(
+            "patch",
+            Some(text),
+            |t| DeploymentPatch::parse(t).map(Some),
+            faults,
+        )
+    });
     let (isolation, drain, storage_bytes, number) = (isolation?, drain?, storage_bytes?, number?);
     let agents = Agents {
         spec: Spec {

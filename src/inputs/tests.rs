@@ -87,12 +87,18 @@ fn what_is_wrong_with_an_agent_as_a_whole() {
             vec![name.as_str(), "--platforms=linux/arm64"],
             "more than 63 characters",
         ),
-        (vec!["--patch=spec: {replicas: 3}"], "it changes /spec/replicas"),
+        (
+            vec!["--patch=spec: {replicas: 3}"],
+            "`spec.replicas`: a patch cannot change this field",
+        ),
         (
             vec!["--patch=spec: {template: {metadata: {labels: {app: x}}}}"],
-            "labels/app",
+            "`spec.template.metadata.labels.app`",
         ),
-        (vec!["--patch=specs: {}"], "no `specs` to patch"),
+        (
+            vec!["--patch=specs: {}"],
+            "`specs`: unknown field; a patch can change `metadata` and `spec`",
+        ),
         (
             vec![
                 "--platforms=linux/arm64",
@@ -131,15 +137,15 @@ fn only_the_wrong_line_of_several_is_shown() {
         ),
         (
             "--patch=- hush\n- hush\n",
-            "`patch`: a patch is a mapping such as `spec: …`, not a list",
+            "`patch`: a patch must be a mapping such as `spec: …`, not a list",
         ),
         (
             "--patch=metadata: {annotations: {a: hush}}\nspec:\n  replicas: 3\n",
-            "`patch`: it changes /spec/replicas",
+            "`patch`: `spec.replicas`: a patch cannot change this field",
         ),
         (
             "--patch=spec:\n  template:\n    spec:\n      containers: [hush]",
-            "`patch`: `spec.template.spec.containers` must hold mappings, not a string",
+            "`patch`: `spec.template.spec.containers`: elements must be mappings, not a string",
         ),
         (
             "--buildkitd-config=# hush\ndebugg = true\n[dns]\nfoo = 1\n",

@@ -4,7 +4,7 @@ use std::io::Write;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
-use remote_buildkit_agent::patch::Patch;
+use remote_buildkit_agent::patch::DeploymentPatch;
 use serde_json::{Value, json};
 
 use crate::support::{LAB, Namespace};
@@ -157,12 +157,12 @@ fn differences(namespace: &Namespace) -> Result<String> {
         "-p",
     ];
     let server = |patch: &str| namespace.json(&[&arguments[..], &[patch]].concat());
-    let ours = |patch: &str| Patch::parse(patch).and_then(|parsed| parsed.apply(live.clone()));
+    let ours = |patch: &str| DeploymentPatch::parse(patch).and_then(|parsed| parsed.apply(live.clone()));
     let mut differences = String::new();
     let whole = PATCHES.map(|patch| Ok(patch.to_owned()));
     for patch in whole.into_iter().chain(POD_PATCHES.map(of_pod)) {
         let patch = patch?;
-        let ours = ours(&patch).map_err(|fault| anyhow::anyhow!("{patch}: {fault}"))?;
+        let ours = ours(&patch).map_err(|error| anyhow::anyhow!("{patch}: {error}"))?;
         let (ours, theirs) = (comparable(replaced(&ours)?)?, comparable(server(&patch)?)?);
         if ours != theirs {
             differences += &format!("{patch}\nours   {ours}\ntheirs {theirs}\n");

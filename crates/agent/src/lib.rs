@@ -52,7 +52,7 @@ pub struct Spec {
     pub annotations: BTreeMap<String, String>,
     pub buildkitd: buildkitd::BuildkitdSettings,
     /// On the Deployment, for what has no input.
-    pub patch: Option<patch::Patch>,
+    pub patch: Option<patch::DeploymentPatch>,
 }
 
 /// A taint to tolerate; what is absent is tolerated whatever it is.

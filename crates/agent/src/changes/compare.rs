@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::super::manifests::VOLUME_SIZE;
-use super::super::patch::{List, list};
+use super::super::patch::{MergeStrategy, merge_strategy};
 use super::super::quantity;
 use super::owners::Owners;
 use super::{Place, label};
@@ -38,8 +38,8 @@ fn values(wanted: &Value, live: &Value, owners: &Owners<'_>, place: &Place, foun
 }
 
 fn lists(wanted: &[Value], live: &[Value], owners: &Owners<'_>, place: &Place, found: &mut Vec<String>) {
-    match list(&place.name) {
-        List::By(key) => {
+    match merge_strategy(&place.name) {
+        MergeStrategy::ByKey(key) => {
             for item in wanted {
                 let place = place.element(&label(&item[key]));
                 // Ports of one number may differ in protocol: the nearest is meant.
@@ -55,14 +55,14 @@ fn lists(wanted: &[Value], live: &[Value], owners: &Owners<'_>, place: &Place, f
                 found.extend(nearest.unwrap_or_else(|| vec![place.path]));
             }
         }
-        List::Set if wanted.iter().all(|item| live.contains(item)) => {}
-        List::Atomic if wanted.len() == live.len() => {
+        MergeStrategy::Set if wanted.iter().all(|item| live.contains(item)) => {}
+        MergeStrategy::Atomic if wanted.len() == live.len() => {
             for (number, (wanted, live)) in wanted.iter().zip(live).enumerate() {
                 let place = place.element(&number.to_string());
                 values(wanted, live, &owners.element(live), &place, found);
             }
         }
-        List::Set | List::Atomic => found.push(place.path.clone()),
+        MergeStrategy::Set | MergeStrategy::Atomic => found.push(place.path.clone()),
     }
 }
 

@@ -1,28 +1,30 @@
-//! The Deployment around the pod.
+//! The Deployment of an agent.
 
 use std::collections::BTreeMap;
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use k8s_openapi::api::apps::v1::{Deployment, DeploymentSpec, DeploymentStrategy};
 use k8s_openapi::api::core::v1::PodTemplateSpec;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
+use super::super::patch::PatchError;
 use super::super::quantity::Bytes;
 use super::{Spec, VOLUME_SIZE, app_label, config_for, labels, metadata, pod};
 
-/// A pod that is moved takes the builds on it along, and its volume has to follow; annotations of the inputs win.
-const KEPT_IN_PLACE: [(&str, &str); 2] = [
+/// Annotations against moving the pod, which would end the builds on it and move its volume. The inputs can override them.
+const DO_NOT_DISRUPT: [(&str, &str); 2] = [
     // Karpenter, and EKS Auto Mode (karpenter.sh, concepts, disruption).
     ("karpenter.sh/do-not-disrupt", "true"),
     // kubernetes/autoscaler, cluster-autoscaler/FAQ.md.
     ("cluster-autoscaler.kubernetes.io/safe-to-evict", "false"),
 ];
 
-/// As Helm's charts call it.
+/// The annotation of the pod with the hash of its configuration, as Helm charts name it.
 pub(super) const CONFIG_HASH: &str = "checksum/config";
 
+/// Returns the Deployment, with the patch of the inputs applied.
 pub(super) fn deployment(spec: &Spec, volume: Bytes) -> anyhow::Result<Value> {
     let deployment = Deployment {
         metadata: ObjectMeta {
@@ -30,7 +32,7 @@ pub(super) fn deployment(spec: &Spec, volume: Bytes) -> anyhow::Result<Value> {
             ..metadata(spec)
         },
         spec: Some(DeploymentSpec {
-            // The volume and buildkitd's lock allow one pod; a rolling update would wait for it forever.
+            // The volume and buildkitd's lock allow only one pod; a rolling update would wait for the second one forever.
             replicas: Some(1),
             strategy: Some(DeploymentStrategy {
                 type_: Some("Recreate".into()),
@@ -56,15 +58,22 @@ pub(super) fn deployment(spec: &Spec, volume: Bytes) -> anyhow::Result<Value> {
     let Some(patch) = &spec.patch else {
         return Ok(deployment);
     };
-    let patched = patch.apply(deployment.clone()).map_err(anyhow::Error::msg)?;
-    match untouchable(&deployment, &patched) {
+    let patched = patch.apply(deployment.clone())?;
+    match immutable_field(&deployment, &patched) {
         None => Ok(patched),
-        Some(path) => bail!("it changes {path}, without which there is no agent for buildx to find"),
+        Some(path) => {
+            let field = path.trim_start_matches('/').replace('/', ".").replace("~1", "/");
+            Err(PatchError::at(
+                &field,
+                "a patch cannot change this field, on which buildx and connect depend",
+            )
+            .into())
+        }
     }
 }
 
-/// What no patch may change: by these the agent is found, and there is one pod of it.
-const UNTOUCHABLE: [&str; 9] = [
+/// The fields that no patch may change: they identify the agent and its one pod.
+const IMMUTABLE_FIELDS: [&str; 9] = [
     "/metadata/name",
     "/metadata/namespace",
     "/metadata/labels/app.kubernetes.io~1managed-by",
@@ -73,23 +82,25 @@ const UNTOUCHABLE: [&str; 9] = [
     "/spec/strategy",
     "/spec/selector",
     "/spec/template/metadata/labels/app",
-    // buildx talks to the first container.
+    // buildx connects to the first container.
     "/spec/template/spec/containers/0/name",
 ];
 
-fn untouchable(ours: &Value, patched: &Value) -> Option<&'static str> {
-    UNTOUCHABLE
+/// Returns the first immutable field that differs.
+fn immutable_field(original: &Value, patched: &Value) -> Option<&'static str> {
+    IMMUTABLE_FIELDS
         .into_iter()
-        .find(|path| ours.pointer(path) != patched.pointer(path))
+        .find(|path| original.pointer(path) != patched.pointer(path))
 }
 
-/// buildkitd reads its configuration when it starts: another one is another pod. What it is by the inputs and what the
-/// volume makes of it are told apart, for whoever has the inputs alone.
+/// Returns the annotations of the pod. buildkitd reads its configuration only when it starts, so the annotations make a
+/// changed configuration a new pod. The hash is of the inputs alone, and the size of the volume is separate, for a caller
+/// that knows only the inputs.
 fn pod_annotations(spec: &Spec, volume: Bytes) -> anyhow::Result<BTreeMap<String, String>> {
     let hash = Sha256::digest(config_for(spec, spec.storage_bytes)?);
     let hash: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
-    let kept = KEPT_IN_PLACE.map(|(name, value)| (name.to_owned(), value.to_owned()));
-    let mut annotations = BTreeMap::from(kept);
+    let defaults = DO_NOT_DISRUPT.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let mut annotations = BTreeMap::from(defaults);
     annotations.extend(spec.annotations.clone());
     annotations.insert(CONFIG_HASH.into(), hash);
     annotations.insert(VOLUME_SIZE.into(), volume.0.to_string());
@@ -98,28 +109,37 @@ fn pod_annotations(spec: &Spec, volume: Bytes) -> anyhow::Result<BTreeMap<String
 
 #[cfg(test)]
 mod tests {
-    use super::super::super::patch::Patch;
+    use super::super::super::patch::DeploymentPatch;
     use super::*;
 
     fn patched(patch: &str) -> Result<Value, String> {
         let spec = Spec {
-            patch: Some(Patch::parse(patch).expect("a patch")),
+            patch: Some(DeploymentPatch::parse(patch).expect("a patch")),
             ..Spec::example()
         };
         deployment(&spec, spec.storage_bytes).map_err(|e| e.to_string())
     }
 
     #[test]
-    fn a_patch_leaves_what_makes_an_agent() {
+    fn a_patch_cannot_change_immutable_fields() {
         assert!(patched("spec: {template: {spec: {priorityClassName: high}}}").is_ok());
-        for (patch, named) in [
-            ("spec: {replicas: 2}", "/spec/replicas"),
-            ("spec: {strategy: {type: RollingUpdate}}", "/spec/strategy"),
-            ("metadata: {labels: {app.kubernetes.io/instance: x}}", "instance"),
-            ("spec: {template: {metadata: {labels: {app: x}}}}", "labels/app"),
+        for (patch, expected) in [
+            (
+                "spec: {replicas: 2}",
+                "`spec.replicas`: a patch cannot change this field",
+            ),
+            ("spec: {strategy: {type: RollingUpdate}}", "`spec.strategy`"),
+            (
+                "metadata: {labels: {app.kubernetes.io/instance: x}}",
+                "`metadata.labels.app.kubernetes.io/instance`",
+            ),
+            (
+                "spec: {template: {metadata: {labels: {app: x}}}}",
+                "`spec.template.metadata.labels.app`",
+            ),
         ] {
             let error = patched(patch).expect_err(patch);
-            assert!(error.contains(named), "{named} is not in {error}");
+            assert!(error.contains(expected), "{expected} is not in {error}");
         }
     }
 }

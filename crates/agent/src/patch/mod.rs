@@ -1,59 +1,118 @@
-//! The input `patch`: a strategic merge patch on the Deployment, for whatever has no input of its own.
+//! The input `patch`: a strategic merge patch on the Deployment, for fields that have no input of their own.
 //!
-//! It is applied here and not by the server, because what is applied must be whole: with server-side apply a field
-//! that is left out is a field given up, so a patch sent after it would be undone by the next run.
+//! It is applied here and not by the API server, because server-side apply needs the complete object: a field that is left
+//! out is removed, so the next run would undo a patch that is sent separately.
 //!
-//! The rules are those of the API server (k8s.io/apimachinery, pkg/util/strategicpatch/patch.go); no crate has them:
-//! `DeepMerge` of k8s-openapi knows neither `null` nor `$patch`. One rule is ours: buildkitd stays the first
-//! container. Strategic merge puts a new one in front, and buildx starts its commands in the first.
+//! The rules are those of the API server (k8s.io/apimachinery, pkg/util/strategicpatch/patch.go). No crate implements
+//! them: `DeepMerge` of k8s-openapi supports neither `null` nor `$patch`. One rule is added: buildkitd stays the first
+//! container. Strategic merge inserts a new container before it, and buildx runs its commands in the first one.
 
 mod merge;
+
+use std::fmt;
 
 use serde_json::Value;
 use serde_saphyr::UserMessageFormatter;
 
 use merge::{Object, merge};
 
-pub(super) use merge::{List, list};
+pub(super) use merge::{MergeStrategy, merge_strategy};
 
+/// A validated patch.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Patch(Object);
+pub struct DeploymentPatch(Object);
 
-/// The container of the daemon, and where the containers are.
+/// Why a patch cannot be parsed or applied.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PatchError {
+    pub place: PatchPlace,
+    pub message: String,
+}
+
+/// The place of an error in a patch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PatchPlace {
+    /// Of a syntax error; both from 1.
+    Text { line: u64, column: u64 },
+    /// A field of the Deployment.
+    Field(String),
+    /// The patch as a whole.
+    Document,
+}
+
+impl PatchError {
+    /// Returns an error at a field.
+    pub(super) fn at(field: &str, message: impl Into<String>) -> Self {
+        Self {
+            place: PatchPlace::Field(field.to_owned()),
+            message: message.into(),
+        }
+    }
+
+    fn of_document(message: impl Into<String>) -> Self {
+        Self {
+            place: PatchPlace::Document,
+            message: message.into(),
+        }
+    }
+}
+
+impl fmt::Display for PatchError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.place {
+            PatchPlace::Text { line, column } => write!(f, "line {line}, column {column}: ")?,
+            PatchPlace::Field(field) => write!(f, "`{field}`: ")?,
+            PatchPlace::Document => {}
+        }
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for PatchError {}
+
+/// The container of the daemon.
 const CONTAINER: &str = "buildkitd";
-const CONTAINERS: &str = "/spec/template/spec/containers";
+const CONTAINERS: &str = "spec.template.spec.containers";
 
-impl Patch {
-    /// YAML: the part of the Deployment to change, or a whole one.
-    pub fn parse(yaml: &str) -> Result<Self, String> {
-        // As kubectl reads it, for which `defaultMode: 0440` is octal (sigs.k8s.io/yaml speaks YAML 1.1).
+impl DeploymentPatch {
+    /// Parses YAML: the part of the Deployment to change, or a complete Deployment.
+    pub fn parse(yaml: &str) -> Result<Self, PatchError> {
+        // As in kubectl, `defaultMode: 0440` is octal (sigs.k8s.io/yaml implements YAML 1.1).
         let options = serde_saphyr::options! { legacy_octal_numbers: true };
         let patch = match serde_saphyr::from_str_with_options(yaml, options) {
             Ok(Value::Object(patch)) => patch,
             Ok(other) => {
-                let kind = kind(&other);
-                return Err(format!("a patch is a mapping such as `spec: …`, not {kind}"));
+                let message = format!(
+                    "a patch must be a mapping such as `spec: …`, not {}",
+                    kind(&other)
+                );
+                return Err(PatchError::of_document(message));
             }
-            Err(error) => return Err(syntax(&error)),
+            Err(error) => return Err(syntax_error(&error)),
         };
         for (key, expected) in [("apiVersion", "apps/v1"), ("kind", "Deployment")] {
             if let Some(found) = patch.get(key).filter(|v| *v != expected) {
-                return Err(format!("`{key}` is {found}, but the patch is for `{expected}`"));
+                return Err(PatchError::at(
+                    key,
+                    format!("must be \"{expected}\", not {found}"),
+                ));
             }
         }
         for key in patch.keys() {
             if !["apiVersion", "kind", "metadata", "spec"].contains(&key.as_str()) {
-                return Err(format!(
-                    "a Deployment has no `{key}` to patch; it has `metadata` and `spec`"
+                return Err(PatchError::at(
+                    key,
+                    "unknown field; a patch can change `metadata` and `spec`",
                 ));
             }
         }
         Ok(Self(patch))
     }
 
-    pub fn apply(&self, deployment: Value) -> Result<Value, String> {
+    /// Returns the patched Deployment.
+    pub fn apply(&self, deployment: Value) -> Result<Value, PatchError> {
         let Value::Object(mut patched) = deployment else {
-            return Err("the Deployment is not an object".into());
+            return Err(PatchError::of_document("the Deployment is not an object"));
         };
         let identity = |object: &Object| {
             let metadata = object.get("metadata");
@@ -62,38 +121,43 @@ impl Patch {
         let before = identity(&patched);
         merge(&mut patched, &self.0, "")?;
         if identity(&patched) != before {
-            return Err(
-                "it changes `metadata.name` or `metadata.namespace`, by which the agent is found".into(),
-            );
+            let message = "a patch cannot change `name` or `namespace`, which identify the agent";
+            return Err(PatchError::at("metadata", message));
         }
         let mut patched = Value::Object(patched);
-        let containers = patched.pointer_mut(CONTAINERS).and_then(Value::as_array_mut);
+        let containers = patched
+            .pointer_mut("/spec/template/spec/containers")
+            .and_then(Value::as_array_mut);
         let Some(containers) = containers else {
-            return Err("it leaves the Deployment without containers".into());
+            return Err(PatchError::at(CONTAINERS, "a patch cannot remove all containers"));
         };
-        let Some(ours) = containers.iter().position(|c| c["name"] == CONTAINER) else {
-            return Err(format!("it takes the container `{CONTAINER}` away"));
+        let Some(index) = containers.iter().position(|c| c["name"] == CONTAINER) else {
+            let message = format!("a patch cannot remove the container `{CONTAINER}`");
+            return Err(PatchError::at(CONTAINERS, message));
         };
-        containers[..=ours].rotate_right(1);
+        containers[..=index].rotate_right(1);
         Ok(patched)
     }
 }
 
-/// With the place first, as faults of other inputs have it.
-fn syntax(error: &serde_saphyr::Error) -> String {
+/// Returns a syntax error with its place.
+fn syntax_error(error: &serde_saphyr::Error) -> PatchError {
     let error = error.without_snippet();
     let message = error.render_with_formatter(&UserMessageFormatter);
     match error.location() {
-        Some(at) => {
-            let place = format!("line {}, column {}", at.line(), at.column());
-            let message = message.strip_suffix(&format!(" at {place}")).unwrap_or(&message);
-            format!("{place}: {message}")
+        Some(location) => {
+            let (line, column) = (location.line(), location.column());
+            let place = format!(" at line {line}, column {column}");
+            PatchError {
+                place: PatchPlace::Text { line, column },
+                message: message.strip_suffix(&place).unwrap_or(&message).to_owned(),
+            }
         }
-        None => message,
+        None => PatchError::of_document(message),
     }
 }
 
-/// For messages: a value may be secret.
+/// Returns the kind of a value for messages, which must not show it: it may be a secret.
 fn kind(value: &Value) -> &'static str {
     match value {
         Value::Null => "nothing",

@@ -23,18 +23,18 @@ fn deployment() -> Value {
     })
 }
 
-fn apply(yaml: &str) -> Result<Value, String> {
-    Patch::parse(yaml)?.apply(deployment())
+fn apply(yaml: &str) -> Result<Value, PatchError> {
+    DeploymentPatch::parse(yaml)?.apply(deployment())
 }
 
-/// The pod after a patch of the pod.
-fn pod(patch: Value) -> Result<Value, String> {
+/// Returns the spec of the pod after a patch of it.
+fn pod(patch: Value) -> Result<Value, PatchError> {
     let patch = json!({"spec": {"template": {"spec": patch}}});
     Ok(apply(&patch.to_string())?["spec"]["template"]["spec"].take())
 }
 
 #[test]
-fn lists_are_merged_by_key_or_replaced() -> Result<(), String> {
+fn lists_are_merged_by_key_or_replaced() -> Result<(), PatchError> {
     let patched = pod(json!({
         "containers": [
             {"name": "buildkitd", "env": [{"name": "C", "value": "3"}, {"name": "A", "value": null, "valueFrom": {}}]},
@@ -67,7 +67,7 @@ fn lists_are_merged_by_key_or_replaced() -> Result<(), String> {
 }
 
 #[test]
-fn the_daemon_stays_the_first_container() -> Result<(), String> {
+fn the_daemon_stays_the_first_container() -> Result<(), PatchError> {
     let sidecars = json!([{"name": "x"}, {"name": "y"}]);
     let patched = pod(json!({"containers": sidecars}))?;
     let names: Vec<_> = patched["containers"]
@@ -79,19 +79,19 @@ fn the_daemon_stays_the_first_container() -> Result<(), String> {
     assert_eq!(names, ["buildkitd", "x", "y"]);
     let gone = pod(json!({"containers": [{"name": "buildkitd", "$patch": "delete"}]}));
     assert_eq!(
-        gone.expect_err("no daemon"),
-        "it takes the container `buildkitd` away"
+        gone.expect_err("no daemon").to_string(),
+        "`spec.template.spec.containers`: a patch cannot remove the container `buildkitd`"
     );
     let gone = pod(json!({"containers": null}));
     assert_eq!(
-        gone.expect_err("none"),
-        "it leaves the Deployment without containers"
+        gone.expect_err("none").to_string(),
+        "`spec.template.spec.containers`: a patch cannot remove all containers"
     );
     Ok(())
 }
 
 #[test]
-fn null_and_directives_take_away() -> Result<(), String> {
+fn null_and_directives_remove() -> Result<(), PatchError> {
     let patched = pod(json!({
         "containers": [{
             "name": "buildkitd", "image": null, "$deleteFromPrimitiveList/args": ["--a"],
@@ -119,13 +119,13 @@ fn null_and_directives_take_away() -> Result<(), String> {
 }
 
 #[test]
-fn a_whole_deployment_may_be_the_patch() -> Result<(), String> {
+fn a_complete_deployment_may_be_the_patch() -> Result<(), PatchError> {
     assert_eq!(apply(&deployment().to_string())?, deployment());
     Ok(())
 }
 
 #[test]
-fn numbers_are_those_of_kubectl() -> Result<(), String> {
+fn numbers_are_parsed_as_by_kubectl() -> Result<(), PatchError> {
     let patched = apply("spec: {a: 0440, b: 440, c: \"0440\", d: 0, e: 0.5, f: 0o17, g: 089}")?;
     assert_eq!(
         patched["spec"]
@@ -145,30 +145,33 @@ fn numbers_are_those_of_kubectl() -> Result<(), String> {
 }
 
 #[test]
-fn faults_say_where() {
+fn errors_name_their_place() {
     let containers = |list: &str| format!("{{spec: {{template: {{spec: {{containers: [{list}]}}}}}}}}");
-    for (yaml, fault) in [
+    for (yaml, expected) in [
         ("spec:\n  replicas: 1\n template: {}\n".to_owned(), "line 3"),
         ("spec: {}\nspec: {}\n".into(), "line 2"),
-        ("- a".into(), "a patch is a mapping"),
-        (String::new(), "a patch is a mapping"),
+        ("- a".into(), "a patch must be a mapping"),
+        (String::new(), "a patch must be a mapping"),
+        ("kind: Pod".into(), "`kind`: must be \"Deployment\", not \"Pod\""),
         (
-            "kind: Pod".into(),
-            "`kind` is \"Pod\", but the patch is for `Deployment`",
+            "template: {}".into(),
+            "`template`: unknown field; a patch can change `metadata` and `spec`",
         ),
-        ("template: {}".into(), "a Deployment has no `template` to patch"),
         (
             "metadata: {$patch: replace, labels: {}}".into(),
-            "it changes `metadata.name`",
+            "`metadata`: a patch cannot change `name`",
         ),
-        ("metadata: {name: other}".into(), "it changes `metadata.name`"),
+        (
+            "metadata: {name: other}".into(),
+            "`metadata`: a patch cannot change `name`",
+        ),
         (
             containers("{image: x}"),
-            "an element of `spec.template.spec.containers` has no `name`",
+            "`spec.template.spec.containers`: an element has no `name`",
         ),
         (
             containers("null"),
-            "`spec.template.spec.containers` must hold mappings, not nothing",
+            "`spec.template.spec.containers`: elements must be mappings, not nothing",
         ),
         (
             containers("{name: buildkitd, $patch: merge}"),
@@ -176,7 +179,7 @@ fn faults_say_where() {
         ),
         (
             "{spec: {$setElementOrder/x: []}}".into(),
-            "lists cannot be ordered by a patch",
+            "`spec.$setElementOrder/x`: a patch cannot order lists",
         ),
         (
             "{spec: {$patch: remove}}".into(),
@@ -184,27 +187,27 @@ fn faults_say_where() {
         ),
         (
             "{spec: {template: {spec: {tolerations: [{$patch: delete, key: old}]}}}}".into(),
-            "`spec.template.spec.tolerations` is replaced as a whole",
+            "`spec.template.spec.tolerations`: the list is replaced as a whole",
         ),
         (
             "{metadata: {labels: {$retainKeys: [a], b: c}}}".into(),
-            "`metadata.labels` sets `b`, which its $retainKeys does not name",
+            "`metadata.labels`: sets `b`, which its $retainKeys does not name",
         ),
     ] {
-        let error = apply(&yaml).expect_err(&yaml);
-        assert!(error.contains(fault), "{yaml}: {error}");
+        let error = apply(&yaml).expect_err(&yaml).to_string();
+        assert!(error.contains(expected), "{yaml}: {error}");
     }
 }
 
 proptest! {
     #[test]
-    fn any_text_is_taken_or_refused(text in "\\PC*|[a-z:{}\\[\\]$ ,\n-]{0,60}") {
-        if let Ok(patch) = Patch::parse(&text) {
+    fn any_text_is_parsed_or_rejected(text in "\\PC*|[a-z:{}\\[\\]$ ,\n-]{0,60}") {
+        if let Ok(patch) = DeploymentPatch::parse(&text) {
             drop(patch.apply(deployment()));
         }
     }
 
-    /// Without directives, a patch says what is to be: said twice it is the same.
+    /// A patch without directives is idempotent.
     #[test]
     fn a_patch_applied_twice_is_applied_once(
         env in prop::collection::btree_map("[A-E]", "[0-9]", 0..5),
@@ -214,7 +217,7 @@ proptest! {
         let sidecars = sidecars.iter().map(|name| json!({"name": name}));
         let containers: Vec<_> = sidecars.chain([json!({"name": "buildkitd", "env": env})]).collect();
         let patch = json!({"spec": {"template": {"spec": {"containers": containers}}}}).to_string();
-        let patch = Patch::parse(&patch).expect("a patch");
+        let patch = DeploymentPatch::parse(&patch).expect("a patch");
         let once = patch.apply(deployment()).expect("applies");
         prop_assert_eq!(patch.apply(once.clone()).expect("applies again"), once);
     }
