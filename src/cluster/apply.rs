@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::refusal::{self, Request};
 use super::{Cluster, Object};
 use crate::agent::manifests::Objects;
-use crate::agent::volume::{self, Volume};
+use crate::agent::volume::{self, VolumePlan};
 use crate::agent::{self, Spec, state};
 use crate::error_code::ErrorCode;
 use crate::problem::Problem;
@@ -50,10 +50,10 @@ impl Cluster {
         self.rehearse(spec).await.map(drop)
     }
 
-    async fn rehearse(&self, spec: &Spec) -> anyhow::Result<(Objects, Volume)> {
+    async fn rehearse(&self, spec: &Spec) -> anyhow::Result<(Objects, VolumePlan)> {
         self.check_config(spec).await?;
         let claim = self.get::<PersistentVolumeClaim>(&spec.name).await?;
-        let volume = volume::kept(spec, claim.as_ref());
+        let volume = volume::plan_for_new_agent(spec, claim.as_ref());
         let objects = Objects::new(spec, volume.size)?;
         self.apply(spec, &objects, &volume, true).await?;
         Ok((objects, volume))
@@ -80,7 +80,7 @@ impl Cluster {
         &self,
         spec: &Spec,
         objects: &Objects,
-        volume: &Volume,
+        volume: &VolumePlan,
         dry_run: bool,
     ) -> anyhow::Result<Found> {
         // Not forced: a field that somebody else owns is theirs.
@@ -105,7 +105,7 @@ impl Cluster {
         let deployment = self
             .patch::<Deployment>(name, &objects.deployment, &params, request)
             .await?;
-        if state::lost_user_namespace(&objects.deployment, &deployment) {
+        if state::is_user_namespace_dropped(&objects.deployment, &deployment) {
             return Err(no_user_namespaces(self).into());
         }
         Ok(Found {

@@ -47,7 +47,7 @@ impl AgentWatches {
     async fn next(&mut self) -> Option<anyhow::Result<AgentUpdate>> {
         let update = self.all.next().await?;
         match &update {
-            Ok(AgentUpdate::Pod(pod)) if state::stays(pod) => {
+            Ok(AgentUpdate::Pod(pod)) if state::is_active(pod) => {
                 if let Some(name) = &pod.metadata.name
                     && !self.pod_events.contains_key(name)
                 {

@@ -124,7 +124,7 @@ impl Cluster {
         let pod = state::ready_pod(&pods).ok_or_else(gone)?;
         Ok(Daemon {
             pod: pod.metadata.name.clone().context("a pod without a name")?,
-            container: state::container(pod)
+            container: state::main_container(pod)
                 .context("its pod has no container")?
                 .to_owned(),
             cache: state::cache_path(pod).map(str::to_owned),

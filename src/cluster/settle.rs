@@ -13,7 +13,7 @@ use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim};
 use super::Cluster;
 use super::refusal::Request;
 use crate::agent::manifests::{Objects, same_configuration, same_inputs};
-use crate::agent::volume::Volume;
+use crate::agent::volume::VolumePlan;
 use crate::agent::{Spec, state};
 
 /// Longer than another job takes from its claim to its Deployment: on a busy API server that is a second.
@@ -25,7 +25,7 @@ const ROUNDS: usize = 20;
 
 impl Cluster {
     /// Applies an agent's objects until its ConfigMap is that of its Deployment, ours or another job's.
-    pub(super) async fn put(&self, spec: &Spec, objects: &Objects, volume: &Volume) -> anyhow::Result<()> {
+    pub(super) async fn put(&self, spec: &Spec, objects: &Objects, volume: &VolumePlan) -> anyhow::Result<()> {
         for _ in 0..ROUNDS {
             self.apply(spec, objects, volume, false).await?;
             if self.has_config(&spec.name, objects).await? {
@@ -48,7 +48,7 @@ impl Cluster {
     /// Puts the ConfigMap of an agent right whose Deployment is as the inputs describe it: a job that was killed between
     /// the two leaves another. Returns whether there was something to do.
     pub async fn mend(&self, spec: &Spec, deployment: &Deployment) -> anyhow::Result<bool> {
-        let Some(size) = state::configured_for(deployment) else {
+        let Some(size) = state::configured_volume_size(deployment) else {
             return Ok(false);
         };
         let objects = Objects::new(spec, size)?;
@@ -58,7 +58,7 @@ impl Cluster {
         if is_config(live.map_err(|failed| failed.error)?, &objects) {
             return Ok(false);
         }
-        self.put(spec, &objects, &Volume { apply: false, size }).await?;
+        self.put(spec, &objects, &VolumePlan { apply: false, size }).await?;
         Ok(true)
     }
 

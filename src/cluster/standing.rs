@@ -32,8 +32,8 @@ impl Cluster {
             match self.once(&request, api.get_opt(name)).await {
                 Ok(None) => return Lost::Deleted,
                 Ok(Some(deployment)) => {
-                    if let Err(why) = state::usable(&deployment) {
-                        return Lost::Unusable(why);
+                    if let Err(why) = state::check_usable(&deployment) {
+                        return Lost::Unusable(why.to_string());
                     }
                 }
                 Err(failed) if failed.kind == FailureKind::Permanent => return Lost::Refused(failed.error),

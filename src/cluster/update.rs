@@ -9,7 +9,7 @@ use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, Pod};
 use super::Cluster;
 use super::apply::Found;
 use crate::agent::manifests::Objects;
-use crate::agent::volume::{self, Fault, Volume};
+use crate::agent::volume::{self, VolumeConflict, VolumePlan};
 use crate::agent::{Spec, changes, state};
 use crate::error_code::ErrorCode;
 use crate::problem::Problem;
@@ -22,7 +22,7 @@ pub struct Update {
     /// Whether the pod is replaced.
     pub restarts: bool,
     objects: Objects,
-    volume: Volume,
+    volume: VolumePlan,
 }
 
 impl Cluster {
@@ -31,9 +31,9 @@ impl Cluster {
         check_isolation(spec, deployment)?;
         self.check_config(spec).await?;
         let claim = self.get::<PersistentVolumeClaim>(&spec.name).await?;
-        let configured = state::configured_for(deployment);
+        let configured = state::configured_volume_size(deployment);
         let volume =
-            volume::grown(spec, claim.as_ref(), configured).map_err(|fault| impossible(spec, &fault))?;
+            volume::plan_for_update(spec, claim.as_ref(), configured).map_err(|conflict| impossible(spec, &conflict))?;
         let objects = Objects::new(spec, volume.size)?;
         let before = self.found(&spec.name).await?;
         let after = self.apply(spec, &objects, &volume, true).await?;
@@ -73,7 +73,7 @@ impl Cluster {
         let is_old = |pod: &Pod| before.iter().any(|old| old.metadata.uid == pod.metadata.uid);
         loop {
             let pods = self.pods(&spec.name).await?;
-            if !pods.iter().any(|pod| is_old(pod) && state::stays(pod)) {
+            if !pods.iter().any(|pod| is_old(pod) && state::is_active(pod)) {
                 return Ok(());
             }
             if Instant::now() >= deadline {
@@ -116,10 +116,10 @@ fn check_isolation(spec: &Spec, deployment: &Deployment) -> anyhow::Result<()> {
     .into())
 }
 
-fn impossible(spec: &Spec, fault: &Fault) -> Problem {
+fn impossible(spec: &Spec, conflict: &VolumeConflict) -> Problem {
     let Spec { name, namespace, .. } = spec;
-    match fault {
-        Fault::Shrink { has } => Problem::new(
+    match conflict {
+        VolumeConflict::Shrink { current: has } => Problem::new(
             ErrorCode::VolumeCannotShrink,
             format!(
                 "The input is `storage: {}`, and the claim {namespace}/{name} has {has}; volumes only grow.",
@@ -130,7 +130,7 @@ fn impossible(spec: &Spec, fault: &Fault) -> Problem {
                  remote-buildkit destroy --volumes."
             ),
         ),
-        Fault::Class { has } => Problem::new(
+        VolumeConflict::StorageClass { current: has } => Problem::new(
             ErrorCode::StorageClassImmutable,
             format!(
                 "The input is `storage-class: {}`, and the claim {namespace}/{name} has {has}; a claim keeps its class.",

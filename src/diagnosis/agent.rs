@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::Finding;
-use crate::agent::quantity::bytes;
+use crate::agent::quantity::parse_bytes;
 use crate::agent::{Spec, state};
 use crate::cluster::{Claim, Seen, Use};
 
@@ -96,7 +96,7 @@ fn bound(spec: &Spec, claim: &Claim) -> Finding {
             format!("Set `storage-class: {class}`: a claim keeps its class."),
         );
     }
-    if bytes(size).is_some_and(|has| has < spec.storage_bytes) {
+    if parse_bytes(size).is_some_and(|has| has < spec.storage_bytes) {
         return Finding::warning(
             format!("{found}; the input is `storage: {}`", spec.storage),
             "`deploy: always` lets it grow, where its class does.",

@@ -193,7 +193,7 @@ fn check_sizes(args: &AgentArgs, faults: &mut Faults) {
     }
     if let Some(memory) = &args.memory {
         faults.check(
-            quantity::bytes(memory).is_some_and(|b| b.0 > 0),
+            quantity::parse_bytes(memory).is_some_and(|b| b.0 > 0),
             "memory",
             memory,
             "a quantity of bytes above zero such as 8Gi or 500M",
@@ -202,7 +202,7 @@ fn check_sizes(args: &AgentArgs, faults: &mut Faults) {
 }
 
 fn storage(text: &str, faults: &mut Faults) -> Option<Bytes> {
-    let bytes = quantity::bytes(text).filter(|b| *b >= MIN_STORAGE);
+    let bytes = quantity::parse_bytes(text).filter(|b| *b >= MIN_STORAGE);
     if bytes.is_none() {
         faults.add("storage", text, "a quantity of at least 1Gi, such as 50Gi or 1Ti");
     }

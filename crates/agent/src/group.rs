@@ -1,29 +1,29 @@
-//! The agents of the inputs: for each architecture some that are alike, each with a volume of its own.
+//! The agents that the inputs describe: for each architecture a group of equal agents, each with its own volume.
 
 use super::Spec;
 use super::platform::Platform;
 
-/// All agents that the inputs speak of.
+/// All agents that the inputs describe.
 #[derive(Debug, Clone)]
 pub struct Agents {
-    /// What they have in common; its name is that of the inputs.
+    /// Their common configuration; its name is the input `name`.
     pub spec: Spec,
-    /// Empty: one architecture, whichever the nodes have.
+    /// Empty: one group, for the architecture of the nodes.
     pub platforms: Vec<Platform>,
-    /// For each architecture.
+    /// The number of agents for each architecture.
     pub number: u32,
 }
 
-/// Agents of one architecture, of which one serves a job.
+/// The agents of one architecture. One of them serves a job.
 #[derive(Debug, Clone)]
 pub struct Group {
-    /// What they are asked to build for; empty when nothing was said.
+    /// The platforms for which they build; empty if the input `platforms` is.
     pub platforms: Vec<Platform>,
     pub agents: Vec<Spec>,
 }
 
 impl Agents {
-    /// In the order in which the inputs name the platforms.
+    /// Returns the groups, in the order of the input `platforms`.
     pub fn groups(&self) -> Vec<Group> {
         let mut groups: Vec<Group> = Vec::new();
         if self.platforms.is_empty() {
@@ -41,7 +41,7 @@ impl Agents {
         groups
     }
 
-    /// Every agent by itself.
+    /// Returns all agents.
     pub fn all(&self) -> Vec<Spec> {
         self.groups().into_iter().flat_map(|group| group.agents).collect()
     }
@@ -52,7 +52,7 @@ impl Agents {
             None => self.spec.name.clone(),
         };
         let agent = |number| Spec {
-            // The first has no number: when a second one is added, it keeps its name, and so its cache.
+            // The first has no number: it keeps its name, and so its cache, when a second agent is added.
             name: if number == 1 {
                 stem.clone()
             } else {
@@ -87,14 +87,14 @@ mod tests {
     }
 
     #[test]
-    fn names_of_agents() {
+    fn agents_are_named_by_architecture_and_number() {
         assert_eq!(names(&[], 1), [["agent"]]);
         assert_eq!(names(&[], 3), [["agent", "agent-2", "agent-3"]]);
         assert_eq!(
             names(&["linux/amd64", "linux/arm64"], 2),
             [["agent-amd64", "agent-amd64-2"], ["agent-arm64", "agent-arm64-2"]]
         );
-        // One agent for both variants: they differ in what a build sets, not in the node.
+        // One agent for both variants, which differ in the build and not in the node.
         assert_eq!(names(&["linux/amd64", "linux/amd64/v3"], 1), [["agent-amd64"]]);
     }
 }

@@ -1,5 +1,6 @@
-//! The agents: what they are made of, which one serves whom, and what their state means. Pure: values in, values out;
-//! no client, no clock.
+//! The BuildKit agents: their Kubernetes objects, which agent serves a job, and what their state means.
+//!
+//! Pure functions of values: no client, no clock, no I/O.
 
 pub mod buildkitd;
 pub mod changes;
@@ -20,29 +21,29 @@ use std::time::Duration;
 use isolation::Isolation;
 use quantity::Bytes;
 
-/// Pinned, so that two jobs never deploy different daemons; raised with a release of ours.
+/// The default image. Pinned, so that two jobs never deploy different daemons; a release of this program raises it.
 pub const DEFAULT_IMAGE: &str = "moby/buildkit:v0.34.2";
 
-/// The one field manager of server-side apply.
+/// The field manager of server-side apply.
 pub const FIELD_MANAGER: &str = "remote-buildkit";
 
-/// What the inputs say of one agent.
+/// The configuration of one agent, from the inputs.
 #[derive(Debug, Clone)]
 pub struct Spec {
-    /// Name of the Deployment, ConfigMap and PersistentVolumeClaim, and of buildx's node.
+    /// The name of the Deployment, the ConfigMap and the PersistentVolumeClaim, and of buildx's node.
     pub name: String,
-    /// The input `name`, which agents of several platforms, or several of one, have in common.
+    /// The input `name`, which all agents of the inputs share.
     pub instance: String,
     pub namespace: String,
     pub image: String,
     pub isolation: Isolation,
-    /// As typed, a Kubernetes quantity.
+    /// A Kubernetes quantity, as typed.
     pub storage: String,
     pub storage_bytes: Bytes,
     pub storage_class: Option<String>,
     pub cpu: Option<String>,
     pub memory: Option<String>,
-    /// As Kubernetes calls the architecture of a node.
+    /// The architecture of its nodes, as Kubernetes names it.
     pub arch: Option<String>,
     pub drain: Duration,
     pub node_selector: BTreeMap<String, String>,
@@ -51,11 +52,11 @@ pub struct Spec {
     pub labels: BTreeMap<String, String>,
     pub annotations: BTreeMap<String, String>,
     pub buildkitd: buildkitd::BuildkitdSettings,
-    /// On the Deployment, for what has no input.
+    /// For fields of the Deployment that have no input.
     pub patch: Option<patch::DeploymentPatch>,
 }
 
-/// A taint to tolerate; what is absent is tolerated whatever it is.
+/// A taint that the pod tolerates. An absent value or effect matches any.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Taint {
     pub key: String,
@@ -65,7 +66,7 @@ pub struct Taint {
 
 #[cfg(any(test, feature = "testing"))]
 impl Spec {
-    /// What the inputs say by default.
+    /// Returns the configuration of the default inputs.
     pub fn example() -> Self {
         Self {
             name: "remote-buildkit-agent".into(),

@@ -1,10 +1,11 @@
-//! Platforms as docker writes them, `linux/arm64` or `linux/arm/v7`.
+//! Platforms in Docker's notation, `linux/arm64` or `linux/arm/v7`.
 
 use std::fmt;
 
-/// Architectures of nodes that BuildKit's image is published for, as Go, Kubernetes and docker name them alike.
+/// The architectures for which BuildKit's image is published. Go, Kubernetes and Docker use the same names.
 pub const ARCHITECTURES: [&str; 6] = ["amd64", "arm64", "arm", "ppc64le", "riscv64", "s390x"];
 
+/// A platform of Linux.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Platform {
     pub arch: String,
@@ -12,16 +13,16 @@ pub struct Platform {
 }
 
 impl Platform {
-    /// Linux only: BuildKit's agents are.
+    /// Parses a platform; `None` if it is not one of Linux, because agents run on Linux only.
     pub fn parse(text: &str) -> Option<Self> {
         let mut parts = text.split('/');
         let (os, arch, variant) = (parts.next()?, parts.next()?, parts.next());
-        let variant_ok = variant.is_none_or(|v| {
+        let is_variant_valid = variant.is_none_or(|v| {
             let number = v.strip_prefix('v');
             number.is_some_and(|n| !n.is_empty() && n.chars().all(|c| c.is_ascii_digit()))
         });
-        let ok = os == "linux" && ARCHITECTURES.contains(&arch) && variant_ok && parts.next().is_none();
-        ok.then(|| Self {
+        let valid = os == "linux" && ARCHITECTURES.contains(&arch) && is_variant_valid && parts.next().is_none();
+        valid.then(|| Self {
             arch: arch.to_owned(),
             variant: variant.map(str::to_owned),
         })
@@ -43,7 +44,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn platforms_by_dockers_rules() {
+    fn platforms_follow_dockers_notation() {
         for text in ["linux/amd64", "linux/arm64", "linux/arm/v7", "linux/amd64/v3"] {
             assert_eq!(
                 Platform::parse(text).map(|p| p.to_string()).as_deref(),

@@ -1,6 +1,7 @@
-//! Kubernetes quantities, as far as the inputs use them
+//! Kubernetes quantities, in the notations that the inputs accept
 //! (<https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/quantity/>).
 
+/// A number of bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Bytes(pub u64);
 
@@ -19,26 +20,27 @@ const SUFFIXES: [(&str, f64); 12] = [
     ("E", 1e18),
 ];
 
-/// A quantity of bytes; `None` when it is not one, or when it has more bytes than a disk can.
-pub fn bytes(text: &str) -> Option<Bytes> {
+/// Parses a quantity of bytes; `None` if it is not one, or has more bytes than any disk.
+pub fn parse_bytes(text: &str) -> Option<Bytes> {
     let (number, factor) = number_and_factor(text);
     let value = decimal(number)? * factor;
     (value <= 9e18).then_some(Bytes(value as u64))
 }
 
+/// Splits a quantity into its number and the factor of its suffix.
 fn number_and_factor(text: &str) -> (&str, f64) {
     let suffixed = |(suffix, factor): &(&str, f64)| Some((text.strip_suffix(suffix)?, *factor));
     SUFFIXES.iter().find_map(suffixed).unwrap_or((text, 1.0))
 }
 
-/// A CPU quantity above zero.
+/// Tells whether a text is a quantity of CPU above zero.
 pub fn is_cpu(text: &str) -> bool {
     let number = text.strip_suffix('m').unwrap_or(text);
     decimal(number).is_some_and(|value| value > 0.0)
 }
 
-/// Whether two notations mean the same: the server writes 0.5 as 500m and 1024Mi as 1Gi.
-pub fn same(one: &str, other: &str) -> bool {
+/// Tells whether two quantities are equal: the API server writes 0.5 as 500m and 1024Mi as 1Gi.
+pub fn is_equal(one: &str, other: &str) -> bool {
     let thousandths = |text: &str| {
         let milli = text.strip_suffix('m').and_then(decimal);
         milli.or_else(|| {
@@ -52,14 +54,14 @@ pub fn same(one: &str, other: &str) -> bool {
         .is_some_and(|(one, other)| near(one, other))
 }
 
-/// Digits with an optional fraction; no sign and no exponent, which nobody types into an input.
+/// Parses digits with an optional fraction. Signs and exponents are not supported.
 fn decimal(text: &str) -> Option<f64> {
     let digits = |t: &str| !t.is_empty() && t.chars().all(|c| c.is_ascii_digit());
-    let ok = match text.split_once('.') {
+    let valid = match text.split_once('.') {
         Some((whole, fraction)) => digits(whole) && digits(fraction),
         None => digits(text),
     };
-    if ok { text.parse().ok() } else { None }
+    if valid { text.parse().ok() } else { None }
 }
 
 #[cfg(test)]
@@ -67,7 +69,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn bytes_by_kubernetes_rules() {
+    fn bytes_follow_the_rules_of_kubernetes() {
         for (text, expected) in [
             ("50Gi", Some(53_687_091_200)),
             ("1.5Gi", Some(1_610_612_736)),
@@ -81,12 +83,12 @@ mod tests {
             ("1.Gi", None),
             ("99Ei", None),
         ] {
-            assert_eq!(bytes(text).map(|b| b.0), expected, "{text}");
+            assert_eq!(parse_bytes(text).map(|b| b.0), expected, "{text}");
         }
     }
 
     #[test]
-    fn notations_of_the_same_quantity() {
+    fn equal_quantities_in_other_notations() {
         for (one, other, expected) in [
             ("0.5", "500m", true),
             ("1000m", "1", true),
@@ -98,12 +100,12 @@ mod tests {
             ("4", "5", false),
             ("x", "x", false),
         ] {
-            assert_eq!(same(one, other), expected, "{one} {other}");
+            assert_eq!(is_equal(one, other), expected, "{one} {other}");
         }
     }
 
     #[test]
-    fn cpus() {
+    fn quantities_of_cpu() {
         for (text, expected) in [
             ("4", true),
             ("0.5", true),

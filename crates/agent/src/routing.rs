@@ -1,16 +1,16 @@
-//! Which of several agents serves a key: rendezvous hashing (Thaler, Ravishankar, 1998). Every runner comes to the same
-//! order without asking anybody, and an agent more takes 1/N of the keys, an agent less moves only its own.
+//! Which of several agents serves a cache key: rendezvous hashing (Thaler, Ravishankar, 1998). Every runner computes the
+//! same order without coordination. A new agent takes over 1/N of the keys; a removed one moves only its own keys.
 
 use sha2::{Digest, Sha256};
 
-/// The agents in the order in which they serve this key. The weights are part of the product: another function would
+/// Returns the agents in the order in which they serve this key. The hash function must never change: another one would
 /// send every job to a cold cache.
 pub fn order<T>(key: &str, mut agents: Vec<T>, name: impl Fn(&T) -> &str) -> Vec<T> {
     agents.sort_by_cached_key(|agent| std::cmp::Reverse(weight(key, name(agent))));
     agents
 }
 
-/// A name holds no newline, so no two pairs are hashed alike.
+/// Returns the weight of an agent for a key. Names contain no newline, so different pairs have different hash inputs.
 fn weight(key: &str, agent: &str) -> [u8; 32] {
     Sha256::digest(format!("{agent}\n{key}")).into()
 }
@@ -31,23 +31,23 @@ mod tests {
         order(key, agents, |a| a)
             .into_iter()
             .next()
-            .expect("there is one")
+            .expect("an agent")
     }
 
     proptest! {
-        /// The order does not depend on how the agents are listed.
+        /// The order does not depend on the order of the list.
         #[test]
-        fn every_runner_comes_to_the_same_order(key in ".*", number in 1_usize..20, seed in any::<u64>()) {
+        fn every_runner_computes_the_same_order(key in ".*", number in 1_usize..20, seed in any::<u64>()) {
             let mut shuffled = names(number);
             let offset = usize::try_from(seed % number as u64).expect("small");
             shuffled.rotate_left(offset);
             prop_assert_eq!(order(&key, shuffled, |a| a), order(&key, names(number), |a| a));
         }
 
-        /// An agent more takes keys for itself and moves none between the others; the same read backwards: one that is
-        /// gone leaves its keys to the next in their order, and no other key moves.
+        /// A new agent takes over keys and moves none between the others. In reverse: the keys of a removed agent go to the
+        /// next in their order, and no other key moves.
         #[test]
-        fn an_agent_more_moves_keys_to_itself_alone(key in ".*", number in 1_usize..20) {
+        fn a_new_agent_moves_keys_only_to_itself(key in ".*", number in 1_usize..20) {
             let (before, after) = (first(&key, names(number)), first(&key, names(number + 1)));
             let newcomer = format!("agent-{}", number + 1);
             prop_assert!(after == before || after == newcomer);
@@ -63,7 +63,7 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(16))]
 
-        /// 4,000 keys of any prefix on up to 8 agents: each gets its share within a quarter of it, which is more than
+        /// 4,000 keys of any prefix on up to 8 agents: each agent gets its share, give or take a quarter, which is more than
         /// five standard deviations.
         #[test]
         fn keys_are_spread_evenly(prefix in "[a-z/:.-]{0,20}", number in 2_usize..=8) {
@@ -79,13 +79,13 @@ mod tests {
         }
     }
 
-    /// The weights never change, see `order`.
+    /// The hash function never changes, see `order`.
     #[test]
-    fn keys_stay_where_they_are() {
+    fn keys_keep_their_agents() {
         let chosen = |key: &str| first(key, names(4));
-        let found: Vec<String> = ["acme/shop", "acme/shop:api", "acme/shop:web", ""]
+        let actual: Vec<String> = ["acme/shop", "acme/shop:api", "acme/shop:web", ""]
             .map(chosen)
             .into();
-        assert_eq!(found, ["agent-3", "agent-1", "agent-3", "agent-1"]);
+        assert_eq!(actual, ["agent-3", "agent-1", "agent-3", "agent-1"]);
     }
 }

@@ -1,4 +1,6 @@
-//! What the cluster's objects say of an agent.
+//! What the Kubernetes objects of an agent mean.
+
+use std::fmt;
 
 pub use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::Pod;
@@ -6,51 +8,71 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 use serde_json::Value;
 
-use super::manifests::{INSTANCE, MANAGED_BY, VOLUME_SIZE};
+use super::manifests::{APP, INSTANCE, MANAGED_BY, VOLUME_SIZE};
 use super::quantity::Bytes;
 
-/// Whether buildx can use this Deployment as a node of its name; the reason when it cannot.
-pub fn usable(deployment: &Deployment) -> Result<(), String> {
+/// Why buildx cannot use a Deployment as an agent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AgentUnusable {
+    /// The pods lack the label `app` with the name of the Deployment.
+    MissingLabel { name: String },
+    ScaledToZero,
+}
+
+impl fmt::Display for AgentUnusable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::MissingLabel { name } => {
+                write!(f, "its pods lack the label {APP}={name}, by which buildx finds them")
+            }
+            Self::ScaledToZero => f.write_str("it is scaled to 0 replicas"),
+        }
+    }
+}
+
+impl std::error::Error for AgentUnusable {}
+
+/// Checks whether buildx can use this Deployment as a node of its name.
+pub fn check_usable(deployment: &Deployment) -> Result<(), AgentUnusable> {
     let name = deployment.metadata.name.as_deref().unwrap_or_default();
     let spec = deployment.spec.clone().unwrap_or_default();
     let template_labels = spec.template.metadata.and_then(|m| m.labels);
-    if template_labels.and_then(|l| l.get("app").cloned()).as_deref() != Some(name) {
-        return Err(format!(
-            "its pods lack the label app={name}, by which buildx finds them"
-        ));
+    if template_labels.and_then(|l| l.get(APP).cloned()).as_deref() != Some(name) {
+        let name = name.to_owned();
+        return Err(AgentUnusable::MissingLabel { name });
     }
     if replicas(deployment) == 0 {
-        return Err("it is scaled to 0 replicas".into());
+        return Err(AgentUnusable::ScaledToZero);
     }
     Ok(())
 }
 
-/// Whether this program made the object.
+/// Tells whether this program created the object.
 pub fn is_ours(metadata: &ObjectMeta) -> bool {
     let labels = metadata.labels.as_ref();
     labels.and_then(|l| l.get(MANAGED_BY.0)).map(String::as_str) == Some(MANAGED_BY.1)
 }
 
-/// The input `name` that it was made for, of an agent that this program made.
+/// Returns the input `name` with which this program created the object.
 pub fn instance(metadata: &ObjectMeta) -> Option<&str> {
     let labels = metadata.labels.as_ref()?;
     labels.get(INSTANCE).map(String::as_str)
 }
 
-/// For how many bytes an agent's buildkitd is configured.
-pub fn configured_for(deployment: &Deployment) -> Option<Bytes> {
+/// Returns the size of the volume for which buildkitd is configured.
+pub fn configured_volume_size(deployment: &Deployment) -> Option<Bytes> {
     let template = deployment.spec.as_ref()?.template.metadata.as_ref()?;
     let bytes = template.annotations.as_ref()?.get(VOLUME_SIZE)?;
     bytes.parse().ok().map(Bytes)
 }
 
-/// How many pods it is to have.
+/// Returns the desired number of pods.
 pub fn replicas(deployment: &Deployment) -> i32 {
     let spec = deployment.spec.as_ref();
     spec.and_then(|s| s.replicas).unwrap_or(1)
 }
 
-/// Whether its cache is on a volume that outlives a pod.
+/// Tells whether the cache is on a volume that outlives a pod.
 pub fn has_volume(deployment: &Deployment) -> bool {
     let spec = deployment.spec.as_ref().and_then(|s| s.template.spec.as_ref());
     let volumes = spec.and_then(|s| s.volumes.as_ref()).into_iter().flatten();
@@ -59,26 +81,27 @@ pub fn has_volume(deployment: &Deployment) -> bool {
         .any(|v| v.persistent_volume_claim.is_some() || v.host_path.is_some())
 }
 
-/// The claim of its volume.
-pub fn claim(deployment: &Deployment) -> Option<&str> {
+/// Returns the name of the claim of its volume.
+pub fn claim_name(deployment: &Deployment) -> Option<&str> {
     let spec = deployment.spec.as_ref()?.template.spec.as_ref()?;
     let mut volumes = spec.volumes.iter().flatten();
     let claim = volumes.find_map(|volume| volume.persistent_volume_claim.as_ref())?;
     Some(&claim.claim_name)
 }
 
-/// The container buildx talks to.
-pub fn container(pod: &Pod) -> Option<&str> {
+/// Returns the name of the container to which buildx connects.
+pub fn main_container(pod: &Pod) -> Option<&str> {
     let spec = pod.spec.as_ref()?;
     spec.containers.first().map(|c| c.name.as_str())
 }
 
-/// A pod that serves: running, ready, not terminating. With more than one replica buildx takes any that runs, by a
-/// hash of the build's context (docker/buildx, driver/kubernetes/podchooser).
+/// Returns a pod that serves: running, ready, not terminating. With more than one replica buildx chooses a running pod by
+/// a hash of the build context (docker/buildx, driver/kubernetes/podchooser).
 pub fn ready_pod(pods: &[Pod]) -> Option<&Pod> {
     pods.iter().find(|pod| is_ready(pod))
 }
 
+/// Tells whether a pod is ready and not terminating.
 pub fn is_ready(pod: &Pod) -> bool {
     let status = pod.status.as_ref();
     let conditions = status.and_then(|s| s.conditions.as_ref());
@@ -86,22 +109,23 @@ pub fn is_ready(pod: &Pod) -> bool {
         .into_iter()
         .flatten()
         .any(|c| c.type_ == "Ready" && c.status == "True");
-    ready && stays(pod)
+    ready && is_active(pod)
 }
 
-/// Whether a pod has not ended and is not on its way out. One that was evicted stays, as a record.
-pub fn stays(pod: &Pod) -> bool {
+/// Tells whether a pod neither has ended nor is terminating. An evicted pod has ended, and stays as a record.
+pub fn is_active(pod: &Pod) -> bool {
     let phase = pod.status.as_ref().and_then(|s| s.phase.as_deref());
     pod.metadata.deletion_timestamp.is_none() && !matches!(phase, Some("Failed" | "Succeeded"))
 }
 
-/// Whether the server left out `hostUsers: false`, as one does that cannot do it: the field is behind a feature gate.
-pub fn lost_user_namespace(asked: &Value, got: &Value) -> bool {
+/// Tells whether the API server dropped `hostUsers: false`, as it does if it does not support the field, which is behind a
+/// feature gate.
+pub fn is_user_namespace_dropped(applied: &Value, returned: &Value) -> bool {
     let host_users = |deployment: &Value| deployment["spec"]["template"]["spec"]["hostUsers"].clone();
-    host_users(asked) == false && host_users(got) != false
+    host_users(applied) == false && host_users(returned) != false
 }
 
-/// Where in its first container a pod has its volume.
+/// Returns where the first container of a pod mounts the cache volume.
 pub fn cache_path(pod: &Pod) -> Option<&str> {
     let spec = pod.spec.as_ref()?;
     let persistent = |name: &str| {
@@ -132,16 +156,18 @@ mod tests {
     }
 
     #[test]
-    fn a_deployment_buildx_cannot_use_says_why() {
-        assert_eq!(usable(&deployment("agent", 1)), Ok(()));
+    fn a_deployment_that_buildx_cannot_use_has_a_reason() {
+        assert_eq!(check_usable(&deployment("agent", 1)), Ok(()));
         assert!(
-            usable(&deployment("other", 1))
+            check_usable(&deployment("other", 1))
                 .expect_err("label")
+                .to_string()
                 .contains("app=agent")
         );
         assert!(
-            usable(&deployment("agent", 0))
+            check_usable(&deployment("agent", 0))
                 .expect_err("scale")
+                .to_string()
                 .contains("0 replicas")
         );
     }
@@ -161,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn the_cache_is_where_the_volume_is_mounted() {
+    fn the_cache_path_is_the_mount_path_of_the_volume() {
         let pod: Pod = serde_json::from_value(json!({
             "spec": {
                 "containers": [{"name": "buildkitd", "volumeMounts": [

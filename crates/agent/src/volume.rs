@@ -1,4 +1,4 @@
-//! What becomes of the cache volume.
+//! Whether the claim of the cache volume is applied, and for which size buildkitd is configured.
 
 use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 
@@ -6,74 +6,75 @@ use super::Spec;
 use super::quantity::{self, Bytes};
 use super::state;
 
-/// What to do about the claim.
+/// What a deployment does with the claim.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Volume {
-    /// Whether to apply our claim: when there is none yet, or it has to grow.
+pub struct VolumePlan {
+    /// Whether to apply the claim: it does not exist, or it must grow.
     pub apply: bool,
-    /// The size that buildkitd is configured for.
+    /// The size for which buildkitd is configured.
     pub size: Bytes,
 }
 
-/// What no claim can be made to do.
+/// A change that an existing claim does not allow.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Fault {
-    /// It holds more than the inputs ask for, and no driver shrinks a volume.
-    Shrink { has: String },
+pub enum VolumeConflict {
+    /// It is larger than the input `storage`, and no driver can shrink a volume.
+    Shrink { current: String },
     /// It has another StorageClass.
-    Class { has: String },
+    StorageClass { current: String },
 }
 
-/// For an agent that is absent: a claim that is there keeps its size and its cache.
-pub fn kept(spec: &Spec, claim: Option<&PersistentVolumeClaim>) -> Volume {
-    Volume {
+/// Returns the plan for an agent that does not exist. An existing claim keeps its size and its cache.
+pub fn plan_for_new_agent(spec: &Spec, claim: Option<&PersistentVolumeClaim>) -> VolumePlan {
+    VolumePlan {
         apply: claim.is_none(),
         size: claim.and_then(capacity).unwrap_or(spec.storage_bytes),
     }
 }
 
-/// For an agent that is brought up to date: a claim of ours grows. One of somebody else is left as it is.
+/// Returns the plan for an agent that is updated. A claim of this program grows; any other is not changed.
 ///
-/// buildkitd is configured for what the volume has, not for what it will have: an expansion takes its time, and room
-/// that is not there yet would be collected. Nor for a little more than it is `configured` for, since a driver rounds
-/// sizes up: that would be a restart for nothing.
-pub fn grown(
+/// buildkitd is configured for the present size of the volume, not for the requested one: an expansion takes time, and until
+/// then the cache would use space that does not exist. And it stays `configured` for a slightly smaller size, because
+/// drivers round sizes up: a new configuration would be a needless restart.
+pub fn plan_for_update(
     spec: &Spec,
     claim: Option<&PersistentVolumeClaim>,
     configured: Option<Bytes>,
-) -> Result<Volume, Fault> {
-    let now = kept(spec, claim);
+) -> Result<VolumePlan, VolumeConflict> {
+    let current = plan_for_new_agent(spec, claim);
     let size = configured
-        .filter(|c| (c.0..=c.0 + c.0 / 20).contains(&now.size.0))
-        .unwrap_or(now.size);
-    let Some(ours) = claim.filter(|claim| state::is_ours(&claim.metadata)) else {
-        return Ok(Volume { size, ..now });
+        .filter(|c| (c.0..=c.0 + c.0 / 20).contains(&current.size.0))
+        .unwrap_or(current.size);
+    let Some(own) = claim.filter(|claim| state::is_ours(&claim.metadata)) else {
+        return Ok(VolumePlan { size, ..current });
     };
-    let class = ours.spec.as_ref().and_then(|s| s.storage_class_name.clone());
+    let class = own.spec.as_ref().and_then(|s| s.storage_class_name.clone());
     if let (Some(asked), Some(has)) = (&spec.storage_class, class)
         && *asked != has
     {
-        return Err(Fault::Class { has });
+        return Err(VolumeConflict::StorageClass { current: has });
     }
-    let asked = request(ours).unwrap_or_default();
-    if quantity::bytes(&asked).is_some_and(|has| spec.storage_bytes < has) {
-        return Err(Fault::Shrink { has: asked });
+    let requested = request(own).unwrap_or_default();
+    if quantity::parse_bytes(&requested).is_some_and(|has| spec.storage_bytes < has) {
+        return Err(VolumeConflict::Shrink { current: requested });
     }
-    // One that has no volume yet cannot be changed; one that has, also when only a label is another.
-    let phase = ours.status.as_ref().and_then(|s| s.phase.as_deref());
-    Ok(Volume {
+    // A claim without a volume cannot be changed; a bound one is also applied if only a label differs.
+    let phase = own.status.as_ref().and_then(|s| s.phase.as_deref());
+    Ok(VolumePlan {
         apply: phase == Some("Bound"),
         size,
     })
 }
 
-/// The size of a claim's volume, or what it asks for while it has none.
+/// Returns the size of the volume of a claim, or the requested size while it has none.
 fn capacity(claim: &PersistentVolumeClaim) -> Option<Bytes> {
     let status = claim.status.as_ref().and_then(|s| s.capacity.as_ref());
     let bound = status.and_then(|c| c.get("storage")).map(|q| q.0.clone());
-    quantity::bytes(&bound.or_else(|| request(claim))?)
+    quantity::parse_bytes(&bound.or_else(|| request(claim))?)
 }
 
+/// Returns the requested size.
 fn request(claim: &PersistentVolumeClaim) -> Option<String> {
     let resources = claim.spec.as_ref()?.resources.as_ref()?;
     Some(resources.requests.as_ref()?.get("storage")?.0.clone())
@@ -98,43 +99,43 @@ mod tests {
         .expect("claim")
     }
 
-    fn volume(apply: bool, gib: u64) -> Volume {
-        Volume {
+    fn volume(apply: bool, gib: u64) -> VolumePlan {
+        VolumePlan {
             apply,
             size: Bytes(gib << 30),
         }
     }
 
     #[test]
-    fn a_claim_that_is_there_keeps_its_size() {
+    fn an_existing_claim_keeps_its_size() {
         let spec = Spec::example();
-        assert_eq!(kept(&spec, None), volume(true, 50));
-        assert_eq!(kept(&spec, Some(&claim("20Gi", None, true))), volume(false, 20));
+        assert_eq!(plan_for_new_agent(&spec, None), volume(true, 50));
+        assert_eq!(plan_for_new_agent(&spec, Some(&claim("20Gi", None, true))), volume(false, 20));
         assert_eq!(
-            kept(&spec, Some(&claim("20Gi", Some("60Gi"), true))),
+            plan_for_new_agent(&spec, Some(&claim("20Gi", Some("60Gi"), true))),
             volume(false, 60)
         );
     }
 
     #[test]
-    fn a_claim_of_ours_grows_and_never_shrinks() {
+    fn an_own_claim_grows_and_never_shrinks() {
         let spec = Spec::example();
-        let grown = |claim: Option<PersistentVolumeClaim>| grown(&spec, claim.as_ref(), None);
+        let grown = |claim: Option<PersistentVolumeClaim>| plan_for_update(&spec, claim.as_ref(), None);
         assert_eq!(grown(None), Ok(volume(true, 50)));
-        // The expansion has not happened yet.
+        // The volume is not expanded yet.
         assert_eq!(
             grown(Some(claim("20Gi", Some("20Gi"), true))),
             Ok(volume(true, 20))
         );
         let has = "100Gi".to_owned();
         let larger = claim("100Gi", Some("100Gi"), true);
-        assert_eq!(grown(Some(larger)), Err(Fault::Shrink { has }));
+        assert_eq!(grown(Some(larger)), Err(VolumeConflict::Shrink { current: has }));
         let foreign = claim("100Gi", Some("100Gi"), false);
         assert_eq!(grown(Some(foreign)), Ok(volume(false, 100)));
     }
 
     #[test]
-    fn a_class_is_for_life() {
+    fn a_storage_class_cannot_be_changed() {
         let mut claim = claim("50Gi", None, true);
         claim.spec.as_mut().expect("spec").storage_class_name = Some("gp2".into());
         let asking = |class: Option<&str>| Spec {
@@ -143,20 +144,20 @@ mod tests {
         };
         let has = "gp2".to_owned();
         assert_eq!(
-            grown(&asking(Some("gp3")), Some(&claim), None),
-            Err(Fault::Class { has })
+            plan_for_update(&asking(Some("gp3")), Some(&claim), None),
+            Err(VolumeConflict::StorageClass { current: has })
         );
-        assert!(grown(&asking(Some("gp2")), Some(&claim), None).is_ok());
-        assert!(grown(&asking(None), Some(&claim), None).is_ok());
+        assert!(plan_for_update(&asking(Some("gp2")), Some(&claim), None).is_ok());
+        assert!(plan_for_update(&asking(None), Some(&claim), None).is_ok());
     }
 
     #[test]
-    fn a_configuration_follows_what_matters() {
+    fn the_configured_size_follows_relevant_changes() {
         let spec = Spec::example();
         let size = |gib: u64, has: &str| {
             let claim = claim("50Gi", Some(has), true);
-            grown(&spec, Some(&claim), Some(Bytes(gib << 30)))
-                .expect("no fault")
+            plan_for_update(&spec, Some(&claim), Some(Bytes(gib << 30)))
+                .expect("no conflict")
                 .size
         };
         assert_eq!(size(50, "51Gi"), Bytes(50 << 30));

@@ -82,7 +82,7 @@ const FALLBACK: Duration = Duration::from_secs(10);
 
 /// Says what there is, if it can be used.
 fn found(job: &Job, spec: &Spec, deployment: &Deployment) -> Result<(), Problem> {
-    state::usable(deployment).map_err(|why| unusable(spec, &why))?;
+    state::check_usable(deployment).map_err(|why| unusable(spec, &why.to_string()))?;
     say_found(job, spec, deployment);
     Ok(())
 }

@@ -152,8 +152,8 @@ impl Visit {
 
     async fn there(&self, cluster: &Cluster, agent: &Agent, there: &There) -> anyhow::Result<(Finding, ())> {
         let spec = &agent.spec;
-        if let Err(why) = state::usable(&there.deployment) {
-            return Err(found_agent::unusable(spec, &why).into());
+        if let Err(why) = state::check_usable(&there.deployment) {
+            return Err(found_agent::unusable(spec, &why.to_string()).into());
         }
         if there.ready {
             let differs = self.differs(cluster, spec, there).await?;
@@ -206,7 +206,7 @@ impl Visit {
     }
 
     async fn volume(&self, cluster: &Cluster, agent: &Agent, there: &There) -> anyhow::Result<(Finding, ())> {
-        let name = state::claim(&there.deployment);
+        let name = state::claim_name(&there.deployment);
         let seen = match name {
             Some(name) => cluster.claim(name).await?,
             None => Seen::Absent,

@@ -80,7 +80,7 @@ fn is_empty(value: &Value) -> bool {
 /// A patch may have a number where the server has a string.
 fn same_quantity(wanted: &Value, live: &Value) -> bool {
     match (wanted, live) {
-        (Value::String(_) | Value::Number(_), Value::String(live)) => quantity::same(&label(wanted), live),
+        (Value::String(_) | Value::Number(_), Value::String(live)) => quantity::is_equal(&label(wanted), live),
         _ => false,
     }
 }

@@ -26,7 +26,7 @@ pub(super) fn pod(spec: &Spec) -> PodSpec {
         node_selector: node_selector(spec),
         tolerations: tolerations(spec),
         host_users: spec.isolation.host_users(),
-        security_context: spec.isolation.of_pod(),
+        security_context: spec.isolation.pod_security_context(),
         volumes: Some(vec![
             Volume {
                 name: "config".into(),
@@ -53,9 +53,9 @@ fn container(spec: &Spec) -> Container {
     Container {
         name: "buildkitd".into(),
         image: Some(spec.image.clone()),
-        args: spec.isolation.arguments(),
+        args: spec.isolation.args(),
         volume_mounts: Some(vec![
-            mount("config", spec.isolation.config_folder()),
+            mount("config", spec.isolation.config_dir()),
             mount("cache", spec.isolation.mount_path()),
         ]),
         lifecycle: Some(Lifecycle {
@@ -73,7 +73,7 @@ fn container(spec: &Spec) -> Container {
         // What it said last is then in the pod's status, for whoever waits for it.
         termination_message_policy: Some("FallbackToLogsOnError".into()),
         resources: resources(spec),
-        security_context: Some(spec.isolation.of_container()),
+        security_context: Some(spec.isolation.container_security_context()),
         ..Default::default()
     }
 }
@@ -92,7 +92,7 @@ fn prepare(spec: &Spec) -> Container {
         // A quota wants them of every container; they come one after the other, so the pod needs no more.
         resources: resources(spec),
         // With SELinux, files have the label of the container that made them.
-        security_context: Some(spec.isolation.of_container()),
+        security_context: Some(spec.isolation.container_security_context()),
         ..Default::default()
     }
 }

@@ -88,7 +88,7 @@ impl StartupState {
     fn main_container(&self) -> Option<&ContainerStatus> {
         let pod = self.pod()?;
         let mut statuses = pod.status.as_ref()?.container_statuses.as_ref()?.iter();
-        statuses.find(|s| Some(s.name.as_str()) == state::container(pod))
+        statuses.find(|s| Some(s.name.as_str()) == state::main_container(pod))
     }
 
     /// Returns the status of the container that runs now or starts next: an init container, as long as one is left, else
@@ -150,7 +150,7 @@ impl StartupState {
     }
 
     fn terminating_pods(&self) -> impl Iterator<Item = &Pod> {
-        self.pods.values().filter(|pod| !state::stays(pod))
+        self.pods.values().filter(|pod| !state::is_active(pod))
     }
 
     /// Returns the name of a pod that terminates. Its successor waits for it.
