@@ -25,7 +25,12 @@ const ROUNDS: usize = 20;
 
 impl Cluster {
     /// Applies an agent's objects until its ConfigMap is that of its Deployment, ours or another job's.
-    pub(super) async fn put(&self, spec: &Spec, objects: &Objects, volume: &VolumePlan) -> anyhow::Result<()> {
+    pub(super) async fn put(
+        &self,
+        spec: &Spec,
+        objects: &Objects,
+        volume: &VolumePlan,
+    ) -> anyhow::Result<()> {
         for _ in 0..ROUNDS {
             self.apply(spec, objects, volume, false).await?;
             if self.has_config(&spec.name, objects).await? {
@@ -58,7 +63,8 @@ impl Cluster {
         if is_config(live.map_err(|failed| failed.error)?, &objects) {
             return Ok(false);
         }
-        self.put(spec, &objects, &VolumePlan { apply: false, size }).await?;
+        self.put(spec, &objects, &VolumePlan { apply: false, size })
+            .await?;
         Ok(true)
     }
 

@@ -32,8 +32,8 @@ impl Cluster {
         self.check_config(spec).await?;
         let claim = self.get::<PersistentVolumeClaim>(&spec.name).await?;
         let configured = state::configured_volume_size(deployment);
-        let volume =
-            volume::plan_for_update(spec, claim.as_ref(), configured).map_err(|conflict| impossible(spec, &conflict))?;
+        let volume = volume::plan_for_update(spec, claim.as_ref(), configured)
+            .map_err(|conflict| impossible(spec, &conflict))?;
         let objects = Objects::new(spec, volume.size)?;
         let before = self.found(&spec.name).await?;
         let after = self.apply(spec, &objects, &volume, true).await?;
@@ -52,7 +52,7 @@ impl Cluster {
         let templates = before.deployment.zip(after.deployment);
         Ok(Update {
             diff,
-            restarts: templates.is_some_and(|(before, after)| changes::restarts(&before, &after)),
+            restarts: templates.is_some_and(|(before, after)| changes::replaces_pod(&before, &after)),
             objects,
             volume,
         })

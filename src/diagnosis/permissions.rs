@@ -1,7 +1,7 @@
 //! What RBAC has to allow, verb by verb.
 
 use super::Finding;
-use crate::agent::manifests::rbac::{DEPLOY, Rule, USE};
+use crate::agent::manifests::rbac::{DEPLOY, RoleRule, USE};
 
 /// A rule of the Role *deploy*, which has all of the Role *use*: what each of its verbs is for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,7 +26,7 @@ pub fn wanted() -> Vec<Wanted> {
         let mut rules = USE.iter();
         rules.any(|(g, r, verbs)| (*g, *r) == (group, resource) && verbs.contains(&verb))
     };
-    let one = |(group, resource, verbs): &Rule| Wanted {
+    let one = |(group, resource, verbs): &RoleRule| Wanted {
         group,
         resource,
         verbs: verbs

@@ -6,7 +6,7 @@ use super::names::{is_dns_label, is_dns_subdomain};
 use super::{Faults, duration, lists};
 use crate::agent::group::Agents;
 use crate::agent::isolation::Isolation;
-use crate::agent::manifests::{ARCH_LABEL, OUR_ANNOTATIONS, OUR_LABELS, Objects};
+use crate::agent::manifests::{ARCH_LABEL, Objects, RESERVED_ANNOTATIONS, RESERVED_LABELS};
 use crate::agent::patch::DeploymentPatch;
 use crate::agent::platform::{ARCHITECTURES, Platform};
 use crate::agent::quantity::{self, Bytes};
@@ -102,7 +102,7 @@ fn lists_of(args: &AgentArgs, faults: &mut Faults) -> Lists {
     let labels = parsed("labels", args.labels.as_ref(), lists::labels, faults);
     for (key, value) in &labels {
         faults.check(
-            !OUR_LABELS.contains(&key.as_str()),
+            !RESERVED_LABELS.contains(&key.as_str()),
             "labels",
             &format!("{key}={value}"),
             "this label is the action's own",
@@ -124,7 +124,7 @@ fn lists_of(args: &AgentArgs, faults: &mut Faults) -> Lists {
         lists::annotations,
         faults,
     );
-    for key in OUR_ANNOTATIONS
+    for key in RESERVED_ANNOTATIONS
         .iter()
         .filter(|key| annotations.contains_key(**key))
     {

@@ -21,7 +21,8 @@ impl Platform {
             let number = v.strip_prefix('v');
             number.is_some_and(|n| !n.is_empty() && n.chars().all(|c| c.is_ascii_digit()))
         });
-        let valid = os == "linux" && ARCHITECTURES.contains(&arch) && is_variant_valid && parts.next().is_none();
+        let valid =
+            os == "linux" && ARCHITECTURES.contains(&arch) && is_variant_valid && parts.next().is_none();
         valid.then(|| Self {
             arch: arch.to_owned(),
             variant: variant.map(str::to_owned),

@@ -28,10 +28,7 @@ mod tests {
     }
 
     fn first(key: &str, agents: Vec<String>) -> String {
-        order(key, agents, |a| a)
-            .into_iter()
-            .next()
-            .expect("an agent")
+        order(key, agents, |a| a).into_iter().next().expect("an agent")
     }
 
     proptest! {

@@ -15,7 +15,9 @@ use super::quantity::Bytes;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum AgentUnusable {
     /// The pods lack the label `app` with the name of the Deployment.
-    MissingLabel { name: String },
+    MissingLabel {
+        name: String,
+    },
     ScaledToZero,
 }
 
@@ -23,7 +25,10 @@ impl fmt::Display for AgentUnusable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::MissingLabel { name } => {
-                write!(f, "its pods lack the label {APP}={name}, by which buildx finds them")
+                write!(
+                    f,
+                    "its pods lack the label {APP}={name}, by which buildx finds them"
+                )
             }
             Self::ScaledToZero => f.write_str("it is scaled to 0 replicas"),
         }

@@ -110,7 +110,10 @@ mod tests {
     fn an_existing_claim_keeps_its_size() {
         let spec = Spec::example();
         assert_eq!(plan_for_new_agent(&spec, None), volume(true, 50));
-        assert_eq!(plan_for_new_agent(&spec, Some(&claim("20Gi", None, true))), volume(false, 20));
+        assert_eq!(
+            plan_for_new_agent(&spec, Some(&claim("20Gi", None, true))),
+            volume(false, 20)
+        );
         assert_eq!(
             plan_for_new_agent(&spec, Some(&claim("20Gi", Some("60Gi"), true))),
             volume(false, 60)

@@ -133,7 +133,7 @@ async fn answer(job: &Job, spec: &Spec, deadline: Instant) -> anyhow::Result<Ans
 /// One line, so that nobody wonders why an input does nothing. Returns whether there was none to say.
 fn say_differences(job: &Job, spec: &Spec, deployment: &Value) -> anyhow::Result<bool> {
     let wanted = Objects::new(spec, spec.storage_bytes)?.deployment;
-    let fields = changes::differing(&wanted, deployment);
+    let fields = changes::differing_fields(&wanted, deployment);
     if fields.is_empty() {
         return Ok(true);
     }

@@ -198,7 +198,7 @@ impl Visit {
             });
         }
         let wanted = Objects::new(spec, spec.storage_bytes)?.deployment;
-        let fields = changes::differing(&wanted, &there.whole);
+        let fields = changes::differing_fields(&wanted, &there.whole);
         Ok(match fields.is_empty() {
             true => Differs::Nothing,
             false => Differs::Fields(fields),

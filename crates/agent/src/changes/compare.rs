@@ -1,68 +1,87 @@
-//! What is wanted and is not so.
+//! The comparison of a desired object with the live one.
 
 use serde_json::Value;
 
 use super::super::manifests::VOLUME_SIZE;
 use super::super::patch::{MergeStrategy, merge_strategy};
 use super::super::quantity;
-use super::owners::Owners;
-use super::{Place, label};
+use super::owners::FieldOwners;
+use super::{FieldPath, label};
 
-pub(super) fn compare(wanted: &Value, live: &Value) -> Vec<String> {
+/// Returns the paths of the fields that are not as desired.
+pub(super) fn compare(desired: &Value, live: &Value) -> Vec<String> {
     let mut found = Vec::new();
-    values(wanted, live, &Owners::of(live), &Place::default(), &mut found);
+    values(
+        desired,
+        live,
+        &FieldOwners::of(live),
+        &FieldPath::default(),
+        &mut found,
+    );
     found
 }
 
-fn values(wanted: &Value, live: &Value, owners: &Owners<'_>, place: &Place, found: &mut Vec<String>) {
-    match (wanted, live) {
-        (Value::Object(wanted), Value::Object(live)) if place.is_string_map() => {
-            let other =
+fn values(
+    desired: &Value,
+    live: &Value,
+    owners: &FieldOwners<'_>,
+    path: &FieldPath,
+    found: &mut Vec<String>,
+) {
+    match (desired, live) {
+        (Value::Object(desired), Value::Object(live)) if path.is_string_map() => {
+            let differs =
                 |(key, value): &(&String, &Value)| *key != VOLUME_SIZE && live.get(*key) != Some(*value);
-            let others = wanted.iter().filter(other);
-            found.extend(others.map(|(key, _)| place.field(key).path));
+            let differing = desired.iter().filter(differs);
+            found.extend(differing.map(|(key, _)| path.field(key).path));
         }
-        (Value::Object(wanted), Value::Object(_)) => {
-            for (key, wanted) in wanted {
-                values(wanted, &live[key], &owners.field(key), &place.field(key), found);
+        (Value::Object(desired), Value::Object(_)) => {
+            for (key, desired) in desired {
+                values(desired, &live[key], &owners.field(key), &path.field(key), found);
             }
         }
-        (Value::Array(wanted), Value::Array(live)) => lists(wanted, live, owners, place, found),
-        // The server does not keep an empty list, nor, of most fields, `false`, `0`, `""` and `{}`. Of others it does, as
-        // of `hostUsers: false`, and they mean something there. It keeps that they were set: what was set and is not
-        // there means nothing.
-        (wanted, Value::Null) if is_empty(wanted) && (wanted.is_array() || owners.any()) => {}
-        _ if wanted == live || place.quantity && same_quantity(wanted, live) => {}
-        _ => found.push(place.path.clone()),
+        (Value::Array(desired), Value::Array(live)) => lists(desired, live, owners, path, found),
+        // The API server drops empty lists, and of most fields `false`, `0`, `""` and `{}`. It keeps them where they have a
+        // meaning, as in `hostUsers: false`. It always records who set them: a value that was set and is dropped has no
+        // meaning.
+        (desired, Value::Null) if is_empty(desired) && (desired.is_array() || owners.any()) => {}
+        _ if desired == live || path.quantity && same_quantity(desired, live) => {}
+        _ => found.push(path.path.clone()),
     }
 }
 
-fn lists(wanted: &[Value], live: &[Value], owners: &Owners<'_>, place: &Place, found: &mut Vec<String>) {
-    match merge_strategy(&place.name) {
+fn lists(
+    desired: &[Value],
+    live: &[Value],
+    owners: &FieldOwners<'_>,
+    path: &FieldPath,
+    found: &mut Vec<String>,
+) {
+    match merge_strategy(&path.name) {
         MergeStrategy::ByKey(key) => {
-            for item in wanted {
-                let place = place.element(&label(&item[key]));
-                // Ports of one number may differ in protocol: the nearest is meant.
-                let nearest = live
+            for item in desired {
+                let path = path.element(&label(&item[key]));
+                // Several ports may have the same number and another protocol: compare with the most similar one.
+                let most_similar = live
                     .iter()
                     .filter(|other| other[key] == item[key])
                     .map(|other| {
                         let mut found = Vec::new();
-                        values(item, other, &owners.element(other), &place, &mut found);
+                        values(item, other, &owners.element(other), &path, &mut found);
                         found
                     })
                     .min_by_key(Vec::len);
-                found.extend(nearest.unwrap_or_else(|| vec![place.path]));
+                found.extend(most_similar.unwrap_or_else(|| vec![path.path]));
             }
         }
-        MergeStrategy::Set if wanted.iter().all(|item| live.contains(item)) => {}
-        MergeStrategy::Atomic if wanted.len() == live.len() => {
-            for (number, (wanted, live)) in wanted.iter().zip(live).enumerate() {
-                let place = place.element(&number.to_string());
-                values(wanted, live, &owners.element(live), &place, found);
+        MergeStrategy::Set if desired.iter().all(|item| live.contains(item)) => {}
+        MergeStrategy::Atomic if desired.len() == live.len() => {
+            for (number, (desired, live)) in desired.iter().zip(live).enumerate() {
+                let path = path.element(&number.to_string());
+                values(desired, live, &owners.element(live), &path, found);
             }
         }
-        MergeStrategy::Set | MergeStrategy::Atomic => found.push(place.path.clone()),
+        MergeStrategy::Set | MergeStrategy::Atomic => found.push(path.path.clone()),
     }
 }
 
@@ -77,10 +96,12 @@ fn is_empty(value: &Value) -> bool {
     }
 }
 
-/// A patch may have a number where the server has a string.
-fn same_quantity(wanted: &Value, live: &Value) -> bool {
-    match (wanted, live) {
-        (Value::String(_) | Value::Number(_), Value::String(live)) => quantity::is_equal(&label(wanted), live),
+/// Tells whether two quantities are equal. A patch may have a number where the API server has a string.
+fn same_quantity(desired: &Value, live: &Value) -> bool {
+    match (desired, live) {
+        (Value::String(_) | Value::Number(_), Value::String(live)) => {
+            quantity::is_equal(&label(desired), live)
+        }
         _ => false,
     }
 }

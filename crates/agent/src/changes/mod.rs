@@ -1,39 +1,39 @@
-//! How an agent that runs differs from the one that the inputs describe.
+//! How an existing Deployment differs from the one that the inputs describe.
 
 mod compare;
-mod dropped;
 mod owners;
+mod removed;
 mod text;
 
 use serde_json::Value;
 
-pub use dropped::dropped;
+pub use removed::removed_fields;
 pub use text::diff;
 
-/// Whether a Deployment's pod would be replaced.
-pub fn restarts(live: &Value, wanted: &Value) -> bool {
-    live["spec"]["template"] != wanted["spec"]["template"]
+/// Tells whether a change of a Deployment replaces its pod.
+pub fn replaces_pod(live: &Value, desired: &Value) -> bool {
+    live["spec"]["template"] != desired["spec"]["template"]
 }
 
-/// The fields in which a live object is not as wanted, and those that we once set and do not want any more. What the
-/// live one has besides does not count: the server and others add to it. The size of the volume does not either: it may
-/// have grown.
-pub fn differing(wanted: &Value, live: &Value) -> Vec<String> {
-    let mut found = compare::compare(wanted, live);
-    found.extend(dropped(wanted, live));
+/// Returns the paths of the fields in which a live object differs from the desired one, and of those that this program set
+/// and that are not desired any more. Other fields of the live object do not count: the API server and others add them.
+/// Nor does the size of the volume, which may have grown.
+pub fn differing_fields(desired: &Value, live: &Value) -> Vec<String> {
+    let mut found = compare::compare(desired, live);
+    found.extend(removed_fields(desired, live));
     found
 }
 
-/// Where in an object, for people and for what depends on it.
+/// The path of a field of an object, and what the comparison needs to know about it.
 #[derive(Debug, Default)]
-struct Place {
+struct FieldPath {
     path: String,
     name: String,
-    /// Here a string or a number is a quantity.
+    /// Whether strings and numbers are quantities here.
     quantity: bool,
 }
 
-/// From any names to any strings: nothing is a default there, and an empty string is a value.
+/// Maps of arbitrary keys to strings. They have no defaults, and an empty string is a value.
 const STRING_MAPS: [&str; 5] = [
     "labels",
     "annotations",
@@ -42,7 +42,7 @@ const STRING_MAPS: [&str; 5] = [
     "volumeAttributes",
 ];
 
-impl Place {
+impl FieldPath {
     fn field(&self, name: &str) -> Self {
         let dot = if self.path.is_empty() { "" } else { "." };
         let resources = self.name == "resources" && ["requests", "limits"].contains(&name);
@@ -65,7 +65,7 @@ impl Place {
     }
 }
 
-/// A value as it stands between brackets.
+/// Returns a value as a path shows it between brackets.
 fn label(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }

@@ -3,25 +3,25 @@ use serde_json::{Value, json};
 use super::super::manifests::VOLUME_SIZE;
 use super::*;
 
-/// As it was applied by us.
+/// The Deployment that was applied.
 fn applied() -> Value {
     serde_saphyr::from_str(include_str!("fixtures/applied.yaml")).expect("YAML")
 }
 
-/// What a server of Kubernetes 1.34 made of it; then `kubectl set env`, `set resources` and `label` added to it.
+/// The live object of Kubernetes 1.34 after that apply; then `kubectl set env`, `set resources` and `label` added to it.
 fn live() -> Value {
     serde_json::from_str(include_str!("fixtures/live.json")).expect("JSON")
 }
 
-/// The fields that differ when something else is wanted now.
-fn with(change: impl Fn(&mut Value)) -> Vec<String> {
-    let mut wanted = applied();
-    change(&mut wanted);
-    differing(&wanted, &live())
+/// Returns the fields that differ after a change of the desired object.
+fn differing_after(change: impl Fn(&mut Value)) -> Vec<String> {
+    let mut desired = applied();
+    change(&mut desired);
+    differing_fields(&desired, &live())
 }
 
-fn pod(wanted: &mut Value) -> &mut Value {
-    &mut wanted["spec"]["template"]["spec"]
+fn pod(desired: &mut Value) -> &mut Value {
+    &mut desired["spec"]["template"]["spec"]
 }
 
 fn without(object: &mut Value, key: &str) {
@@ -30,17 +30,17 @@ fn without(object: &mut Value, key: &str) {
 
 /// `cpu: 1`, `hostNetwork: false`, `readOnly: false`, `hostAliases: []`, `affinity: {}`, a toleration's `value: ""`, …
 #[test]
-fn what_was_applied_does_not_differ_however_it_is_written() {
-    assert_eq!(with(|_| {}), Vec::<String>::new());
+fn equal_values_in_other_notations_do_not_differ() {
+    assert_eq!(differing_after(|_| {}), Vec::<String>::new());
 }
 
 #[test]
-fn what_was_taken_out_is_named() {
-    let taken = with(|wanted| {
-        without(&mut wanted["metadata"]["labels"], "team");
-        without(&mut wanted["metadata"], "finalizers");
-        without(&mut wanted["spec"], "minReadySeconds");
-        let pod = pod(wanted);
+fn removed_fields_are_named() {
+    let removed = differing_after(|desired| {
+        without(&mut desired["metadata"]["labels"], "team");
+        without(&mut desired["metadata"], "finalizers");
+        without(&mut desired["spec"], "minReadySeconds");
+        let pod = pod(desired);
         for key in ["hostUsers", "hostNetwork", "tolerations"] {
             without(pod, key);
         }
@@ -54,11 +54,11 @@ fn what_was_taken_out_is_named() {
         ours["ports"].as_array_mut().expect("ports").pop();
     });
     assert_eq!(
-        taken,
+        removed,
         [
             "metadata.finalizers",
             "metadata.labels.team",
-            // Its limit of the CPU is kubectl's.
+            // kubectl owns its CPU limit.
             "spec.template.spec.containers[buildkitd].env[B]",
             "spec.template.spec.containers[buildkitd].ports[80/UDP]",
             "spec.template.spec.containers[buildkitd].resources.limits.memory",
@@ -73,10 +73,10 @@ fn what_was_taken_out_is_named() {
 }
 
 #[test]
-fn what_is_new_or_other_is_named() {
-    let changed = with(|wanted| {
-        wanted["metadata"]["labels"]["empty"] = json!("");
-        let pod = pod(wanted);
+fn new_and_changed_fields_are_named() {
+    let changed = differing_after(|desired| {
+        desired["metadata"]["labels"]["empty"] = json!("");
+        let pod = pod(desired);
         pod["automountServiceAccountToken"] = json!(false);
         pod["nodeSelector"]["node-role"] = json!("");
         pod["tolerations"][1]["value"] = json!("x");
@@ -108,17 +108,18 @@ fn what_is_new_or_other_is_named() {
 
 #[test]
 fn the_volume_may_have_grown() {
-    let grown =
-        with(|wanted| wanted["spec"]["template"]["metadata"]["annotations"][VOLUME_SIZE] = json!("1"));
+    let grown = differing_after(|desired| {
+        desired["spec"]["template"]["metadata"]["annotations"][VOLUME_SIZE] = json!("1")
+    });
     assert_eq!(grown, Vec::<String>::new());
 }
 
 #[test]
 fn only_a_changed_template_replaces_the_pod() {
     let live = json!({"metadata": {"labels": {"a": "1"}}, "spec": {"template": {"spec": {"image": "a"}}}});
-    let mut wanted = live.clone();
-    wanted["metadata"]["labels"]["a"] = json!("2");
-    assert!(!restarts(&live, &wanted));
-    wanted["spec"]["template"]["spec"]["image"] = json!("b");
-    assert!(restarts(&live, &wanted));
+    let mut desired = live.clone();
+    desired["metadata"]["labels"]["a"] = json!("2");
+    assert!(!replaces_pod(&live, &desired));
+    desired["spec"]["template"]["spec"]["image"] = json!("b");
+    assert!(replaces_pod(&live, &desired));
 }

@@ -1,4 +1,4 @@
-//! The objects of an agent, as server-side apply takes them: only the fields that are ours to say.
+//! The Kubernetes objects of an agent, for server-side apply: only the fields that this program owns.
 
 mod deployment;
 mod pod;
@@ -17,54 +17,54 @@ use serde_json::Value;
 use super::quantity::Bytes;
 use super::{Spec, buildkitd};
 
-/// A label that every object of ours carries; an agent without it was made by somebody else.
+/// The label of all objects that this program creates; objects without it belong to others.
 pub const MANAGED_BY: (&str, &str) = ("app.kubernetes.io/managed-by", "remote-buildkit");
 
-/// The label with the input `name`, which several agents may have in common.
+/// The label with the input `name`, which several agents may share.
 pub const INSTANCE: &str = "app.kubernetes.io/instance";
 
 /// The label by which buildx finds the pods of a node.
 pub const APP: &str = "app";
 
-/// On the pod: for how many bytes its buildkitd is configured.
+/// The annotation of the pod with the size of the volume for which buildkitd is configured, in bytes.
 pub const VOLUME_SIZE: &str = "remote-buildkit/volume-bytes";
 
-/// The label that every node has.
+/// The label of all nodes with their architecture.
 pub const ARCH_LABEL: &str = "kubernetes.io/arch";
 
 /// Labels that no input may set.
-pub const OUR_LABELS: [&str; 3] = [APP, INSTANCE, MANAGED_BY.0];
+pub const RESERVED_LABELS: [&str; 3] = [APP, INSTANCE, MANAGED_BY.0];
 
 /// Annotations that no input may set.
-pub const OUR_ANNOTATIONS: [&str; 2] = [deployment::CONFIG_HASH, VOLUME_SIZE];
+pub const RESERVED_ANNOTATIONS: [&str; 2] = [deployment::CONFIG_HASH, VOLUME_SIZE];
 
-/// Whether two Deployments have the same configuration: that of the same inputs, and for a volume of the same size.
+/// Tells whether two Deployments have the same buildkitd.toml: from the same inputs, and for a volume of the same size.
 pub fn same_configuration(one: &Value, other: &Value) -> bool {
-    let same = |annotation: &str| annotation_of(one, annotation) == annotation_of(other, annotation);
-    OUR_ANNOTATIONS.into_iter().all(same)
+    let same = |annotation: &str| pod_annotation(one, annotation) == pod_annotation(other, annotation);
+    RESERVED_ANNOTATIONS.into_iter().all(same)
 }
 
-/// Whether the inputs of two Deployments come to the same configuration, whatever their volumes have become.
+/// Tells whether two Deployments have the same buildkitd.toml, except for the size of the volume.
 pub fn same_inputs(one: &Value, other: &Value) -> bool {
-    annotation_of(one, deployment::CONFIG_HASH) == annotation_of(other, deployment::CONFIG_HASH)
+    pod_annotation(one, deployment::CONFIG_HASH) == pod_annotation(other, deployment::CONFIG_HASH)
 }
 
-/// Of a Deployment's pod.
-fn annotation_of<'d>(deployment: &'d Value, annotation: &str) -> &'d Value {
+/// Returns an annotation of the pod of a Deployment.
+fn pod_annotation<'d>(deployment: &'d Value, annotation: &str) -> &'d Value {
     &deployment["spec"]["template"]["metadata"]["annotations"][annotation]
 }
 
-/// All of an agent.
+/// All objects of an agent.
 #[derive(Debug)]
 pub struct Objects {
     pub config: ConfigMap,
     pub claim: PersistentVolumeClaim,
-    /// With the patch of the inputs, which may name fields that this program does not know.
+    /// With the patch of the inputs applied, which may set fields that this program does not know.
     pub deployment: Value,
 }
 
 impl Objects {
-    /// For a volume of this size.
+    /// Returns the objects of an agent, for a volume of this size.
     pub fn new(spec: &Spec, volume: Bytes) -> anyhow::Result<Self> {
         let toml = config_for(spec, volume)?;
         Ok(Self {
@@ -75,11 +75,12 @@ impl Objects {
     }
 }
 
+/// Returns buildkitd.toml, for a volume of this size.
 fn config_for(spec: &Spec, volume: Bytes) -> anyhow::Result<String> {
     buildkitd::config(&spec.buildkitd, spec.isolation.root(), volume).context("writing buildkitd.toml")
 }
 
-/// The objects of agents as YAML documents, in the order connect applies them.
+/// Returns the objects of agents as YAML documents, in the order in which connect applies them.
 pub fn yaml(agents: &[Spec]) -> anyhow::Result<String> {
     let mut documents = Vec::new();
     for spec in agents {
@@ -91,6 +92,7 @@ pub fn yaml(agents: &[Spec]) -> anyhow::Result<String> {
     Ok(documents.join("---\n"))
 }
 
+/// Returns an object as a YAML document.
 pub(super) fn document(object: &impl serde::Serialize) -> anyhow::Result<String> {
     serde_saphyr::to_string(object).context("writing a manifest as YAML")
 }
@@ -103,7 +105,8 @@ fn config_map(spec: &Spec, toml: String) -> ConfigMap {
     }
 }
 
-/// The cache volume. ReadWriteOnce: buildkitd locks its root, and overlayfs cannot sit on NFS.
+/// Returns the claim of the cache volume. It is ReadWriteOnce, because buildkitd locks its root directory, and overlayfs does
+/// not work on NFS.
 fn volume_claim(spec: &Spec) -> PersistentVolumeClaim {
     PersistentVolumeClaim {
         metadata: metadata(spec),
@@ -130,12 +133,12 @@ fn metadata(spec: &Spec) -> ObjectMeta {
 }
 
 fn labels(spec: &Spec) -> BTreeMap<String, String> {
-    let ours = [
+    let own = [
         app_label(spec),
         (INSTANCE.into(), spec.instance.clone()),
         (MANAGED_BY.0.into(), MANAGED_BY.1.into()),
     ];
-    spec.labels.clone().into_iter().chain(ours).collect()
+    spec.labels.clone().into_iter().chain(own).collect()
 }
 
 fn app_label(spec: &Spec) -> (String, String) {
@@ -206,9 +209,9 @@ mod tests {
         assert_eq!(pod["containers"][0]["securityContext"]["privileged"], true);
     }
 
-    /// A pod is replaced when its configuration changes: buildkitd reads it once.
+    /// A changed configuration replaces the pod, because buildkitd reads it only when it starts.
     #[test]
-    fn another_configuration_is_another_pod() {
+    fn a_changed_configuration_changes_the_pod() {
         let template = |volume| {
             let objects = Objects::new(&Spec::example(), Bytes(volume)).expect("objects");
             objects.deployment["spec"]["template"].clone()

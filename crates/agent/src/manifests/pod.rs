@@ -1,4 +1,4 @@
-//! The pod: buildkitd, its volume, its configuration.
+//! The pod of an agent.
 
 use std::collections::BTreeMap;
 
@@ -9,17 +9,18 @@ use k8s_openapi::api::core::v1::{
 
 use super::{ARCH_LABEL, Spec, quantities};
 
-/// Ends when no client is connected. buildkitd takes SIGTERM for a reason to refuse whatever a running build asks next
-/// (gRPC's GracefulStop), so it shall get it when there is no build. A client is an exec of `buildctl dial-stdio`; the
-/// brackets keep the pattern from finding itself.
-const UNTIL_IDLE: &str = "while grep -qs 'dial-[s]tdio' /proc/[0-9]*/cmdline; do sleep 1; done";
+/// Waits until no client is connected. After SIGTERM buildkitd rejects all further calls of running builds (gRPC's
+/// GracefulStop), so it must get the signal only when no build runs. A client is an exec of `buildctl dial-stdio`; the
+/// brackets keep the pattern from matching itself.
+const WAIT_UNTIL_IDLE: &str = "while grep -qs 'dial-[s]tdio' /proc/[0-9]*/cmdline; do sleep 1; done";
 
+/// Returns the spec of the pod.
 pub(super) fn pod(spec: &Spec) -> PodSpec {
     PodSpec {
-        // buildx talks to the first container.
+        // buildx connects to the first container.
         containers: vec![container(spec)],
         init_containers: Some(vec![prepare(spec)]),
-        // A build could read the token of the pod's service account.
+        // A build could read the token of the service account.
         automount_service_account_token: Some(false),
         service_account_name: spec.service_account.clone(),
         termination_grace_period_seconds: i64::try_from(spec.drain.as_secs()).ok(),
@@ -60,17 +61,17 @@ fn container(spec: &Spec) -> Container {
         ]),
         lifecycle: Some(Lifecycle {
             pre_stop: Some(LifecycleHandler {
-                exec: Some(exec(&["sh", "-c", UNTIL_IDLE])),
+                exec: Some(exec(&["sh", "-c", WAIT_UNTIL_IDLE])),
                 ..Default::default()
             }),
             ..Default::default()
         }),
-        // Every second until buildkitd first answers, so that a fresh agent is ready when it is; after that rarely, and
-        // with patience for a node whose every core builds. Only the first may end the container, and there are no
-        // builds then: it has ten minutes, to open a large database.
+        // Every second until buildkitd first answers, so that a new agent is ready without delay; after that rarely, and with
+        // a long timeout for a node whose cores are all busy with builds. Only the startup probe can restart the container,
+        // when there are no builds yet: after ten minutes, in which buildkitd can open a large database.
         startup_probe: Some(probe(1, 10, 600)),
         readiness_probe: Some(probe(30, 30, 3)),
-        // What it said last is then in the pod's status, for whoever waits for it.
+        // Puts the end of the log of a failed container into the status of the pod, for the error of connect.
         termination_message_policy: Some("FallbackToLogsOnError".into()),
         resources: resources(spec),
         security_context: Some(spec.isolation.container_security_context()),
@@ -78,8 +79,8 @@ fn container(spec: &Spec) -> Container {
     }
 }
 
-/// Makes buildkitd's folder, and waits for its lock: a pod that was deleted holds it until its builds have ended.
-/// Without, its successor on the same node would crash and be restarted at ever longer intervals.
+/// Returns the init container, which creates buildkitd's root directory and waits for its lock: a deleted pod holds it until
+/// its builds have ended. Without it, the successor on the same node would crash and be restarted with growing delays.
 fn prepare(spec: &Spec) -> Container {
     let root = spec.isolation.root();
     let script = format!("mkdir -p {root} && chmod g-s {root} && flock {root}/buildkitd.lock true");
@@ -89,9 +90,9 @@ fn prepare(spec: &Spec) -> Container {
         command: Some(["sh", "-c", &script].map(Into::into).into()),
         volume_mounts: Some(vec![mount("cache", spec.isolation.mount_path())]),
         termination_message_policy: Some("FallbackToLogsOnError".into()),
-        // A quota wants them of every container; they come one after the other, so the pod needs no more.
+        // A quota requires them for every container. Init containers run before the others, so the pod needs no more.
         resources: resources(spec),
-        // With SELinux, files have the label of the container that made them.
+        // With SELinux, files get the label of the container that creates them.
         security_context: Some(spec.isolation.container_security_context()),
         ..Default::default()
     }
@@ -105,7 +106,8 @@ fn mount(name: &str, path: &str) -> VolumeMount {
     }
 }
 
-/// A build may use the CPU that others leave; memory has a limit, so that a build is killed rather than the node.
+/// Returns the resources of a container. Builds may use idle CPU, so it has no limit; memory has one, so that a build is
+/// killed and not the node.
 fn resources(spec: &Spec) -> Option<ResourceRequirements> {
     let (cpu, memory) = (spec.cpu.as_deref(), spec.memory.as_deref());
     cpu.or(memory)?;
@@ -116,7 +118,7 @@ fn resources(spec: &Spec) -> Option<ResourceRequirements> {
     })
 }
 
-/// On nodes of its architecture, and of those where the inputs say.
+/// Returns the node selector: the architecture of the agent, and that of the inputs.
 fn node_selector(spec: &Spec) -> Option<BTreeMap<String, String>> {
     let arch = spec.arch.clone().map(|arch| (ARCH_LABEL.into(), arch));
     let selector: BTreeMap<_, _> = spec.node_selector.clone().into_iter().chain(arch).collect();
@@ -124,15 +126,15 @@ fn node_selector(spec: &Spec) -> Option<BTreeMap<String, String>> {
 }
 
 fn tolerations(spec: &Spec) -> Option<Vec<Toleration>> {
-    let tolerated = spec.tolerations.iter().map(|taint| Toleration {
+    let tolerations = spec.tolerations.iter().map(|taint| Toleration {
         key: Some(taint.key.clone()),
         operator: Some(if taint.value.is_some() { "Equal" } else { "Exists" }.into()),
         value: taint.value.clone(),
         effect: taint.effect.clone(),
         ..Default::default()
     });
-    let tolerated: Vec<_> = tolerated.collect();
-    (!tolerated.is_empty()).then_some(tolerated)
+    let tolerations: Vec<_> = tolerations.collect();
+    (!tolerations.is_empty()).then_some(tolerations)
 }
 
 fn probe(period: i32, timeout: i32, failures: i32) -> Probe {

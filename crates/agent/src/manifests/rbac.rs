@@ -1,18 +1,18 @@
-//! What a job needs in the agent's namespace: two Roles, of which it has one.
+//! The two Roles in the namespace of the agents. A job is bound to one of them.
 
 use k8s_openapi::api::rbac::v1::{PolicyRule, Role};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
-/// To build on agents that are there.
-pub const USE: [Rule; 3] = [
+/// The rules of the Role `use`: build on existing agents.
+pub const USE: [RoleRule; 3] = [
     ("apps", "deployments", &["get"]),
     ("", "pods", &["list", "watch"]),
     ("", "pods/exec", &["create"]),
 ];
 
-/// All of that, and to deploy agents and bring them up to date. Server-side apply is a patch, and a create as well
-/// where there is nothing yet; `get` is for what is there already; claims and events say what a start waits for.
-pub const DEPLOY: [Rule; 6] = [
+/// The rules of the Role `deploy`: also create and update agents. Server-side apply needs `patch`, and `create` for objects
+/// that do not exist; `get` is for existing objects; the watches on claims and events explain a slow startup.
+pub const DEPLOY: [RoleRule; 6] = [
     ("apps", "deployments", &["get", "create", "patch"]),
     ("", "configmaps", &["get", "create", "patch"]),
     ("", "persistentvolumeclaims", &["get", "create", "patch", "watch"]),
@@ -21,10 +21,10 @@ pub const DEPLOY: [Rule; 6] = [
     ("", "pods/exec", &["create"]),
 ];
 
-/// Group, resource, verbs.
-pub type Rule = (&'static str, &'static str, &'static [&'static str]);
+/// API group, resource, verbs.
+pub type RoleRule = (&'static str, &'static str, &'static [&'static str]);
 
-/// Both Roles, `remote-buildkit-use` and `remote-buildkit-deploy`, as YAML documents.
+/// Returns both Roles, `remote-buildkit-use` and `remote-buildkit-deploy`, as YAML documents.
 pub fn yaml(namespace: &str) -> anyhow::Result<String> {
     let roles = [("use", &USE[..]), ("deploy", &DEPLOY[..])];
     let documents: Result<Vec<String>, _> = roles
@@ -34,8 +34,8 @@ pub fn yaml(namespace: &str) -> anyhow::Result<String> {
     Ok(documents?.join("---\n"))
 }
 
-fn role(namespace: &str, name: &str, rules: &[Rule]) -> Role {
-    let rule = |(group, resource, verbs): &Rule| PolicyRule {
+fn role(namespace: &str, name: &str, rules: &[RoleRule]) -> Role {
+    let rule = |(group, resource, verbs): &RoleRule| PolicyRule {
         api_groups: Some(vec![(*group).to_owned()]),
         resources: Some(vec![(*resource).to_owned()]),
         verbs: verbs.iter().map(ToString::to_string).collect(),

@@ -62,7 +62,7 @@ pub(super) enum Source {
 }
 
 /// One row of the table.
-pub(super) struct Rule {
+pub(super) struct FailureRule {
     source: Source,
     /// The reasons of the event or of the status; empty: any reason.
     reasons: &'static [&'static str],
@@ -105,7 +105,7 @@ pub(super) const NODE_RETURN_GRACE: Duration = Duration::from_secs(240);
 /// The table. The first row that matches counts. The scheduler's other messages have a table of their own, see
 /// [`Unschedulable`](super::Unschedulable): a pod may be unschedulable for several causes at once.
 #[rustfmt::skip]
-static RULES: [Rule; 19] = [
+static RULES: [FailureRule; 19] = [
     //   source                       reasons                     message                      failure                      grace period       remedy
     rule(Source::ClaimPhase,          &["Lost"],                  any,                         FailureKind::Volume,         FINAL_GRACE,       DELETE_LOST_CLAIM),
     rule(Source::ProvisionerEvent,    &["ProvisioningFailed"],    is_access_denied,            FailureKind::Volume,         PROVISIONER_GRACE, CHECK_CSI_DRIVER),
@@ -145,8 +145,8 @@ const fn rule(
     failure: FailureKind,
     grace_period: Duration,
     remedy: &'static str,
-) -> Rule {
-    Rule {
+) -> FailureRule {
+    FailureRule {
         source,
         reasons,
         message,
