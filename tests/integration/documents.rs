@@ -336,7 +336,7 @@ const KNOWN_TO: &[(&str, &[&str])] = &[
     ("kube::", &["cluster/", "kubeconfig.rs", "commands/road.rs"]),
     ("k8s_openapi::", &["agent/", "cluster/", "commands/road.rs"]),
     ("ClientBuilder::try_from", &["cluster/"]),
-    ("hyper::", &["cluster/", "web.rs"]),
+    ("hyper::", &["cluster/", "retry.rs", "web.rs"]),
     ("hyper_util::", &["cluster/", "github/", "web.rs"]),
     ("octocrab::", &["github/api/"]),
     ("Command::new(\"git\")", &["git/"]),
