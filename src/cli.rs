@@ -49,7 +49,7 @@ pub enum Command {
 #[derive(Debug, Args)]
 pub struct ConnectArgs {
     #[command(flatten)]
-    pub road: RoadArgs,
+    pub cluster_access: ClusterArgs,
     #[command(flatten)]
     pub agent: AgentArgs,
     /// When to deploy the agent: if-absent, always (also update an existing agent) or never.
@@ -69,7 +69,7 @@ pub struct ConnectArgs {
 
 /// The flags that select the cluster and the identity.
 #[derive(Debug, Args)]
-pub struct RoadArgs {
+pub struct ClusterArgs {
     /// Name of the EKS cluster.
     #[arg(long)]
     pub cluster: Option<String>,
@@ -181,7 +181,7 @@ pub struct ManifestsArgs {
 #[derive(Debug, Args)]
 pub struct DestroyArgs {
     #[command(flatten)]
-    pub road: RoadArgs,
+    pub cluster_access: ClusterArgs,
     #[command(flatten)]
     pub which: WhichArgs,
     /// Also delete the cache volumes.
@@ -432,7 +432,7 @@ mod tests {
             ],
         );
         assert_eq!(args.agent.storage_class.as_deref(), Some("gp3"));
-        assert_eq!(args.road.cluster.as_deref(), Some("shop"));
+        assert_eq!(args.cluster_access.cluster.as_deref(), Some("shop"));
         assert_eq!(args.agent.storage, "50Gi");
     }
 
@@ -463,7 +463,7 @@ mod tests {
                 ("INPUT_PATCH", &format!("{patch}\n\n")),
             ],
         );
-        assert_eq!(args.road.cluster.as_deref(), Some("shop"));
+        assert_eq!(args.cluster_access.cluster.as_deref(), Some("shop"));
         assert_eq!(args.agent.storage, "50Gi");
         assert_eq!(args.agent.patch.as_deref(), Some(patch));
     }
@@ -474,7 +474,7 @@ mod tests {
             &["remote-buildkit", "connect", "--cluster", "typed"],
             &[("INPUT_CLUSTER", "input")],
         );
-        assert_eq!(args.road.cluster.as_deref(), Some("typed"));
+        assert_eq!(args.cluster_access.cluster.as_deref(), Some("typed"));
     }
 
     #[test]
@@ -483,7 +483,7 @@ mod tests {
             &["remote-buildkit", "--verbose", "connect"],
             &[("INPUT_CLUSTER", "input")],
         );
-        assert_eq!(args.road.cluster.as_deref(), Some("input"));
+        assert_eq!(args.cluster_access.cluster.as_deref(), Some("input"));
     }
 
     #[test]
@@ -492,7 +492,7 @@ mod tests {
             &["remote-buildkit", "connect"],
             &[("INPUT_CONTEXT", "--deploy=never")],
         );
-        assert_eq!(args.road.context.as_deref(), Some("--deploy=never"));
+        assert_eq!(args.cluster_access.context.as_deref(), Some("--deploy=never"));
         assert_eq!(args.deploy, "if-absent");
     }
 

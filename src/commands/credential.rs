@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use jiff::SignedDuration;
 
-use super::selection::Selection;
+use super::job_state::JobState;
 use super::session;
 use crate::aws::{self, Session};
 use crate::docker::protocol::{self, Request};
@@ -101,7 +101,7 @@ fn get(host: &str) -> anyhow::Result<Option<String>> {
         return Ok(Some(answer(asked)));
     }
     if let Some(session) = &job.session
-        && let Some(command) = session::elsewhere(session)?
+        && let Some(command) = session::in_machine_environment(session)?
     {
         return by_another(command, host).map(Some);
     }
@@ -185,13 +185,13 @@ fn folder_of(host: &str) -> Option<PathBuf> {
 
 /// The connected job, or machine, that a host is asked for.
 struct Job {
-    selection: Selection,
+    selection: JobState,
     session: Option<Session>,
 }
 
 impl Job {
     fn of(host: &str) -> Option<Self> {
-        let selection = Selection::of_folder(folder_of(host)?);
+        let selection = JobState::without_builder(folder_of(host)?);
         let session = Session::read(&selection.session()).ok();
         Some(Self { selection, session })
     }

@@ -1,4 +1,4 @@
-//! `destroy`: removes agents that `connect` deployed. For people; never part of a job.
+//! The command `destroy`: removes agents that `connect` deployed. For people; never part of a job.
 
 use std::io::{IsTerminal, Write};
 use std::sync::Arc;
@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 
-use super::guard::{self, Ended, Guard};
-use super::road;
-use super::selection::Selection;
+use super::cluster_access;
+use super::guard::{self, Guard, Interrupted};
+use super::job_state::JobState;
 use crate::cli::DestroyArgs;
 use crate::cluster::Made;
 use crate::error_code::ErrorCode;
@@ -20,81 +20,86 @@ use crate::retry::Retrier;
 
 pub fn run(args: &DestroyArgs) -> anyhow::Result<()> {
     let removal = inputs::destroy(args)?;
-    guard::block_on(guarded(Arc::new(removal)))
+    guard::block_on(run_async(Arc::new(removal)))
 }
 
-/// For asking: whoever sits before it may take their time to answer.
-const PATIENCE: Duration = Duration::from_secs(300);
+/// How long requests are retried. The user's answer to the question may take a part of it.
+const RETRY_TIME: Duration = Duration::from_secs(300);
 
-/// Removes what was asked for, and in any case the credentials that were needed for it.
-async fn guarded(removal: Arc<Removal>) -> anyhow::Result<()> {
+/// Removes the agents, and in any case this command's own credentials.
+async fn run_async(removal: Arc<Removal>) -> anyhow::Result<()> {
     let mut guard = Guard::listen()?;
-    let selection = Arc::new(Selection::create(&removal.name)?);
-    let work = destroy(removal, selection.clone());
-    let destroyed = match guard.over(work, None).await {
+    let job_state = Arc::new(JobState::create(&removal.name)?);
+    let work = destroy(removal, job_state.clone());
+    let destroyed = match guard.run_until(work, None).await {
         Ok(destroyed) => destroyed,
-        Err(Ended::Signal(name)) => Err(anyhow::anyhow!("stopped by {name}")),
-        Err(Ended::Deadline) => Err(anyhow::anyhow!("out of time")),
+        Err(Interrupted::Signal(name)) => Err(anyhow::anyhow!("stopped by {name}")),
+        Err(Interrupted::Deadline) => Err(anyhow::anyhow!("timed out")),
     };
-    let discarded = selection.discard();
+    let discarded = job_state.discard();
     destroyed.and(discarded)
 }
 
-async fn destroy(removal: Arc<Removal>, selection: Arc<Selection>) -> anyhow::Result<()> {
+async fn destroy(removal: Arc<Removal>, job_state: Arc<JobState>) -> anyhow::Result<()> {
     let Removal {
-        road,
+        cluster_access,
         name,
         namespace,
         volumes,
         ask,
     } = &*removal;
     let report = Report::start();
-    let retrier = Retrier::new(Instant::now() + PATIENCE, Report::detail);
-    let (cluster, session) = road::open(road, namespace, &selection, &report, &retrier).await?;
+    let retrier = Retrier::new(Instant::now() + RETRY_TIME, Report::detail);
+    let (cluster, session) =
+        cluster_access::open(cluster_access, namespace, &job_state, &report, &retrier).await?;
     let made = match cluster.made(name).await {
         Ok(made) => made,
-        Err(error) => return Err(road::named(error, session.as_ref()).await),
+        Err(error) => return Err(cluster_access::explain_unauthorized(error, session.as_ref()).await),
     };
     if made.is_empty(*volumes) {
         say(&format!(
-            "There is no agent {namespace}/{name} of ours, so nothing to remove"
+            "remote-buildkit deployed no agent {namespace}/{name}; nothing to remove"
         ));
         return Ok(());
     }
-    say(&format!("In {namespace} of {} this removes:", cluster.server()));
-    say_made(&made, *volumes);
-    if *ask && !agreed().await? {
-        say("Nothing is removed");
+    say(&format!(
+        "To be removed from the namespace {namespace} of {}:",
+        cluster.server()
+    ));
+    print_plan(&made, *volumes);
+    if *ask && !confirmed().await? {
+        say("Nothing was removed");
         return Ok(());
     }
     cluster.remove(&made, *volumes).await?;
-    report.done("Removed; builds that run are given their time to end");
+    report.done("Removed; running builds are given time to finish");
     Ok(())
 }
 
-fn say_made(made: &Made, volumes: bool) {
-    for thing in &made.deployments {
-        say(&format!("  Deployment {}", thing.name));
+/// Prints what will be removed and what will be kept.
+fn print_plan(made: &Made, volumes: bool) {
+    for object in &made.deployments {
+        say(&format!("  Deployment {}", object.name));
     }
-    for thing in &made.configs {
-        say(&format!("  ConfigMap {}", thing.name));
+    for object in &made.configs {
+        say(&format!("  ConfigMap {}", object.name));
     }
-    for thing in &made.claims {
-        let name = &thing.name;
+    for object in &made.claims {
+        let name = &object.name;
         say(&if volumes {
-            format!("  PersistentVolumeClaim {name}, and the cache in it")
+            format!("  PersistentVolumeClaim {name}, with its cache")
         } else {
-            format!("and keeps the PersistentVolumeClaim {name}, with its cache")
+            format!("  kept: PersistentVolumeClaim {name}, with its cache")
         });
     }
 }
 
-/// As kubectl and apt ask; whoever cannot be asked has to say it beforehand.
-async fn agreed() -> anyhow::Result<bool> {
+/// Asks for confirmation, as kubectl and apt do. Without a terminal, `--yes` is required.
+async fn confirmed() -> anyhow::Result<bool> {
     if !std::io::stdin().is_terminal() {
         return Err(Problem::new(
             ErrorCode::ConfirmationRequired,
-            "Wanted to ask before removing anything, and standard input is no terminal.",
+            "destroy asks before it removes anything, and standard input is not a terminal.",
             "Run it in a terminal, or add --yes.",
         )
         .into());
@@ -103,7 +108,7 @@ async fn agreed() -> anyhow::Result<bool> {
     let mut output = std::io::stdout();
     write!(output, "Remove them? [y/N] ")?;
     output.flush()?;
-    // Reading blocks, and Ctrl-C shall be heard meanwhile.
+    // Reading blocks, and Ctrl-C must still work.
     let answer = tokio::task::spawn_blocking(|| {
         let mut answer = String::new();
         std::io::stdin().read_line(&mut answer).map(|_| answer)

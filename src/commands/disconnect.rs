@@ -1,6 +1,7 @@
-//! `disconnect`: the machine as it was. Touches nothing in the cluster, and never fails a job.
+//! The command `disconnect`: removes from this machine what `connect` added. It changes nothing in the cluster, and never
+//! fails a job.
 
-use super::selection::Selection;
+use super::job_state::JobState;
 use crate::cli::DisconnectArgs;
 use crate::error_code::ErrorCode;
 use crate::github;
@@ -8,36 +9,36 @@ use crate::problem::Problem;
 use crate::report::say;
 
 pub fn run(args: &DisconnectArgs) -> anyhow::Result<()> {
-    let selection = match &args.builder {
-        Some(name) => Some(Selection::of_builder(name)?.ok_or_else(|| unknown(name))?),
-        None => Selection::of_job(),
+    let job_state = match &args.builder {
+        Some(name) => Some(JobState::find_by_builder(name)?.ok_or_else(|| unknown(name))?),
+        None => JobState::restore(),
     };
-    let Some(selection) = selection else {
-        say("Nothing to disconnect: this job is connected to no agent");
+    let Some(job_state) = job_state else {
+        say("Nothing to disconnect: this job has no builder of remote-buildkit");
         return Ok(());
     };
-    match selection.remove() {
+    match job_state.remove() {
         Ok(()) => say(&format!(
-            "Builder {} is removed; the agent and its cache stay",
-            selection.builder
+            "Removed builder {}; the agent and its cache are kept",
+            job_state.builder
         )),
         Err(error) => {
             let text = format!(
-                "not everything of the builder {} is removed: {error:#}",
-                selection.builder
+                "could not remove everything of the builder {}: {error:#}",
+                job_state.builder
             );
-            github::warning("remote-buildkit", &text);
+            github::warning("Cleanup incomplete", &text);
             say(&text);
         }
     }
     Ok(())
 }
 
-/// A name that a user typed: only a builder of ours is removed.
+/// Returns the error for a builder name that a user typed: only a builder of remote-buildkit is removed.
 fn unknown(name: &str) -> Problem {
     Problem::new(
         ErrorCode::BuilderNotFound,
-        format!("Looked for a builder {name} made by remote-buildkit and found none."),
-        "docker buildx ls lists the builders; docker buildx rm removes those of others.",
+        format!("remote-buildkit created no builder named {name}."),
+        "List the builders with docker buildx ls; remove builders of other tools with docker buildx rm.",
     )
 }

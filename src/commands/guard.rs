@@ -1,4 +1,4 @@
-//! Work that a signal ends, or a deadline: the runner, or Ctrl-C, wants us to end.
+//! Runs work until it is done, a deadline passes or a signal arrives (from the runner, or Ctrl-C).
 
 use std::time::{Duration, Instant};
 
@@ -7,16 +7,16 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::children;
 
-/// Why work was ended from outside.
+/// Why work was interrupted.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Ended {
-    /// Its name.
+pub(super) enum Interrupted {
+    /// The signal's name.
     Signal(&'static str),
     Deadline,
 }
 
-/// Runs a command's work. Two threads: the client runs a plugin of the kubeconfig and blocks one until the plugin has
-/// answered. The other goes on turning the clock, so that the deadline and signals end the step all the same.
+/// Runs a command's work on two threads. The Kubernetes client blocks one of them while a credential plugin of the
+/// kubeconfig runs. The second thread keeps timers and signal handlers running meanwhile.
 pub(super) fn block_on<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
@@ -27,15 +27,15 @@ pub(super) fn block_on<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyh
     if done.is_err() {
         children::end();
     }
-    // A thread may wait for an answer that never comes.
+    // Do not wait for a thread that may still be blocked by a plugin.
     runtime.shutdown_background();
     done
 }
 
-/// Work that waits lets go at once.
-const LETTING_GO: Duration = Duration::from_millis(500);
+/// How long interrupted work may take to be dropped.
+const ABORT_GRACE: Duration = Duration::from_millis(500);
 
-/// The signals that the launcher passes on, caught from `listen` on.
+/// Catches the signals that the launcher passes on, from `listen` on.
 pub(super) struct Guard {
     interrupt: Signal,
     terminate: Signal,
@@ -43,6 +43,7 @@ pub(super) struct Guard {
 }
 
 impl Guard {
+    /// Starts to catch the signals.
     pub(super) fn listen() -> anyhow::Result<Self> {
         let catch = |kind| signal(kind).context("catching signals");
         Ok(Self {
@@ -52,19 +53,19 @@ impl Guard {
         })
     }
 
-    /// What became of the work, or why it had no time to end. It has ended then, unless it blocks its thread: whoever
-    /// cleans up after it is alone.
-    pub(super) async fn over<T, W>(
+    /// Runs the work, and returns its result or what interrupted it. Interrupted work is dropped before this returns, unless
+    /// it blocks its thread, so the caller can clean up without a race.
+    pub(super) async fn run_until<T, W>(
         &mut self,
         work: W,
         deadline: Option<Instant>,
-    ) -> Result<anyhow::Result<T>, Ended>
+    ) -> Result<anyhow::Result<T>, Interrupted>
     where
         T: Send + 'static,
         W: Future<Output = anyhow::Result<T>> + Send + 'static,
     {
         let mut work = tokio::spawn(work);
-        let late = async {
+        let timeout = async {
             match deadline {
                 Some(deadline) => tokio::time::sleep_until(deadline.into()).await,
                 None => std::future::pending().await,
@@ -72,13 +73,13 @@ impl Guard {
         };
         let ended = tokio::select! {
             done = &mut work => return Ok(done.context("the work ended by itself").flatten()),
-            () = late => Ended::Deadline,
-            _ = self.interrupt.recv() => Ended::Signal("SIGINT"),
-            _ = self.terminate.recv() => Ended::Signal("SIGTERM"),
-            _ = self.hang_up.recv() => Ended::Signal("SIGHUP"),
+            () = timeout => Interrupted::Deadline,
+            _ = self.interrupt.recv() => Interrupted::Signal("SIGINT"),
+            _ = self.terminate.recv() => Interrupted::Signal("SIGTERM"),
+            _ = self.hang_up.recv() => Interrupted::Signal("SIGHUP"),
         };
         work.abort();
-        let _ = tokio::time::timeout(LETTING_GO, work).await;
+        let _ = tokio::time::timeout(ABORT_GRACE, work).await;
         Err(ended)
     }
 }

@@ -1,4 +1,4 @@
-//! `manifests`: what `connect` would apply, for people who deploy by GitOps.
+//! The command `manifests`: prints the objects that `connect` would apply, for deployments by GitOps.
 
 use crate::agent::manifests::{self, rbac};
 use crate::cli::ManifestsArgs;

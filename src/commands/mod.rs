@@ -1,18 +1,19 @@
-//! The commands: each reads like the list of steps a user would expect.
+//! The commands. Each reads as the list of steps that a user expects.
 
+mod agent_checks;
 mod children;
+mod cluster_access;
 pub mod connect;
 pub mod credential;
 pub mod destroy;
 pub mod disconnect;
 pub mod doctor;
 mod guard;
+mod job_state;
 pub mod manifests;
 pub mod matrix;
 mod registries;
-mod road;
 pub mod runner;
-mod selection;
 mod session;
 mod sign_in;
 pub mod token;

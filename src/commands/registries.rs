@@ -6,7 +6,7 @@ use std::path::Path;
 
 use anyhow::Context;
 
-use super::selection::Selection;
+use super::job_state::JobState;
 use super::sign_in::sign_in;
 use crate::aws::{self, Session};
 use crate::docker::{Docker, Logins, PROGRAM, Setting};
@@ -21,7 +21,7 @@ use crate::{env, github};
 pub(super) async fn log_in(
     wanted: &Registries,
     session: Option<&Session>,
-    selection: &Selection,
+    selection: &JobState,
     retrier: &Retrier,
     mask: fn(&Secret),
 ) -> anyhow::Result<Vec<Registry>> {
@@ -60,16 +60,16 @@ pub(super) fn named(registries: &[Registry]) -> String {
 }
 
 /// Names the helper in docker's config, and puts it on the PATH of the steps that follow.
-pub(super) fn register(selection: &Selection, registries: &[Registry]) -> anyhow::Result<()> {
+pub(super) fn register(selection: &JobState, registries: &[Registry]) -> anyhow::Result<()> {
     if registries.is_empty() {
         return Ok(());
     }
-    let folder = selection.folder.join("bin");
+    let folder = selection.dir.join("bin");
     link(&folder)?;
     name_in_config(selection, settings(registries))?;
     let text = |path: &Path| path.to_string_lossy().into_owned();
     github::add_path(&text(&folder))?;
-    github::export(env::REMOTE_BUILDKIT_SESSION, &text(&selection.folder))?;
+    github::export(env::REMOTE_BUILDKIT_SESSION, &text(&selection.dir))?;
     if !github::in_job() {
         say(&format!(
             "For docker to find its credential helper: export PATH=\"{}:$PATH\"",
@@ -86,8 +86,8 @@ pub(super) fn settings(registries: &[Registry]) -> Vec<Setting> {
 }
 
 /// Has docker's config say so, where nobody else has seen to it.
-pub(super) fn name_in_config(selection: &Selection, settings: Vec<Setting>) -> anyhow::Result<()> {
-    for left in Docker::of_user()?.register(&selection.folder, &settings)? {
+pub(super) fn name_in_config(selection: &JobState, settings: Vec<Setting>) -> anyhow::Result<()> {
+    for left in Docker::of_user()?.register(&selection.dir, &settings)? {
         match left {
             Setting::Login(host) => {
                 Report::detail(&format!("{host} keeps the login that docker's config has"))

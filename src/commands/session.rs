@@ -1,4 +1,4 @@
-//! The session of a job or a machine, as a program finds it that was called for a credential.
+//! Reads the AWS session of a job or a machine for a program that was called for a credential, and renews it.
 
 use std::path::Path;
 use std::process::Command;
@@ -12,7 +12,7 @@ use crate::aws::{Identity, Session};
 use crate::env;
 use crate::retry::Retrier;
 
-/// With keys that are good for a while yet, nobody is asked.
+/// Returns the session, renewed if its keys expire soon.
 pub(super) fn fresh(path: &Path, deadline: Instant) -> anyhow::Result<Session> {
     let session = Session::read(path)?;
     let now = session.clock.now();
@@ -22,49 +22,51 @@ pub(super) fn fresh(path: &Path, deadline: Instant) -> anyhow::Result<Session> {
     Ok(session)
 }
 
-/// This program, without arguments yet, in the environment in which the machine signed in; none where that is the one
-/// that there is. A job may have set another role, or another endpoint, for itself.
-pub(super) fn elsewhere(session: &Session) -> anyhow::Result<Option<Command>> {
-    let here = env::of_aws();
-    if !matches!(session.identity, Identity::Machine) || here == session.environment {
+/// Returns a command of this program, without arguments, in the environment in which the machine signed in, or `None` if
+/// that is the current environment. A job may have set another role or endpoint for itself.
+pub(super) fn in_machine_environment(session: &Session) -> anyhow::Result<Option<Command>> {
+    let current = env::of_aws();
+    if !matches!(session.identity, Identity::Machine) || current == session.environment {
         return Ok(None);
     }
-    let own = std::env::current_exe().context("finding this program's own path")?;
+    let own = std::env::current_exe().context("locating the remote-buildkit executable")?;
     let mut command = Command::new(own);
-    here.keys().for_each(|name| {
+    current.keys().for_each(|name| {
         command.env_remove(name);
     });
     command.envs(&session.environment);
     Ok(Some(command))
 }
 
-/// A step such as configure-aws-credentials exports temporary keys without their end, so ours look eternal; when it runs
-/// again, the environment has the newer ones.
+/// Returns whether the environment has newer keys. A step such as configure-aws-credentials exports temporary keys without
+/// their expiration, so ours seem to be permanent; when that step runs again, the environment has the new ones.
 fn other_keys_in_environment(session: &Session) -> bool {
     let kept = session.keys.session_token.as_ref();
     let exported = env::get(env::AWS_SESSION_TOKEN);
-    let endless = matches!(session.identity, Identity::Default) && session.keys.expires.is_none();
-    endless && exported.is_some_and(|new| kept.is_some_and(|kept| kept.expose() != new))
+    let without_expiration = matches!(session.identity, Identity::Default) && session.keys.expires.is_none();
+    without_expiration && exported.is_some_and(|new| kept.is_some_and(|kept| kept.expose() != new))
 }
 
-/// A new session, or the old one when it cannot be had and the old one still works.
+/// Returns a new session, or the current one if that fails and its keys are still valid.
 fn renewed(session: Session, path: &Path, now: Timestamp, deadline: Instant) -> anyhow::Result<Session> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .context("starting the asynchronous runtime")?;
-    // Standard output is for the answer alone.
+    // Standard output is only for the credential.
     let retrier = Retrier::new(deadline, |line| eprintln!("remote-buildkit: {line}"));
     match runtime.block_on(sign_in::renew(&session, &retrier)) {
         Ok(new) => {
-            // The keys are good whether or not they can be kept.
+            // The keys are valid even if they cannot be saved.
             if let Err(error) = new.write(path) {
-                eprintln!("remote-buildkit: the session was renewed and not kept: {error:#}");
+                eprintln!("remote-buildkit: could not save the renewed AWS session: {error:#}");
             }
             Ok(new)
         }
         Err(error) if session.keys.live_for(now, SignedDuration::from_mins(1)) => {
-            eprintln!("remote-buildkit: the session was not renewed and is used as it is: {error:#}");
+            eprintln!(
+                "remote-buildkit: could not renew the AWS session, and uses the current one: {error:#}"
+            );
             Ok(session)
         }
         Err(error) => Err(error).context("renewing the AWS session of this job"),

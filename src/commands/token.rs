@@ -19,7 +19,7 @@ const RENEWED_WITHIN: Duration = Duration::from_secs(45);
 pub fn run(path: &Path) -> anyhow::Result<()> {
     let kept = Session::read(path)?;
     if kept.needs_renewal(kept.clock.now())
-        && let Some(mut command) = session::elsewhere(&kept)?
+        && let Some(mut command) = session::in_machine_environment(&kept)?
     {
         let error = command.args(std::env::args_os().skip(1)).exec();
         return Err(error).context("starting this program once more");

@@ -9,7 +9,7 @@ use crate::cluster::{Claim, Seen, Use};
 
 /// In what an agent is not as the inputs describe it.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Differs {
+pub enum Drift {
     /// It is somebody else's, and theirs to describe.
     NotOurs,
     Nothing,
@@ -21,29 +21,29 @@ pub enum Differs {
 }
 
 /// An agent that is there and ready.
-pub fn serving(spec: &Spec, deployment: &state::Deployment, differs: &Differs) -> Finding {
+pub fn serving(spec: &Spec, deployment: &state::Deployment, differs: &Drift) -> Finding {
     let found = format!("{}/{} is ready", spec.namespace, spec.name);
     if state::replicas(deployment) > 1 {
         return Finding::warning(
-            format!("{found}; it has several pods, each with a cache of its own: buildx takes any of them"),
-            "Scale it to one replica; for several agents there is the input `agents`.",
+            format!("{found}; it has several pods, each with its own cache; buildx uses any of them"),
+            "Scale it to one replica; for several agents, use the input `agents`.",
         );
     }
     match differs {
-        Differs::NotOurs => Finding::ok(format!("{found}; made by others and left as it is")),
-        Differs::Nothing => Finding::ok(format!("{found}, and as the inputs describe it")),
-        Differs::Fields(fields) => Finding::warning(
+        Drift::NotOurs => Finding::ok(format!("{found}; created by other tools and left unchanged")),
+        Drift::Nothing => Finding::ok(format!("{found}, and matches the inputs")),
+        Drift::Fields(fields) => Finding::warning(
             format!("{found}; it differs from the inputs in {}", fields.join(", ")),
-            "`deploy: always` brings it up to date, or apply what remote-buildkit manifests prints.",
+            "Set `deploy: always` to update it, or apply the output of `remote-buildkit manifests`.",
         ),
-        Differs::Updated { restarts } => {
+        Drift::Updated { restarts } => {
             let pod = if *restarts {
-                "its pod would be replaced when its builds have ended"
+                "its pod would be replaced when its running builds have ended"
             } else {
-                "its pod would go on"
+                "its pod would keep running"
             };
             Finding::warning(
-                format!("{found}; it differs from the inputs, and connect would bring it up to date: {pod}"),
+                format!("{found}; it differs from the inputs, and connect would update it: {pod}"),
                 "Run connect with these inputs; it prints the difference.",
             )
         }
@@ -55,37 +55,40 @@ pub fn volume(spec: &Spec, ready: bool, name: Option<&str>, seen: &Seen<Claim>) 
     let namespace = &spec.namespace;
     let Some(name) = name else {
         return Finding::warning(
-            "it has no claim: unless it is on a folder of its node, its cache ends with its pod",
-            "Give it a PersistentVolumeClaim, or have connect deploy an agent under another `name`.",
+            "it has no PersistentVolumeClaim: unless it uses a directory of its node, its cache is lost when its pod ends",
+            "Add a PersistentVolumeClaim to it, or let connect deploy an agent under another `name`.",
         );
     };
     match seen {
         Seen::There(claim) if claim.phase == "Bound" => bound(spec, claim),
         Seen::There(claim) => Finding::failed(
-            format!("the claim {namespace}/{name} is {}", claim.phase),
-            format!("See kubectl -n {namespace} describe persistentvolumeclaim {name}."),
+            format!("the PersistentVolumeClaim {namespace}/{name} is {}", claim.phase),
+            format!("Read its events: kubectl -n {namespace} describe persistentvolumeclaim {name}."),
         ),
         Seen::Absent => Finding::failed(
-            format!("the claim {namespace}/{name}, which the agent names, is not there"),
+            format!("the agent's PersistentVolumeClaim {namespace}/{name} does not exist"),
             format!(
-                "Have the agent made anew: kubectl -n {namespace} delete deployment {}.",
+                "Delete the Deployment, so that connect deploys the agent and its volume again: kubectl -n {namespace} delete deployment {}.",
                 spec.name
             ),
         ),
         Seen::Forbidden(_) if ready => Finding::ok(format!(
-            "the claim {name} may not be looked at, and need not be: its pod has the volume"
+            "no permission to read the PersistentVolumeClaim {name}; not needed: the pod has its volume"
         )),
         Seen::Forbidden(why) => Finding::warning(
-            format!("the claim {name} may not be looked at: {why}"),
-            "The Role remote-buildkit-deploy has the permission.",
+            format!("no permission to read the PersistentVolumeClaim {name}: {why}"),
+            "Bind the Role remote-buildkit-deploy, which has this permission.",
         ),
     }
 }
 
 fn bound(spec: &Spec, claim: &Claim) -> Finding {
-    let size = claim.size.as_deref().unwrap_or("no size");
-    let class = claim.class.as_deref().unwrap_or("no class");
-    let found = format!("the claim {} is bound: {size} of {class}", claim.name);
+    let size = claim.size.as_deref().unwrap_or("unknown size");
+    let class = claim.class.as_deref().unwrap_or("none");
+    let found = format!(
+        "the PersistentVolumeClaim {} is bound: {size}, StorageClass {class}",
+        claim.name
+    );
     let asked = spec.storage_class.as_deref();
     if asked.is_some_and(|asked| asked != class) {
         return Finding::warning(
@@ -93,13 +96,13 @@ fn bound(spec: &Spec, claim: &Claim) -> Finding {
                 "{found}; the input is `storage-class: {}`",
                 asked.unwrap_or_default()
             ),
-            format!("Set `storage-class: {class}`: a claim keeps its class."),
+            format!("Set `storage-class: {class}`: the class of an existing volume cannot be changed."),
         );
     }
     if parse_bytes(size).is_some_and(|has| has < spec.storage_bytes) {
         return Finding::warning(
             format!("{found}; the input is `storage: {}`", spec.storage),
-            "`deploy: always` lets it grow, where its class does.",
+            "Set `deploy: always` to expand the volume, if its StorageClass allows that.",
         );
     }
     Finding::ok(found)
@@ -109,14 +112,14 @@ fn bound(spec: &Spec, claim: &Claim) -> Finding {
 pub fn volume_left(spec: &Spec, seen: &Seen<Claim>) -> Finding {
     match seen {
         Seen::There(claim) => Finding::ok(format!(
-            "the claim {} of an earlier agent is there ({}): the next one has its cache",
+            "the PersistentVolumeClaim {} of an earlier agent exists ({}): the next agent uses its cache",
             claim.name, claim.phase
         )),
         Seen::Absent => Finding::skipped(format!(
-            "there is none yet: it is made with the agent {}",
+            "does not exist yet: it is created with the agent {}",
             spec.name
         )),
-        Seen::Forbidden(_) => Finding::skipped("the agent is absent"),
+        Seen::Forbidden(_) => Finding::skipped("skipped (requires agent)"),
     }
 }
 
@@ -125,8 +128,8 @@ pub fn disk(usage: Use) -> Finding {
     if usage.is_almost_full() {
         return Finding::warning(
             found,
-            "Garbage collection removes what it may after each build; if it stays that full, give it more `storage`, \
-             with `deploy: always`.",
+            "Raise `storage`, with `deploy: always`, if the volume stays this full: garbage collection runs after each \
+             build.",
         );
     }
     Finding::ok(found)
@@ -136,11 +139,11 @@ pub fn disk(usage: Use) -> Finding {
 pub fn disk_unknown(has_volume: bool) -> Finding {
     if has_volume {
         return Finding::warning(
-            "not known: its image has no sh or no df",
-            "Use an image that has them, as BuildKit's has, to hear of a disk that fills up.",
+            "unknown: the image has no sh or no df",
+            "Use an image that has both, as BuildKit's own does, to be warned of a full disk.",
         );
     }
-    Finding::skipped("it has no volume")
+    Finding::skipped("the agent has no volume")
 }
 
 /// Above this an exec is felt: every build begins with one, and its steps are answered over it.
@@ -151,12 +154,12 @@ pub fn round_trips(took: &[Duration]) -> Finding {
     let mut sorted = took.to_vec();
     sorted.sort();
     let (Some(least), Some(most)) = (sorted.first(), sorted.last()) else {
-        return Finding::skipped("nothing was run");
+        return Finding::skipped("no command was run");
     };
     let median = sorted[sorted.len() / 2];
     let ms = |duration: &Duration| duration.as_millis();
     let found = format!(
-        "a command in the pod takes {} ms, the median of {} ({} to {})",
+        "a command in the pod takes {} ms (median of {}, {} to {} ms)",
         ms(&median),
         sorted.len(),
         ms(least),
@@ -165,8 +168,8 @@ pub fn round_trips(took: &[Duration]) -> Finding {
     if median > SLOW {
         return Finding::warning(
             found,
-            "Builds pay that several times: run jobs nearer to the cluster, and see whether its API server, or a proxy in \
-             between, is busy.",
+            "Run jobs nearer to the cluster, and check whether its API server, or a proxy in between, is overloaded: \
+             each build needs several such calls.",
         );
     }
     Finding::ok(found)
@@ -174,7 +177,7 @@ pub fn round_trips(took: &[Duration]) -> Finding {
 
 #[cfg(test)]
 mod tests {
-    use super::super::State;
+    use super::super::CheckStatus;
     use super::*;
 
     fn claim(phase: &str, size: &str) -> Seen<Claim> {
@@ -194,21 +197,21 @@ mod tests {
             serde_json::from_value(deployment).expect("deployment")
         };
         let of = |differs| serving(&Spec::example(), &deployment(1), &differs);
-        assert_eq!(of(Differs::Nothing).state, State::Ok);
-        assert_eq!(of(Differs::NotOurs).state, State::Ok);
-        let fields = of(Differs::Fields(vec!["spec.replicas".into()]));
-        assert_eq!(fields.state, State::Warning);
+        assert_eq!(of(Drift::Nothing).state, CheckStatus::Ok);
+        assert_eq!(of(Drift::NotOurs).state, CheckStatus::Ok);
+        let fields = of(Drift::Fields(vec!["spec.replicas".into()]));
+        assert_eq!(fields.state, CheckStatus::Warning);
         assert!(
             fields.found.ends_with("differs from the inputs in spec.replicas"),
             "{fields:?}"
         );
         assert!(
-            of(Differs::Updated { restarts: true })
+            of(Drift::Updated { restarts: true })
                 .found
                 .contains("would be replaced")
         );
-        let several = serving(&Spec::example(), &deployment(2), &Differs::Nothing);
-        assert_eq!(several.state, State::Warning);
+        let several = serving(&Spec::example(), &deployment(2), &Drift::Nothing);
+        assert_eq!(several.state, CheckStatus::Warning);
     }
 
     #[test]
@@ -217,11 +220,11 @@ mod tests {
         let spec = Spec::example();
         assert_eq!(
             of(&spec, claim("Bound", "60Gi")),
-            Finding::ok("the claim agent is bound: 60Gi of gp3")
+            Finding::ok("the PersistentVolumeClaim agent is bound: 60Gi, StorageClass gp3")
         );
-        assert_eq!(of(&spec, claim("Bound", "20Gi")).state, State::Warning);
-        assert_eq!(of(&spec, claim("Pending", "50Gi")).state, State::Failed);
-        assert_eq!(of(&spec, Seen::Absent).state, State::Failed);
+        assert_eq!(of(&spec, claim("Bound", "20Gi")).state, CheckStatus::Warning);
+        assert_eq!(of(&spec, claim("Pending", "50Gi")).state, CheckStatus::Failed);
+        assert_eq!(of(&spec, Seen::Absent).state, CheckStatus::Failed);
         let other = Spec {
             storage_class: Some("io2".into()),
             ..Spec::example()
@@ -229,7 +232,7 @@ mod tests {
         let finding = of(&other, claim("Bound", "60Gi"));
         assert_eq!(
             finding.remedy,
-            "Set `storage-class: gp3`: a claim keeps its class."
+            "Set `storage-class: gp3`: the class of an existing volume cannot be changed."
         );
     }
 
@@ -237,7 +240,7 @@ mod tests {
     fn a_claim_that_may_not_be_looked_at_is_no_worry_while_the_pod_is_ready() {
         let seen = Seen::Forbidden("cannot get".into());
         let of = |ready| volume(&Spec::example(), ready, Some("agent"), &seen).state;
-        assert_eq!((of(true), of(false)), (State::Ok, State::Warning));
+        assert_eq!((of(true), of(false)), (CheckStatus::Ok, CheckStatus::Warning));
     }
 
     #[test]
@@ -250,10 +253,10 @@ mod tests {
         };
         assert_eq!(
             round_trips(&ms(&[40, 900, 30, 50, 45])),
-            Finding::ok("a command in the pod takes 45 ms, the median of 5 (30 to 900)")
+            Finding::ok("a command in the pod takes 45 ms (median of 5, 30 to 900 ms)")
         );
-        assert_eq!(round_trips(&ms(&[1100, 1200, 30])).state, State::Warning);
-        assert_eq!(round_trips(&[]).state, State::Skipped);
+        assert_eq!(round_trips(&ms(&[1100, 1200, 30])).state, CheckStatus::Warning);
+        assert_eq!(round_trips(&[]).state, CheckStatus::Skipped);
     }
 
     #[test]
@@ -265,6 +268,6 @@ mod tests {
             })
         };
         assert_eq!(of(90), Finding::ok("90.0 of 100.0 GiB used (90 %)"));
-        assert_eq!(of(91).state, State::Warning);
+        assert_eq!(of(91).state, CheckStatus::Warning);
     }
 }

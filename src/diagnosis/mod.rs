@@ -13,12 +13,12 @@ use serde::Serialize;
 
 use crate::problem::Problem;
 
-pub use table::{Table, json, verdict};
+pub use table::{Table, json, skipped_row, verdict};
 
 /// What becomes of a check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum State {
+pub enum CheckStatus {
     Ok,
     /// Builds work all the same.
     Warning,
@@ -31,7 +31,7 @@ pub enum State {
 /// What was found, and what to do about it unless it is as it should be.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finding {
-    pub state: State,
+    pub state: CheckStatus,
     pub found: String,
     pub remedy: String,
 }
@@ -39,7 +39,7 @@ pub struct Finding {
 impl Finding {
     pub fn ok(found: impl Into<String>) -> Self {
         Self {
-            state: State::Ok,
+            state: CheckStatus::Ok,
             found: found.into(),
             remedy: String::new(),
         }
@@ -47,7 +47,7 @@ impl Finding {
 
     pub fn warning(found: impl Into<String>, remedy: impl Into<String>) -> Self {
         Self {
-            state: State::Warning,
+            state: CheckStatus::Warning,
             found: found.into(),
             remedy: remedy.into(),
         }
@@ -55,24 +55,24 @@ impl Finding {
 
     pub fn failed(found: impl Into<String>, remedy: impl Into<String>) -> Self {
         Self {
-            state: State::Failed,
+            state: CheckStatus::Failed,
             ..Self::warning(found, remedy)
         }
     }
 
     pub fn skipped(why: impl Into<String>) -> Self {
         Self {
-            state: State::Skipped,
+            state: CheckStatus::Skipped,
             found: why.into(),
             remedy: String::new(),
         }
     }
 
     /// The same, of what builds do without.
-    pub fn no_failure(self) -> Self {
+    pub fn downgrade_failure(self) -> Self {
         match self.state {
-            State::Failed => Self {
-                state: State::Warning,
+            CheckStatus::Failed => Self {
+                state: CheckStatus::Warning,
                 ..self
             },
             _ => self,
@@ -92,7 +92,7 @@ impl From<anyhow::Error> for Finding {
             Ok(problem) => problem.into(),
             Err(other) => Self::failed(
                 format!("{other:#}"),
-                "Run it again with debug logging (RUNNER_DEBUG=1), and report it if it stays.",
+                "Run it again with --verbose, and report it if it persists.",
             ),
         }
     }

@@ -5,15 +5,15 @@ use crate::agent::manifests::rbac::{DEPLOY, RoleRule, USE};
 
 /// A rule of the Role *deploy*, which has all of the Role *use*: what each of its verbs is for.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Wanted {
+pub struct RequiredRule {
     pub group: &'static str,
     /// With its subresource: `pods/exec`.
     pub resource: &'static str,
-    pub verbs: Vec<(&'static str, For)>,
+    pub verbs: Vec<(&'static str, Purpose)>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum For {
+pub enum Purpose {
     /// Building on an agent that is there.
     Use,
     /// Deploying it.
@@ -21,12 +21,12 @@ pub enum For {
 }
 
 /// All that a job may need, in the order of the Roles.
-pub fn wanted() -> Vec<Wanted> {
+pub fn required() -> Vec<RequiredRule> {
     let used = |(group, resource, verb): (&str, &str, &str)| {
         let mut rules = USE.iter();
         rules.any(|(g, r, verbs)| (*g, *r) == (group, resource) && verbs.contains(&verb))
     };
-    let one = |(group, resource, verbs): &RoleRule| Wanted {
+    let one = |(group, resource, verbs): &RoleRule| RequiredRule {
         group,
         resource,
         verbs: verbs
@@ -35,9 +35,9 @@ pub fn wanted() -> Vec<Wanted> {
                 (
                     *verb,
                     if used((group, resource, verb)) {
-                        For::Use
+                        Purpose::Use
                     } else {
-                        For::Deploy
+                        Purpose::Deploy
                     },
                 )
             })
@@ -47,28 +47,28 @@ pub fn wanted() -> Vec<Wanted> {
 }
 
 /// Of one rule, with the cluster's answer for each verb. `deploys`: an agent is absent, and would have to be deployed.
-pub fn judged(wanted: &Wanted, allowed: &[bool], namespace: &str, deploys: bool) -> Finding {
+pub fn evaluate(wanted: &RequiredRule, allowed: &[bool], namespace: &str, deploys: bool) -> Finding {
     let verbs = wanted.verbs.iter().zip(allowed);
     let (yes, no): (Vec<_>, Vec<_>) = verbs.partition(|(_, allowed)| **allowed);
-    let list = |verbs: &[(&(&'static str, For), &bool)]| {
+    let list = |verbs: &[(&(&'static str, Purpose), &bool)]| {
         let names: Vec<&str> = verbs.iter().map(|((verb, _), _)| *verb).collect();
         names.join(", ")
     };
     if no.is_empty() {
-        return Finding::ok(format!("may {}", list(&yes)));
+        return Finding::ok(format!("allowed: {}", list(&yes)));
     }
     let may = if yes.is_empty() {
         String::new()
     } else {
-        format!("may {}; ", list(&yes))
+        format!("allowed: {}; ", list(&yes))
     };
-    let to_use = no.iter().any(|((_, purpose), _)| *purpose == For::Use);
+    let to_use = no.iter().any(|((_, purpose), _)| *purpose == Purpose::Use);
     let purpose = if to_use { "build" } else { "deploy an agent" };
     let finding = Finding::failed(
-        format!("{may}may not {}, which is needed to {purpose}", list(&no)),
+        format!("{may}denied: {} (needed to {purpose})", list(&no)),
         format!(
             "Bind a Role to this identity in the namespace {namespace} with the rule {{apiGroups: [\"{}\"], resources: \
-             [{}], verbs: [{}]}}; remote-buildkit manifests --rbac prints the whole Role.",
+             [{}], verbs: [{}]}}; `remote-buildkit manifests --rbac` prints the whole Role.",
             wanted.group,
             wanted.resource,
             list(&no)
@@ -77,18 +77,18 @@ pub fn judged(wanted: &Wanted, allowed: &[bool], namespace: &str, deploys: bool)
     if to_use || deploys {
         finding
     } else {
-        finding.no_failure()
+        finding.downgrade_failure()
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::State;
+    use super::super::CheckStatus;
     use super::*;
 
     #[test]
     fn verbs_are_those_of_the_two_roles() {
-        let lines: Vec<String> = wanted()
+        let lines: Vec<String> = required()
             .iter()
             .map(|w| format!("{:?} {:?} {:?}", w.group, w.resource, w.verbs))
             .collect();
@@ -104,21 +104,21 @@ mod tests {
 
     #[test]
     fn what_is_missing_matters_to_who_needs_it() {
-        let rules = wanted();
-        let deployments = |allowed: [bool; 3], deploys| judged(&rules[0], &allowed, "buildkit", deploys);
+        let rules = required();
+        let deployments = |allowed: [bool; 3], deploys| evaluate(&rules[0], &allowed, "buildkit", deploys);
         assert_eq!(
             deployments([true; 3], true),
-            Finding::ok("may get, create, patch")
+            Finding::ok("allowed: get, create, patch")
         );
         let only_use = deployments([true, false, false], false);
-        assert_eq!(only_use.state, State::Warning);
+        assert_eq!(only_use.state, CheckStatus::Warning);
         assert_eq!(
             only_use.found,
-            "may get; may not create, patch, which is needed to deploy an agent"
+            "allowed: get; denied: create, patch (needed to deploy an agent)"
         );
-        assert_eq!(deployments([true, false, false], true).state, State::Failed);
+        assert_eq!(deployments([true, false, false], true).state, CheckStatus::Failed);
         let nothing = deployments([false; 3], false);
-        assert_eq!(nothing.state, State::Failed);
+        assert_eq!(nothing.state, CheckStatus::Failed);
         assert!(
             nothing
                 .remedy

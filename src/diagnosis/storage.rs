@@ -5,19 +5,19 @@ use crate::cluster::{Class, Seen};
 
 /// What depends on the StorageClass.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Need {
+pub enum VolumeNeed {
     /// An agent is to be deployed, or waits for its volume.
     New,
     /// All agents have theirs.
     Has,
 }
 
-const LOOK: &str = "To have it looked at, bind a ClusterRole to this identity with the rule {apiGroups: \
-                    [storage.k8s.io], resources: [storageclasses, csidrivers, csinodes], verbs: [get, list]}; or see \
-                    kubectl get storageclass yourself.";
+const LOOK: &str = "Bind a ClusterRole to this identity with the rule {apiGroups: [storage.k8s.io], resources: \
+                    [storageclasses, csidrivers, csinodes], verbs: [get, list]}, or run kubectl get storageclass as \
+                    an administrator.";
 
 /// The class that volumes will be of: the one of the inputs, or the default one.
-pub fn class(wanted: Option<&str>, seen: &Seen<Vec<Class>>, need: Need) -> (Finding, Option<Class>) {
+pub fn class(wanted: Option<&str>, seen: &Seen<Vec<Class>>, need: VolumeNeed) -> (Finding, Option<Class>) {
     let class = match seen {
         Seen::There(classes) => classes.iter().find(|class| match wanted {
             Some(name) => class.name == name,
@@ -29,21 +29,21 @@ pub fn class(wanted: Option<&str>, seen: &Seen<Vec<Class>>, need: Need) -> (Find
     let Some(class) = class else {
         return (absent(wanted, seen, need), None);
     };
-    let default = if class.default { ", the default one" } else { "" };
+    let default = if class.default { " (default)" } else { "" };
     let grow = if class.expands { "can" } else { "cannot" };
     let found = format!(
-        "{}{default}: provisioner {}; its volumes {grow} grow",
+        "{}{default}: provisioner {}; volumes {grow} be expanded",
         class.name, class.provisioner
     );
     (Finding::ok(found), Some(class.clone()))
 }
 
-fn absent(wanted: Option<&str>, seen: &Seen<Vec<Class>>, need: Need) -> Finding {
+fn absent(wanted: Option<&str>, seen: &Seen<Vec<Class>>, need: VolumeNeed) -> Finding {
     let finding = match (wanted, seen) {
         (Some(name), _) => Finding::failed(
-            format!("there is no StorageClass {name}"),
-            "Correct the input `storage-class`: kubectl get storageclass lists what there is; without it the default one \
-             is taken.",
+            format!("the StorageClass {name} does not exist"),
+            "Correct the input `storage-class` (kubectl get storageclass lists the existing ones), or omit it to use \
+             the default StorageClass.",
         ),
         (None, seen) => {
             let names = match seen {
@@ -51,27 +51,27 @@ fn absent(wanted: Option<&str>, seen: &Seen<Vec<Class>>, need: Need) -> Finding 
                 Seen::Absent | Seen::Forbidden(_) => vec![],
             };
             let there_are = if names.is_empty() {
-                "there is none at all".into()
+                "none exists".into()
             } else {
-                format!("there are: {}", names.join(", "))
+                format!("existing: {}", names.join(", "))
             };
             Finding::failed(
-                format!("no StorageClass is the default one; {there_are}"),
+                format!("no StorageClass is the default; {there_are}"),
                 "Set the input `storage-class`, or make one the default: kubectl annotate storageclass NAME \
                  storageclass.kubernetes.io/is-default-class=true.",
             )
         }
     };
     match need {
-        Need::New => finding,
-        Need::Has => finding.no_failure(),
+        VolumeNeed::New => finding,
+        VolumeNeed::Has => finding.downgrade_failure(),
     }
 }
 
-fn forbidden(why: &str, need: Need) -> Finding {
+fn forbidden(why: &str, need: VolumeNeed) -> Finding {
     match need {
-        Need::New => Finding::warning(format!("may not be looked at: {why}"), LOOK),
-        Need::Has => Finding::ok("may not be looked at, and need not be: the agent has its volume"),
+        VolumeNeed::New => Finding::warning(format!("no permission to read it: {why}"), LOOK),
+        VolumeNeed::Has => Finding::ok("no permission to read it; not needed: the agent has its volume"),
     }
 }
 
@@ -91,35 +91,35 @@ pub fn driver(class: &Class) -> Option<&str> {
 /// Of a class without a driver in the cluster.
 pub fn no_driver(class: &Class) -> Finding {
     Finding::ok(format!(
-        "{} is none that registers with the cluster",
+        "{} does not register a CSI driver in the cluster",
         class.provisioner
     ))
 }
 
 /// Whether a driver is there, and on how many nodes of how many.
-pub fn csi(driver: &str, seen: &Seen<()>, nodes: &Seen<(usize, usize)>, need: Need) -> Finding {
+pub fn csi(driver: &str, seen: &Seen<()>, nodes: &Seen<(usize, usize)>, need: VolumeNeed) -> Finding {
     let finding = match (seen, nodes) {
         (Seen::Forbidden(why), _) => return forbidden(why, need),
         (Seen::Absent, _) => Finding::failed(
-            format!("the driver {driver} is not in the cluster: there is no such CSIDriver"),
-            "Install it; on EKS ebs.csi.aws.com is the add-on aws-ebs-csi-driver, which wants an IAM role of its own.",
+            format!("the CSI driver {driver} is not installed: the CSIDriver object does not exist"),
+            "Install it. On EKS, ebs.csi.aws.com is the add-on aws-ebs-csi-driver, which needs an IAM role of its own.",
         ),
         (Seen::There(()), Seen::There((0, of))) if *of > 0 => Finding::failed(
-            format!("{driver} is in the cluster, and on none of its {of} nodes"),
-            "See why its pods do not run there: kubectl -n kube-system get pods -l app=ebs-csi-node, for that of EKS.",
+            format!("{driver} is installed, but runs on none of the {of} nodes"),
+            "Check why its pods do not run there; for EKS: kubectl -n kube-system get pods -l app=ebs-csi-node.",
         ),
         (Seen::There(()), Seen::There((on, of))) => Finding::ok(format!("{driver}, on {on} of {of} nodes")),
-        (Seen::There(()), _) => Finding::ok(format!("{driver}; its nodes may not be looked at")),
+        (Seen::There(()), _) => Finding::ok(format!("{driver}; no permission to read its nodes")),
     };
     match need {
-        Need::New => finding,
-        Need::Has => finding.no_failure(),
+        VolumeNeed::New => finding,
+        VolumeNeed::Has => finding.downgrade_failure(),
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::State;
+    use super::super::CheckStatus;
     use super::*;
 
     fn classes() -> Seen<Vec<Class>> {
@@ -137,47 +137,50 @@ mod tests {
 
     #[test]
     fn the_class_of_the_inputs_or_the_default_one() {
-        let (finding, found) = class(None, &classes(), Need::New);
+        let (finding, found) = class(None, &classes(), VolumeNeed::New);
         assert_eq!(
             finding,
-            Finding::ok("gp3, the default one: provisioner ebs.csi.aws.com; its volumes can grow")
+            Finding::ok("gp3 (default): provisioner ebs.csi.aws.com; volumes can be expanded")
         );
         assert_eq!(found.as_ref().and_then(driver), Some("ebs.csi.aws.com"));
-        let (finding, found) = class(Some("gp2"), &classes(), Need::New);
-        assert_eq!(finding.state, State::Ok);
+        let (finding, found) = class(Some("gp2"), &classes(), VolumeNeed::New);
+        assert_eq!(finding.state, CheckStatus::Ok);
         assert_eq!(found.as_ref().and_then(driver), Some("ebs.csi.aws.com"));
     }
 
     #[test]
     fn a_class_that_is_missing_matters_to_a_new_volume() {
-        let (finding, _) = class(Some("tape"), &Seen::Absent, Need::New);
-        assert_eq!(finding.state, State::Failed);
-        assert_eq!(finding.found, "there is no StorageClass tape");
-        let (finding, _) = class(Some("tape"), &Seen::Absent, Need::Has);
-        assert_eq!(finding.state, State::Warning);
+        let (finding, _) = class(Some("tape"), &Seen::Absent, VolumeNeed::New);
+        assert_eq!(finding.state, CheckStatus::Failed);
+        assert_eq!(finding.found, "the StorageClass tape does not exist");
+        let (finding, _) = class(Some("tape"), &Seen::Absent, VolumeNeed::Has);
+        assert_eq!(finding.state, CheckStatus::Warning);
         let none = Seen::There(vec![]);
         assert!(
-            class(None, &none, Need::New)
+            class(None, &none, VolumeNeed::New)
                 .0
                 .found
-                .ends_with("there is none at all")
+                .ends_with("none exists")
         );
         let forbidden = Seen::Forbidden("cannot list".into());
-        assert_eq!(class(None, &forbidden, Need::New).0.state, State::Warning);
-        assert_eq!(class(None, &forbidden, Need::Has).0.state, State::Ok);
+        assert_eq!(
+            class(None, &forbidden, VolumeNeed::New).0.state,
+            CheckStatus::Warning
+        );
+        assert_eq!(class(None, &forbidden, VolumeNeed::Has).0.state, CheckStatus::Ok);
     }
 
     #[test]
     fn a_driver_has_to_be_there_and_on_a_node() {
-        let of = |seen, nodes| csi("ebs.csi.aws.com", &seen, &nodes, Need::New);
+        let of = |seen, nodes| csi("ebs.csi.aws.com", &seen, &nodes, VolumeNeed::New);
         let there = Seen::There(());
         assert_eq!(
             of(there.clone(), Seen::There((2, 3))),
             Finding::ok("ebs.csi.aws.com, on 2 of 3 nodes")
         );
-        assert_eq!(of(there.clone(), Seen::There((0, 3))).state, State::Failed);
+        assert_eq!(of(there.clone(), Seen::There((0, 3))).state, CheckStatus::Failed);
         // Nodes that an autoscaler has yet to make.
-        assert_eq!(of(there, Seen::There((0, 0))).state, State::Ok);
-        assert_eq!(of(Seen::Absent, Seen::There((0, 3))).state, State::Failed);
+        assert_eq!(of(there, Seen::There((0, 0))).state, CheckStatus::Ok);
+        assert_eq!(of(Seen::Absent, Seen::There((0, 3))).state, CheckStatus::Failed);
     }
 }

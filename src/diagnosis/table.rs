@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::{Check, State};
+use super::{Check, CheckStatus};
 
 /// How wide the column of names is, which has to be known before the first row is.
 #[derive(Debug, Clone, Copy)]
@@ -26,10 +26,10 @@ impl Table {
     /// A row: mark, name, what was found, and below it what to do.
     pub fn row(self, check: &Check) -> String {
         let mark = match check.finding.state {
-            State::Ok => "✓",
-            State::Warning => "!",
-            State::Failed => "✗",
-            State::Skipped => "-",
+            CheckStatus::Ok => "✓",
+            CheckStatus::Warning => "!",
+            CheckStatus::Failed => "✗",
+            CheckStatus::Skipped => "-",
         };
         let indent = " ".repeat(self.width + 4);
         let under = |text: &str, indent: &str| text.trim_end().replace('\n', &format!("\n{indent}"));
@@ -47,24 +47,32 @@ impl Table {
     }
 }
 
-/// Whether a build would work, in a sentence, and what stands in its way.
+/// Returns the line for checks that were skipped for the same reason.
+pub fn skipped_row(names: &[String], why: &str) -> String {
+    format!("- {why}: {}", names.join(", "))
+}
+
+/// Returns whether a build would work, as a sentence that names the failed checks or the warnings.
 pub fn verdict(checks: &[Check]) -> Result<String, String> {
     let names = |state| -> Vec<&str> {
         let those = checks.iter().filter(|check| check.finding.state == state);
         those.map(|check| check.name.as_str()).collect()
     };
-    let (failed, warnings) = (names(State::Failed), names(State::Warning));
+    let (failed, warnings) = (names(CheckStatus::Failed), names(CheckStatus::Warning));
     if !failed.is_empty() {
         return Err(format!("A build would not work: {}.", failed.join(", ")));
     }
-    if checks.iter().any(|check| check.finding.state == State::Skipped) {
-        return Err("Whether a build would work was not found out.".into());
+    if checks
+        .iter()
+        .any(|check| check.finding.state == CheckStatus::Skipped)
+    {
+        return Err("Could not determine whether a build would work.".into());
     }
     if warnings.is_empty() {
         return Ok("A build would work.".into());
     }
     Ok(format!(
-        "A build would work; to be looked at: {}.",
+        "A build would work; see the warnings: {}.",
         warnings.join(", ")
     ))
 }
@@ -108,7 +116,7 @@ mod tests {
                     "Add an access entry:\naws eks …",
                 ),
             ),
-            check("exec", 0, Finding::skipped("not looked at, for want of: token")),
+            check("exec", 0, Finding::skipped("skipped (requires token)")),
         ]
     }
 
@@ -125,7 +133,7 @@ mod tests {
                     Unauthorized.
                     → Add an access entry:
                       aws eks …
-        - exec      not looked at, for want of: token
+        - exec      skipped (requires token)
         ");
     }
 
@@ -157,7 +165,7 @@ mod tests {
           {
             "check": "exec",
             "status": "skipped",
-            "found": "not looked at, for want of: token",
+            "found": "skipped (requires token)",
             "remedy": ""
           }
         ]
@@ -170,7 +178,7 @@ mod tests {
         assert_eq!(verdict(&all), Err("A build would not work: token.".into()));
         assert_eq!(
             verdict(&all[..2]),
-            Ok("A build would work; to be looked at: buildx.".into())
+            Ok("A build would work; see the warnings: buildx.".into())
         );
         assert_eq!(verdict(&all[..1]), Ok("A build would work.".into()));
         assert!(verdict(&all[3..]).is_err());

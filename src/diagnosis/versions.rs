@@ -1,51 +1,51 @@
 //! Versions that are known to be bad, each with the fix that it lacks.
 
-use super::{Finding, State};
+use super::{CheckStatus, Finding};
 
 /// Everything before a version lacks something.
-struct Lack {
+struct KnownIssue {
     before: [u64; 3],
     /// Whether builds do without it.
-    state: State,
+    state: CheckStatus,
     what: &'static str,
 }
 
 /// The newest first, so that the remedy is the one that mends all.
-const BUILDX: [Lack; 3] = [
-    Lack {
+const BUILDX: [KnownIssue; 3] = [
+    KnownIssue {
         before: [0, 37, 0],
-        state: State::Warning,
-        what: "may send a build to a pod that is about to end (docker/buildx#3997)",
+        state: CheckStatus::Warning,
+        what: "may send a build to a terminating pod (docker/buildx#3997)",
     },
-    Lack {
+    KnownIssue {
         before: [0, 36, 0],
-        state: State::Warning,
-        what: "hangs for good when the connection to its pod ends (docker/buildx#3966)",
+        state: CheckStatus::Warning,
+        what: "hangs forever when the connection to its pod is lost (docker/buildx#3966)",
     },
     // How long a build waits for a pod is an option that connect sets, and an earlier one refuses.
-    Lack {
+    KnownIssue {
         before: [0, 15, 0],
-        state: State::Failed,
-        what: "does not know the driver option `timeout` (docker/buildx#2492)",
+        state: CheckStatus::Failed,
+        what: "does not support the driver option `timeout` (docker/buildx#2492)",
     },
 ];
 
-const BUILDKIT: [Lack; 3] = [
-    Lack {
+const BUILDKIT: [KnownIssue; 3] = [
+    KnownIssue {
         before: [0, 28, 1],
-        state: State::Warning,
-        what: "lets a frontend, or the URL of a Git context, out of its folder (CVE-2026-33747, CVE-2026-33748)",
+        state: CheckStatus::Warning,
+        what: "lets a frontend, or the URL of a Git context, access files outside of its directory (CVE-2026-33747, CVE-2026-33748)",
     },
     // Keys that it does not know it ignores without a word, and collects by its own defaults.
-    Lack {
+    KnownIssue {
         before: [0, 17, 0],
-        state: State::Warning,
-        what: "does not know the keys of garbage collection in buildkitd.toml, and drops cache mounts beyond 512 MB \
+        state: CheckStatus::Warning,
+        what: "ignores the garbage collection keys of this buildkitd.toml, and evicts cache mounts beyond 512 MB \
                (moby/buildkit#5359)",
     },
-    Lack {
+    KnownIssue {
         before: [0, 12, 5],
-        state: State::Warning,
+        state: CheckStatus::Warning,
         what: "lets a build remove files of its node (CVE-2024-23652)",
     },
 ];
@@ -53,35 +53,35 @@ const BUILDKIT: [Lack; 3] = [
 /// What `buildx version` prints: `github.com/docker/buildx v0.38.2 c1b6c6ac…`.
 pub fn buildx(printed: &str) -> Finding {
     let version = printed.split_whitespace().nth(1).unwrap_or(printed.trim());
-    judged("buildx", version, &BUILDX, "Install it into the runner's image.")
+    evaluate("buildx", version, &BUILDX, "Install it in the runner's image.")
 }
 
 /// Whether a buildx may stay. That of nobody's release may: its builder had a reason.
-pub fn good_enough(printed: &str) -> bool {
+pub fn is_recent_enough(printed: &str) -> bool {
     let version = printed.split_whitespace().nth(1).unwrap_or(printed.trim());
     number(version).is_none_or(|number| BUILDX.iter().all(|lack| number >= lack.before))
 }
 
 /// What a daemon says of itself: `v0.34.2`.
 pub fn buildkit(version: &str) -> Finding {
-    judged(
+    evaluate(
         "BuildKit",
         version,
         &BUILDKIT,
-        "Leave `image` to its default, or raise it, and set `deploy: always` once.",
+        "Unset `image`, or set it to a newer release, and set `deploy: always` once.",
     )
 }
 
-fn judged(name: &str, version: &str, lacks: &[Lack], how: &str) -> Finding {
+fn evaluate(name: &str, version: &str, lacks: &[KnownIssue], how: &str) -> Finding {
     let found = format!("{name} {version}");
     // A build of nobody's release: it has what its builder gave it.
     let Some(number) = number(version) else {
         return Finding::warning(
-            format!("{found}, which is no release"),
-            format!("Whether it has the known bugs cannot be told. {how}"),
+            format!("{found} is not a release"),
+            format!("Use a release: the known bugs of this build cannot be determined. {how}"),
         );
     };
-    let lacking: Vec<&Lack> = lacks.iter().filter(|lack| number < lack.before).collect();
+    let lacking: Vec<&KnownIssue> = lacks.iter().filter(|lack| number < lack.before).collect();
     let Some(newest) = lacking.first() else {
         return Finding::ok(found);
     };
@@ -91,10 +91,10 @@ fn judged(name: &str, version: &str, lacks: &[Lack], how: &str) -> Finding {
         format!("{found}: {}", whats.join("; ")),
         format!("Use {name} {major}.{minor}.{patch} or newer. {how}"),
     );
-    if lacking.iter().any(|lack| lack.state == State::Failed) {
+    if lacking.iter().any(|lack| lack.state == CheckStatus::Failed) {
         finding
     } else {
-        finding.no_failure()
+        finding.downgrade_failure()
     }
 }
 
@@ -120,9 +120,9 @@ mod tests {
             ("github.com/docker/buildx 0.13.1+ds1 0.13.1-0ubuntu3", false),
             ("github.com/docker/buildx 1d2c3b4", true),
         ] {
-            assert_eq!(good_enough(printed), stays, "{printed}");
+            assert_eq!(is_recent_enough(printed), stays, "{printed}");
         }
-        assert!(good_enough(&format!(
+        assert!(is_recent_enough(&format!(
             "github.com/docker/buildx v{} x",
             crate::buildx::release::VERSION
                 .map(|part| part.to_string())
@@ -135,27 +135,35 @@ mod tests {
         for (printed, state, words) in [
             (
                 "github.com/docker/buildx v0.38.2 c1b6c6a",
-                State::Ok,
+                CheckStatus::Ok,
                 "buildx v0.38.2",
             ),
-            ("github.com/docker/buildx v0.37.0-rc1 c1b6c6a", State::Ok, ""),
+            (
+                "github.com/docker/buildx v0.37.0-rc1 c1b6c6a",
+                CheckStatus::Ok,
+                "",
+            ),
             (
                 "github.com/docker/buildx v0.36.1 c1b6c6a",
-                State::Warning,
+                CheckStatus::Warning,
                 "#3997",
             ),
             (
                 "github.com/docker/buildx v0.35.0 c1b6c6a",
-                State::Warning,
+                CheckStatus::Warning,
                 "#3997); hangs",
             ),
-            ("github.com/docker/buildx v0.14.1 c1b6c6a", State::Failed, "#2492"),
+            (
+                "github.com/docker/buildx v0.14.1 c1b6c6a",
+                CheckStatus::Failed,
+                "#2492",
+            ),
             (
                 "github.com/docker/buildx v0.0.0+unknown",
-                State::Warning,
-                "no release",
+                CheckStatus::Warning,
+                "not a release",
             ),
-            ("", State::Warning, "no release"),
+            ("", CheckStatus::Warning, "not a release"),
         ] {
             let finding = buildx(printed);
             assert_eq!(finding.state, state, "{printed}");
@@ -171,11 +179,11 @@ mod tests {
     #[test]
     fn known_bad_versions_of_buildkit() {
         for (version, state, words) in [
-            ("v0.34.2", State::Ok, ""),
-            ("v0.28.0", State::Warning, "CVE-2026-33747"),
-            ("v0.16.0", State::Warning, "#5359"),
-            ("v0.12.4", State::Warning, "CVE-2024-23652"),
-            ("a1b2c3d.m", State::Warning, "no release"),
+            ("v0.34.2", CheckStatus::Ok, ""),
+            ("v0.28.0", CheckStatus::Warning, "CVE-2026-33747"),
+            ("v0.16.0", CheckStatus::Warning, "#5359"),
+            ("v0.12.4", CheckStatus::Warning, "CVE-2024-23652"),
+            ("a1b2c3d.m", CheckStatus::Warning, "not a release"),
         ] {
             let finding = buildkit(version);
             assert_eq!(finding.state, state, "{version}");
@@ -186,6 +194,6 @@ mod tests {
     #[test]
     fn the_default_image_is_not_known_to_be_bad() {
         let (_, version) = crate::agent::DEFAULT_IMAGE.split_once(':').expect("a tag");
-        assert_eq!(buildkit(version).state, State::Ok);
+        assert_eq!(buildkit(version).state, CheckStatus::Ok);
     }
 }

@@ -2,12 +2,12 @@
 //! reported at once.
 
 mod agent;
+mod cluster_access;
 mod lists;
 mod matrix;
 mod names;
 mod registration;
 mod registries;
-mod road;
 mod runner;
 
 use std::time::Duration;
@@ -17,16 +17,16 @@ use crate::cli::{ConnectArgs, DestroyArgs, ManifestsArgs};
 use crate::error_code::ErrorCode;
 use crate::problem::Problem;
 
+pub use cluster_access::{ClusterAccess, Identity, Role};
 pub use matrix::{Matrix, matrix};
 pub use registration::{Credential, Registration, Source};
 pub use registries::Registries;
-pub use road::{Identity, Road, Role};
 pub use runner::{Machine, Programs, Runner, runner};
 
 /// Everything `connect` is asked to do.
 #[derive(Debug)]
 pub struct Plan {
-    pub road: Road,
+    pub cluster_access: ClusterAccess,
     pub agents: Agents,
     pub deploy: Deploy,
     /// Of several agents, which one; by default what the command takes for it.
@@ -45,7 +45,7 @@ pub enum Deploy {
 /// Everything `destroy` is asked to do.
 #[derive(Debug)]
 pub struct Removal {
-    pub road: Road,
+    pub cluster_access: ClusterAccess,
     pub name: String,
     pub namespace: String,
     pub volumes: bool,
@@ -112,15 +112,15 @@ pub fn connect(args: &ConnectArgs) -> Result<Plan, Problem> {
 
 fn check(args: &ConnectArgs, faults: &mut Faults) -> Option<Plan> {
     let ConnectArgs {
-        road,
+        cluster_access,
         agent,
         deploy,
         cache_key,
         ecr,
         timeout,
     } = args;
-    let registries = registries::check(ecr.as_deref(), road, faults);
-    let road = road::check(road, ecr.is_some(), faults);
+    let registries = registries::check(ecr.as_deref(), cluster_access, faults);
+    let cluster_access = cluster_access::check(cluster_access, ecr.is_some(), faults);
     let agents = agent::check(agent, faults);
     let deploy = match deploy.as_str() {
         "if-absent" => Some(Deploy::IfAbsent),
@@ -132,9 +132,9 @@ fn check(args: &ConnectArgs, faults: &mut Faults) -> Option<Plan> {
         }
     };
     let timeout = duration("timeout", timeout, faults);
-    let plan = road.zip(agents).zip(deploy.zip(timeout));
-    plan.map(|((road, agents), (deploy, timeout))| Plan {
-        road,
+    let plan = cluster_access.zip(agents).zip(deploy.zip(timeout));
+    plan.map(|((cluster_access, agents), (deploy, timeout))| Plan {
+        cluster_access,
         agents,
         deploy,
         cache_key: cache_key.clone(),
@@ -151,16 +151,16 @@ pub fn manifests(args: &ManifestsArgs) -> Result<Agents, Problem> {
 
 pub fn destroy(args: &DestroyArgs) -> Result<Removal, Problem> {
     let DestroyArgs {
-        road,
+        cluster_access,
         which,
         volumes,
         yes,
     } = args;
     let mut faults = Faults::default();
-    let road = road::check(road, false, &mut faults);
+    let cluster_access = cluster_access::check(cluster_access, false, &mut faults);
     agent::check_which(which, &mut faults);
-    faults.finish(road.map(|road| Removal {
-        road,
+    faults.finish(cluster_access.map(|cluster_access| Removal {
+        cluster_access,
         name: which.name.clone(),
         namespace: which.namespace.clone(),
         volumes: *volumes,

@@ -1,12 +1,12 @@
 //! The registries to be logged in to.
 
+use super::cluster_access::identity;
 use super::lists::entries;
-use super::road::identity;
 use super::{Faults, Identity};
-use crate::cli::RoadArgs;
+use crate::cli::ClusterArgs;
 use crate::registry::Wanted;
 
-/// What the input `ecr` asks for, and who asks ECR where the road to the cluster calls no AWS.
+/// What the input `ecr` asks for, and who asks ECR where access to the cluster needs no AWS.
 #[derive(Debug, Clone)]
 pub struct Registries {
     pub wanted: Vec<Wanted>,
@@ -14,7 +14,7 @@ pub struct Registries {
     pub identity: Identity,
 }
 
-pub(super) fn check(ecr: Option<&str>, road: &RoadArgs, faults: &mut Faults) -> Option<Registries> {
+pub(super) fn check(ecr: Option<&str>, args: &ClusterArgs, faults: &mut Faults) -> Option<Registries> {
     let ecr = ecr?;
     let mut wanted = Vec::new();
     for entry in entries(ecr) {
@@ -33,7 +33,7 @@ pub(super) fn check(ecr: Option<&str>, road: &RoadArgs, faults: &mut Faults) -> 
     }
     Some(Registries {
         wanted,
-        region: road.region.clone(),
-        identity: identity(road),
+        region: args.region.clone(),
+        identity: identity(args),
     })
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Faults, Identity, Plan, Registration, Road, check, duration, registration};
+use super::{ClusterAccess, Faults, Identity, Plan, Registration, check, duration, registration};
 use crate::buildx::release::Mirror;
 use crate::cli::RunnerArgs;
 use crate::problem::Problem;
@@ -63,7 +63,7 @@ pub fn runner(args: &RunnerArgs) -> Result<Runner, Problem> {
         let timeout = duration("timeout", &connect.timeout, &mut faults);
         return faults.finish(timeout.map(|timeout| Runner::Install(programs(timeout))));
     }
-    if let Some(role) = &connect.road.role_to_assume {
+    if let Some(role) = &connect.cluster_access.role_to_assume {
         let allowed = "a machine has no OIDC token of a job; it signs in as its instance profile, or as the role of its pod";
         faults.add("role-to-assume", role, allowed);
     }
@@ -80,7 +80,7 @@ pub fn runner(args: &RunnerArgs) -> Result<Runner, Problem> {
 
 /// Of whatever job asks, the machine is who signs in.
 fn of_machine(mut plan: Plan) -> Plan {
-    if let Road::Eks { identity, .. } = &mut plan.road {
+    if let ClusterAccess::Eks { identity, .. } = &mut plan.cluster_access {
         *identity = Identity::Machine;
     }
     if let Some(registries) = &mut plan.registries {
@@ -202,8 +202,8 @@ mod tests {
             panic!("not to remove");
         };
         assert!(matches!(
-            machine.plan.road,
-            Road::Eks {
+            machine.plan.cluster_access,
+            ClusterAccess::Eks {
                 identity: Identity::Machine,
                 ..
             }

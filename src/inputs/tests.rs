@@ -203,8 +203,8 @@ fn one_road_and_only_one() {
     );
     assert!(plan(&["--cluster=a"]).expect("good").registries.is_none());
     assert!(matches!(
-        plan(&["--kubeconfig=in-cluster"]).expect("good").road,
-        Road::InCluster
+        plan(&["--kubeconfig=in-cluster"]).expect("good").cluster_access,
+        ClusterAccess::InCluster
     ));
 }
 

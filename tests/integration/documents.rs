@@ -333,8 +333,14 @@ fn tests_in(dir: &str) -> Result<BTreeSet<String>> {
 /// Words that only these files may contain, as ARCHITECTURE.md says.
 const KNOWN_TO: &[(&str, &[&str])] = &[
     ("aws_", &["aws/"]),
-    ("kube::", &["cluster/", "kubeconfig.rs", "commands/road.rs"]),
-    ("k8s_openapi::", &["agent/", "cluster/", "commands/road.rs"]),
+    (
+        "kube::",
+        &["cluster/", "kubeconfig.rs", "commands/cluster_access.rs"],
+    ),
+    (
+        "k8s_openapi::",
+        &["agent/", "cluster/", "commands/cluster_access.rs"],
+    ),
     ("ClientBuilder::try_from", &["cluster/"]),
     ("hyper::", &["cluster/", "retry.rs", "web.rs"]),
     ("hyper_util::", &["cluster/", "github/", "web.rs"]),

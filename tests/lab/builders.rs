@@ -13,7 +13,7 @@ fn a_malformed_file_is_named_and_hinders_no_build() -> Result<()> {
     let malformed = instances.join("somebodys");
     std::fs::write(&malformed, "{\"Name\":")?;
     let connected = runner.connect(&[("namespace", "malformed")])?.ok()?;
-    let warning = format!("::warning title=Not a builder of buildx::{}", malformed.display());
+    let warning = format!("::warning title=Invalid builder file::{}", malformed.display());
     ensure!(connected.log.contains(&warning), "{}", connected.log);
     let built = runner.build("RUN echo built all the same")?;
     ensure!(built.contains("built all the same"), "{built}");

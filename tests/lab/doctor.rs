@@ -154,10 +154,10 @@ fn an_absent_agent_would_be_deployed() -> Result<()> {
         &found,
         "agent",
         "failed",
-        &["connect would deploy it", "would take it"],
+        &["connect would deploy it", "accepted a dry run"],
     )?;
-    says(&found, "volume", "skipped", &["made with the agent"])?;
-    says(&found, "build", "skipped", &["for want of: agent"])?;
+    says(&found, "volume", "skipped", &["created with the agent"])?;
+    says(&found, "build", "skipped", &["skipped (requires agent)"])?;
 
     // What the server would refuse, it says.
     let patch = "spec: {template: {spec: {containers: [{name: buildkitd, imagine: this}]}}}";
@@ -178,7 +178,7 @@ fn an_absent_agent_would_be_deployed() -> Result<()> {
         &class,
         "storage-class",
         "warning",
-        &["may not be looked at", "storageclasses"],
+        &["no permission to read it", "storageclasses"],
     )?;
 
     let never = rows(&doctor(
@@ -186,7 +186,7 @@ fn an_absent_agent_would_be_deployed() -> Result<()> {
         "ci",
         &[&flags[..], &["--deploy", "never"]].concat(),
     )?)?;
-    says(&never, "agent", "failed", &["there is none"])?;
+    says(&never, "agent", "failed", &["does not exist"])?;
 
     assert_eq!(runner.tree()?, before);
     ensure!(
@@ -245,7 +245,7 @@ spec: {attachRequired: false}
         &default,
         "storage-class",
         "ok",
-        &["gp3, the default one", "can grow"],
+        &["gp3 (default)", "can be expanded"],
     )?;
     says(&default, "csi-driver", "ok", &["kubernetes.io/no-provisioner"])?;
     says(&default, "token", "ok", &["system:masters"])?;
@@ -256,7 +256,7 @@ spec: {attachRequired: false}
         &none,
         "storage-class",
         "failed",
-        &["no StorageClass tape", "`storage-class`"],
+        &["the StorageClass tape does not exist", "`storage-class`"],
     )?;
     says(&none, "csi-driver", "skipped", &["storage-class"])?;
 
@@ -265,10 +265,10 @@ spec: {attachRequired: false}
         &missing,
         "csi-driver",
         "failed",
-        &["disk.csi.example.com is not in the cluster"],
+        &["disk.csi.example.com is not installed"],
     )?;
     let nowhere = look(Some("doctor-driver"))?;
-    says(&nowhere, "csi-driver", "failed", &["none of its"])?;
+    says(&nowhere, "csi-driver", "failed", &["runs on none of the"])?;
 
     let classes = ["delete", "storageclass/doctor-disk", "storageclass/doctor-driver"];
     namespace.kubectl(&[&classes[..], &["csidriver/driver.csi.example.com"]].concat())?;
@@ -295,8 +295,13 @@ fn roles_that_lack_something() -> Result<()> {
         "failed",
         &["401", "aws eks create-access-entry", &role("ci-no-entry")],
     )?;
-    says(&no_entry, "rbac pods/exec", "skipped", &["for want of: token"])?;
-    says(&no_entry, "cache", "skipped", &["for want of: token"])?;
+    says(
+        &no_entry,
+        "rbac pods/exec",
+        "skipped",
+        &["skipped (requires token)"],
+    )?;
+    says(&no_entry, "cache", "skipped", &["skipped (requires token)"])?;
 
     let no_describe = look("ci-no-describe")?;
     says(&no_describe, "identity", "ok", &[&role("ci-no-describe")])?;
@@ -306,7 +311,7 @@ fn roles_that_lack_something() -> Result<()> {
         "failed",
         &["AccessDenied", "eks:DescribeCluster"],
     )?;
-    says(&no_describe, "token", "skipped", &["for want of: cluster"])?;
+    says(&no_describe, "token", "skipped", &["skipped (requires cluster)"])?;
 
     let no_rbac = look("ci-no-rbac")?;
     says(&no_rbac, "token", "ok", &["nobody-in-particular"])?;
@@ -317,7 +322,7 @@ fn roles_that_lack_something() -> Result<()> {
         &no_rbac,
         "rbac configmaps",
         "warning",
-        &["may not get, create, patch"],
+        &["denied: get, create, patch"],
     )?;
     says(&no_rbac, "agent", "failed", &["cannot get resource"])?;
     Ok(())
@@ -380,7 +385,7 @@ fn connect_that_fails_prints_the_part_that_explains_it() -> Result<()> {
         ensure!(outcome.code == Some(1), "{}", outcome.log);
         let (_, part) = outcome
             .log
-            .split_once("What remote-buildkit doctor finds there:\n")
+            .split_once("remote-buildkit doctor found:\n")
             .with_context(|| outcome.log.clone())?;
         let (part, _) = part.split_once("::error title=").context("no error after it")?;
         Ok(part.to_owned())

@@ -109,7 +109,7 @@ fn a_job_builds_pushes_and_finds_its_cache_again() -> Result<()> {
 
     let second = Job::run(&LAB, &workspace("job", "second")?, file, |_| {})?.ok()?;
     ensure!(
-        second.log.contains("Agent job/remote-buildkit-agent is there"),
+        second.log.contains("Found agent job/remote-buildkit-agent"),
         "{}",
         second.log
     );

@@ -20,7 +20,7 @@ fn always_changes_what_differs_and_restarts_for_the_pod_alone() -> Result<()> {
     let usual = [("namespace", "always"), ("storage", "60Gi")];
     let always = [&usual[..], &[("deploy", "always")]].concat();
     let first = Runner::new()?.connect(&always)?.ok()?;
-    ensure!(first.log.contains("was absent and is deployed"), "{}", first.log);
+    ensure!(first.log.contains("did not exist; deployed it"), "{}", first.log);
 
     // The same inputs: nothing to do, and if-absent has nothing to say.
     let before = generation(&namespace)?;
@@ -34,7 +34,7 @@ fn always_changes_what_differs_and_restarts_for_the_pod_alone() -> Result<()> {
     let labelled = [("patch", "metadata: {labels: {team: platform}}")];
     let changed = Runner::new()?.connect(&[&always[..], &labelled].concat())?.ok()?;
     ensure!(changed.log.contains("+    team: platform"), "{}", changed.log);
-    ensure!(changed.log.contains("its pod goes on"), "{}", changed.log);
+    ensure!(changed.log.contains("its pod keeps running"), "{}", changed.log);
     ensure!(
         changed.outputs["agent"] == first.outputs["agent"],
         "another pod serves"
@@ -116,7 +116,7 @@ fn an_agent_of_somebody_else_is_never_changed() -> Result<()> {
     ];
     let outcome = Runner::new()?.connect(&differing)?.ok()?;
     ensure!(
-        outcome.log.contains("made by others and left as it is"),
+        outcome.log.contains("created by other tools and left unchanged"),
         "{}",
         outcome.log
     );
@@ -252,7 +252,7 @@ fn destroy_removes_agents_of_ours_and_keeps_volumes() -> Result<()> {
 
     let (code, said) = destroy(&["--yes"])?;
     ensure!(
-        code == Some(0) && said.contains("and keeps the PersistentVolumeClaim"),
+        code == Some(0) && said.contains("kept: PersistentVolumeClaim"),
         "{code:?} {said}"
     );
     ensure!(

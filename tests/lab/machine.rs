@@ -203,7 +203,7 @@ fn paths_that_are_no_text() -> Result<()> {
     let mut command = runner.usual_command(&inputs);
     command.env("RUNNER_TEMP", &temporary);
     let outcome = runner.step(command)?;
-    let words = ["no text in UTF-8", "Set RUNNER_TEMP"];
+    let words = ["not valid UTF-8", "Set RUNNER_TEMP"];
     empty.after(&runner, &outcome, "Temporary directory cannot be used", &words)?;
     std::fs::remove_dir(&temporary)?;
 

@@ -111,10 +111,10 @@ fn a_key_finds_its_agent_from_everywhere() -> Result<()> {
         ensure!(agent == other, "{key} went to {agent}");
         let moved = expected(key) == gone;
         ensure!(
-            log.contains("::warning title=Another agent serves this job::") == moved,
+            log.contains("::warning title=Preferred agent unavailable::") == moved,
             "{key}: {log}"
         );
-        ensure!(log.contains("its cache is colder") == moved, "{key}: {log}");
+        ensure!(log.contains("expect cache misses") == moved, "{key}: {log}");
     }
     namespace.kubectl(&["scale", "deployment", gone, "--replicas=1"])?;
     for key in &keys {
@@ -136,14 +136,14 @@ fn a_key_finds_its_agent_from_everywhere() -> Result<()> {
     ensure!(
         outcome
             .log
-            .contains(&format!("agent {gone} does not serve: Agent not ready in time")),
+            .contains(&format!("agent {gone} is unavailable: Agent not ready in time")),
         "{}",
         outcome.log
     );
     ensure!(
         outcome
             .log
-            .contains("::warning title=Another agent serves this job::"),
+            .contains("::warning title=Preferred agent unavailable::"),
         "{}",
         outcome.log
     );

@@ -211,7 +211,7 @@ fn while_another_process_has_buildx_locked() -> Result<()> {
     let prepare = |runner: &mut Runner| Ok(runner.usual_command(&inputs));
     let arrived = |runner: &Runner, connecting: &mut Step| {
         let held = lock(runner)?;
-        connecting.until("answers from the pod")?;
+        connecting.until("responds in the pod")?;
         Ok(held)
     };
     ended("buildx's lock", prepare, arrived).map(drop)

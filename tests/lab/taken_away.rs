@@ -85,7 +85,7 @@ fn agent_that_is_deleted_is_not_waited_for() -> Result<()> {
         deleted.map(drop)
     };
     let (mut runner, before, outcome) = taken_away(&namespace, &[], delete)?;
-    let words = ["meanwhile its Deployment was deleted", "Run the job again"];
+    let words = ["was deleted while connect waited for it", "Run the job again"];
     before.after(&runner, &outcome, "Agent not found", &words)?;
     runner.connect(&[("namespace", "taken-agent")])?.ok()?;
     note(outcome.seconds)

@@ -178,12 +178,20 @@ fn what_a_killed_job_left_half_done_is_put_right() -> Result<()> {
     // By a job with the inputs of the Deployment, without another pod.
     leave_half()?;
     let healed = Runner::new()?.connect(&inputs("versions-killed", 0, &[]))?.ok()?;
-    ensure!(healed.log.contains("is put right"), "{}", healed.log);
+    ensure!(
+        healed.log.contains("did not match its Deployment: repaired"),
+        "{}",
+        healed.log
+    );
     ensure!(healed.outputs["agent"] == first.outputs["agent"], "another pod");
     let data: Value = namespace.json(&["get", "configmap", AGENT])?["data"].clone();
     assert_eq!(data, kept);
     let quiet = Runner::new()?.connect(&inputs("versions-killed", 0, &[]))?.ok()?;
-    ensure!(!quiet.log.contains("is put right"), "{}", quiet.log);
+    ensure!(
+        !quiet.log.contains("did not match its Deployment: repaired"),
+        "{}",
+        quiet.log
+    );
 
     // By the killed job, run again: it had brought the agent up to its version.
     leave_half()?;
@@ -191,7 +199,7 @@ fn what_a_killed_job_left_half_done_is_put_right() -> Result<()> {
     let healed = Runner::new()?
         .connect(&inputs("versions-killed", 1, &again))?
         .ok()?;
-    ensure!(healed.log.contains("is brought up to date"), "{}", healed.log);
+    ensure!(healed.log.contains("Updated agent"), "{}", healed.log);
     ensure!(versions(&namespace)? == [1, 1], "{:?}", versions(&namespace)?);
     Ok(())
 }

@@ -1,17 +1,17 @@
-//! `connect`: from the inputs to a selected builder that answers.
+//! The command `connect`: makes agents ready, and selects a buildx builder for them.
 
-pub(super) mod agent;
-mod late;
+mod agent;
 mod outputs;
-pub(super) mod serve;
+mod select_agent;
+mod timeout;
 mod update;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::guard::{self, Ended, Guard};
-use super::selection::Selection;
-use super::{doctor, registries, road};
+use super::guard::{self, Guard, Interrupted};
+use super::job_state::JobState;
+use super::{agent_checks, cluster_access, doctor, registries};
 use crate::agent::platform::Platform;
 use crate::buildx::{self, Builder, Node, Store};
 use crate::cli::ConnectArgs;
@@ -23,6 +23,7 @@ use crate::registry::Registry;
 use crate::report::{Report, say};
 use crate::retry::Retrier;
 
+/// Runs `connect`: validates the inputs and this machine, then connects.
 pub fn run(args: &ConnectArgs) -> anyhow::Result<()> {
     let plan = inputs::connect(args)?;
     buildx::check_installed()?;
@@ -30,75 +31,77 @@ pub fn run(args: &ConnectArgs) -> anyhow::Result<()> {
     if plan.registries.is_some() {
         Docker::of_user()?.check()?;
     }
-    guard::block_on(guarded(Arc::new(plan)))
+    guard::block_on(run_async(Arc::new(plan)))
 }
 
-/// Connects, or leaves nothing behind.
-async fn guarded(plan: Arc<Plan>) -> anyhow::Result<()> {
+/// Connects, and removes everything again if that fails.
+async fn run_async(plan: Arc<Plan>) -> anyhow::Result<()> {
     let mut guard = Guard::listen()?;
-    let selection = Arc::new(Selection::create(&plan.agents.spec.name)?);
-    let at_the_end =
-        |store: &Store, road: Road, report: &Report| select(&plan, &selection, store, road, report);
-    let connected = over_the_road(&mut guard, &plan, &selection, at_the_end).await;
+    let job_state = Arc::new(JobState::create(&plan.agents.spec.name)?);
+    let select = |store: &Store, connection: Connection, report: &Report| {
+        select_builder(&plan, &job_state, store, connection, report)
+    };
+    let connected = connect_with_deadline(&mut guard, &plan, &job_state, select).await;
     if connected.is_err() {
-        // What the failure was matters more than what becomes of this.
-        if let Err(error) = selection.discard() {
+        // The failure itself is the error to report.
+        if let Err(error) = job_state.discard() {
             say(&format!("could not clean up: {error:#}"));
         }
     }
     connected
 }
 
-/// The whole road, until the timeout or a signal. `select` is called where it ends, with buildx's lock held.
-pub(super) async fn over_the_road(
+/// Connects to the agents until the timeout or a signal. Calls `select` at the end, with buildx's lock held, and prints
+/// the failed checks of the doctor if connecting failed.
+pub(super) async fn connect_with_deadline(
     guard: &mut Guard,
     plan: &Arc<Plan>,
-    selection: &Arc<Selection>,
-    select: impl FnOnce(&Store, Road, &Report) -> anyhow::Result<()>,
+    job_state: &Arc<JobState>,
+    select: impl FnOnce(&Store, Connection, &Report) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
     let report = Report::start();
     let deadline = Instant::now() + plan.timeout;
     let retrier = Retrier::new(deadline, Report::detail);
-    let reached = reach(
+    let connected = connect_agents(
         plan.clone(),
-        selection.clone(),
+        job_state.clone(),
         deadline,
         report.clone(),
         retrier.clone(),
     );
-    let work = async { Ok((reached.await?, Store::open().await?)) };
-    let reached = guard.over(work, Some(deadline + GRACE)).await;
-    let on_the_road = matches!(reached, Ok(Err(_)) | Err(Ended::Deadline));
-    let connected = match reached {
-        Ok(Ok((reached, store))) => select(&store, reached, &report),
-        Ok(Err(error)) if Instant::now() >= deadline => Err(late::told(error, plan, &report)),
+    let work = async { Ok((connected.await?, Store::open().await?)) };
+    let connected = guard.run_until(work, Some(deadline + DEADLINE_GRACE)).await;
+    let explain = matches!(connected, Ok(Err(_)) | Err(Interrupted::Deadline));
+    let connected = match connected {
+        Ok(Ok((connected, store))) => select(&store, connected, &report),
+        Ok(Err(error)) if Instant::now() >= deadline => Err(timeout::annotate(error, plan, &report)),
         Ok(Err(error)) => Err(error),
-        Err(Ended::Deadline) => Err(late::cut_off(plan, &report, retrier.last_error()).into()),
-        Err(Ended::Signal(name)) => Err(anyhow::anyhow!("stopped by {name}")),
+        Err(Interrupted::Deadline) => Err(timeout::timed_out(plan, &report, retrier.last_error()).into()),
+        Err(Interrupted::Signal(name)) => Err(anyhow::anyhow!("stopped by {name}")),
     };
-    if on_the_road {
-        doctor::explain(guard, plan, selection).await;
+    if explain {
+        doctor::explain(guard, plan, job_state).await;
     }
     connected
 }
 
-/// For whatever is under way to end first, which can say more.
-const GRACE: Duration = Duration::from_secs(1);
+/// How long the step under way may take after the deadline to end with its own, more specific error.
+const DEADLINE_GRACE: Duration = Duration::from_secs(1);
 
-/// What is known of a job on its way.
+/// What connecting to one agent needs.
 #[derive(Clone)]
 struct Job {
     plan: Arc<Plan>,
     cluster: Cluster,
-    /// What decides which of several agents serves.
+    /// The cache key: decides which of several agents is preferred.
     key: String,
     deadline: Instant,
     report: Report,
 }
 
 impl Job {
-    /// For one of several architectures.
-    fn beside(&self) -> Self {
+    /// Returns the same job with a clock of its own, for one of several architectures.
+    fn fork(&self) -> Self {
         Self {
             report: self.report.beside(),
             ..self.clone()
@@ -106,26 +109,26 @@ impl Job {
     }
 }
 
-/// An agent that answers.
-pub(super) struct Reached {
+/// An agent whose BuildKit responded.
+pub(super) struct ConnectedAgent {
     agent: String,
-    /// What it is to build; empty when nothing was said.
+    /// The platforms to build on it; empty if the input `platforms` is not set.
     platforms: Vec<Platform>,
     answer: Answer,
 }
 
-/// What a job gets.
-pub(super) struct Road {
-    agents: Vec<Reached>,
+/// The agents and registries of a connected job.
+pub(super) struct Connection {
+    agents: Vec<ConnectedAgent>,
     pub(super) registries: Vec<Registry>,
 }
 
-impl Road {
-    /// For buildx.
+impl Connection {
+    /// Returns the buildx builder for these agents.
     pub(super) fn builder(&self, plan: &Plan, name: &str) -> Builder {
-        let node = |reached: &Reached| Node {
-            name: reached.agent.clone(),
-            platforms: reached.platforms.clone(),
+        let node = |connected: &ConnectedAgent| Node {
+            name: connected.agent.clone(),
+            platforms: connected.platforms.clone(),
         };
         Builder {
             name: name.to_owned(),
@@ -136,56 +139,61 @@ impl Road {
     }
 }
 
-/// One agent for each architecture, and logins.
-async fn reach(
+/// Makes one agent for each architecture ready, and logs in to the registries.
+async fn connect_agents(
     plan: Arc<Plan>,
-    selection: Arc<Selection>,
+    job_state: Arc<JobState>,
     deadline: Instant,
     report: Report,
     retrier: Retrier,
-) -> anyhow::Result<Road> {
+) -> anyhow::Result<Connection> {
     let namespace = &plan.agents.spec.namespace;
-    let (cluster, session) = road::open(&plan.road, namespace, &selection, &report, &retrier).await?;
+    let (cluster, session) =
+        cluster_access::open(&plan.cluster_access, namespace, &job_state, &report, &retrier).await?;
     let mut registries = Vec::new();
     if let Some(wanted) = &plan.registries {
-        registries = registries::log_in(wanted, session.as_ref(), &selection, &retrier, github::mask).await?;
+        registries = registries::log_in(wanted, session.as_ref(), &job_state, &retrier, github::mask).await?;
         report.done(&registries::named(&registries));
     }
     let job = Job {
         cluster,
-        key: serve::key(&plan),
+        key: agent_checks::cache_key(&plan),
         deadline,
         report,
         plan,
     };
     let groups = job.plan.agents.groups();
-    let served = groups.iter().map(|group| serve::serve(job.beside(), group));
-    match futures::future::try_join_all(served).await {
-        Ok(agents) => Ok(Road { agents, registries }),
-        Err(error) => Err(road::named(error, session.as_ref()).await),
+    let selected = groups
+        .iter()
+        .map(|group| select_agent::select_agent(job.fork(), group));
+    match futures::future::try_join_all(selected).await {
+        Ok(agents) => Ok(Connection { agents, registries }),
+        Err(error) => Err(cluster_access::explain_unauthorized(error, session.as_ref()).await),
     }
 }
 
-/// Tells the job of the builder, and buildx, last: where this fails, nothing is selected.
-fn select(
+/// Sets the outputs, then selects the builder. The selection comes last, so that nothing is selected if an earlier step
+/// fails.
+fn select_builder(
     plan: &Plan,
-    selection: &Selection,
+    job_state: &JobState,
     store: &Store,
-    road: Road,
+    connection: Connection,
     report: &Report,
 ) -> anyhow::Result<()> {
-    let builder = road.builder(plan, &selection.builder);
-    let Road { agents, registries } = road;
-    outputs::set(&builder, &selection.kubeconfig(), &agents)?;
-    registries::register(selection, &registries)?;
-    selection.select(store, &builder)?;
-    report.done(&format!("Builder {} is selected", builder.name));
+    let builder = connection.builder(plan, &job_state.builder);
+    let Connection { agents, registries } = connection;
+    outputs::set(&builder, &job_state.kubeconfig(), &agents)?;
+    registries::register(job_state, &registries)?;
+    job_state.select_builder(store, &builder)?;
+    report.done(&format!("Selected builder {}", builder.name));
     for file in store.malformed() {
         let text = format!(
-            "{} is no builder as buildx writes one. Builds of this job go on, and docker buildx ls fails on it: remove it.",
+            "{} is not a valid builder file of buildx. Builds of this job are not affected, but `docker buildx ls` fails \
+             because of it: remove it.",
             file.display()
         );
-        github::warning("Not a builder of buildx", &text);
+        github::warning("Invalid builder file", &text);
         Report::detail(&text);
     }
     if !github::in_job() {

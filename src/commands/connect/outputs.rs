@@ -1,45 +1,47 @@
-//! The outputs: those of setup-buildx-action, and two that are ours.
+//! Sets the outputs of the step: those of setup-buildx-action, and two of our own.
 
 use std::path::Path;
 
 use serde_json::json;
 
-use super::Reached;
+use super::ConnectedAgent;
 use crate::buildx::Builder;
 use crate::github;
 
-pub(super) fn set(builder: &Builder, kubeconfig: &Path, reached: &[Reached]) -> anyhow::Result<()> {
+/// Sets the outputs for a builder and its agents.
+pub(super) fn set(builder: &Builder, kubeconfig: &Path, connected: &[ConnectedAgent]) -> anyhow::Result<()> {
     let endpoint = builder.endpoint(kubeconfig);
-    let nodes: Vec<_> = reached
+    let nodes: Vec<_> = connected
         .iter()
-        .map(|reached| {
+        .map(|connected| {
             json!({
-                "name": reached.agent,
+                "name": connected.agent,
                 "endpoint": endpoint,
                 "driver-opts": [format!("namespace={}", builder.namespace)],
                 "status": "running",
-                "buildkit": reached.answer.buildkit.version,
-                "platforms": reached.platforms().join(","),
+                "buildkit": connected.answer.buildkit.version,
+                "platforms": connected.platforms().join(","),
             })
         })
         .collect();
-    let all = |of: fn(&Reached) -> Vec<String>| reached.iter().flat_map(of).collect::<Vec<_>>().join(",");
+    let all =
+        |of: fn(&ConnectedAgent) -> Vec<String>| connected.iter().flat_map(of).collect::<Vec<_>>().join(",");
     for (name, value) in [
         ("name", builder.name.as_str()),
         ("driver", "kubernetes"),
         ("endpoint", &endpoint),
-        ("platforms", &all(Reached::platforms)),
+        ("platforms", &all(ConnectedAgent::platforms)),
         ("nodes", &json!(nodes).to_string()),
         ("kubeconfig", &kubeconfig.to_string_lossy()),
-        ("agent", &all(|reached| vec![reached.answer.pod.clone()])),
+        ("agent", &all(|connected| vec![connected.answer.pod.clone()])),
     ] {
         github::set_output(name, value)?;
     }
     Ok(())
 }
 
-impl Reached {
-    /// Those that were asked for, or else all that its daemon reports.
+impl ConnectedAgent {
+    /// Returns the platforms that the inputs name, or all that its BuildKit reports.
     fn platforms(&self) -> Vec<String> {
         if self.platforms.is_empty() {
             return self.answer.buildkit.platforms.clone();

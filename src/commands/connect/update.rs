@@ -1,11 +1,11 @@
-//! `deploy: always`: an agent of ours as the inputs describe it.
+//! Updates an existing agent as the inputs describe it, for `deploy: always`.
 
 use super::Job;
 use crate::agent::Spec;
 use crate::agent::state::Deployment;
 use crate::report::Report;
 
-/// Brings an agent of ours up to date.
+/// Updates an agent that remote-buildkit deployed, and logs the difference.
 pub(super) async fn update(job: &Job, spec: &Spec, deployment: &Deployment) -> anyhow::Result<()> {
     let Job { cluster, report, .. } = job;
     let Spec { name, namespace, .. } = spec;
@@ -13,17 +13,17 @@ pub(super) async fn update(job: &Job, spec: &Spec, deployment: &Deployment) -> a
     for line in update.diff.lines() {
         Report::detail(line);
     }
-    // Also when nothing differs: fields may become ours, or cease to be.
+    // Also without a difference: the ownership of fields may change (server-side apply).
     cluster.update(spec, &update, job.deadline).await?;
     if update.diff.is_empty() {
         report.done(&format!("Agent {namespace}/{name} is up to date"));
         return Ok(());
     }
     let pod = if update.restarts {
-        "its pod is replaced when its builds have ended"
+        "its pod is replaced when its running builds have ended"
     } else {
-        "its pod goes on"
+        "its pod keeps running"
     };
-    report.done(&format!("Agent {namespace}/{name} is brought up to date; {pod}"));
+    report.done(&format!("Updated agent {namespace}/{name}; {pod}"));
     Ok(())
 }

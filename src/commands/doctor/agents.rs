@@ -5,15 +5,15 @@ use std::time::Duration;
 use futures::future::join_all;
 use serde_json::Value;
 
-use super::{Visit, plan};
+use super::{Doctor, plan};
 use crate::agent::group::Group;
 use crate::agent::manifests::Objects;
 use crate::agent::state::Deployment;
 use crate::agent::{Spec, changes, state};
 use crate::cluster::{Answer, Cluster, Seen};
-use crate::commands::connect::{agent as found_agent, serve};
-use crate::diagnosis::agent::{self as judge, Differs};
-use crate::diagnosis::{Finding, storage::Need, versions};
+use crate::commands::agent_checks;
+use crate::diagnosis::agent::{self as evaluate, Drift};
+use crate::diagnosis::{Finding, storage::VolumeNeed, versions};
 use crate::inputs::Deploy;
 
 /// An agent, as it was found.
@@ -22,10 +22,10 @@ pub(super) struct Agent {
     pub(super) spec: Spec,
     pub(super) group: Group,
     /// `None` when it is absent.
-    found: Result<Option<There>, Finding>,
+    found: Result<Option<FoundAgent>, Finding>,
 }
 
-struct There {
+struct FoundAgent {
     deployment: Deployment,
     whole: Value,
     ready: bool,
@@ -55,7 +55,7 @@ impl Agent {
     }
 }
 
-impl Visit {
+impl Doctor {
     /// Looks for them; what that came to is told with each.
     pub(super) async fn agents(&self, cluster: &Cluster) -> Vec<Agent> {
         let chosen = plan::chosen(&self.plan);
@@ -72,7 +72,7 @@ impl Visit {
     }
 
     /// What becomes of a StorageClass's volumes.
-    pub(super) fn need(&self, agents: &[Agent]) -> Need {
+    pub(super) fn need(&self, agents: &[Agent]) -> VolumeNeed {
         let deploys = self.plan.deploy != Deploy::Never;
         let wants = |agent: &Agent| match &agent.found {
             Ok(None) => deploys,
@@ -80,9 +80,9 @@ impl Visit {
             Err(_) => false,
         };
         if agents.iter().any(wants) {
-            Need::New
+            VolumeNeed::New
         } else {
-            Need::Has
+            VolumeNeed::Has
         }
     }
 
@@ -91,38 +91,36 @@ impl Visit {
         let check = agent.check(plan::AGENT);
         match &agent.found {
             Err(finding) => {
-                self.findings.note(&check, finding.clone());
+                self.checks.record(&check, finding.clone());
                 return false;
             }
             Ok(None) => {
-                self.findings.look(&check, self.absent(cluster, agent)).await;
+                self.checks.run(&check, self.absent(cluster, agent)).await;
                 let volume = self.volume_left(cluster, agent);
-                self.findings.look(&agent.check(plan::VOLUME), volume).await;
+                self.checks.run(&agent.check(plan::VOLUME), volume).await;
                 return false;
             }
             Ok(Some(there)) => {
-                self.findings
-                    .look(&check, self.there(cluster, agent, there))
-                    .await;
+                self.checks.run(&check, self.there(cluster, agent, there)).await;
                 let volume = self.volume(cluster, agent, there);
-                self.findings.look(&agent.check(plan::VOLUME), volume).await;
+                self.checks.run(&agent.check(plan::VOLUME), volume).await;
             }
         }
         if !agent.is_ready() {
             return false;
         }
         let asked = self.daemon(cluster, agent);
-        let Some(answer) = self.findings.look(&agent.check(plan::BUILDKIT), asked).await else {
+        let Some(answer) = self.checks.run(&agent.check(plan::BUILDKIT), asked).await else {
             return false;
         };
         let disk = match answer.disk {
-            Some(usage) => judge::disk(usage),
-            None => judge::disk_unknown(agent.has_volume()),
+            Some(usage) => evaluate::disk(usage),
+            None => evaluate::disk_unknown(agent.has_volume()),
         };
-        self.findings.note(&agent.check(plan::DISK), disk);
+        self.checks.record(&agent.check(plan::DISK), disk);
         if self.builds {
             let exec = self.exec(cluster, agent);
-            return self.findings.look(&agent.check(plan::EXEC), exec).await.is_some();
+            return self.checks.run(&agent.check(plan::EXEC), exec).await.is_some();
         }
         true
     }
@@ -131,15 +129,15 @@ impl Visit {
     async fn absent(&self, cluster: &Cluster, agent: &Agent) -> anyhow::Result<(Finding, ())> {
         let spec = &agent.spec;
         if self.plan.deploy == Deploy::Never {
-            return Err(found_agent::absent(cluster, spec).into());
+            return Err(agent_checks::agent_not_found(cluster.server(), spec).into());
         }
         let absent = format!(
-            "{}/{} is absent, and connect would deploy it",
+            "{}/{} does not exist; connect would deploy it",
             spec.namespace, spec.name
         );
         let finding = match cluster.would_deploy(spec).await {
             Ok(()) => Finding::failed(
-                format!("{absent}; the server says that it would take it"),
+                format!("{absent}; the API server accepted a dry run"),
                 "Run connect with these inputs.",
             ),
             Err(error) => {
@@ -150,14 +148,19 @@ impl Visit {
         Ok((finding, ()))
     }
 
-    async fn there(&self, cluster: &Cluster, agent: &Agent, there: &There) -> anyhow::Result<(Finding, ())> {
+    async fn there(
+        &self,
+        cluster: &Cluster,
+        agent: &Agent,
+        there: &FoundAgent,
+    ) -> anyhow::Result<(Finding, ())> {
         let spec = &agent.spec;
         if let Err(why) = state::check_usable(&there.deployment) {
-            return Err(found_agent::unusable(spec, &why.to_string()).into());
+            return Err(agent_checks::agent_unusable(spec, &why.to_string()).into());
         }
         if there.ready {
             let differs = self.differs(cluster, spec, there).await?;
-            return Ok((judge::serving(spec, &there.deployment, &differs), ()));
+            return Ok((evaluate::serving(spec, &there.deployment, &differs), ()));
         }
         let name = format!("{}/{}", spec.namespace, spec.name);
         let Some(status) = cluster.startup_status(&spec.name, STARTUP_STATUS).await? else {
@@ -184,15 +187,15 @@ impl Visit {
     }
 
     /// In what it is not as the inputs describe it, and whether connect would change that, or could not.
-    async fn differs(&self, cluster: &Cluster, spec: &Spec, there: &There) -> anyhow::Result<Differs> {
-        if !found_agent::is_ours(spec, &there.deployment) {
-            return Ok(Differs::NotOurs);
+    async fn differs(&self, cluster: &Cluster, spec: &Spec, there: &FoundAgent) -> anyhow::Result<Drift> {
+        if !agent_checks::is_ours(spec, &there.deployment) {
+            return Ok(Drift::NotOurs);
         }
         if self.plan.deploy == Deploy::Always {
             let update = cluster.preview(spec, &there.deployment).await?;
             return Ok(match update.diff.is_empty() {
-                true => Differs::Nothing,
-                false => Differs::Updated {
+                true => Drift::Nothing,
+                false => Drift::Updated {
                     restarts: update.restarts,
                 },
             });
@@ -200,28 +203,33 @@ impl Visit {
         let wanted = Objects::new(spec, spec.storage_bytes)?.deployment;
         let fields = changes::differing_fields(&wanted, &there.whole);
         Ok(match fields.is_empty() {
-            true => Differs::Nothing,
-            false => Differs::Fields(fields),
+            true => Drift::Nothing,
+            false => Drift::Fields(fields),
         })
     }
 
-    async fn volume(&self, cluster: &Cluster, agent: &Agent, there: &There) -> anyhow::Result<(Finding, ())> {
+    async fn volume(
+        &self,
+        cluster: &Cluster,
+        agent: &Agent,
+        there: &FoundAgent,
+    ) -> anyhow::Result<(Finding, ())> {
         let name = state::claim_name(&there.deployment);
         let seen = match name {
             Some(name) => cluster.claim(name).await?,
             None => Seen::Absent,
         };
-        Ok((judge::volume(&agent.spec, there.ready, name, &seen), ()))
+        Ok((evaluate::volume(&agent.spec, there.ready, name, &seen), ()))
     }
 
     async fn volume_left(&self, cluster: &Cluster, agent: &Agent) -> anyhow::Result<(Finding, ())> {
         let seen = cluster.claim(&agent.spec.name).await?;
-        Ok((judge::volume_left(&agent.spec, &seen), ()))
+        Ok((evaluate::volume_left(&agent.spec, &seen), ()))
     }
 
     async fn daemon(&self, cluster: &Cluster, agent: &Agent) -> anyhow::Result<(Finding, Answer)> {
         let answer = cluster.probe(&agent.spec.name).await?;
-        let answer = serve::native(&agent.spec, &agent.group, answer)?;
+        let answer = agent_checks::check_native_arch(&agent.spec, &agent.group, answer)?;
         let Finding { state, found, remedy } = versions::buildkit(&answer.buildkit.version);
         let platforms = answer.buildkit.platforms.join(", ");
         let found = format!("{found}, in the pod {}: {platforms}", answer.pod);
@@ -230,7 +238,7 @@ impl Visit {
 
     async fn exec(&self, cluster: &Cluster, agent: &Agent) -> anyhow::Result<(Finding, ())> {
         let took = cluster.round_trips(&agent.spec.name, ROUND_TRIPS).await?;
-        Ok((judge::round_trips(&took), ()))
+        Ok((evaluate::round_trips(&took), ()))
     }
 }
 
@@ -240,12 +248,12 @@ impl Agent {
     }
 }
 
-async fn find(cluster: &Cluster, spec: &Spec) -> anyhow::Result<Option<There>> {
+async fn find(cluster: &Cluster, spec: &Spec) -> anyhow::Result<Option<FoundAgent>> {
     let Some((deployment, whole)) = cluster.whole_deployment(&spec.name).await? else {
         return Ok(None);
     };
     let pods = cluster.pods(&spec.name).await?;
-    Ok(Some(There {
+    Ok(Some(FoundAgent {
         ready: state::ready_pod(&pods).is_some(),
         deployment,
         whole,

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::findings::Findings;
-use super::{Visit, plan};
-use crate::commands::guard::{Ended, Guard};
-use crate::commands::selection::Selection;
-use crate::diagnosis::{State, Table};
+use super::checks::Checks;
+use super::{Doctor, plan};
+use crate::commands::guard::{Guard, Interrupted};
+use crate::commands::job_state::JobState;
+use crate::diagnosis::{CheckStatus, Table};
 use crate::github;
 use crate::inputs::Plan;
 use crate::report::{Report, say};
@@ -18,28 +18,28 @@ const WITHIN: Duration = Duration::from_secs(4);
 
 /// Looks again at the road that connect has gone, with what it left in its folder, and prints where it ends. Says
 /// nothing when a signal wants this to end.
-pub(in crate::commands) async fn explain(guard: &mut Guard, plan: &Arc<Plan>, selection: &Arc<Selection>) {
+pub(in crate::commands) async fn explain(guard: &mut Guard, plan: &Arc<Plan>, job_state: &Arc<JobState>) {
     let deadline = Instant::now() + WITHIN;
-    let findings = Findings::new(plan::of(plan, false), false);
-    let visit = Visit {
+    let checks = Checks::new(plan::of(plan, false), false);
+    let doctor = Doctor {
         plan: plan.clone(),
-        selection: selection.clone(),
-        findings: findings.clone(),
+        job_state: job_state.clone(),
+        checks: checks.clone(),
         retrier: Retrier::new(deadline, |_| ()),
         mask: github::mask,
         builds: false,
     };
-    if let Err(Ended::Signal(_)) = guard.over(visit.walk(), Some(deadline)).await {
+    if let Err(Interrupted::Signal(_)) = guard.run_until(doctor.run_checks(), Some(deadline)).await {
         return;
     }
-    findings.close(&format!("no answer within {} s", WITHIN.as_secs()));
+    checks.finish(&format!("no response within {} s", WITHIN.as_secs()));
     // Of a part in which something failed, what only might be better explains nothing.
-    let failed = findings.parts(State::Failed, &[State::Ok, State::Failed]);
-    let warned = findings.parts(State::Warning, &[State::Ok, State::Warning]);
+    let failed = checks.rows_of_groups(CheckStatus::Failed, &[CheckStatus::Ok, CheckStatus::Failed]);
+    let warned = checks.rows_of_groups(CheckStatus::Warning, &[CheckStatus::Ok, CheckStatus::Warning]);
     let Some(rows) = [failed, warned].into_iter().find(|rows| !rows.is_empty()) else {
-        return say("Looked at the road again, and found nothing wrong there");
+        return say("The checks of remote-buildkit doctor found no problem");
     };
-    say("What remote-buildkit doctor finds there:");
+    say("remote-buildkit doctor found:");
     let table = Table::of(rows.iter().map(|check| check.name.as_str()));
     for check in rows {
         Report::detail(&table.row(&check).replace('\n', "\n  "));

@@ -1,11 +1,11 @@
 //! `doctor`: the road from here to a build, looked at piece by piece. Changes nothing in the cluster but the cache of an
 //! agent, by a few bytes, and leaves nothing on the machine.
 
+mod access;
 mod agents;
+mod checks;
 mod explain;
-mod findings;
 mod plan;
-mod road;
 mod storage;
 mod trial;
 
@@ -13,8 +13,8 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::guard::{self, Ended, Guard};
-use super::selection::Selection;
+use super::guard::{self, Guard, Interrupted};
+use super::job_state::JobState;
 use crate::buildx::{self, Store};
 use crate::cli::DoctorArgs;
 use crate::diagnosis::{Finding, json, verdict, versions};
@@ -23,20 +23,20 @@ use crate::report::{say, verbatim};
 use crate::retry::Retrier;
 use crate::secret::Secret;
 
+use checks::Checks;
 pub(super) use explain::explain;
-use findings::Findings;
 
 pub fn run(args: &DoctorArgs) -> anyhow::Result<ExitCode> {
-    let findings = match inputs::connect(&args.connect) {
-        Ok(plan) => guard::block_on(guarded(Arc::new(plan), !args.json))?,
+    let checks = match inputs::connect(&args.connect) {
+        Ok(plan) => guard::block_on(run_async(Arc::new(plan), !args.json))?,
         Err(problem) => {
-            let findings = Findings::new(plan::without_inputs(), !args.json);
-            findings.note(plan::INPUTS, problem.into());
-            findings
+            let checks = Checks::new(plan::without_inputs(), !args.json);
+            checks.record(plan::INPUTS, problem.into());
+            checks
         }
     };
-    findings.close("");
-    let checks = findings.checks();
+    checks.finish("");
+    let checks = checks.rows();
     let verdict = verdict(&checks);
     if args.json {
         verbatim(&format!("{:#}", json(&checks)))?;
@@ -52,61 +52,61 @@ pub fn run(args: &DoctorArgs) -> anyhow::Result<ExitCode> {
 }
 
 /// Looks, and leaves nothing behind.
-async fn guarded(plan: Arc<Plan>, shown: bool) -> anyhow::Result<Findings> {
+async fn run_async(plan: Arc<Plan>, shown: bool) -> anyhow::Result<Checks> {
     let mut guard = Guard::listen()?;
-    let findings = Findings::new(plan::of(&plan, true), shown);
-    findings.note(plan::INPUTS, plan::inputs(&plan));
-    let selection = match Selection::create(&plan.agents.spec.name) {
-        Ok(selection) => Arc::new(selection),
+    let checks = Checks::new(plan::of(&plan, true), shown);
+    checks.record(plan::INPUTS, plan::inputs(&plan));
+    let job_state = match JobState::create(&plan.agents.spec.name) {
+        Ok(job_state) => Arc::new(job_state),
         Err(error) => {
-            findings.note(plan::RUNNER, error.into());
-            return Ok(findings);
+            checks.record(plan::RUNNER, error.into());
+            return Ok(checks);
         }
     };
     let deadline = Instant::now() + plan.timeout;
-    let visit = Visit {
+    let doctor = Doctor {
         plan: plan.clone(),
-        selection: selection.clone(),
-        findings: findings.clone(),
+        job_state: job_state.clone(),
+        checks: checks.clone(),
         retrier: Retrier::new(deadline, |_| ()),
         // What is printed may go into a file, where a mask would be the secret itself.
         mask: |_| (),
         builds: true,
     };
-    let looked = guard.over(visit.walk(), Some(deadline)).await;
-    if let Err(Ended::Deadline) = looked {
+    let looked = guard.run_until(doctor.run_checks(), Some(deadline)).await;
+    if let Err(Interrupted::Deadline) = looked {
         let seconds = plan.timeout.as_secs();
-        findings.close(&format!("nothing came until the timeout of {seconds} s"));
+        checks.finish(&format!("no response within the timeout of {seconds} s"));
     }
-    if let Err(error) = selection.discard() {
+    if let Err(error) = job_state.discard() {
         say(&format!("could not clean up: {error:#}"));
     }
     match looked {
-        Err(Ended::Signal(name)) => Err(anyhow::anyhow!("stopped by {name}")),
+        Err(Interrupted::Signal(name)) => Err(anyhow::anyhow!("stopped by {name}")),
         Ok(Err(error)) => Err(error),
-        Ok(Ok(())) | Err(Ended::Deadline) => Ok(findings),
+        Ok(Ok(())) | Err(Interrupted::Deadline) => Ok(checks),
     }
 }
 
 /// One walk along the road.
-struct Visit {
+struct Doctor {
     plan: Arc<Plan>,
-    selection: Arc<Selection>,
-    findings: Findings,
+    job_state: Arc<JobState>,
+    checks: Checks,
     retrier: Retrier,
     mask: fn(&Secret),
     /// Whether builds are tried, and the daemon is asked for longer than a moment.
     builds: bool,
 }
 
-impl Visit {
+impl Doctor {
     /// The checks, in their order. One that needs what an earlier one did not find is not made.
-    async fn walk(self) -> anyhow::Result<()> {
-        let findings = &self.findings;
+    async fn run_checks(self) -> anyhow::Result<()> {
+        let checks = &self.checks;
         let mut builds = false;
         if self.builds {
-            findings.look(plan::RUNNER, self.runner()).await;
-            builds = findings.look(plan::BUILDX, self.buildx()).await.is_some();
+            checks.run(plan::RUNNER, self.runner()).await;
+            builds = checks.run(plan::BUILDX, self.buildx()).await.is_some();
         }
         let Some(session) = self.identity().await else {
             return Ok(());
@@ -127,7 +127,7 @@ impl Visit {
             if builds && serves {
                 self.trial(agent).await;
             }
-            findings.skip(&agent.checks());
+            checks.skip(&agent.checks());
         }
         Ok(())
     }
@@ -136,11 +136,11 @@ impl Visit {
     async fn runner(&self) -> anyhow::Result<(Finding, ())> {
         let folder = Store::writable()?;
         let finding = Finding::ok(format!(
-            "a private folder can be made in {}, and builders in {}",
-            self.selection
-                .folder
+            "can create a private directory in {}, and builders in {}",
+            self.job_state
+                .dir
                 .parent()
-                .unwrap_or(&self.selection.folder)
+                .unwrap_or(&self.job_state.dir)
                 .display(),
             folder.display()
         ));
@@ -149,8 +149,13 @@ impl Visit {
 
     async fn buildx(&self) -> anyhow::Result<(Finding, ())> {
         buildx::check_installed()?;
-        let version = tokio::time::timeout(VERSION_WITHIN, buildx::version(&self.selection.folder)).await;
-        let version = version.map_err(|_| anyhow::anyhow!("buildx version does not end"))??;
+        let version = tokio::time::timeout(VERSION_WITHIN, buildx::version(&self.job_state.dir)).await;
+        let version = version.map_err(|_| {
+            anyhow::anyhow!(
+                "buildx version did not finish within {} s",
+                VERSION_WITHIN.as_secs()
+            )
+        })??;
         Ok((versions::buildx(&version), ()))
     }
 }

@@ -2,9 +2,9 @@
 
 use crate::agent::group::Group;
 use crate::agent::{Spec, routing};
-use crate::commands::connect::serve::key;
+use crate::commands::agent_checks::cache_key;
 use crate::diagnosis::{Finding, permissions};
-use crate::inputs::{Deploy, Plan, Road};
+use crate::inputs::{ClusterAccess, Deploy, Plan};
 
 pub(super) const INPUTS: &str = "inputs";
 pub(super) const RUNNER: &str = "runner";
@@ -25,7 +25,7 @@ pub(super) const CACHE: &str = "cache";
 
 /// What belongs together: when connect fails, the part that explains it is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Part {
+pub(super) enum CheckGroup {
     Runner,
     Aws,
     Access,
@@ -36,7 +36,7 @@ pub(super) enum Part {
 #[derive(Debug, Clone)]
 pub(super) struct Planned {
     pub(super) name: String,
-    pub(super) part: Part,
+    pub(super) part: CheckGroup,
 }
 
 pub(super) fn rbac(resource: &str) -> String {
@@ -65,7 +65,7 @@ pub(super) fn of(plan: &Plan, builds: bool) -> Vec<Planned> {
     let groups = plan.agents.groups();
     let labels = groups.iter().map(|group| label(group, groups.len()));
     checks(
-        matches!(plan.road, Road::Eks { .. }),
+        matches!(plan.cluster_access, ClusterAccess::Eks { .. }),
         plan.registries.is_some(),
         labels,
         builds,
@@ -91,30 +91,30 @@ fn checks(
         }));
     };
     if builds {
-        add(Part::Runner, &[INPUTS, RUNNER, BUILDX]);
+        add(CheckGroup::Runner, &[INPUTS, RUNNER, BUILDX]);
     }
     if eks {
-        add(Part::Aws, &[IDENTITY]);
+        add(CheckGroup::Aws, &[IDENTITY]);
     }
-    add(Part::Aws, &[CLUSTER]);
+    add(CheckGroup::Aws, &[CLUSTER]);
     if registries {
-        add(Part::Aws, &[REGISTRIES]);
+        add(CheckGroup::Aws, &[REGISTRIES]);
     }
-    add(Part::Access, &[TOKEN]);
-    for wanted in permissions::wanted() {
-        add(Part::Access, &[&rbac(wanted.resource)]);
+    add(CheckGroup::Access, &[TOKEN]);
+    for wanted in permissions::required() {
+        add(CheckGroup::Access, &[&rbac(wanted.resource)]);
     }
-    add(Part::Storage, &[STORAGE_CLASS, CSI_DRIVER]);
+    add(CheckGroup::Storage, &[STORAGE_CLASS, CSI_DRIVER]);
     for label in agents {
         let mut of = |part, check| add(part, &[&of_agent(check, &label)]);
-        of(Part::Agent, AGENT);
-        of(Part::Storage, VOLUME);
+        of(CheckGroup::Agent, AGENT);
+        of(CheckGroup::Storage, VOLUME);
         for check in [BUILDKIT, DISK] {
-            of(Part::Agent, check);
+            of(CheckGroup::Agent, check);
         }
         if builds {
             for check in [EXEC, BUILD, CACHE] {
-                of(Part::Agent, check);
+                of(CheckGroup::Agent, check);
             }
         }
     }
@@ -134,7 +134,10 @@ pub(super) fn inputs(plan: &Plan) -> Finding {
     let agents = format!("in the namespace {}: {}", spec.namespace, names.join(", "));
     let number = plan.agents.all().len();
     let others = if number > names.len() {
-        format!(", which of {number} agents serve the key {:?}", key(plan))
+        format!(
+            ", selected from {number} agents by the cache key {:?}",
+            cache_key(plan)
+        )
     } else {
         String::new()
     };
@@ -144,7 +147,7 @@ pub(super) fn inputs(plan: &Plan) -> Finding {
 /// The agents that serve this job, and so those that are looked at: for each architecture the first of the key's order.
 /// The others are as that one, and serve other keys.
 pub(super) fn chosen(plan: &Plan) -> Vec<(Group, Spec)> {
-    let key = key(plan);
+    let key = cache_key(plan);
     let first = |group: Group| {
         let order = routing::order(&key, group.agents.clone(), |spec: &Spec| &spec.name);
         Some((group, order.into_iter().next()?))

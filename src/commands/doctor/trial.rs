@@ -3,24 +3,24 @@
 use std::time::Duration;
 
 use super::agents::Agent;
-use super::{Visit, plan};
+use super::{Doctor, plan};
 use crate::buildx::{Builder, Built, Node, Trial};
 use crate::diagnosis::Finding;
 
-impl Visit {
+impl Doctor {
     pub(super) async fn trial(&self, agent: &Agent) {
         let first = self
-            .findings
-            .look(&agent.check(plan::BUILD), self.build(agent))
+            .checks
+            .run(&agent.check(plan::BUILD), self.build(agent))
             .await;
         if let Some(trial) = first {
-            self.findings.look(&agent.check(plan::CACHE), again(&trial)).await;
+            self.checks.run(&agent.check(plan::CACHE), again(&trial)).await;
         }
     }
 
     async fn build(&self, agent: &Agent) -> anyhow::Result<(Finding, Trial)> {
         let builder = Builder {
-            name: self.selection.builder.clone(),
+            name: self.job_state.builder.clone(),
             namespace: agent.spec.namespace.clone(),
             nodes: vec![Node {
                 name: agent.spec.name.clone(),
@@ -28,23 +28,20 @@ impl Visit {
             }],
             timeout: WITHIN,
         };
-        let trial = Trial::prepare(&self.selection.folder, &builder, &self.selection.kubeconfig())?;
+        let trial = Trial::prepare(&self.job_state.dir, &builder, &self.job_state.kubeconfig())?;
         bounded(&trial).await?;
-        Ok((
-            Finding::ok("a file of a few bytes was built, through buildx"),
-            trial,
-        ))
+        Ok((Finding::ok("built a file of a few bytes through buildx"), trial))
     }
 }
 
 async fn again(trial: &Trial) -> anyhow::Result<(Finding, ())> {
     let built = bounded(trial).await?;
     let finding = if built.cached {
-        Finding::ok("the same build again came from the cache")
+        Finding::ok("the second, identical build came from the cache")
     } else {
         Finding::warning(
-            "the same build again did not come from the cache",
-            "See whether its disk is full, so that garbage collection took it at once, and whether there are several pods.",
+            "the second, identical build did not come from the cache",
+            "Check whether the disk is full, so that garbage collection removed the layer at once, and whether the agent has several pods.",
         )
     };
     Ok((finding, ()))
@@ -58,7 +55,7 @@ async fn bounded(trial: &Trial) -> anyhow::Result<Built> {
     built.unwrap_or_else(|_| {
         let seconds = WITHIN.as_secs();
         Err(anyhow::anyhow!(
-            "a build of a few bytes was not done within {seconds} s"
+            "a build of a few bytes did not finish within {seconds} s"
         ))
     })
 }

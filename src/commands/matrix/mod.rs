@@ -9,7 +9,7 @@ mod workplace;
 
 use std::sync::Arc;
 
-use super::guard::{self, Ended, Guard};
+use super::guard::{self, Guard, Interrupted};
 use crate::cli::MatrixArgs;
 use crate::github;
 use crate::inputs::{self, Matrix};
@@ -29,16 +29,16 @@ pub fn run(args: &MatrixArgs) -> anyhow::Result<()> {
     if asked.json || asked.explain.is_some() {
         output::aside();
     }
-    guard::block_on(guarded(Arc::new(asked)))
+    guard::block_on(run_async(Arc::new(asked)))
 }
 
 /// A signal ends buildx and Git as well.
-async fn guarded(asked: Arc<Matrix>) -> anyhow::Result<()> {
+async fn run_async(asked: Arc<Matrix>) -> anyhow::Result<()> {
     let mut guard = Guard::listen()?;
-    match guard.over(matrix(asked), None).await {
+    match guard.run_until(matrix(asked), None).await {
         Ok(done) => done,
-        Err(Ended::Signal(name)) => Err(anyhow::anyhow!("stopped by {name}")),
-        Err(Ended::Deadline) => Err(anyhow::anyhow!("out of time")),
+        Err(Interrupted::Signal(name)) => Err(anyhow::anyhow!("stopped by {name}")),
+        Err(Interrupted::Deadline) => Err(anyhow::anyhow!("out of time")),
     }
 }
 

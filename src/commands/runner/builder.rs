@@ -7,10 +7,10 @@ use anyhow::Context;
 
 use super::programs;
 use crate::buildx::{self, Store};
-use crate::commands::connect::{Road, over_the_road};
+use crate::commands::connect::{Connection, connect_with_deadline};
 use crate::commands::guard::{self, Guard};
+use crate::commands::job_state::JobState;
 use crate::commands::registries;
-use crate::commands::selection::Selection;
 use crate::docker::{self, Docker, Logins, Setting};
 use crate::files;
 use crate::inputs::{Machine, Plan};
@@ -27,10 +27,10 @@ pub(super) fn keep(machine: Machine, user: &User) -> anyhow::Result<()> {
     Store::writable()?;
     Docker::of_user()?.check()?;
     let plan = Arc::new(machine.plan);
-    guard::block_on(guarded(plan, user.clone()))
+    guard::block_on(run_async(plan, user.clone()))
 }
 
-async fn guarded(plan: Arc<Plan>, user: User) -> anyhow::Result<()> {
+async fn run_async(plan: Arc<Plan>, user: User) -> anyhow::Result<()> {
     let mut guard = Guard::listen()?;
     let folder = folder_of(&user);
     let mut record = Record::read(&record_in(&folder))?;
@@ -39,16 +39,17 @@ async fn guarded(plan: Arc<Plan>, user: User) -> anyhow::Result<()> {
     let docker = docker::folder().context("looking for docker's folder: HOME is not set")?;
     record.folder(&docker, 0o700)?;
     record.folder(&Store::root()?, 0o700)?;
-    let selection = Arc::new(Selection::of_machine(folder, &plan.agents.spec.name)?);
+    let selection = Arc::new(JobState::for_machine(folder, &plan.agents.spec.name)?);
     let before = Before::of(&selection)?;
     let logins = selection.logins();
     if logins.exists() {
         // A login that a job gave is not for the jobs after this.
         Logins::read(&logins).asked_only().write(&logins)?;
     }
-    let at_the_end =
-        |store: &Store, road: Road, report: &Report| select(&plan, &selection, store, road, report);
-    let kept = over_the_road(&mut guard, &plan, &selection, at_the_end).await;
+    let at_the_end = |store: &Store, connection: Connection, report: &Report| {
+        select(&plan, &selection, store, connection, report)
+    };
+    let kept = connect_with_deadline(&mut guard, &plan, &selection, at_the_end).await;
     if kept.is_err() {
         // What the failure was matters more than what becomes of this.
         let undone = if is_first { undo(&user) } else { before.restore() };
@@ -61,15 +62,15 @@ async fn guarded(plan: Arc<Plan>, user: User) -> anyhow::Result<()> {
 
 fn select(
     plan: &Plan,
-    selection: &Selection,
+    selection: &JobState,
     store: &Store,
-    road: Road,
+    connection: Connection,
     report: &Report,
 ) -> anyhow::Result<()> {
     let kubeconfig = selection.kubeconfig();
-    let builder = road.builder(plan, &selection.builder);
+    let builder = connection.builder(plan, &selection.builder);
     store.of_ours(&builder.name, &kubeconfig)?;
-    let mut settings = registries::settings(&road.registries);
+    let mut settings = registries::settings(&connection.registries);
     settings.push(Setting::Build);
     registries::name_in_config(selection, settings)?;
     for other in store.builders_of(&kubeconfig) {
@@ -104,7 +105,7 @@ fn undo(user: &User) -> anyhow::Result<()> {
         say("Builder: there is none for this user");
         return programs::remove_in_the_way(user);
     }
-    let selection = Selection::of_folder(folder.clone());
+    let selection = JobState::without_builder(folder.clone());
     if let Some(store) = Store::existing()? {
         let kubeconfig = selection.kubeconfig();
         for name in store.builders_of(&kubeconfig) {
@@ -135,7 +136,7 @@ fn record_in(folder: &Path) -> PathBuf {
 struct Before(Vec<(PathBuf, Option<Vec<u8>>)>);
 
 impl Before {
-    fn of(selection: &Selection) -> anyhow::Result<Self> {
+    fn of(selection: &JobState) -> anyhow::Result<Self> {
         let files = [selection.kubeconfig(), selection.session(), selection.logins()];
         let files = files.into_iter().map(|path| {
             let content = match std::fs::read(&path) {

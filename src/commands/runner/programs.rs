@@ -55,7 +55,7 @@ pub(super) fn buildx_in_the_way(places: &Places, user: &User, wanted: &Programs)
         .plugin
         .filter(|plugin| plugin.starts_with(&places.plugins));
     match own {
-        Some(own) if !printed(user, &own).is_ok_and(|printed| versions::good_enough(&printed)) => {
+        Some(own) if !printed(user, &own).is_ok_and(|printed| versions::is_recent_enough(&printed)) => {
             let mut record = Record::read(&places.record)?;
             buildx(&mut record, places, user, wanted)
         }
@@ -116,7 +116,7 @@ fn there_already(user: &User, program: Option<&Path>) -> bool {
         return false;
     };
     let version = printed.split_whitespace().nth(1).unwrap_or("of no version");
-    let stays = versions::good_enough(&printed);
+    let stays = versions::is_recent_enough(&printed);
     let judged = if stays { "was there already" } else { "is too old" };
     say(&format!("buildx {version}: {judged}, {}", program.display()));
     stays

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Instant;
 
-use crate::commands::guard::{self, Ended, Guard};
+use crate::commands::guard::{self, Guard, Interrupted};
 use crate::error_code::ErrorCode;
 use crate::github::api::runners::{self, Credential, Wanted};
 use crate::github::{self, AppKey};
@@ -145,10 +145,10 @@ fn configuration(registration: &Registration, ready: Ready, until: Instant) -> a
     let configuration = guard::block_on(async move {
         let mut guard = Guard::listen()?;
         let asked = async move { runners::just_in_time(&place, &credential, &wanted, until).await };
-        match guard.over(asked, None).await {
+        match guard.run_until(asked, None).await {
             Ok(done) => done,
-            Err(Ended::Signal(name)) => Err(anyhow::anyhow!("stopped by {name}")),
-            Err(Ended::Deadline) => Err(anyhow::anyhow!("out of time")),
+            Err(Interrupted::Signal(name)) => Err(anyhow::anyhow!("stopped by {name}")),
+            Err(Interrupted::Deadline) => Err(anyhow::anyhow!("out of time")),
         }
     })?;
     say(&registered);

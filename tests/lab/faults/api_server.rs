@@ -47,7 +47,7 @@ fn refuses_connections_throughout() -> Result<()> {
 fn frozen_before_the_first_answer() -> Result<()> {
     let mut scenario = Scenario::new("server-silent", 5)?;
     let fault = LAB.freeze(SERVER)?;
-    scenario.fails("Timed out", &["the last step that was done: Cluster demo"])?;
+    scenario.fails("Timed out", &["the last completed step: Cluster demo"])?;
     fault.end()?;
     scenario.heals()
 }
@@ -87,7 +87,7 @@ fn frozen_during_exec() -> Result<()> {
     let step = scenario.start()?;
     wait_for("the exec of the probe", probe_runs)?;
     let fault = LAB.freeze(SERVER)?;
-    scenario.failed(step, "Timed out", &["is there"])?;
+    scenario.failed(step, "Timed out", &["Found agent"])?;
     fault.end()?;
     scenario.namespace.signal(&pod, "SIGCONT")?;
     scenario.heals()

@@ -30,7 +30,7 @@ fn builds_and_pushes(bare: &Bare, name: &str, build: &str) -> Result<()> {
     for words in [
         "buildx v0.38.2: installed as /usr/local/lib/docker/cli-plugins/docker-buildx",
         "installed, /usr/local/bin/remote-buildkit",
-        "was absent and is deployed",
+        "did not exist; deployed it",
         &format!("Logged in to {}", LAB.ecr),
         "is selected, for every job of this user",
     ] {

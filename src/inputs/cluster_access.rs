@@ -1,15 +1,15 @@
-//! The road to the cluster.
+//! Validates the inputs that say how to reach the cluster.
 
 use std::path::PathBuf;
 
 use super::Faults;
 use super::names::{is_cluster_name, is_role_arn};
-use crate::cli::RoadArgs;
+use crate::cli::ClusterArgs;
 use crate::registry::is_region;
 
-/// How to reach the cluster.
+/// How to reach the cluster: through EKS, a kubeconfig, or as a pod of it.
 #[derive(Debug)]
-pub enum Road {
+pub enum ClusterAccess {
     Eks {
         cluster: String,
         region: Option<String>,
@@ -39,7 +39,7 @@ pub struct Role {
     pub audience: String,
 }
 
-pub(super) fn identity(args: &RoadArgs) -> Identity {
+pub(super) fn identity(args: &ClusterArgs) -> Identity {
     args.role_to_assume.as_ref().map_or(Identity::Default, |arn| {
         Identity::Role(Role {
             arn: arn.clone(),
@@ -48,7 +48,7 @@ pub(super) fn identity(args: &RoadArgs) -> Identity {
     })
 }
 
-fn check_aws(args: &RoadArgs, faults: &mut Faults) {
+fn check_aws(args: &ClusterArgs, faults: &mut Faults) {
     if let Some(region) = &args.region {
         let allowed = "an AWS region such as us-west-2";
         faults.check(is_region(region), "region", region, allowed);
@@ -60,8 +60,8 @@ fn check_aws(args: &RoadArgs, faults: &mut Faults) {
 }
 
 /// `aws`: whether AWS is called even where the cluster is not one of EKS.
-pub(super) fn check(args: &RoadArgs, aws: bool, faults: &mut Faults) -> Option<Road> {
-    let RoadArgs {
+pub(super) fn check(args: &ClusterArgs, aws: bool, faults: &mut Faults) -> Option<ClusterAccess> {
+    let ClusterArgs {
         cluster,
         region,
         role_to_assume,
@@ -81,7 +81,7 @@ pub(super) fn check(args: &RoadArgs, aws: bool, faults: &mut Faults) -> Option<R
             if let Some(context) = context {
                 faults.add("context", context, "goes with `kubeconfig`, not with `cluster`");
             }
-            Some(Road::Eks {
+            Some(ClusterAccess::Eks {
                 cluster: cluster.clone(),
                 region: region.clone(),
                 identity: identity(args),
@@ -99,7 +99,7 @@ pub(super) fn check(args: &RoadArgs, aws: bool, faults: &mut Faults) -> Option<R
                 }
             }
             if kubeconfig != "in-cluster" {
-                return Some(Road::Kubeconfig {
+                return Some(ClusterAccess::Kubeconfig {
                     path: PathBuf::from(kubeconfig),
                     context: context.clone(),
                 });
@@ -107,7 +107,7 @@ pub(super) fn check(args: &RoadArgs, aws: bool, faults: &mut Faults) -> Option<R
             if let Some(context) = context {
                 faults.add("context", context, "has no meaning with `kubeconfig: in-cluster`");
             }
-            Some(Road::InCluster)
+            Some(ClusterAccess::InCluster)
         }
         (None, None) => {
             faults.add(

@@ -3,28 +3,28 @@
 use futures::future::try_join_all;
 
 use super::agents::Agent;
-use super::{Visit, plan};
+use super::{Doctor, plan};
 use crate::aws::{self, Identity, Session};
 use crate::cluster::Cluster;
-use crate::commands::{registries, road, sign_in};
-use crate::diagnosis::permissions::{self, Wanted};
+use crate::commands::{cluster_access, registries, sign_in};
+use crate::diagnosis::permissions::{self, RequiredRule};
 use crate::diagnosis::{Finding, storage};
-use crate::inputs::Road;
+use crate::inputs::ClusterAccess;
 use crate::kubeconfig;
 
-impl Visit {
+impl Doctor {
     /// To AWS, where there is one. A session that is there already is taken: what failed came after it.
     pub(super) async fn identity(&self) -> Option<Option<Session>> {
-        let Road::Eks {
+        let ClusterAccess::Eks {
             cluster,
             region,
             identity,
-        } = &self.plan.road
+        } = &self.plan.cluster_access
         else {
             return Some(None);
         };
-        let looked = self.findings.look(plan::IDENTITY, async {
-            let path = self.selection.session();
+        let looked = self.checks.run(plan::IDENTITY, async {
+            let path = self.job_state.session();
             let session = if path.exists() {
                 Session::read(&path)?
             } else {
@@ -42,24 +42,24 @@ impl Visit {
 
     /// Where the cluster is, and who reaches it, as far as somebody tells.
     pub(super) async fn endpoint(&self, session: Option<&Session>) -> Option<Option<String>> {
-        let looked = self.findings.look(plan::CLUSTER, async {
-            let path = self.selection.kubeconfig();
-            let (finding, kubeconfig, limits) = match (&self.plan.road, session) {
-                (Road::Eks { cluster, .. }, Some(session)) => {
+        let looked = self.checks.run(plan::CLUSTER, async {
+            let path = self.job_state.kubeconfig();
+            let (finding, kubeconfig, limits) = match (&self.plan.cluster_access, session) {
+                (ClusterAccess::Eks { cluster, .. }, Some(session)) => {
                     let endpoint = aws::describe_cluster(cluster, session, &self.retrier).await?;
                     // With what the answer said of the time.
-                    session.write(&self.selection.session())?;
+                    session.write(&self.job_state.session())?;
                     let found = format!("{cluster} in {} is at {}", session.place.region, endpoint.url);
-                    let kubeconfig = road::with_plugin(&endpoint, &self.selection)?;
+                    let kubeconfig = cluster_access::with_plugin(&endpoint, &self.job_state)?;
                     (timed(found, session), kubeconfig, endpoint.limits)
                 }
-                (Road::Kubeconfig { path, context }, _) => {
-                    let which = context.as_deref().unwrap_or("the current one");
+                (ClusterAccess::Kubeconfig { path, context }, _) => {
+                    let which = context.as_deref().unwrap_or("current");
                     let found = format!("the kubeconfig {}, context: {which}", path.display());
-                    let kubeconfig = road::excerpt(path, context.as_deref())?;
+                    let kubeconfig = cluster_access::excerpt(path, context.as_deref())?;
                     (Finding::ok(found), kubeconfig, None)
                 }
-                (Road::InCluster | Road::Eks { .. }, _) => {
+                (ClusterAccess::InCluster | ClusterAccess::Eks { .. }, _) => {
                     let found = Finding::ok("the service account of this pod");
                     (found, kubeconfig::in_cluster()?, None)
                 }
@@ -76,30 +76,30 @@ impl Visit {
             return;
         };
         let look = async {
-            let selection = &self.selection;
-            let registries = registries::log_in(wanted, session, selection, &self.retrier, self.mask).await?;
+            let job_state = &self.job_state;
+            let registries = registries::log_in(wanted, session, job_state, &self.retrier, self.mask).await?;
             Ok((Finding::ok(registries::named(&registries)), ()))
         };
-        self.findings.look(plan::REGISTRIES, look).await;
+        self.checks.run(plan::REGISTRIES, look).await;
     }
 
     /// Whether the cluster takes our credential, and for whose.
     pub(super) async fn token(&self, session: Option<&Session>, limits: Option<String>) -> Option<Cluster> {
-        let looked = self.findings.look(plan::TOKEN, async {
+        let looked = self.checks.run(plan::TOKEN, async {
             let namespace = &self.plan.agents.spec.namespace;
-            let cluster = road::reopen(&self.selection, namespace, limits, &self.retrier)?;
+            let cluster = cluster_access::reopen(&self.job_state, namespace, limits, &self.retrier)?;
             let whoami = match cluster.whoami().await {
                 Ok(whoami) => whoami,
-                Err(error) => return Err(road::named(error, session).await),
+                Err(error) => return Err(cluster_access::explain_unauthorized(error, session).await),
             };
             let server = cluster.server();
             let found = match whoami {
                 Some(user) => format!(
-                    "{server} takes it for {}, in the groups {}",
+                    "{server} accepts it as {}, groups: {}",
                     user.name,
                     user.groups.join(", ")
                 ),
-                None => format!("{server} takes it, and does not say for whose"),
+                None => format!("{server} accepts it, but does not report the user"),
             };
             Ok((Finding::ok(found), cluster))
         });
@@ -108,18 +108,18 @@ impl Visit {
 
     /// What RBAC allows, verb by verb.
     pub(super) async fn permissions(&self, cluster: &Cluster, agents: &[Agent]) {
-        let deploys = self.need(agents) == storage::Need::New;
-        for wanted in permissions::wanted() {
+        let deploys = self.need(agents) == storage::VolumeNeed::New;
+        for wanted in permissions::required() {
             let name = plan::rbac(wanted.resource);
             let look = self.permission(cluster, &wanted, deploys);
-            self.findings.look(&name, look).await;
+            self.checks.run(&name, look).await;
         }
     }
 
     async fn permission(
         &self,
         cluster: &Cluster,
-        wanted: &Wanted,
+        wanted: &RequiredRule,
         deploys: bool,
     ) -> anyhow::Result<(Finding, ())> {
         let ask = |(verb, _): &(&'static str, _)| cluster.may(verb, wanted.group, wanted.resource);
@@ -128,11 +128,11 @@ impl Visit {
         let finding = match answers {
             Some(allowed) => {
                 let namespace = &self.plan.agents.spec.namespace;
-                permissions::judged(wanted, &allowed, namespace, deploys)
+                permissions::evaluate(wanted, &allowed, namespace, deploys)
             }
             None => Finding::warning(
-                "this identity may not ask what it may do",
-                "The ClusterRole system:basic-user allows it, and is for all who have signed in, unless that was changed.",
+                "no permission to query permissions (SelfSubjectAccessReview)",
+                "Restore the ClusterRoleBinding system:basic-user, which by default allows it to every authenticated user.",
             ),
         };
         Ok((finding, ()))
@@ -144,7 +144,7 @@ fn timed(found: String, session: &Session) -> Finding {
     match session.clock.correction() {
         Some(correction) => Finding::warning(
             format!("{found}; {correction}"),
-            "Set the clock of this machine: other programs of the job do not correct it.",
+            "Set the clock of this machine: other programs in the job do not correct it.",
         ),
         None => Finding::ok(found),
     }
@@ -163,15 +163,15 @@ fn identified(session: &Session, caller: Option<String>) -> Finding {
         Identity::Machine => "the AWS credentials of this machine".into(),
     };
     let until = match keys.expires {
-        Some(expires) => format!(", good until {}", expires.strftime("%H:%M:%SZ")),
+        Some(expires) => format!(", valid until {}", expires.strftime("%H:%M:%SZ")),
         None => String::new(),
     };
     let who = caller.or_else(|| identity.role().map(|role| role.arn.clone()));
     match who {
         Some(who) => Finding::ok(format!("{who}, {named}, in {}{until}", place.region)),
         None => Finding::failed(
-            format!("{named}; STS does not say whose they are"),
-            "Check that they have not expired, and that this runner may reach STS in that region.",
+            format!("{named}; could not determine the identity from STS"),
+            "Check that they have not expired, and that this runner can reach STS in that region.",
         ),
     }
 }

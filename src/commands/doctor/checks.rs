@@ -3,14 +3,14 @@
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
-use super::plan::{Part, Planned};
-use crate::diagnosis::{Check, Finding, State, Table};
+use super::plan::{CheckGroup, Planned};
+use crate::diagnosis::{Check, CheckStatus, Finding, Table, skipped_row};
 use crate::report::say;
 
 /// Collects rows in the order in which they are looked at. Clones are one: whoever ends a look that takes too long has
 /// what it came to.
 #[derive(Debug, Clone)]
-pub(super) struct Findings(Arc<Mutex<Rows>>);
+pub(super) struct Checks(Arc<Mutex<Rows>>);
 
 #[derive(Debug)]
 struct Rows {
@@ -21,7 +21,7 @@ struct Rows {
     printed: Option<Table>,
 }
 
-impl Findings {
+impl Checks {
     /// `printed`: each row as it comes.
     pub(super) fn new(planned: Vec<Planned>, printed: bool) -> Self {
         let table = Table::of(planned.iter().map(|planned| planned.name.as_str()));
@@ -35,7 +35,7 @@ impl Findings {
 
     /// Looks at something. What the look brings besides its row is for the looks that follow; `None` when it came to
     /// nothing.
-    pub(super) async fn look<T>(
+    pub(super) async fn run<T>(
         &self,
         name: &str,
         look: impl Future<Output = anyhow::Result<(Finding, T)>>,
@@ -54,7 +54,7 @@ impl Findings {
     }
 
     /// A row that took no look of its own.
-    pub(super) fn note(&self, name: &str, finding: Finding) {
+    pub(super) fn record(&self, name: &str, finding: Finding) {
         self.with(|rows| rows.add(name, finding, None));
     }
 
@@ -64,10 +64,10 @@ impl Findings {
     }
 
     /// Ends it: the look under way had no answer, for this reason, and what follows was not made.
-    pub(super) fn close(&self, why: &str) {
+    pub(super) fn finish(&self, why: &str) {
         self.with(|rows| {
             if let Some((name, began)) = rows.under_way.take() {
-                let remedy = "Whatever is asked here does not answer; see what this runner may reach.";
+                let remedy = "Check what this runner can reach.";
                 rows.add(&name, Finding::failed(why, remedy), Some(began));
             }
             let names: Vec<String> = rows.planned.iter().map(|planned| planned.name.clone()).collect();
@@ -75,14 +75,14 @@ impl Findings {
         });
     }
 
-    pub(super) fn checks(&self) -> Vec<Check> {
+    pub(super) fn rows(&self) -> Vec<Check> {
         self.with(|rows| rows.checks.clone())
     }
 
     /// The rows, of some states, of the parts in which something is in this state.
-    pub(super) fn parts(&self, state: State, of: &[State]) -> Vec<Check> {
+    pub(super) fn rows_of_groups(&self, state: CheckStatus, of: &[CheckStatus]) -> Vec<Check> {
         self.with(|rows| {
-            let part = |check: &Check| -> Option<Part> {
+            let part = |check: &Check| -> Option<CheckGroup> {
                 let planned = rows.planned.iter().find(|planned| planned.name == check.name);
                 planned.map(|planned| planned.part)
             };
@@ -120,16 +120,21 @@ impl Rows {
         let failed = self
             .checks
             .iter()
-            .rfind(|check| check.finding.state == State::Failed);
+            .rfind(|check| check.finding.state == CheckStatus::Failed);
         let why = match failed {
-            Some(check) => format!("not looked at, for want of: {}", check.name),
-            None => "not looked at".to_owned(),
+            Some(check) => format!("skipped (requires {})", check.name),
+            None => "skipped".to_owned(),
         };
-        for name in names {
-            if !self.checks.iter().any(|check| check.name == *name) {
-                self.add(name, Finding::skipped(why.clone()), None);
-            }
+        let known = |name: &&String| self.checks.iter().any(|check| check.name == **name);
+        let skipped: Vec<String> = names.iter().filter(|name| !known(name)).cloned().collect();
+        if self.printed.is_some() && !skipped.is_empty() {
+            say(&skipped_row(&skipped, &why));
         }
+        self.checks.extend(skipped.into_iter().map(|name| Check {
+            name,
+            finding: Finding::skipped(why.clone()),
+            took: None,
+        }));
     }
 }
 
@@ -140,60 +145,57 @@ mod tests {
     use super::super::plan;
     use super::*;
 
-    fn findings() -> Findings {
-        Findings::new(plan::without_inputs(), false)
+    fn checks() -> Checks {
+        Checks::new(plan::without_inputs(), false)
     }
 
-    fn of(findings: &Findings, name: &str) -> Finding {
-        let check = findings.checks().into_iter().find(|check| check.name == name);
+    fn of(checks: &Checks, name: &str) -> Finding {
+        let check = checks.rows().into_iter().find(|check| check.name == name);
         check.expect(name).finding
     }
 
     #[test]
     fn what_follows_a_failure_is_not_looked_at_and_says_for_want_of_what() {
-        let findings = findings();
-        findings.note(plan::IDENTITY, Finding::ok("ci"));
-        findings.note(plan::CLUSTER, Finding::failed("denied", "Allow it."));
-        findings.close("");
-        let rows = findings.checks();
+        let checks = checks();
+        checks.record(plan::IDENTITY, Finding::ok("ci"));
+        checks.record(plan::CLUSTER, Finding::failed("denied", "Allow it."));
+        checks.finish("");
+        let rows = checks.rows();
         let names: Vec<&str> = rows.iter().map(|check| check.name.as_str()).collect();
         // Each once.
         assert_eq!(names.len(), plan::without_inputs().len());
         assert!(names.ends_with(&["agent", "volume", "buildkit", "disk", "exec", "build", "cache"]));
         assert_eq!(
-            of(&findings, plan::TOKEN),
-            Finding::skipped("not looked at, for want of: cluster")
+            of(&checks, plan::TOKEN),
+            Finding::skipped("skipped (requires cluster)")
         );
     }
 
     #[test]
     fn a_look_that_was_cut_off_has_failed() {
-        let findings = findings();
-        let look = findings.look::<()>(plan::TOKEN, std::future::pending());
+        let checks = checks();
+        let look = checks.run::<()>(plan::TOKEN, std::future::pending());
         assert!(look.now_or_never().is_none());
-        findings.close("nothing came");
-        let token = of(&findings, plan::TOKEN);
+        checks.finish("nothing came");
+        let token = of(&checks, plan::TOKEN);
         assert_eq!(
             (token.state, token.found.as_str()),
-            (State::Failed, "nothing came")
+            (CheckStatus::Failed, "nothing came")
         );
-        assert_eq!(
-            of(&findings, plan::BUILD).found,
-            "not looked at, for want of: token"
-        );
+        assert_eq!(of(&checks, plan::BUILD).found, "skipped (requires token)");
     }
 
     #[test]
     fn a_part_explains_by_what_is_right_and_wrong_in_it() {
-        let findings = findings();
-        findings.note(plan::IDENTITY, Finding::ok("ci"));
-        findings.note(plan::TOKEN, Finding::ok("taken"));
-        findings.note(&plan::rbac("pods"), Finding::failed("may not list", "Bind it."));
-        findings.note(
+        let checks = checks();
+        checks.record(plan::IDENTITY, Finding::ok("ci"));
+        checks.record(plan::TOKEN, Finding::ok("taken"));
+        checks.record(&plan::rbac("pods"), Finding::failed("may not list", "Bind it."));
+        checks.record(
             &plan::rbac("events"),
             Finding::warning("may not watch", "Bind it."),
         );
-        let rows = findings.parts(State::Failed, &[State::Ok, State::Failed]);
+        let rows = checks.rows_of_groups(CheckStatus::Failed, &[CheckStatus::Ok, CheckStatus::Failed]);
         let names: Vec<&str> = rows.iter().map(|check| check.name.as_str()).collect();
         assert_eq!(names, ["token", "rbac pods"]);
     }

@@ -1,88 +1,91 @@
-//! From the inputs to a cluster that can be asked.
+//! Opens a client for the cluster that the inputs name.
 
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use kube::config::Kubeconfig;
 
-use super::selection::Selection;
+use super::job_state::JobState;
 use super::sign_in::sign_in;
 use crate::aws::{self, Endpoint, Identity, Session};
 use crate::cluster::{Cluster, Unauthorized};
 use crate::error_code::ErrorCode;
-use crate::inputs::Road;
+use crate::inputs::ClusterAccess;
 use crate::problem::Problem;
 use crate::report::Report;
 use crate::retry::Retrier;
 use crate::{github, kubeconfig, proxy, trust};
 
-/// A cluster, and the session of AWS behind it if there is one. The kubeconfig of this job is written on the way.
+/// Opens the cluster, and returns it with its AWS session, if it is on EKS. Writes the kubeconfig of this job.
 pub(super) async fn open(
-    road: &Road,
+    cluster_access: &ClusterAccess,
     namespace: &str,
-    selection: &Selection,
+    job_state: &JobState,
     report: &Report,
     retrier: &Retrier,
 ) -> anyhow::Result<(Cluster, Option<Session>)> {
-    let Walked {
+    let ResolvedCluster {
         kubeconfig,
         session,
         limits,
-    } = walk(road, selection, report, retrier).await?;
-    kubeconfig::write(&kubeconfig, &selection.kubeconfig())?;
+    } = resolve(cluster_access, job_state, report, retrier).await?;
+    kubeconfig::write(&kubeconfig, &job_state.kubeconfig())?;
     let cluster = Cluster::open(kubeconfig, namespace, limits, retrier.clone())?;
     Ok((cluster, session))
 }
 
-struct Walked {
+/// A kubeconfig for the cluster, and what AWS says of it.
+struct ResolvedCluster {
     kubeconfig: Kubeconfig,
     session: Option<Session>,
-    /// Of who reaches the cluster, as far as somebody told.
+    /// Which networks the endpoint is open to, if that is known.
     limits: Option<String>,
 }
 
-async fn walk(
-    road: &Road,
-    selection: &Selection,
+/// Signs in and finds out where the cluster is.
+async fn resolve(
+    cluster_access: &ClusterAccess,
+    job_state: &JobState,
     report: &Report,
     retrier: &Retrier,
-) -> anyhow::Result<Walked> {
-    let of_others = |kubeconfig| Walked {
+) -> anyhow::Result<ResolvedCluster> {
+    let without_aws = |kubeconfig| ResolvedCluster {
         kubeconfig,
         session: None,
         limits: None,
     };
-    match road {
-        Road::Eks {
+    match cluster_access {
+        ClusterAccess::Eks {
             cluster,
             region,
             identity,
         } => {
             let session = sign_in(Some(cluster), region.as_deref(), identity, retrier, github::mask).await?;
-            session.write(&selection.session())?;
+            session.write(&job_state.session())?;
             report.done(&signed_in(&session));
             let endpoint = aws::describe_cluster(cluster, &session, retrier).await;
             if let Some(correction) = session.clock.correction() {
                 Report::detail(&correction);
             }
             let endpoint = endpoint?;
-            // With what the last answer said of the time.
-            session.write(&selection.session())?;
+            // Again, because the last response may have corrected the clock.
+            session.write(&job_state.session())?;
             report.done(&format!(
                 "Cluster {cluster} in {} is at {}",
                 session.place.region, endpoint.url
             ));
-            Ok(Walked {
-                kubeconfig: with_plugin(&endpoint, selection)?,
+            Ok(ResolvedCluster {
+                kubeconfig: with_plugin(&endpoint, job_state)?,
                 session: Some(session),
                 limits: endpoint.limits,
             })
         }
-        Road::Kubeconfig { path, context } => Ok(of_others(excerpt(path, context.as_deref())?)),
-        Road::InCluster => Ok(of_others(kubeconfig::in_cluster()?)),
+        ClusterAccess::Kubeconfig { path, context } => Ok(without_aws(excerpt(path, context.as_deref())?)),
+        ClusterAccess::InCluster => Ok(without_aws(kubeconfig::in_cluster()?)),
     }
 }
 
+/// Returns the log line that says which identity is used.
 fn signed_in(session: &Session) -> String {
     match &session.identity {
         Identity::Role(role) => format!("Signed in as {}, session {}", role.arn, role.session_name),
@@ -91,35 +94,37 @@ fn signed_in(session: &Session) -> String {
     }
 }
 
-/// The cluster of a kubeconfig that this job has written.
+/// Opens the cluster of the kubeconfig that this job has written.
 pub(super) fn reopen(
-    selection: &Selection,
+    job_state: &JobState,
     namespace: &str,
     limits: Option<String>,
     retrier: &Retrier,
 ) -> anyhow::Result<Cluster> {
-    let kubeconfig = kubeconfig::read(&selection.kubeconfig())?;
+    let kubeconfig = kubeconfig::read(&job_state.kubeconfig())?;
     Cluster::open(kubeconfig, namespace, limits, retrier.clone())
 }
 
-/// For a cluster of EKS: with this program as the plugin.
-pub(super) fn with_plugin(endpoint: &Endpoint, selection: &Selection) -> anyhow::Result<Kubeconfig> {
-    let program = std::env::current_exe().context("finding this program's own path")?;
+/// Returns a kubeconfig for an EKS cluster, with this program as its credential plugin.
+pub(super) fn with_plugin(endpoint: &Endpoint, job_state: &JobState) -> anyhow::Result<Kubeconfig> {
+    let program = std::env::current_exe().context("locating the remote-buildkit executable")?;
     Ok(kubeconfig::with_plugin(
         &endpoint.url,
         &authorities(endpoint)?,
         &program,
-        &selection.session(),
+        &job_state.session(),
     ))
 }
 
-/// Of the user's kubeconfig; the plugin that it names may be relative to where we are now.
+/// Returns the part of a user's kubeconfig for one context. The path of its credential plugin may be relative to the
+/// current directory, so the file's path is made absolute.
 pub(super) fn excerpt(path: &Path, context: Option<&str>) -> Result<Kubeconfig, Problem> {
     let path = std::path::absolute(path).unwrap_or_else(|_| PathBuf::from(path));
     kubeconfig::excerpt(&path, context)
 }
 
-/// The cluster's own, and those of a proxy that opens TLS: by the kubeconfig kubectl and buildx learn of them, too.
+/// Returns the CA certificates of the cluster and of a proxy that intercepts TLS. In the kubeconfig, kubectl and buildx
+/// find both.
 fn authorities(endpoint: &Endpoint) -> anyhow::Result<String> {
     let url = endpoint
         .url
@@ -129,14 +134,14 @@ fn authorities(endpoint: &Endpoint) -> anyhow::Result<String> {
     kubeconfig::with_authorities(&endpoint.certificate_authority, &bundle.pem())
 }
 
-/// The cluster did not accept our token: say who we are, for only that can be entered there.
-pub(super) async fn named(error: anyhow::Error, session: Option<&Session>) -> anyhow::Error {
+/// Adds the identity to an error of a cluster that rejected our token, because the access entry must name it.
+pub(super) async fn explain_unauthorized(error: anyhow::Error, session: Option<&Session>) -> anyhow::Error {
     let Some(Unauthorized { what }) = error.downcast_ref() else {
         return error;
     };
     let Some((session, cluster)) = session.and_then(|session| Some((session, session.cluster.as_ref()?)))
     else {
-        let remedy = "Check that the credentials of that kubeconfig are still good: kubectl auth whoami.";
+        let remedy = "Check that the credentials in that kubeconfig are still valid: kubectl auth whoami.";
         return Problem::new(ErrorCode::Unauthorized, what, remedy).into();
     };
     let principal = match session.identity.role() {
@@ -148,7 +153,7 @@ pub(super) async fn named(error: anyhow::Error, session: Option<&Session>) -> an
     };
     Problem::new(
         ErrorCode::Unauthorized,
-        format!("{what} The token is of {principal}."),
+        format!("{what} The token belongs to {principal}."),
         format!(
             "Add an access entry: aws eks create-access-entry --region {} --cluster-name {} --principal-arn \
              {principal} --kubernetes-groups remote-buildkit; then bind the Role of the README to that group.",

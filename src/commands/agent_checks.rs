@@ -1,0 +1,79 @@
+//! What `connect` and `doctor` both decide about an agent: whether remote-buildkit deployed it, whether it can be used,
+//! and whether it builds natively for the architecture that the inputs name. Nothing here contacts the cluster.
+
+use crate::agent::Spec;
+use crate::agent::group::Group;
+use crate::agent::platform::Platform;
+use crate::agent::state::{self, Deployment};
+use crate::cluster::Answer;
+use crate::error_code::ErrorCode;
+use crate::github;
+use crate::inputs::Plan;
+use crate::problem::Problem;
+
+/// Returns the key that decides which of several agents serves a job: the input `cache-key`, or the repository.
+pub(super) fn cache_key(plan: &Plan) -> String {
+    let key = plan.cache_key.clone().or_else(github::repository);
+    key.unwrap_or_default()
+}
+
+/// Returns whether this program deployed the agent, for the same input `name`.
+pub(super) fn is_ours(spec: &Spec, deployment: &Deployment) -> bool {
+    let metadata = &deployment.metadata;
+    state::is_ours(metadata) && state::instance(metadata) == Some(&spec.instance)
+}
+
+/// Returns the error for an agent whose Deployment does not exist.
+pub(super) fn agent_not_found(server: &str, spec: &Spec) -> Problem {
+    Problem::new(
+        ErrorCode::AgentNotFound,
+        format!(
+            "The Deployment {} does not exist in the namespace {} of {server}.",
+            spec.name, spec.namespace
+        ),
+        "Deploy it (`remote-buildkit manifests` prints the manifests), correct `name` or `namespace`, or set `deploy: \
+         if-absent`.",
+    )
+}
+
+/// Returns the error for a Deployment that buildx cannot use.
+pub(super) fn agent_unusable(spec: &Spec, why: &str) -> Problem {
+    Problem::new(
+        ErrorCode::AgentUnusable,
+        format!(
+            "buildx cannot use the Deployment {} in the namespace {}: {why}.",
+            spec.name, spec.namespace
+        ),
+        "Correct that Deployment, or set `name` to another agent.",
+    )
+}
+
+/// Returns the answer if the agent builds the group's platforms natively. An emulator would be a silent and slow
+/// fallback.
+pub(super) fn check_native_arch(spec: &Spec, group: &Group, answer: Answer) -> Result<Answer, Problem> {
+    let reported = answer.buildkit.platforms.first().and_then(|p| Platform::parse(p));
+    let arch = reported.map(|platform| platform.arch);
+    if spec.arch.is_none() || spec.arch == arch {
+        return Ok(answer);
+    }
+    Err(Problem::new(
+        ErrorCode::WrongArchitecture,
+        format!(
+            "The agent {}/{} must build {} natively, but BuildKit in its pod {} runs on another architecture; it \
+             supports, the native platform first: {}.",
+            spec.namespace,
+            spec.name,
+            join_platforms(&group.platforms),
+            answer.pod,
+            answer.buildkit.platforms.join(", ")
+        ),
+        "Give that Deployment the node selector kubernetes.io/arch and an image of that architecture (`deploy: always` \
+         does so for an agent that remote-buildkit deployed), or set `name` to another agent.",
+    ))
+}
+
+/// Returns the platforms as a list for a message.
+pub(super) fn join_platforms(platforms: &[Platform]) -> String {
+    let names: Vec<String> = platforms.iter().map(ToString::to_string).collect();
+    names.join(", ")
+}

@@ -1,0 +1,104 @@
+//! Selects the agent that builds for the job, for each architecture.
+
+use super::agent::{self, Ready};
+use super::{ConnectedAgent, Job};
+use crate::agent::group::Group;
+use crate::agent::{Spec, routing};
+use crate::cluster::{Answer, Use};
+use crate::commands::agent_checks::{check_native_arch, join_platforms};
+use crate::diagnosis::{CheckStatus, agent as evaluate};
+use crate::error_code::ErrorCode;
+use crate::github;
+use crate::problem::Problem;
+use crate::report::Report;
+
+/// Returns the first agent, in the order of the cache key, whose BuildKit responds. Agents further down in that order
+/// have less of the job's cache.
+pub(super) async fn select_agent(job: Job, group: &Group) -> anyhow::Result<ConnectedAgent> {
+    let job = &job;
+    let order = routing::order(&job.key, group.agents.iter().collect(), |spec: &&Spec| &spec.name);
+    let mut first_error: Option<Problem> = None;
+    for spec in order {
+        let ready: Ready = match first_error {
+            None => agent::ensure_ready(job, spec).await?,
+            Some(_) => agent::use_existing(job, spec).await?,
+        };
+        match ready.and_then(|answer| check_native_arch(spec, group, answer)) {
+            Ok(answer) => {
+                log_connected(job, spec, &answer);
+                if let Some(first_error) = first_error {
+                    warn_cold_cache(job, spec, &first_error);
+                }
+                return Ok(ConnectedAgent {
+                    agent: spec.name.clone(),
+                    platforms: group.platforms.clone(),
+                    answer,
+                });
+            }
+            // The preferred agent's error is the one to correct.
+            Err(problem) => {
+                Report::detail(&format!(
+                    "agent {} is unavailable: {}",
+                    spec.name,
+                    problem.code.title()
+                ));
+                first_error.get_or_insert(problem);
+            }
+        }
+    }
+    Err(no_agent_available(group, first_error).into())
+}
+
+/// Returns the error when no agent of a group is available: that of the preferred one.
+fn no_agent_available(group: &Group, first_error: Option<Problem>) -> Problem {
+    let problem =
+        first_error.unwrap_or_else(|| Problem::new(ErrorCode::AgentNotFound, "No agent is configured.", ""));
+    let others = match group.agents.len() {
+        1 => String::new(),
+        number => format!(" None of the {number} agents is available; this error is of the preferred one."),
+    };
+    let platforms = match &group.platforms[..] {
+        [] => String::new(),
+        platforms => format!(" So no agent can build {}.", join_platforms(platforms)),
+    };
+    let what = format!("{}{others}{platforms}", problem.what);
+    Problem { what, ..problem }
+}
+
+fn log_connected(job: &Job, spec: &Spec, answer: &Answer) {
+    job.report.done(&format!(
+        "BuildKit {} responds in the pod {}: {}",
+        answer.buildkit.version,
+        answer.pod,
+        answer.buildkit.platforms.join(", ")
+    ));
+    if let Some(disk) = answer.disk {
+        log_disk(spec, disk);
+    }
+}
+
+fn log_disk(spec: &Spec, disk: Use) {
+    Report::detail(&format!("its volume: {disk}"));
+    let finding = evaluate::disk(disk);
+    if finding.state == CheckStatus::Warning {
+        let text = format!(
+            "The cache volume of the agent {}/{} is almost full: {disk}. {}",
+            spec.namespace, spec.name, finding.remedy
+        );
+        github::warning("Cache volume almost full", &text);
+    }
+}
+
+/// Warns that another agent than the preferred one builds for this job, so most of its cache is missing.
+fn warn_cold_cache(job: &Job, spec: &Spec, first_error: &Problem) {
+    let text = format!(
+        "Using the agent {}/{}, because the preferred agent for the cache key {:?} is unavailable. Expect cache misses. \
+         {}",
+        spec.namespace, spec.name, job.key, first_error.what
+    );
+    github::warning("Preferred agent unavailable", &text);
+    Report::detail(&format!(
+        "expect cache misses: it replaces the preferred agent for the cache key {:?}",
+        job.key
+    ));
+}

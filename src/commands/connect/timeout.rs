@@ -1,0 +1,36 @@
+//! The error of a timeout: what it interrupted, and the last completed step.
+
+use crate::error_code::ErrorCode;
+use crate::inputs::Plan;
+use crate::problem::{self, Problem};
+use crate::report::Report;
+
+/// Adds to an error that came at the timeout that the time was up, and the last completed step.
+pub(super) fn annotate(error: anyhow::Error, plan: &Plan, report: &Report) -> anyhow::Error {
+    problem::annotate(error, describe(plan, report))
+}
+
+/// Returns the error for a step that did not end by itself.
+pub(super) fn timed_out(plan: &Plan, report: &Report, last_error: Option<Problem>) -> Problem {
+    let timed_out = describe(plan, report);
+    match last_error {
+        Some(last_error) => Problem::new(
+            ErrorCode::TimedOut,
+            format!("{timed_out} The last error: {}", last_error.what),
+            last_error.remedy,
+        ),
+        None => Problem::new(
+            ErrorCode::TimedOut,
+            timed_out,
+            "The next step got no response. Check the runner's network access, or raise `timeout`.",
+        ),
+    }
+}
+
+fn describe(plan: &Plan, report: &Report) -> String {
+    format!(
+        "Connecting took longer than the timeout of {} s; the last completed step: {}.",
+        plan.timeout.as_secs(),
+        report.last()
+    )
+}
