@@ -86,14 +86,14 @@ mod tests {
 
     use super::*;
 
-    fn claim(asked: &str, has: Option<&str>, ours: bool) -> PersistentVolumeClaim {
-        let manager = if ours { "remote-buildkit" } else { "Helm" };
+    fn claim(requested: &str, capacity: Option<&str>, own: bool) -> PersistentVolumeClaim {
+        let manager = if own { "remote-buildkit" } else { "Helm" };
         serde_json::from_value(json!({
             "metadata": {"labels": {"app.kubernetes.io/managed-by": manager}},
-            "spec": {"resources": {"requests": {"storage": asked}}},
+            "spec": {"resources": {"requests": {"storage": requested}}},
             "status": {
-                "capacity": has.map(|has| json!({"storage": has})),
-                "phase": if has.is_some() { "Bound" } else { "Pending" }
+                "capacity": capacity.map(|capacity| json!({"storage": capacity})),
+                "phase": if capacity.is_some() { "Bound" } else { "Pending" }
             }
         }))
         .expect("claim")

@@ -48,10 +48,10 @@ fn removed_fields_are_named() {
         without(&mut pod["volumes"][0]["emptyDir"], "sizeLimit");
         let containers = pod["containers"].as_array_mut().expect("containers");
         containers.truncate(1);
-        let ours = &mut containers[0];
-        without(ours, "resources");
-        ours["env"].as_array_mut().expect("env").remove(1);
-        ours["ports"].as_array_mut().expect("ports").pop();
+        let buildkitd = &mut containers[0];
+        without(buildkitd, "resources");
+        buildkitd["env"].as_array_mut().expect("env").remove(1);
+        buildkitd["ports"].as_array_mut().expect("ports").pop();
     });
     assert_eq!(
         removed,
@@ -82,11 +82,11 @@ fn new_and_changed_fields_are_named() {
         pod["tolerations"][1]["value"] = json!("x");
         without(&mut pod["tolerations"][0], "effect");
         pod["containers"][1]["image"] = json!("other");
-        let ours = &mut pod["containers"][0];
-        ours["resources"]["requests"]["cpu"] = json!(1.5);
-        ours["env"][0]["value"] = json!("x");
-        ours["env"][1]["value"] = json!("1");
-        ours["volumeMounts"] = json!([{"mountPath": "/var", "name": "tmp"}]);
+        let buildkitd = &mut pod["containers"][0];
+        buildkitd["resources"]["requests"]["cpu"] = json!(1.5);
+        buildkitd["env"][0]["value"] = json!("x");
+        buildkitd["env"][1]["value"] = json!("1");
+        buildkitd["volumeMounts"] = json!([{"mountPath": "/var", "name": "tmp"}]);
     });
     assert_eq!(
         changed,
