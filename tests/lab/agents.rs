@@ -11,24 +11,24 @@ const NOW: [&str; 3] = ["--grace-period=0", "--force", "--wait=false"];
 fn pod_is_deleted_while_it_is_waited_for() -> Result<()> {
     let mut scenario = Scenario::new("pod-deleted", 60)?;
     let mut step = scenario.start()?;
-    step.until("is deployed")?;
+    step.wait_for_line("is deployed")?;
     let pods = || scenario.namespace.names("pod");
     wait_for("the pod", || Ok(!pods()?.is_empty()))?;
     let pod = pods()?.pop().context("no pod")?;
     scenario
         .namespace
         .kubectl(&[&["delete", "pod", &pod], &NOW[..]].concat())?;
-    scenario.connected(step).map(drop)
+    scenario.expect_success_of(step).map(drop)
 }
 
 #[test]
 fn scaled_to_0_before_connect() -> Result<()> {
     let mut scenario = Scenario::new("scaled", 30)?;
-    scenario.agent()?;
+    scenario.deploy_agent()?;
     scale(&scenario, "0")?;
-    scenario.fails("Agent cannot be used", &["it is scaled to 0 replicas"])?;
+    scenario.expect_failure("Agent cannot be used", &["it is scaled to 0 replicas"])?;
     scale(&scenario, "1")?;
-    scenario.heals()
+    scenario.expect_recovery()
 }
 
 fn scale(scenario: &Scenario, replicas: &str) -> Result<()> {

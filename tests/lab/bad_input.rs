@@ -2,7 +2,7 @@
 
 use anyhow::{Result, ensure};
 
-use crate::support::{Before, LAB, Namespace, Runner, role};
+use crate::support::{LAB, Namespace, Runner, RunnerSnapshot, role};
 
 /// `connect` on the lab's cluster has to fail with this title and these words, and leave nothing behind.
 fn refused(runner: Runner, inputs: &[(&str, &str)], title: &str, words: &[&str]) -> Result<()> {
@@ -17,12 +17,12 @@ fn refused(runner: Runner, inputs: &[(&str, &str)], title: &str, words: &[&str])
 
 /// The same with these inputs alone.
 fn refused_with(mut runner: Runner, inputs: &[(&str, &str)], title: &str, words: &[&str]) -> Result<()> {
-    let before = Before::of(&runner)?;
-    let outcome = runner.connect_with(inputs)?;
-    outcome.refused(title, words)?;
-    before.nothing_is_selected(&runner)?;
+    let before = RunnerSnapshot::take(&runner)?;
+    let outcome = runner.connect_with_only(inputs)?;
+    outcome.expect_error(title, words)?;
+    before.ensure_no_builder(&runner)?;
     runner.disconnect()?.ok()?;
-    before.nothing_remains(&runner)
+    before.ensure_nothing_left(&runner)
 }
 
 #[test]
@@ -251,10 +251,10 @@ fn plugin_of_a_kubeconfig_that_fails() -> Result<()> {
     let file = kubeconfig_with_plugin("echo printed-credential; echo not signed in >&2; exit 3")?;
     let path = file.path().to_string_lossy();
     let mut runner = Runner::new()?;
-    let outcome = runner.connect_with(&[("kubeconfig", &path)])?;
+    let outcome = runner.connect_with_only(&[("kubeconfig", &path)])?;
     ensure!(!outcome.log.contains("printed-credential\n"), "{}", outcome.log);
     let words = ["exit status: 3", "not signed in", "on this runner"];
-    outcome.refused("Credential plugin failed", &words)?;
+    outcome.expect_error("Credential plugin failed", &words)?;
     runner.disconnect()?.ok().map(drop)
 }
 

@@ -11,29 +11,29 @@ use crate::support::{LAB, kubectl, run, wait_for};
 #[test]
 fn too_many_requests_for_moments() -> Result<()> {
     let mut scenario = Scenario::new("busy", 60)?;
-    scenario.agent()?;
+    scenario.deploy_agent()?;
     let level = NoSeats::for_jobs_of(&scenario)?;
     let mut step = scenario.start()?;
-    step.until("Retrying")?;
+    step.wait_for_line("Retrying")?;
     drop(level);
-    scenario.connected(step).map(drop)
+    scenario.expect_success_of(step).map(drop)
 }
 
 #[test]
 fn too_many_requests_throughout() -> Result<()> {
     let mut scenario = Scenario::new("busy-always", 5)?;
     let level = NoSeats::for_jobs_of(&scenario)?;
-    scenario.fails("API server is overloaded", &["429", "timeout of 5 s"])?;
+    scenario.expect_failure("API server is overloaded", &["429", "timeout of 5 s"])?;
     drop(level);
-    scenario.heals()
+    scenario.expect_recovery()
 }
 
 #[test]
 fn conflict_three_times() -> Result<()> {
     let mut scenario = Scenario::new("conflict", 60)?;
     let webhook = Conflict::three_times(&scenario)?;
-    scenario.connects()?;
-    ensure!(webhook.asked()? > 3, "the webhook was not asked");
+    scenario.expect_success()?;
+    ensure!(webhook.requests()? > 3, "the webhook was not asked");
     Ok(())
 }
 
@@ -210,7 +210,7 @@ impl Conflict {
             name: scenario.namespace.0.clone(),
             _folder: folder,
         };
-        wait_for("the webhook to listen", || Ok(webhook.asked().is_ok()))?;
+        wait_for("the webhook to listen", || Ok(webhook.requests().is_ok()))?;
         let configuration = r#"
 apiVersion: admissionregistration.k8s.io/v1
 kind: ValidatingWebhookConfiguration
@@ -230,8 +230,8 @@ webhooks:
         Ok(webhook)
     }
 
-    /// How often it was asked.
-    fn asked(&self) -> Result<u32> {
+    /// Returns how many requests it received.
+    fn requests(&self) -> Result<u32> {
         let answer = run(Command::new("curl").args(["--silent", "--insecure", "--fail", &self.url]))?;
         Ok(answer.trim().parse()?)
     }

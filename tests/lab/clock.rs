@@ -23,7 +23,7 @@ fn show(runner: &mut Runner, off: SignedDuration) -> Result<()> {
 
 /// What client-go compares with the clock of the machine that both run on.
 fn expires_in(runner: &Runner, kubeconfig: &Path, off: SignedDuration) -> Result<SignedDuration> {
-    let credential = runner.credential(kubeconfig)?;
+    let credential = runner.exec_credential(kubeconfig)?;
     let expires = credential["status"]["expirationTimestamp"].as_str();
     let expires: Timestamp = expires.context("no expiry")?.parse()?;
     Ok(expires.duration_since(Timestamp::now() + off))
@@ -58,7 +58,7 @@ fn connects(name: &str, off: SignedDuration, said: &str) -> Result<()> {
     runner.export_keys("ci")?;
     show(&mut runner, off)?;
     let inputs = [("cluster", LAB.cluster.as_str()), ("namespace", name)];
-    let connected = runner.connect_with(&inputs)?.ok()?;
+    let connected = runner.connect_with_only(&inputs)?.ok()?;
     ensure!(connected.log.contains(said), "{}", connected.log);
     ensure!(connected.log.contains("Retrying"), "{}", connected.log);
     runner.build("RUN echo again")?;

@@ -16,8 +16,8 @@ const BYTES: usize = 4000;
 fn cut_once() -> Result<()> {
     let proxy = Proxy::start(1)?;
     let mut scenario = Scenario::new("cut-once", 60)?.env("HTTPS_PROXY", &proxy.url)?;
-    scenario.agent()?;
-    scenario.connects()?;
+    scenario.deploy_agent()?;
+    scenario.expect_success()?;
     ensure!(proxy.cuts.load(Ordering::SeqCst) == 0, "no connection was cut");
     Ok(())
 }
@@ -26,9 +26,9 @@ fn cut_once() -> Result<()> {
 fn cut_always() -> Result<()> {
     let proxy = Proxy::start(usize::MAX)?;
     let mut scenario = Scenario::new("cut-always", 5)?.env("HTTPS_PROXY", &proxy.url)?;
-    scenario.agent()?;
-    scenario.fails("Cannot reach the cluster", &["timeout of 5 s"])?;
-    scenario.heals()
+    scenario.deploy_agent()?;
+    scenario.expect_failure("Cannot reach the cluster", &["timeout of 5 s"])?;
+    scenario.expect_recovery()
 }
 
 /// Of the kind that takes CONNECT; ends with the test.

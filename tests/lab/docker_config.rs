@@ -83,7 +83,7 @@ fn one_that_is_broken_or_cannot_be_written_stops_the_job_at_once() -> Result<()>
         std::fs::write(config(&runner), text)?;
         let before = runner.tree()?;
         let outcome = runner.connect(&[("namespace", "nowhere"), ("ecr", "auto")])?;
-        outcome.refused("Docker config cannot be used", &["It was not touched"])?;
+        outcome.expect_error("Docker config cannot be used", &["It was not touched"])?;
         assert_eq!(runner.tree()?, before, "{text}");
     }
     let mut runner = Runner::new()?;
@@ -95,7 +95,7 @@ fn one_that_is_broken_or_cannot_be_written_stops_the_job_at_once() -> Result<()>
         "mount --bind {0} {0} && mount -o remount,ro,bind {0} && exec \"$@\"",
         folder.display()
     );
-    let connect = runner.usual_command(&[("namespace", "nowhere"), ("ecr", "auto")]);
+    let connect = runner.connect_command(&[("namespace", "nowhere"), ("ecr", "auto")]);
     let mut command = runner.command("unshare");
     command
         .args(["--mount", "sh", "-c", &read_only, "sh"])
@@ -106,8 +106,8 @@ fn one_that_is_broken_or_cannot_be_written_stops_the_job_at_once() -> Result<()>
             command.env(name, value);
         }
     }
-    let outcome = runner.step(command)?;
-    outcome.refused("Cannot write file", &["Read-only file system"])?;
+    let outcome = runner.run_step(command)?;
+    outcome.expect_error("Cannot write file", &["Read-only file system"])?;
     assert_eq!(runner.tree()?, before);
     Ok(())
 }
@@ -119,9 +119,9 @@ fn jobs_that_share_a_home_end_in_any_order() -> Result<()> {
     for second_ends_first in [false, true] {
         let home = tempfile::tempdir()?;
         let text = "{\n  \"psFormat\": \"x\"\n}";
-        let mut first = Runner::sharing(home.path())?;
+        let mut first = Runner::with_home(home.path())?;
         std::fs::write(config(&first), text)?;
-        let mut second = Runner::sharing(home.path())?;
+        let mut second = Runner::with_home(home.path())?;
         first.connect(&inputs)?.ok()?;
         second.connect(&inputs)?.ok()?;
         let (mut ends, mut goes_on) = if second_ends_first {
@@ -131,7 +131,10 @@ fn jobs_that_share_a_home_end_in_any_order() -> Result<()> {
         };
         ends.disconnect()?.ok()?;
         ensure!(named(&goes_on)?, "the other job's entry is gone");
-        ensure!(goes_on.helper("get", &LAB.ecr)?.0 == Some(0), "its login is gone");
+        ensure!(
+            goes_on.credential_helper("get", &LAB.ecr)?.0 == Some(0),
+            "its login is gone"
+        );
         goes_on.disconnect()?.ok()?;
         assert_eq!(std::fs::read_to_string(config(&goes_on))?, text);
     }

@@ -14,7 +14,7 @@ use crate::support::{LAB, Namespace, Outcome, Runner, program, role};
 /// `doctor` as a step runs it: with flags.
 fn doctor(runner: &mut Runner, role_name: &str, flags: &[&str]) -> Result<Outcome> {
     let command = doctor_command(runner, role_name, flags);
-    runner.step(command)
+    runner.run_step(command)
 }
 
 fn doctor_command(runner: &Runner, role_name: &str, flags: &[&str]) -> Command {

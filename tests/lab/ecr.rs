@@ -7,7 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use lab::Job;
 use serde_json::{Value, json};
 
-use crate::support::{Bare, LAB, Namespace, Runner, asked, checkout, role};
+use crate::support::{BareMachine, LAB, Namespace, Runner, checkout, count_requests, role};
 
 const OPERATION: &str = "GetAuthorizationToken";
 /// What docker's own helpers print, by which clients tell that there is no login (docker/docker-credential-helpers).
@@ -37,11 +37,11 @@ fn the_helper_speaks_dockers_protocol() -> Result<()> {
 
     // connect has asked, for both; the helper does not.
     let key = key(&runner)?;
-    let so_far = asked(OPERATION, &key)?;
+    let so_far = count_requests(OPERATION, &key)?;
     assert_eq!(so_far, 2);
     for host in [LAB.ecr.as_str(), "public.ecr.aws"] {
         // docker ends what it asks with a line break.
-        let (code, printed) = runner.helper("get", &format!("{host}\n"))?;
+        let (code, printed) = runner.credential_helper("get", &format!("{host}\n"))?;
         let login: Value = serde_json::from_str(&printed).with_context(|| printed.clone())?;
         ensure!(
             code == Some(0) && login["ServerURL"] == *host && login["Username"] == "AWS",
@@ -53,7 +53,7 @@ fn the_helper_speaks_dockers_protocol() -> Result<()> {
         );
     }
     assert_eq!(
-        asked(OPERATION, &key)?,
+        count_requests(OPERATION, &key)?,
         so_far,
         "the helper asked for what it had"
     );
@@ -72,7 +72,7 @@ fn the_helper_speaks_dockers_protocol() -> Result<()> {
             "no credentials username",
         ),
     ] {
-        let (code, printed) = runner.helper(action, input)?;
+        let (code, printed) = runner.credential_helper(action, input)?;
         ensure!(
             code == Some(1) && printed == expected,
             "{action} {input}: {code:?} {printed}"
@@ -80,31 +80,34 @@ fn the_helper_speaks_dockers_protocol() -> Result<()> {
     }
     let list = json!({"public.ecr.aws": "AWS", (LAB.ecr.as_str()): "AWS"});
     assert_eq!(
-        serde_json::from_str::<Value>(&runner.helper("list", "")?.1)?,
+        serde_json::from_str::<Value>(&runner.credential_helper("list", "")?.1)?,
         list
     );
-    let (code, version) = runner.helper("version", "")?;
+    let (code, version) = runner.credential_helper("version", "")?;
     ensure!(
         code == Some(0) && version.contains("remote-buildkit"),
         "{version}"
     );
-    assert_eq!(runner.helper("make", "")?.0, Some(1));
+    assert_eq!(runner.credential_helper("make", "")?.0, Some(1));
 
     // A step's own login wins, until it logs out.
     let given = json!({"ServerURL": LAB.ecr, "Username": "me", "Secret": "mine"});
     assert_eq!(
-        runner.helper("store", &given.to_string())?,
+        runner.credential_helper("store", &given.to_string())?,
         (Some(0), String::new())
     );
-    let got: Value = serde_json::from_str(&runner.helper("get", &LAB.ecr)?.1)?;
+    let got: Value = serde_json::from_str(&runner.credential_helper("get", &LAB.ecr)?.1)?;
     assert_eq!(got, given);
     ensure!(
-        runner.helper("list", "")?.1.contains(r#""me""#),
+        runner.credential_helper("list", "")?.1.contains(r#""me""#),
         "the list has another user"
     );
-    assert_eq!(runner.helper("erase", &LAB.ecr)?, (Some(0), String::new()));
+    assert_eq!(
+        runner.credential_helper("erase", &LAB.ecr)?,
+        (Some(0), String::new())
+    );
     ensure!(
-        runner.helper("get", &LAB.ecr)?.1.contains(r#""AWS""#),
+        runner.credential_helper("get", &LAB.ecr)?.1.contains(r#""AWS""#),
         "still the step's"
     );
 
@@ -122,8 +125,8 @@ fn in_hour_six_the_password_is_a_new_one() -> Result<()> {
         .connect(&[("namespace", "hour-six"), ("ecr", "auto")])?
         .ok()?;
     let key = key(&runner)?;
-    let at_first = runner.helper("get", &LAB.ecr)?.1;
-    assert_eq!(asked(OPERATION, &key)?, 1, "connect's own");
+    let at_first = runner.credential_helper("get", &LAB.ecr)?.1;
+    assert_eq!(count_requests(OPERATION, &key)?, 1, "connect's own");
     let logins = Path::new(&runner.env["REMOTE_BUILDKIT_SESSION"]).join("logins.json");
     let mut content: Value = serde_json::from_slice(&std::fs::read(&logins)?)?;
     for login in content["asked"].as_object_mut().context("logins")?.values_mut() {
@@ -132,10 +135,10 @@ fn in_hour_six_the_password_is_a_new_one() -> Result<()> {
             .into();
     }
     std::fs::write(&logins, content.to_string())?;
-    let renewed = runner.helper("get", &LAB.ecr)?.1;
+    let renewed = runner.credential_helper("get", &LAB.ecr)?.1;
     ensure!(renewed != at_first, "the old password");
-    assert_eq!(runner.helper("get", &LAB.ecr)?.1, renewed);
-    assert_eq!(asked(OPERATION, &key)?, 2);
+    assert_eq!(runner.credential_helper("get", &LAB.ecr)?.1, renewed);
+    assert_eq!(count_requests(OPERATION, &key)?, 2);
     runner.disconnect()?.ok()?;
     Ok(())
 }
@@ -193,25 +196,25 @@ fn a_job_pushes_and_pulls() -> Result<()> {
 #[test]
 fn docker_logs_in_and_out_through_the_helper() -> Result<()> {
     let _namespace = Namespace::new("ecr-docker")?;
-    let bare = Bare::new("ecr-docker")?;
-    bare.docker_cli()?;
+    let bare = BareMachine::new("ecr-docker")?;
+    bare.install_docker_cli()?;
     bare.machine.add_hosts(&LAB.ecr_ip, &[&LAB.ecr])?;
     let bundle = bare.machine.host_path("/etc/ssl/certs/ca-certificates.crt");
     let trusted = [std::fs::read(&bundle)?, std::fs::read(&LAB.registry_ca)?].concat();
     std::fs::write(&bundle, trusted)?;
     bare.repository("RUN echo one")?;
-    bare.boots(&["--ecr=auto"])?;
+    bare.set_up(&["--ecr=auto"])?;
     let image = format!("{}/docker:latest", LAB.ecr);
-    bare.step(&format!("cd work && docker build --push -t {image} ."))?;
+    bare.run_script(&format!("cd work && docker build --push -t {image} ."))?;
     // buildx itself asks the registry here, with the helper's login.
-    let inspected = bare.step(&format!("docker buildx imagetools inspect {image}"))?;
+    let inspected = bare.run_script(&format!("docker buildx imagetools inspect {image}"))?;
     ensure!(inspected.contains("application/vnd.oci.image"), "{inspected}");
 
     let get = format!("echo {} | docker-credential-remote-buildkit get", LAB.ecr);
-    let login: Value = serde_json::from_str(&bare.step(&get)?)?;
+    let login: Value = serde_json::from_str(&bare.run_script(&get)?)?;
     let password = login["Secret"].as_str().context("a password")?;
     bare.machine.write("/tmp/password", password, 0o644)?;
-    let said = bare.step(&format!(
+    let said = bare.run_script(&format!(
         "docker login {} -u AWS --password-stdin < /tmp/password",
         LAB.ecr
     ))?;
@@ -221,7 +224,7 @@ fn docker_logs_in_and_out_through_the_helper() -> Result<()> {
         logins["given"][&LAB.ecr]["user"] == "AWS",
         "docker gave the helper nothing"
     );
-    bare.step(&format!("docker logout {}", LAB.ecr))?;
+    bare.run_script(&format!("docker logout {}", LAB.ecr))?;
     let logins = bare.json(".config/remote-buildkit/logins.json")?;
     ensure!(
         logins["given"] == json!({}),
@@ -229,7 +232,7 @@ fn docker_logs_in_and_out_through_the_helper() -> Result<()> {
     );
     let config = bare.json(".docker/config.json")?;
     ensure!(config["credHelpers"][&LAB.ecr] == "remote-buildkit", "{config}");
-    bare.step(&format!("docker buildx imagetools inspect {image}"))?;
+    bare.run_script(&format!("docker buildx imagetools inspect {image}"))?;
     Ok(())
 }
 

@@ -9,11 +9,11 @@ use crate::support::scenario::Scenario;
 fn oidc_endpoint_refuses_connections() -> Result<()> {
     let nobody = "http://127.0.0.1:9/idtoken";
     let mut scenario = Scenario::new("oidc-refuses", 5)?.env("ACTIONS_ID_TOKEN_REQUEST_URL", nobody)?;
-    scenario.fails(
+    scenario.expect_failure(
         "No OIDC token for this job",
         &["Connection refused", "timeout of 5 s"],
     )?;
-    scenario.heals()
+    scenario.expect_recovery()
 }
 
 /// The emulator's own answer to a role whose policy does not have it.
@@ -22,7 +22,7 @@ fn ecr_denies_the_role() -> Result<()> {
     let mut scenario = Scenario::new("ecr-denies", 20)?
         .input("ecr", "auto")
         .input("role-to-assume", &role("ci-no-ecr"));
-    let outcome = scenario.fails(
+    let outcome = scenario.expect_failure(
         "ECR login failed",
         &["AccessDenied", "ecr:GetAuthorizationToken", "the input `ecr`"],
     )?;
@@ -35,6 +35,6 @@ fn ecr_endpoint_refuses_connections() -> Result<()> {
     let mut scenario = Scenario::new("ecr-nowhere", 20)?
         .input("ecr", "eu-nowhere-1")
         .env("AWS_ENDPOINT_URL_ECR", "http://127.0.0.1:9")?;
-    scenario.fails("Cannot reach ECR", &["eu-nowhere-1", "Connection refused"])?;
+    scenario.expect_failure("Cannot reach ECR", &["eu-nowhere-1", "Connection refused"])?;
     Ok(())
 }

@@ -54,7 +54,7 @@ fn builds_go_on_when_tokens_sessions_and_the_jwt_have_expired() -> Result<()> {
         old,
     )?;
     assert_eq!(whoami(old.value.expose())?, "401");
-    assert_eq!(whoami(&runner.plugin(&kubeconfig)?)?, "200");
+    assert_eq!(whoami(&runner.token(&kubeconfig)?)?, "200");
     runner.build("RUN echo one")?;
 
     // The keys are at their end: the plugin assumes the role anew, with a JWT minted now. The one of connect is
@@ -106,6 +106,6 @@ fn a_plugin_call_with_live_keys_asks_nobody() -> Result<()> {
         "ACTIONS_ID_TOKEN_REQUEST_URL".into(),
         "http://127.0.0.1:9/".into(),
     );
-    ensure!(runner.plugin(kubeconfig)?.starts_with("k8s-aws-v1."), "no token");
+    ensure!(runner.token(kubeconfig)?.starts_with("k8s-aws-v1."), "no token");
     Ok(())
 }

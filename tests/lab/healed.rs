@@ -2,7 +2,7 @@
 
 use anyhow::{Result, ensure};
 
-use crate::support::{Before, LAB, Namespace, Runner, note};
+use crate::support::{LAB, Namespace, Runner, RunnerSnapshot, record_seconds};
 
 /// `connect` fails with this title and these words; then `mend` does what they say, and these inputs connect.
 fn fails_and_heals(
@@ -15,13 +15,13 @@ fn fails_and_heals(
 ) -> Result<()> {
     let usual = [("namespace", namespace.0.as_str())];
     let mut runner = Runner::new()?;
-    let before = Before::of(&runner)?;
+    let before = RunnerSnapshot::take(&runner)?;
     let outcome = runner.connect(&[&usual, inputs].concat())?;
-    before.after(&runner, &outcome, title, words)?;
+    before.ensure_failed_cleanly(&runner, &outcome, title, words)?;
     mend()?;
     runner.connect(&[&usual, then].concat())?.ok()?;
     runner.build("RUN echo built")?;
-    note(outcome.seconds)
+    record_seconds(outcome.seconds)
 }
 
 #[test]

@@ -11,8 +11,8 @@ fn two_jobs_in_one_home_do_not_disturb_each_other() -> Result<()> {
     let _namespace = Namespace::new("home")?;
     for second_ends_first in [false, true] {
         let home = tempfile::tempdir()?;
-        let mut first = Runner::sharing(home.path())?;
-        let mut second = Runner::sharing(home.path())?;
+        let mut first = Runner::with_home(home.path())?;
+        let mut second = Runner::with_home(home.path())?;
         first.connect(&[("namespace", "home")])?.ok()?;
         second.connect(&[("namespace", "home")])?.ok()?;
         let (mut ends, goes_on) = if second_ends_first {

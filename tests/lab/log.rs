@@ -7,7 +7,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use serde_json::json;
 
-use crate::support::{Before, Namespace, Outcome, Runner, always_answers, kubeconfig, note};
+use crate::support::{
+    Namespace, Outcome, Runner, RunnerSnapshot, kubeconfig, record_seconds, serve_fixed_response,
+};
 
 /// What a runner shows of a step at most, whatever others had to say.
 const MUCH: usize = 50_000;
@@ -28,7 +30,7 @@ fn lines_are_bounded(outcome: &Outcome) -> Result<()> {
 
 /// With a pipe or nothing as its standard output, of which nobody reads.
 fn unread(runner: &mut Runner, mut command: Command, stdout: Stdio) -> Result<Option<i32>> {
-    runner.begin()?;
+    runner.reset_command_files()?;
     let mut child = command
         .stdin(Stdio::null())
         .stdout(stdout)
@@ -45,8 +47,8 @@ fn unread(runner: &mut Runner, mut command: Command, stdout: Stdio) -> Result<Op
         }
         std::thread::sleep(Duration::from_millis(50));
     };
-    note(since.elapsed().as_secs_f64())?;
-    runner.take_over()?;
+    record_seconds(since.elapsed().as_secs_f64())?;
+    runner.read_command_files()?;
     Ok(code)
 }
 
@@ -71,18 +73,18 @@ fn log_that_is_closed_or_not_read_is_no_reason_to_fail() -> Result<()> {
         Ok(())
     };
 
-    let command = runner.usual_command(&inputs);
+    let command = runner.connect_command(&inputs);
     let (reader, writer) = std::io::pipe()?;
     drop(reader);
     let code = unread(&mut runner, command, writer.into())?;
     usable(&mut runner, code, "a pipe without a reader")?;
 
-    let command = runner.usual_command(&inputs);
+    let command = runner.connect_command(&inputs);
     let (_reader, writer) = full_pipe()?;
     let code = unread(&mut runner, command, writer)?;
     usable(&mut runner, code, "a pipe that nobody reads")?;
 
-    let step = runner.usual_command(&inputs);
+    let step = runner.connect_command(&inputs);
     let mut command = runner.command("bash");
     command
         .args(["-c", "exec \"$@\" <&- >&- 2>&-", "bash"])
@@ -91,7 +93,7 @@ fn log_that_is_closed_or_not_read_is_no_reason_to_fail() -> Result<()> {
     for (name, value) in step.get_envs() {
         command.env(name, value.unwrap_or_default());
     }
-    let code = runner.step(command)?.code;
+    let code = runner.run_step(command)?.code;
     usable(&mut runner, code, "no standard output at all")
 }
 
@@ -100,8 +102,8 @@ fn log_that_is_closed_or_not_read_is_no_reason_to_fail() -> Result<()> {
 fn log_that_is_not_read_holds_up_no_deadline() -> Result<()> {
     let _namespace = Namespace::new("unread-late")?;
     let mut runner = Runner::new()?;
-    let before = Before::of(&runner)?;
-    let command = runner.usual_command(&[
+    let before = RunnerSnapshot::take(&runner)?;
+    let command = runner.connect_command(&[
         ("namespace", "unread-late"),
         ("node-selector", "disk=floppy"),
         ("timeout", "5s"),
@@ -111,29 +113,29 @@ fn log_that_is_not_read_holds_up_no_deadline() -> Result<()> {
     let code = unread(&mut runner, command, writer)?;
     ensure!(code == Some(1), "exit code {code:?}");
     ensure!(since.elapsed() < Duration::from_secs(20), "{:?}", since.elapsed());
-    before.is(&runner)
+    before.ensure_unchanged(&runner)
 }
 
 #[test]
 fn megabytes_of_an_api_server() -> Result<()> {
     let mut runner = Runner::new()?;
-    let before = Before::of(&runner)?;
+    let before = RunnerSnapshot::take(&runner)?;
     let message = format!(
         "deployments cannot get: \n::error::injected\n{}",
         "say no more ".repeat(300_000)
     );
     let status = json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": "Forbidden",
         "code": 403, "message": message});
-    let address = always_answers("403 Forbidden", &status.to_string())?;
+    let address = serve_fixed_response("403 Forbidden", &status.to_string())?;
     let file = tempfile::NamedTempFile::new()?;
     std::fs::write(
         file.path(),
         kubeconfig(&format!("http://{address}"), "{token: t}"),
     )?;
     let path = file.path().to_string_lossy();
-    let outcome = runner.connect_with(&[("kubeconfig", &path)])?;
+    let outcome = runner.connect_with_only(&[("kubeconfig", &path)])?;
     let words = ["say no more", "bytes left out", "Bind a Role"];
-    before.after(&runner, &outcome, "Cluster denied permission (403)", &words)?;
+    before.ensure_failed_cleanly(&runner, &outcome, "Cluster denied permission (403)", &words)?;
     lines_are_bounded(&outcome)
 }
 
@@ -141,7 +143,7 @@ fn megabytes_of_an_api_server() -> Result<()> {
 fn megabytes_of_a_plugin() -> Result<()> {
     for to in ["", ">&2"] {
         let mut runner = Runner::new()?;
-        let before = Before::of(&runner)?;
+        let before = RunnerSnapshot::take(&runner)?;
         let file = tempfile::NamedTempFile::new()?;
         let says = format!("yes ::error::injected {to} | head -c 4000000 {to}; exit 1");
         // The redirection is that of head.
@@ -151,9 +153,9 @@ fn megabytes_of_a_plugin() -> Result<()> {
         let text = kubeconfig("https://127.0.0.1:1", &plugin.to_string());
         std::fs::write(file.path(), text)?;
         let path = file.path().to_string_lossy();
-        let outcome = runner.connect_with(&[("kubeconfig", &path)])?;
+        let outcome = runner.connect_with_only(&[("kubeconfig", &path)])?;
         let words = ["sh", "users, exec"];
-        before.after(&runner, &outcome, "Credential plugin failed", &words)?;
+        before.ensure_failed_cleanly(&runner, &outcome, "Credential plugin failed", &words)?;
         lines_are_bounded(&outcome)?;
     }
     Ok(())
@@ -171,7 +173,7 @@ fn megabytes_of_events() -> Result<()> {
     std::fs::write(file.path(), event.to_string())?;
     namespace.kubectl(&["create", "-f", &file.path().to_string_lossy()])?;
     let mut runner = Runner::new()?;
-    let before = Before::of(&runner)?;
+    let before = RunnerSnapshot::take(&runner)?;
     let inputs = [
         ("namespace", "events"),
         ("node-selector", "disk=floppy"),
@@ -179,7 +181,7 @@ fn megabytes_of_events() -> Result<()> {
     ];
     let outcome = runner.connect(&inputs)?;
     let words = ["before the timeout", "The next step is: volume bound"];
-    before.after(&runner, &outcome, "Agent not ready in time", &words)?;
+    before.ensure_failed_cleanly(&runner, &outcome, "Agent not ready in time", &words)?;
     lines_are_bounded(&outcome)?;
     Ok(())
 }

@@ -6,7 +6,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 
-use crate::support::{Before, Namespace, Outcome, Runner, output, program, run};
+use crate::support::{Namespace, Outcome, Runner, RunnerSnapshot, output, program, run};
 
 /// Runs a step in a mount namespace of its own, prepared by this script; says what is left in RUNNER_TEMP.
 fn with_mounts(runner: &mut Runner, script: &str, step: &Command) -> Result<Outcome> {
@@ -22,19 +22,19 @@ fn with_mounts(runner: &mut Runner, script: &str, step: &Command) -> Result<Outc
         command.arg(assignment);
     }
     command.arg(step.get_program()).args(step.get_args());
-    runner.step(command)
+    runner.run_step(command)
 }
 
 #[test]
 fn home_that_is_read_only() -> Result<()> {
     let namespace = Namespace::new("home-read-only")?;
     let mut runner = Runner::new()?;
-    let before = Before::of(&runner)?;
-    let step = runner.usual_command(&[("namespace", "home-read-only")]);
+    let before = RunnerSnapshot::take(&runner)?;
+    let step = runner.connect_command(&[("namespace", "home-read-only")]);
     let script = "mount --bind \"$HOME\" \"$HOME\"; mount -o remount,bind,ro \"$HOME\"";
     let outcome = with_mounts(&mut runner, script, &step)?;
     let words = ["/.docker/buildx", "Read-only file system", "BUILDX_CONFIG"];
-    before.after(&runner, &outcome, "Cannot write file", &words)?;
+    before.ensure_failed_cleanly(&runner, &outcome, "Cannot write file", &words)?;
     ensure!(
         namespace.names("deployment")?.is_empty(),
         "an agent was deployed for a job that cannot use it"
@@ -42,7 +42,7 @@ fn home_that_is_read_only() -> Result<()> {
     // With a folder elsewhere it works.
     let buildx = runner.temp().join("buildx").to_string_lossy().into_owned();
     runner.env.insert("BUILDX_CONFIG".into(), buildx);
-    let step = runner.usual_command(&[("namespace", "home-read-only")]);
+    let step = runner.connect_command(&[("namespace", "home-read-only")]);
     with_mounts(&mut runner, script, &step)?.ok()?;
     runner.build("RUN echo built")?;
     Ok(())
@@ -57,8 +57,8 @@ fn buildx_folder_of_another_user() -> Result<()> {
         let instances = runner.home.join(".docker/buildx/instances");
         std::fs::create_dir_all(instances)?;
         run(Command::new("chmod").arg("0555").arg(runner.home.join(folder)))?;
-        let before = Before::of(&runner)?;
-        let step = runner.usual_command(&[("namespace", "home-modes")]);
+        let before = RunnerSnapshot::take(&runner)?;
+        let step = runner.connect_command(&[("namespace", "home-modes")]);
         let mut command = runner.command("setpriv");
         command
             .args(["--bounding-set", "-dac_override", "--"])
@@ -67,13 +67,13 @@ fn buildx_folder_of_another_user() -> Result<()> {
         for (name, value) in step.get_envs() {
             command.env(name, value.unwrap_or_default());
         }
-        let outcome = runner.step(command)?;
+        let outcome = runner.run_step(command)?;
         let words = [
             "/.docker/buildx",
             "Permission denied",
             "Let this user write there",
         ];
-        before.after(&runner, &outcome, "Cannot write file", &words)?;
+        before.ensure_failed_cleanly(&runner, &outcome, "Cannot write file", &words)?;
     }
     Ok(())
 }
@@ -85,27 +85,27 @@ fn temporary_folder_that_is_full_or_missing() -> Result<()> {
         dd if=/dev/zero of=\"$RUNNER_TEMP/full\" bs=4k count=16 status=none";
     let no_inodes = "mount -t tmpfs -o nr_inodes=2 tmpfs \"$RUNNER_TEMP\"; touch \"$RUNNER_TEMP/full\"";
     let mut runner = Runner::new()?;
-    let before = Before::of(&runner)?;
+    let before = RunnerSnapshot::take(&runner)?;
     for (script, word) in [
         (full, "session.json"),
         (no_inodes, "builder-remote-buildkit-agent-"),
     ] {
-        let step = runner.usual_command(&[("namespace", "temp-full")]);
+        let step = runner.connect_command(&[("namespace", "temp-full")]);
         let outcome = with_mounts(&mut runner, script, &step)?;
         let words = [word, "No space left on device", "Make room", "RUNNER_TEMP"];
-        before.after(&runner, &outcome, "Cannot write file", &words)?;
+        before.ensure_failed_cleanly(&runner, &outcome, "Cannot write file", &words)?;
         ensure!(outcome.log.contains("left: full\n"), "{}", outcome.log);
     }
 
-    let mut command = runner.usual_command(&[("namespace", "temp-full")]);
+    let mut command = runner.connect_command(&[("namespace", "temp-full")]);
     command.env("RUNNER_TEMP", runner.home.join("nowhere"));
-    let outcome = runner.step(command)?;
+    let outcome = runner.run_step(command)?;
     let words = [
         "/nowhere/builder-",
         "No such file or directory",
         "Make the folder",
     ];
-    before.after(&runner, &outcome, "Cannot write file", &words)?;
+    before.ensure_failed_cleanly(&runner, &outcome, "Cannot write file", &words)?;
     ensure!(
         namespace.names("deployment")?.is_empty(),
         "something was deployed"
@@ -121,29 +121,29 @@ fn runner_that_takes_no_outputs_state_or_variables() -> Result<()> {
     Runner::new()?.connect(&inputs)?.ok()?;
     for variable in ["GITHUB_STATE", "GITHUB_OUTPUT", "GITHUB_ENV"] {
         let mut runner = Runner::new()?;
-        let before = Before::of(&runner)?;
-        let mut command = runner.usual_command(&inputs);
+        let before = RunnerSnapshot::take(&runner)?;
+        let mut command = runner.connect_command(&inputs);
         command.env(variable, "/dev/full");
-        let mut outcome = runner.step(command)?;
+        let mut outcome = runner.run_step(command)?;
         if variable == "GITHUB_ENV" {
             // The last of all: the outputs are there, of a step that failed.
             outcome.outputs.clear();
         }
         let words = ["/dev/full", "No space left on device", variable];
-        before.after(&runner, &outcome, "Cannot write file", &words)?;
+        before.ensure_failed_cleanly(&runner, &outcome, "Cannot write file", &words)?;
     }
 
     // Room for half a record: it is taken back, since the runner would trip over it.
     let mut runner = Runner::new()?;
-    let before = Before::of(&runner)?;
+    let before = RunnerSnapshot::take(&runner)?;
     let script = "mount -t tmpfs -o size=4k tmpfs /mnt
         dd if=/dev/zero of=/mnt/env bs=4080 count=1 status=none
         trap 'echo \"size: $(stat -c %s /mnt/env)\"' EXIT";
-    let mut step = runner.usual_command(&inputs);
+    let mut step = runner.connect_command(&inputs);
     step.env("GITHUB_ENV", "/mnt/env");
     let mut outcome = with_mounts(&mut runner, script, &step)?;
     outcome.outputs.clear();
-    before.after(
+    before.ensure_failed_cleanly(
         &runner,
         &outcome,
         "Cannot write file",
@@ -165,29 +165,29 @@ fn no_text(before: &str) -> OsString {
 #[test]
 fn inputs_and_flags_that_are_no_text() -> Result<()> {
     let mut runner = Runner::new()?;
-    let before = Before::of(&runner)?;
-    let mut command = runner.usual_command(&[]);
+    let before = RunnerSnapshot::take(&runner)?;
+    let mut command = runner.connect_command(&[]);
     command
         .env("INPUT_NAMESPACE", no_text(""))
         .env("INPUT_LABELS", no_text("a="));
-    let outcome = runner.step(command)?;
+    let outcome = runner.run_step(command)?;
     let words = [
         "`namespace`: it is no text",
         "`labels`: it is no text",
         "Nothing was contacted",
     ];
-    before.after(&runner, &outcome, "Invalid input", &words)?;
+    before.ensure_failed_cleanly(&runner, &outcome, "Invalid input", &words)?;
 
     for flag in [no_text("--cluster="), no_text("")] {
         let mut command = runner.command(program());
         command.arg("connect").arg(flag);
-        let outcome = runner.step(command)?;
+        let outcome = runner.run_step(command)?;
         ensure!(outcome.code == Some(2), "{:?}: {}", outcome.code, outcome.log);
         ensure!(outcome.log.starts_with("error: "), "{}", outcome.log);
     }
     let output = output(Command::new(program()).arg(no_text("")))?;
     ensure!(output.status.code() == Some(2), "{output:?}");
-    before.is(&runner)
+    before.ensure_unchanged(&runner)
 }
 
 #[test]
@@ -195,30 +195,30 @@ fn paths_that_are_no_text() -> Result<()> {
     let _namespace = Namespace::new("no-text")?;
     let inputs = [("namespace", "no-text")];
     let mut runner = Runner::new()?;
-    let empty = Before::of(&runner)?;
+    let empty = RunnerSnapshot::take(&runner)?;
 
     // The kubeconfig and buildx's files hold the path of RUNNER_TEMP.
     let temporary = runner.temp().join(no_text(""));
     std::fs::create_dir(&temporary)?;
-    let mut command = runner.usual_command(&inputs);
+    let mut command = runner.connect_command(&inputs);
     command.env("RUNNER_TEMP", &temporary);
-    let outcome = runner.step(command)?;
+    let outcome = runner.run_step(command)?;
     let words = ["not valid UTF-8", "Set RUNNER_TEMP"];
-    empty.after(&runner, &outcome, "Temporary directory cannot be used", &words)?;
+    empty.ensure_failed_cleanly(&runner, &outcome, "Temporary directory cannot be used", &words)?;
     std::fs::remove_dir(&temporary)?;
 
     // Others may be as they like, and what is of no interest holds what it likes.
     let home = runner.home.with_file_name(no_text("home-"));
     std::fs::rename(&runner.home, &home)?;
     let outputs = home.with_file_name(no_text("output-"));
-    let mut command = runner.usual_command(&inputs);
+    let mut command = runner.connect_command(&inputs);
     command
         .env("HOME", &home)
         .env("GITHUB_OUTPUT", &outputs)
         .env("GITHUB_REPOSITORY", no_text("acme/"))
         .env("SOMETHING", no_text(""))
         .env(no_text("SOMETHING_"), "else");
-    runner.step(command)?.ok()?;
+    runner.run_step(command)?.ok()?;
     let outputs = std::fs::read_to_string(outputs)?;
     ensure!(outputs.contains("driver<<"), "{outputs}");
     let instances = home.join(".docker/buildx/instances");
@@ -231,7 +231,7 @@ fn paths_that_are_no_text() -> Result<()> {
     ensure!(inspected.contains("Status:           running"), "{inspected}");
     let mut command = runner.disconnect_command();
     command.env("HOME", &home);
-    runner.step(command)?.ok()?;
+    runner.run_step(command)?.ok()?;
     ensure!(
         std::fs::read_dir(&instances)?.next().is_none(),
         "the builder is left"

@@ -17,7 +17,7 @@ struct Repository {
 impl Repository {
     fn new(files: &[(&str, &str)]) -> Result<Self> {
         let runner = Runner::new()?;
-        let folder = runner.folder().join("shop");
+        let folder = runner.dir().join("shop");
         let repository = Self { runner, folder };
         repository.write(files)?;
         repository.git(&["init", "-q", "-b", "main"])?;
@@ -49,7 +49,7 @@ impl Repository {
     fn matrix(&mut self, inputs: &[(&str, &str)]) -> Result<Outcome> {
         let mut command = self.command(inputs);
         command.env("INPUT_BASE", "HEAD~1");
-        self.runner.step(command)
+        self.runner.run_step(command)
     }
 
     fn command(&self, inputs: &[(&str, &str)]) -> Command {
@@ -230,7 +230,7 @@ fn buildx_alone_is_enough() -> Result<()> {
     let mut shop = Repository::new(SHOP)?;
     shop.write(&[("lib/c", "2")])?;
     shop.commit()?;
-    let bin = shop.runner.folder().join("bin");
+    let bin = shop.runner.dir().join("bin");
     std::fs::create_dir(&bin)?;
     std::os::unix::fs::symlink(LAB.bin.join("docker-buildx"), bin.join("buildx"))?;
     let git = std::env::split_paths(&std::env::var_os("PATH").context("PATH")?)
@@ -243,7 +243,8 @@ fn buildx_alone_is_enough() -> Result<()> {
     let outcome = shop.matrix(&[])?.ok()?;
     assert_eq!(outcome.outputs["targets"], r#"["api"]"#);
     std::fs::remove_file(Path::new(&bin).join("buildx"))?;
-    shop.matrix(&[])?.refused("buildx not found", &["docker-buildx"])
+    shop.matrix(&[])?
+        .expect_error("buildx not found", &["docker-buildx"])
 }
 
 #[test]
@@ -299,7 +300,7 @@ fn what_is_wrong_with_a_definition_is_said_with_its_place() -> Result<()> {
     ] {
         let outcome = shop.matrix(&[inputs])?;
         ensure!(outcome.outputs.is_empty(), "{:?}", outcome.outputs);
-        outcome.refused(title, &words)?;
+        outcome.expect_error(title, &words)?;
     }
     Ok(())
 }

@@ -20,7 +20,7 @@ fn a_kubeconfig_of_the_users_touches_no_aws() -> Result<()> {
         ("context", "lab"),
         ("namespace", "kubeconfig"),
     ];
-    let connected = runner.connect_with(&inputs)?.ok()?;
+    let connected = runner.connect_with_only(&inputs)?.ok()?;
     ensure!(
         connected.outputs["kubeconfig"] != path,
         "the user's own file is handed on"
@@ -76,7 +76,7 @@ fn a_pods_service_account() -> Result<()> {
             ("INPUT_KUBECONFIG", "in-cluster"),
             ("INPUT_NAMESPACE", "in-cluster"),
         ]);
-    let outcome = runner.step(command)?.ok()?;
+    let outcome = runner.run_step(command)?.ok()?;
     ensure!(outcome.log.contains("built in a pod"), "{}", outcome.log);
     runner.disconnect()?.ok()?;
     Ok(())
@@ -84,7 +84,7 @@ fn a_pods_service_account() -> Result<()> {
 
 #[test]
 fn outside_a_pod_in_cluster_is_an_error() -> Result<()> {
-    let outcome = Runner::new()?.connect_with(&[("kubeconfig", "in-cluster")])?;
+    let outcome = Runner::new()?.connect_with_only(&[("kubeconfig", "in-cluster")])?;
     ensure!(
         outcome.code == Some(1) && outcome.log.contains("Not running in a pod"),
         "{}",
@@ -100,7 +100,7 @@ fn the_default_chain_of_aws() -> Result<()> {
     let mut runner = Runner::new()?;
     runner.export_keys("ci")?;
     let inputs = [("cluster", LAB.cluster.as_str()), ("namespace", "chain")];
-    let connected = runner.connect_with(&inputs)?.ok()?;
+    let connected = runner.connect_with_only(&inputs)?.ok()?;
     ensure!(
         connected.log.contains("default AWS credentials"),
         "{}",

@@ -23,11 +23,11 @@ fn a_signal_ends_connect_and_nothing_is_left() -> Result<()> {
             ("image", &image),
         ];
         let mut step = runner.start_connect(&inputs)?;
-        step.until("is deployed")?;
+        step.wait_for_line("is deployed")?;
         ensure!(runner.tree()?.len() > before.len(), "nothing to remove yet");
         step.signal(signal)?;
         let start = Instant::now();
-        let outcome = runner.finish(step)?;
+        let outcome = runner.finish_step(step)?;
         // The runner waits 7.5 s before the next signal.
         ensure!(
             start.elapsed() < Duration::from_secs(7),

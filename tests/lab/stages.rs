@@ -11,7 +11,9 @@ use anyhow::{Context, Result, ensure};
 use rustix::fs::{FlockOperation, flock};
 use rustix::process::Signal;
 
-use crate::support::{Before, LAB, Namespace, Runner, Silent, Step, kubeconfig, note, program, wait_for};
+use crate::support::{
+    LAB, Namespace, Runner, RunnerSnapshot, SilentServer, Step, kubeconfig, program, record_seconds, wait_for,
+};
 
 /// The runner waits 7.5 s after the first signal and 2.5 s after the second.
 const AT_ONCE: Duration = Duration::from_secs(2);
@@ -56,15 +58,15 @@ fn ended<T>(
     for signal in [Signal::TERM, Signal::KILL] {
         let mut runner = Runner::new()?;
         let mut step = prepare(&mut runner)?;
-        let before = Before::of(&runner)?;
+        let before = RunnerSnapshot::take(&runner)?;
         if signal == Signal::TERM {
             step = action.launched(&runner, &step);
         }
-        let mut connecting = runner.start(step)?;
+        let mut connecting = runner.start_step(step)?;
         let stands = arrived(&runner, &mut connecting).with_context(|| stage.to_owned())?;
         connecting.signal(signal)?;
         let since = Instant::now();
-        let outcome = runner.finish(connecting)?;
+        let outcome = runner.finish_step(connecting)?;
         let took = since.elapsed();
         ensure!(took < AT_ONCE, "{stage}: {signal:?} took {took:?}");
         longest = longest.max(took);
@@ -81,27 +83,29 @@ fn ended<T>(
                 "{stage}: {}",
                 outcome.log
             );
-            before.is(&runner).with_context(|| format!("{stage}: SIGTERM"))?;
+            before
+                .ensure_unchanged(&runner)
+                .with_context(|| format!("{stage}: SIGTERM"))?;
         }
         drop(stands);
         runner.disconnect()?.ok()?;
         before
-            .is(&runner)
+            .ensure_unchanged(&runner)
             .with_context(|| format!("{stage}: {signal:?}, post step"))?;
     }
-    note(longest.as_secs_f64())?;
+    record_seconds(longest.as_secs_f64())?;
     Ok(longest.as_secs_f64())
 }
 
 /// With a variable that sends one kind of request to a server that does not answer.
 fn unanswered(stage: &str, variable: &str, url: impl Fn(&str) -> String) -> Result<()> {
-    let silent = Silent::listen()?;
+    let silent = SilentServer::listen()?;
     let address = silent.address()?;
     let prepare = |runner: &mut Runner| {
         runner.env.insert(variable.to_owned(), url(&address));
-        Ok(runner.usual_command(&[]))
+        Ok(runner.connect_command(&[]))
     };
-    ended(stage, prepare, |_, _| silent.asked()).map(drop)
+    ended(stage, prepare, |_, _| silent.accept_request()).map(drop)
 }
 
 #[test]
@@ -112,13 +116,13 @@ fn while_github_aws_or_the_api_server_does_not_answer() -> Result<()> {
     let endpoint = |address: &str| format!("http://{address}");
     unanswered("STS", "AWS_ENDPOINT_URL_STS", endpoint)?;
     unanswered("DescribeCluster", "AWS_ENDPOINT_URL_EKS", endpoint)?;
-    let silent = Silent::listen()?;
+    let silent = SilentServer::listen()?;
     let text = kubeconfig(&format!("https://{}", silent.address()?), "{token: t}");
     let file = tempfile::NamedTempFile::new()?;
     std::fs::write(file.path(), text)?;
     let path = file.path().to_string_lossy();
-    let prepare = |runner: &mut Runner| Ok(runner.connect_command(&[("kubeconfig", &path)]));
-    ended("API server", prepare, |_, _| silent.asked()).map(drop)
+    let prepare = |runner: &mut Runner| Ok(runner.connect_command_with_only(&[("kubeconfig", &path)]));
+    ended("API server", prepare, |_, _| silent.accept_request()).map(drop)
 }
 
 /// It is not ours and knows no signals; it would outlive the step.
@@ -135,28 +139,28 @@ fn while_a_plugin_does_not_answer() -> Result<()> {
     std::fs::write(&file, kubeconfig("https://127.0.0.1:1", &user))?;
     let path = file.to_string_lossy();
     let mut runner = Runner::new()?;
-    let before = Before::of(&runner)?;
-    let step = runner.connect_command(&[("kubeconfig", &path)]);
+    let before = RunnerSnapshot::take(&runner)?;
+    let step = runner.connect_command_with_only(&[("kubeconfig", &path)]);
     let command = Action::new()?;
-    let connecting = runner.start(command.launched(&runner, &step))?;
+    let connecting = runner.start_step(command.launched(&runner, &step))?;
     wait_for("the plugin", || Ok(started.exists()))?;
     connecting.signal(Signal::TERM)?;
     let since = Instant::now();
-    let outcome = runner.finish(connecting)?;
+    let outcome = runner.finish_step(connecting)?;
     ensure!(outcome.code == Some(1), "{:?}: {}", outcome.code, outcome.log);
     ensure!(since.elapsed() < AT_ONCE, "{:?}", since.elapsed());
-    note(since.elapsed().as_secs_f64())?;
-    before.is(&runner)
+    record_seconds(since.elapsed().as_secs_f64())?;
+    before.ensure_unchanged(&runner)
 }
 
 #[test]
 fn while_the_agent_is_waited_for() -> Result<()> {
     let _namespace = Namespace::new("stage-wait")?;
     let inputs = [("namespace", "stage-wait"), ("node-selector", "disk=floppy")];
-    let prepare = |runner: &mut Runner| Ok(runner.usual_command(&inputs));
+    let prepare = |runner: &mut Runner| Ok(runner.connect_command(&inputs));
     // The second time it is there.
     let seconds = ended("the agent", prepare, |_, connecting| {
-        connecting.until("Agent stage-wait/")
+        connecting.wait_for_line("Agent stage-wait/")
     })?;
     // Nothing in the cluster that the next job would not put right.
     let mut runner = Runner::new()?;
@@ -164,7 +168,7 @@ fn while_the_agent_is_waited_for() -> Result<()> {
         .connect(&[("namespace", "stage-wait"), ("deploy", "always")])?
         .ok()?;
     runner.build("RUN echo built")?;
-    note(seconds)
+    record_seconds(seconds)
 }
 
 /// An agent whose buildctl says nothing.
@@ -182,7 +186,7 @@ spec:
       - name: buildkitd
         image: moby/buildkit:v0.34.2
         command: [sh, -c, "printf '#!/bin/sh\ntouch /asked; sleep 100' > /usr/bin/buildctl && sleep 1000"]
-        readinessProbe: {exec: {command: [grep, -q, asked, /usr/bin/buildctl]}, periodSeconds: 1}
+        readinessProbe: {exec: {command: [grep, -q, count_requests, /usr/bin/buildctl]}, periodSeconds: 1}
 "#;
 
 #[test]
@@ -194,7 +198,7 @@ fn during_an_exec() -> Result<()> {
     let inside = |command: &[&str]| namespace.kubectl(&[&["exec", deployment, "--"], command].concat());
     let prepare = |runner: &mut Runner| {
         inside(&["rm", "-f", "/asked"])?;
-        Ok(runner.usual_command(&[("namespace", "stage-exec")]))
+        Ok(runner.connect_command(&[("namespace", "stage-exec")]))
     };
     ended("exec", prepare, |_, _| {
         wait_for("the exec", || Ok(inside(&["ls", "/asked"]).is_ok()))
@@ -208,10 +212,10 @@ fn while_another_process_has_buildx_locked() -> Result<()> {
     let inputs = [("namespace", "stage-lock")];
     let mut first = Runner::new()?;
     first.connect(&inputs)?.ok()?;
-    let prepare = |runner: &mut Runner| Ok(runner.usual_command(&inputs));
+    let prepare = |runner: &mut Runner| Ok(runner.connect_command(&inputs));
     let arrived = |runner: &Runner, connecting: &mut Step| {
         let held = lock(runner)?;
-        connecting.until("responds in the pod")?;
+        connecting.wait_for_line("responds in the pod")?;
         Ok(held)
     };
     ended("buildx's lock", prepare, arrived).map(drop)
@@ -233,13 +237,13 @@ fn when_another_process_never_unlocks_buildx() -> Result<()> {
     let inputs = [("namespace", "never-unlocked")];
     let mut runner = Runner::new()?;
     let held = lock(&runner)?;
-    let before = Before::of(&runner)?;
+    let before = RunnerSnapshot::take(&runner)?;
     let outcome = runner.connect(&inputs)?;
     let words = ["another process holds it", "/.docker/buildx/.lock"];
-    before.after(&runner, &outcome, "buildx directory is locked", &words)?;
+    before.ensure_failed_cleanly(&runner, &outcome, "buildx directory is locked", &words)?;
     drop(held);
     runner.connect(&inputs)?.ok()?;
-    note(outcome.seconds)
+    record_seconds(outcome.seconds)
 }
 
 /// At whatever it is then: signing in, looking, applying one object or the next.
@@ -255,15 +259,17 @@ fn killed_at_any_moment_it_leaves_nothing_that_the_next_job_does_not_heal() -> R
         ];
         for moment in (20..600).step_by(35) {
             let mut runner = Runner::new()?;
-            let before = Before::of(&runner)?;
-            let connecting = runner.start(runner.usual_command(&inputs))?;
+            let before = RunnerSnapshot::take(&runner)?;
+            let connecting = runner.start_step(runner.connect_command(&inputs))?;
             std::thread::sleep(Duration::from_millis(moment));
             connecting.signal(Signal::KILL)?;
-            runner.finish(connecting)?;
+            runner.finish_step(connecting)?;
             runner.disconnect()?.ok()?;
             // Where the last moment was too late.
             runner.env.remove("BUILDX_BUILDER");
-            before.is(&runner).with_context(|| format!("after {moment} ms"))?;
+            before
+                .ensure_unchanged(&runner)
+                .with_context(|| format!("after {moment} ms"))?;
             deployed |= !namespace.names("deployment")?.is_empty();
         }
         let mut runner = Runner::new()?;

@@ -3,17 +3,17 @@
 
 use anyhow::{Context, Result, ensure};
 
-use crate::support::{Before, Namespace, Outcome, Runner, kubectl};
+use crate::support::{Namespace, Outcome, Runner, RunnerSnapshot, kubectl};
 
 /// `connect` with these inputs in a namespace of its own. Where it fails it leaves nothing on the runner.
 fn connect(namespace: &str, inputs: &[(&str, &str)]) -> Result<Outcome> {
     let namespace = [("namespace", namespace)];
     let mut runner = Runner::new()?;
-    let before = Before::of(&runner)?;
+    let before = RunnerSnapshot::take(&runner)?;
     let outcome = runner.connect(&[&namespace, inputs].concat())?;
     if outcome.code != Some(0) {
         ensure!(outcome.outputs.is_empty(), "outputs: {:?}", outcome.outputs);
-        before.is(&runner)?;
+        before.ensure_unchanged(&runner)?;
     }
     Ok(outcome)
 }
@@ -70,7 +70,7 @@ fn storage_class_that_does_not_exist() -> Result<()> {
         "the input `storage-class`",
         "kubectl -n stuck-class delete deployment,pvc remote-buildkit-agent",
     ];
-    outcome.refused("Cannot provision the volume", &words)
+    outcome.expect_error("Cannot provision the volume", &words)
 }
 
 #[test]
@@ -83,7 +83,7 @@ fn no_default_storage_class() -> Result<()> {
         "no persistent volumes available for this claim and no storage class is set",
         "is-default-class=true",
     ];
-    outcome.refused("Cannot provision the volume", &words)
+    outcome.expect_error("Cannot provision the volume", &words)
 }
 
 /// An autoscaler may take a minute and a half to say a word, so these wait side by side.
@@ -113,7 +113,7 @@ fn selector_that_matches_no_node() -> Result<()> {
         "; no autoscaler has announced a new node",
         "the input `node-selector`",
     ];
-    outcome.refused("No node fits the agent", &words)
+    outcome.expect_error("No node fits the agent", &words)
 }
 
 fn more_than_any_node_has() -> Result<()> {
@@ -124,7 +124,7 @@ fn more_than_any_node_has() -> Result<()> {
         "the inputs `cpu` and `memory`",
         "no node is large enough",
     ];
-    outcome.refused("No node fits the agent", &words)
+    outcome.expect_error("No node fits the agent", &words)
 }
 
 /// An agent that had a node may get it back, unless an autoscaler says that it makes none.
@@ -159,7 +159,7 @@ spec:
         message,
         "Add a node in the zone of the volume with the cache",
     ];
-    outcome.refused("No node fits the agent", &words)
+    outcome.expect_error("No node fits the agent", &words)
 }
 
 fn autoscaler_that_makes_a_node_is_waited_for() -> Result<()> {
@@ -170,7 +170,7 @@ fn autoscaler_that_makes_a_node_is_waited_for() -> Result<()> {
     // Longer than the patience with a cluster in which nobody says so.
     let outcome = connect("stuck-scaled", &[("timeout", "100s")])?;
     let words = ["volume bound", "the input `node-selector`"];
-    outcome.refused("Agent not ready in time", &words)
+    outcome.expect_error("Agent not ready in time", &words)
 }
 
 /// What an autoscaler says of the pod of an agent that no node takes.
@@ -208,7 +208,7 @@ fn service_account_that_does_not_exist() -> Result<()> {
         "serviceaccount \"nobody\" not found",
         "the input `service-account`",
     ];
-    outcome.refused("Cannot create the pod", &words)
+    outcome.expect_error("Cannot create the pod", &words)
 }
 
 #[test]
@@ -217,7 +217,7 @@ fn configuration_that_is_not_there() -> Result<()> {
     namespace.apply(&by_hand(CONFIGURATION, CONFIG, ""))?;
     let outcome = connect("stuck-mount", &[])?;
     let words = ["FailedMount", "configmap \"remote-buildkit-agent\" not found"];
-    outcome.refused("Cannot mount a volume", &words)
+    outcome.expect_error("Cannot mount a volume", &words)
 }
 
 #[test]
@@ -232,7 +232,7 @@ data: {buildkitd.toml: "[worker.oci"}
     namespace.apply(&by_hand(CONFIGURATION, CONFIG, bad))?;
     let outcome = connect("stuck-config", &[])?;
     let words = ["The end of its log:%0Atoml: expected ']' to close table name%0Afailed to parse config%0A"];
-    outcome.refused("Agent keeps crashing", &words)
+    outcome.expect_error("Agent keeps crashing", &words)
 }
 
 /// buildkitd ends at once while another one has its root; that passes, however often it happens.

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, ensure};
 
 use crate::rbac::grant;
-use crate::support::{Before, Namespace, Outcome, Runner, note, role};
+use crate::support::{Namespace, Outcome, Runner, RunnerSnapshot, record_seconds, role};
 
 /// The agent waits for a node that is not there; meanwhile `take` does its part. The verdict comes long before the
 /// timeout of five minutes, and before an agent without a node is given up.
@@ -13,18 +13,18 @@ fn taken_away(
     namespace: &Namespace,
     inputs: &[(&str, &str)],
     take: impl FnOnce() -> Result<()>,
-) -> Result<(Runner, Before, Outcome)> {
+) -> Result<(Runner, RunnerSnapshot, Outcome)> {
     let mut runner = Runner::new()?;
-    let before = Before::of(&runner)?;
+    let before = RunnerSnapshot::take(&runner)?;
     let usual = [
         ("namespace", namespace.0.as_str()),
         ("node-selector", "disk=floppy"),
     ];
-    let mut connecting = runner.start(runner.usual_command(&[&usual, inputs].concat()))?;
-    connecting.until("is deployed")?;
+    let mut connecting = runner.start_step(runner.connect_command(&[&usual, inputs].concat()))?;
+    connecting.wait_for_line("is deployed")?;
     take()?;
     let since = Instant::now();
-    let outcome = runner.finish(connecting)?;
+    let outcome = runner.finish_step(connecting)?;
     ensure!(since.elapsed() < Duration::from_secs(60), "{:?}", since.elapsed());
     Ok((runner, before, outcome))
 }
@@ -38,14 +38,14 @@ fn permission_that_is_taken_away_is_not_waited_for() -> Result<()> {
     let take = || namespace.kubectl(&["delete", "rolebinding", "job"]).map(drop);
     let (mut runner, before, outcome) = taken_away(&namespace, &inputs, take)?;
     let words = ["in the namespace taken-rbac and got 403", "Bind a Role"];
-    before.after(&runner, &outcome, "Cluster denied permission (403)", &words)?;
+    before.ensure_failed_cleanly(&runner, &outcome, "Cluster denied permission (403)", &words)?;
 
     // Given again, and a node for the agent: the next job has what it wants.
     grant(&namespace, "deploy")?;
     let again = [("namespace", "taken-rbac"), ("deploy", "always")];
     runner.connect(&[&again[..], &inputs].concat())?.ok()?;
     runner.build("RUN echo built")?;
-    note(outcome.seconds)
+    record_seconds(outcome.seconds)
 }
 
 #[test]
@@ -56,7 +56,7 @@ fn agent_that_is_scaled_to_nothing_is_not_waited_for() -> Result<()> {
         scaled.map(drop)
     };
     let (mut runner, before, outcome) = taken_away(&namespace, &[], || scale("--replicas=0"))?;
-    before.after(
+    before.ensure_failed_cleanly(
         &runner,
         &outcome,
         "Agent cannot be used",
@@ -66,7 +66,7 @@ fn agent_that_is_scaled_to_nothing_is_not_waited_for() -> Result<()> {
     // It is somebody's decision, and theirs to take back.
     let inputs = [("namespace", "taken-scale"), ("deploy", "always")];
     let refused = runner.connect(&inputs)?;
-    before.after(
+    before.ensure_failed_cleanly(
         &runner,
         &refused,
         "Agent cannot be used",
@@ -74,7 +74,7 @@ fn agent_that_is_scaled_to_nothing_is_not_waited_for() -> Result<()> {
     )?;
     scale("--replicas=1")?;
     runner.connect(&inputs)?.ok()?;
-    note(outcome.seconds)
+    record_seconds(outcome.seconds)
 }
 
 #[test]
@@ -86,9 +86,9 @@ fn agent_that_is_deleted_is_not_waited_for() -> Result<()> {
     };
     let (mut runner, before, outcome) = taken_away(&namespace, &[], delete)?;
     let words = ["was deleted while connect waited for it", "Run the job again"];
-    before.after(&runner, &outcome, "Agent not found", &words)?;
+    before.ensure_failed_cleanly(&runner, &outcome, "Agent not found", &words)?;
     runner.connect(&[("namespace", "taken-agent")])?.ok()?;
-    note(outcome.seconds)
+    record_seconds(outcome.seconds)
 }
 
 /// The Deployment makes another one.
@@ -96,9 +96,9 @@ fn agent_that_is_deleted_is_not_waited_for() -> Result<()> {
 fn pods_that_are_deleted_are_no_reason_to_fail() -> Result<()> {
     let namespace = Namespace::new("taken-pod")?;
     let mut runner = Runner::new()?;
-    let command = runner.usual_command(&[("namespace", "taken-pod")]);
-    let mut connecting = runner.start(command)?;
-    connecting.until("is deployed")?;
+    let command = runner.connect_command(&[("namespace", "taken-pod")]);
+    let mut connecting = runner.start_step(command)?;
+    connecting.wait_for_line("is deployed")?;
     let first = loop {
         if let [pod] = &namespace.names("pod")?[..] {
             break pod.clone();
@@ -107,17 +107,17 @@ fn pods_that_are_deleted_are_no_reason_to_fail() -> Result<()> {
     let force = ["--grace-period=0", "--force"];
     namespace.kubectl(&[&["delete", "pod", &first], &force[..]].concat())?;
     // And the next one when it has started, at the moment it is to be probed.
-    connecting.until("container started")?;
+    connecting.wait_for_line("container started")?;
     let pods = namespace.names("pod")?;
     for pod in &pods {
         namespace.kubectl(&[&["delete", "pod", pod], &force[..]].concat())?;
     }
-    let connected = runner.finish(connecting)?.ok()?;
+    let connected = runner.finish_step(connecting)?.ok()?;
     ensure!(
         connected.outputs["agent"] != first && !pods.contains(&connected.outputs["agent"]),
         "{:?} is one of {first}, {pods:?}",
         connected.outputs["agent"]
     );
     runner.build("RUN echo built")?;
-    note(connected.seconds)
+    record_seconds(connected.seconds)
 }

@@ -18,13 +18,13 @@ fn requests_are_listed_without_secrets() -> Result<()> {
     let _namespace = Namespace::new("verbose")?;
     let mut runner = Runner::new()?;
     let role = role("ci");
-    let mut command = runner.connect_command(&[
+    let mut command = runner.connect_command_with_only(&[
         ("cluster", &LAB.cluster),
         ("region", &LAB.region),
         ("namespace", "verbose"),
     ]);
     command.env("INPUT_ROLE-TO-ASSUME", &role).arg("--verbose");
-    let connected = runner.step(command)?.ok()?;
+    let connected = runner.run_step(command)?.ok()?;
     let listed = requests(&connected.log);
     for part in [
         format!("GET {}&audience=sts.amazonaws.com -> 200", LAB.oidc_url),

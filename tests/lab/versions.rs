@@ -7,7 +7,7 @@ use std::time::Instant;
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
-use crate::support::{Hold, Namespace, Runner, kubeconfig, note, program, run};
+use crate::support::{HeldRequest, Namespace, Runner, kubeconfig, program, record_seconds, run};
 
 const AGENT: &str = "remote-buildkit-agent";
 
@@ -76,7 +76,7 @@ fn two_versions_at_once_leave_one_of_them() -> Result<()> {
         for job in jobs {
             connected.push(job.join().expect("no panic")?);
         }
-        note(began.elapsed().as_secs_f64())?;
+        record_seconds(began.elapsed().as_secs_f64())?;
         let [config, deployment] = versions(&namespace)?;
         ensure!(
             config == deployment,
@@ -99,27 +99,27 @@ fn two_versions_at_once_leave_one_of_them() -> Result<()> {
 #[test]
 fn a_version_that_is_overtaken_between_its_objects_finishes_both() -> Result<()> {
     let namespace = Namespace::new("versions-slow")?;
-    let hold = Hold::at("PATCH /apis/apps/v1/namespaces/versions-slow/deployments/")?;
+    let hold = HeldRequest::new("PATCH /apis/apps/v1/namespaces/versions-slow/deployments/")?;
     let config = tempfile::NamedTempFile::new()?;
     std::fs::write(config.path(), kubeconfig(&hold.server, "{}"))?;
     let path = config.path().to_string_lossy();
     let mut slow = Runner::new()?;
     let road = [("kubeconfig", path.as_ref())];
-    let command = slow.connect_command(&[&inputs("versions-slow", 0, &[]), &road[..]].concat());
-    let connecting = slow.start(command)?;
-    hold.reached()?;
+    let command = slow.connect_command_with_only(&[&inputs("versions-slow", 0, &[]), &road[..]].concat());
+    let connecting = slow.start_step(command)?;
+    hold.wait()?;
     let same_size = [("storage", "50Gi")];
     let mut fast = Runner::new()?;
     fast.connect(&inputs("versions-slow", 1, &same_size))?.ok()?;
     ensure!(versions(&namespace)? == [1, 1], "{:?}", versions(&namespace)?);
     hold.release()?;
-    let overtaken = slow.finish(connecting)?.ok()?;
+    let overtaken = slow.finish_step(connecting)?.ok()?;
     ensure!(versions(&namespace)? == [0, 0], "{:?}", versions(&namespace)?);
     // Both have a builder that works, although the agent changed under one of them.
     for runner in [&fast, &slow] {
         runner.build("RUN echo built")?;
     }
-    note(overtaken.seconds)
+    record_seconds(overtaken.seconds)
 }
 
 /// Each brings the agent up to its own version, again and again.
@@ -143,7 +143,7 @@ fn two_versions_that_both_insist_leave_one_of_them() -> Result<()> {
     for job in jobs {
         job.join().expect("no panic")?;
     }
-    note(began.elapsed().as_secs_f64())?;
+    record_seconds(began.elapsed().as_secs_f64())?;
     let [config, deployment] = versions(&namespace)?;
     ensure!(
         config == deployment,

@@ -65,7 +65,7 @@ fn a_plugin_that_hangs_hangs_nobody() -> Result<()> {
     let path = path.to_string_lossy();
     let before = runner.tree()?;
     let began = Instant::now();
-    let outcome = runner.connect_with(&[("kubeconfig", &path), ("timeout", "3s")])?;
+    let outcome = runner.connect_with_only(&[("kubeconfig", &path), ("timeout", "3s")])?;
     ensure!(outcome.code == Some(1), "{}", outcome.log);
     ensure!(began.elapsed().as_secs() < 20, "took {:?}", began.elapsed());
     let (part, _) = outcome
@@ -76,7 +76,7 @@ fn a_plugin_that_hangs_hangs_nobody() -> Result<()> {
 
     let mut command = runner.command(program());
     command.args(["doctor", "--json", "--timeout", "3s", "--kubeconfig", &path]);
-    let outcome = runner.step(command)?;
+    let outcome = runner.run_step(command)?;
     ensure!(began.elapsed().as_secs() < 30, "took {:?}", began.elapsed());
     says(&rows(&outcome)?, "token", "failed", &["timeout of 3 s"])?;
     assert_eq!(runner.tree()?, before);

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 
-use crate::support::scenario::{Scenario, probe_runs};
+use crate::support::scenario::{Scenario, probe_is_running};
 use crate::support::{LAB, wait_for};
 
 const SERVER: &str = "apiserver";
@@ -13,12 +13,12 @@ const SERVER: &str = "apiserver";
 #[test]
 fn refuses_connections_then_comes_back() -> Result<()> {
     let mut scenario = Scenario::new("server-returns", 60)?;
-    scenario.agent()?;
+    scenario.deploy_agent()?;
     let fault = LAB.kill(SERVER)?;
     let mut step = scenario.start()?;
-    step.until("Retrying")?;
+    step.wait_for_line("Retrying")?;
     fault.end()?;
-    scenario.connected(step).map(drop)
+    scenario.expect_success_of(step).map(drop)
 }
 
 /// It denies everything for a moment, until it has read the roles.
@@ -26,69 +26,69 @@ fn refuses_connections_then_comes_back() -> Result<()> {
 fn is_restarted_while_the_agent_is_waited_for() -> Result<()> {
     let mut scenario = Scenario::new("server-restarts", 60)?;
     let mut step = scenario.start()?;
-    step.until("volume bound")?;
+    step.wait_for_line("volume bound")?;
     LAB.kill(SERVER)?.end()?;
-    scenario.connected(step).map(drop)
+    scenario.expect_success_of(step).map(drop)
 }
 
 #[test]
 fn refuses_connections_throughout() -> Result<()> {
     let mut scenario = Scenario::new("server-away", 5)?;
     let fault = LAB.kill(SERVER)?;
-    scenario.fails(
+    scenario.expect_failure(
         "Cannot reach the cluster",
         &["Connection refused", "timeout of 5 s"],
     )?;
     fault.end()?;
-    scenario.heals()
+    scenario.expect_recovery()
 }
 
 #[test]
 fn frozen_before_the_first_answer() -> Result<()> {
     let mut scenario = Scenario::new("server-silent", 5)?;
     let fault = LAB.freeze(SERVER)?;
-    scenario.fails("Timed out", &["the last completed step: Cluster demo"])?;
+    scenario.expect_failure("Timed out", &["the last completed step: Cluster demo"])?;
     fault.end()?;
-    scenario.heals()
+    scenario.expect_recovery()
 }
 
 #[test]
 fn frozen_while_the_agent_is_waited_for() -> Result<()> {
     let mut scenario = Scenario::new("server-freezes", 7)?;
     let mut step = scenario.start()?;
-    step.until("volume bound")?;
+    step.wait_for_line("volume bound")?;
     let fault = LAB.freeze(SERVER)?;
-    scenario.failed(
+    scenario.expect_failure_of(
         step,
         "Agent not ready in time",
         &["server-freezes/remote-buildkit-agent"],
     )?;
     fault.end()?;
-    scenario.heals()
+    scenario.expect_recovery()
 }
 
 #[test]
 fn frozen_for_moments_while_the_agent_is_waited_for() -> Result<()> {
     let mut scenario = Scenario::new("server-naps", 60)?;
     let mut step = scenario.start()?;
-    step.until("is deployed")?;
+    step.wait_for_line("is deployed")?;
     let fault = LAB.freeze(SERVER)?;
     sleep(Duration::from_secs(3));
     fault.end()?;
-    scenario.connected(step).map(drop)
+    scenario.expect_success_of(step).map(drop)
 }
 
 #[test]
 fn frozen_during_exec() -> Result<()> {
     let mut scenario = Scenario::new("server-exec", 7)?;
-    let pod = scenario.agent()?;
+    let pod = scenario.deploy_agent()?;
     // A daemon that stands still keeps the exec open.
     scenario.namespace.signal(&pod, "SIGSTOP")?;
     let step = scenario.start()?;
-    wait_for("the exec of the probe", probe_runs)?;
+    wait_for("the exec of the probe", probe_is_running)?;
     let fault = LAB.freeze(SERVER)?;
-    scenario.failed(step, "Timed out", &["Found agent"])?;
+    scenario.expect_failure_of(step, "Timed out", &["Found agent"])?;
     fault.end()?;
     scenario.namespace.signal(&pod, "SIGCONT")?;
-    scenario.heals()
+    scenario.expect_recovery()
 }

@@ -10,7 +10,7 @@ use crate::support::scenario::Scenario;
 fn authenticator_is_down() -> Result<()> {
     let mut scenario = Scenario::new("authenticator", 30)?;
     let fault = LAB.kill("authenticator")?;
-    scenario.fails("Cluster rejected our identity (401)", &["401", "role/ci"])?;
+    scenario.expect_failure("Cluster rejected our identity (401)", &["401", "role/ci"])?;
     fault.end()?;
-    scenario.heals()
+    scenario.expect_recovery()
 }

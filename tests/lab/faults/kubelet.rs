@@ -11,26 +11,26 @@ const KUBELET: &str = "kubelet-node1";
 fn down_before_the_pod_starts() -> Result<()> {
     let mut scenario = Scenario::new("kubelet-absent", 7)?;
     let fault = LAB.kill(KUBELET)?;
-    scenario.fails("Agent not ready in time", &["node1"])?;
+    scenario.expect_failure("Agent not ready in time", &["node1"])?;
     fault.end()?;
-    scenario.heals()
+    scenario.expect_recovery()
 }
 
 #[test]
 fn down_with_a_running_agent() -> Result<()> {
     let mut scenario = Scenario::new("kubelet-down", 5)?;
-    scenario.agent()?;
+    scenario.deploy_agent()?;
     let fault = LAB.kill(KUBELET)?;
-    scenario.fails("BuildKit does not respond", &["10250", "connection refused"])?;
+    scenario.expect_failure("BuildKit does not respond", &["10250", "connection refused"])?;
     fault.end()?;
-    scenario.heals()
+    scenario.expect_recovery()
 }
 
 /// As on a node of EKS that has just joined (docker/buildx#2668).
 #[test]
 fn certificate_is_approved_late() -> Result<()> {
     let mut scenario = Scenario::new("kubelet-certificate", 60)?;
-    scenario.agent()?;
+    scenario.deploy_agent()?;
     let folder = tempfile::tempdir()?;
     let folder = format!("--cert-dir={}", folder.path().display());
     let arguments = [
@@ -41,15 +41,15 @@ fn certificate_is_approved_late() -> Result<()> {
     ];
     let fault = LAB.restart_with(KUBELET, &arguments)?;
     let mut step = scenario.start()?;
-    step.until("tls: internal error")?;
+    step.wait_for_line("tls: internal error")?;
     // The kubelet listens before it has asked.
     wait_for("the kubelet's request", || Ok(!pending_requests()?.is_empty()))?;
     for request in pending_requests()? {
         kubectl(&["certificate", "approve", &request])?;
     }
-    scenario.connected(step)?;
+    scenario.expect_success_of(step)?;
     fault.end()?;
-    scenario.heals()
+    scenario.expect_recovery()
 }
 
 /// For certificates that nobody has said a word about.

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 
-use crate::support::{LAB, Namespace, Runner, note};
+use crate::support::{LAB, Namespace, Runner, record_seconds};
 
 const JOBS: usize = 100;
 
@@ -24,7 +24,7 @@ fn a_hundred_jobs_at_once_find_an_agent() -> Result<()> {
     ensure!(first.len() == 1, "more than one agent: {first:?}");
     let found = connect(&running)?;
     // Of the last of them.
-    note(found.iter().max().map_or(0.0, Duration::as_secs_f64))?;
+    record_seconds(found.iter().max().map_or(0.0, Duration::as_secs_f64))?;
     println!("{JOBS} at once, agent running: {}", spread(found));
     assert_eq!(namespace.names("pod")?, first);
 

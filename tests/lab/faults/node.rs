@@ -6,8 +6,8 @@ use std::time::Instant;
 use anyhow::{Context, Result, ensure};
 
 use crate::support::scenario::Scenario;
-use crate::support::step::note;
-use crate::support::{Before, LAB, Namespace, Runner, output};
+use crate::support::step::record_seconds;
+use crate::support::{LAB, Namespace, Runner, RunnerSnapshot, output};
 
 fn cut_off() -> Result<lab::Fault> {
     LAB.disconnect(LAB.nodes.first().context("a node")?)
@@ -17,28 +17,28 @@ fn cut_off() -> Result<lab::Fault> {
 fn gone_while_the_agent_is_waited_for() -> Result<()> {
     let mut scenario = Scenario::new("node-goes", 7)?;
     let mut step = scenario.start()?;
-    step.until("is deployed")?;
+    step.wait_for_line("is deployed")?;
     let fault = cut_off()?;
-    scenario.failed(
+    scenario.expect_failure_of(
         step,
         "Agent not ready in time",
         &["node-goes/remote-buildkit-agent"],
     )?;
     fault.end()?;
-    scenario.heals()
+    scenario.expect_recovery()
 }
 
 #[test]
 fn gone_before_connect() -> Result<()> {
     let mut scenario = Scenario::new("node-gone", 17)?;
-    scenario.agent()?;
+    scenario.deploy_agent()?;
     let fault = cut_off()?;
-    scenario.fails(
+    scenario.expect_failure(
         "Timed out",
         &["by exec and got: no answer within 15 s", "timeout of 17 s"],
     )?;
     fault.end()?;
-    scenario.heals()
+    scenario.expect_recovery()
 }
 
 /// Then it is buildx that fails, and builds again once the node is back.
@@ -54,14 +54,14 @@ fn gone_between_connect_and_the_build() -> Result<()> {
     let fault = cut_off()?;
     let started = Instant::now();
     let built = build(&runner)?;
-    note(started.elapsed().as_secs_f64())?;
+    record_seconds(started.elapsed().as_secs_f64())?;
     // Not ended by `timeout`, which has a code of its own.
     ensure!(built.status.code() == Some(1), "{built:?}");
     fault.end()?;
     let built = build(&runner)?;
     ensure!(built.status.success(), "{built:?}");
     runner.disconnect()?.ok()?;
-    Before::nothing_runs(&runner)
+    RunnerSnapshot::ensure_no_processes(&runner)
 }
 
 /// A build for which buildx has two minutes.

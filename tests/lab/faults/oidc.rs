@@ -2,7 +2,7 @@
 
 use anyhow::{Result, ensure};
 
-use crate::support::scenario::{Answers, Scenario};
+use crate::support::scenario::{Scenario, ServiceErrors};
 
 const ALWAYS: u32 = 1000;
 const NO_TOKEN: &str = "No OIDC token for this job";
@@ -10,8 +10,8 @@ const NO_TOKEN: &str = "No OIDC token for this job";
 #[test]
 fn endpoint_errs_three_times() -> Result<()> {
     let mut scenario = Scenario::new("oidc-errs", 40)?;
-    let _answers = Answers::of("IdToken", 500, "", 3)?;
-    let outcome = scenario.connects()?;
+    let _errors = ServiceErrors::set("IdToken", 500, "", 3)?;
+    let outcome = scenario.expect_success()?;
     ensure!(outcome.log.contains("Retrying"), "{}", outcome.log);
     Ok(())
 }
@@ -19,8 +19,8 @@ fn endpoint_errs_three_times() -> Result<()> {
 #[test]
 fn endpoint_errs_always() -> Result<()> {
     let mut scenario = Scenario::new("oidc-errs-always", 5)?;
-    let answers = Answers::of("IdToken", 500, "", ALWAYS)?;
-    scenario.fails(NO_TOKEN, &["500", "timeout of 5 s"])?;
-    answers.end();
-    scenario.heals()
+    let errors = ServiceErrors::set("IdToken", 500, "", ALWAYS)?;
+    scenario.expect_failure(NO_TOKEN, &["500", "timeout of 5 s"])?;
+    errors.clear();
+    scenario.expect_recovery()
 }

@@ -58,7 +58,7 @@ fn a_private_address_of_a_kubeconfig_is_named_as_such() -> Result<()> {
     let host = LAB.api_server.trim_start_matches("https://");
     let host = host.split_once(':').map_or(host, |(host, _)| host);
     let path = kubeconfig(&runner, &format!("https://{host}:9"))?;
-    let outcome = runner.connect_with(&[("kubeconfig", &path.to_string_lossy()), ("timeout", "3s")])?;
+    let outcome = runner.connect_with_only(&[("kubeconfig", &path.to_string_lossy()), ("timeout", "3s")])?;
     ensure!(
         outcome.code == Some(1) && outcome.log.contains(&format!("{host} is a private address")),
         "{}",

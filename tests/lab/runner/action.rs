@@ -2,13 +2,13 @@
 
 use anyhow::{Result, ensure};
 
-use crate::support::{Bare, Namespace};
+use crate::support::{BareMachine, Namespace};
 
 #[test]
 fn a_step_prepares_the_machine_for_the_jobs_after_it() -> Result<()> {
     let _namespace = Namespace::new("runner-action")?;
-    let bare = Bare::new("runner-action")?;
-    bare.docker_cli()?;
+    let bare = BareMachine::new("runner-action")?;
+    bare.install_docker_cli()?;
     bare.repository("RUN echo one")?;
     let inputs: String = bare
         .flags()
@@ -17,7 +17,7 @@ fn a_step_prepares_the_machine_for_the_jobs_after_it() -> Result<()> {
         .map(|(name, value)| format!("          {name}: '{value}'\n"))
         .collect();
     let build = "      - run: cd /home/runner/work && docker build --progress plain .\n";
-    let log = bare.job(&format!(
+    let log = bare.run_job(&format!(
         "      - uses: actions/checkout@v4\n      - uses: ./runner\n        with:\n{inputs}{build}"
     ))?;
     ensure!(
@@ -25,7 +25,7 @@ fn a_step_prepares_the_machine_for_the_jobs_after_it() -> Result<()> {
         "{log}"
     );
     ensure!(log.contains("is selected, for every job of this user"), "{log}");
-    let next = bare.job(build)?;
+    let next = bare.run_job(build)?;
     ensure!(next.contains("CACHED"), "{next}");
     Ok(())
 }

@@ -4,7 +4,7 @@ use std::process::Command;
 
 use anyhow::{Result, ensure};
 
-use crate::support::{Bare, LAB, Namespace, run};
+use crate::support::{BareMachine, LAB, Namespace, run};
 
 /// What is in the account's registry, asked of the one behind ECR.
 fn tags(repository: &str) -> Result<String> {
@@ -15,18 +15,18 @@ fn tags(repository: &str) -> Result<String> {
 }
 
 /// A job with no step of ours.
-fn workflow(bare: &Bare, build: &str) -> Result<String> {
-    bare.job(&format!(
+fn workflow(bare: &BareMachine, build: &str) -> Result<String> {
+    bare.run_job(&format!(
         "      - run: |\n          cd /home/runner/work\n          {build}\n"
     ))
 }
 
 /// The whole of it, with the build as the machine's programs offer it.
-fn builds_and_pushes(bare: &Bare, name: &str, build: &str) -> Result<()> {
+fn builds_and_pushes(bare: &BareMachine, name: &str, build: &str) -> Result<()> {
     bare.repository("RUN echo layer > /layer")?;
     let before = bare.machine.tree()?;
 
-    let first = bare.boots(&["--ecr=auto"])?;
+    let first = bare.set_up(&["--ecr=auto"])?;
     for words in [
         "buildx v0.38.2: installed as /usr/local/lib/docker/cli-plugins/docker-buildx",
         "installed, /usr/local/bin/remote-buildkit",
@@ -37,13 +37,13 @@ fn builds_and_pushes(bare: &Bare, name: &str, build: &str) -> Result<()> {
         ensure!(first.contains(words), "{words}: {first}");
     }
     let after = bare.machine.tree()?;
-    let again = bare.boots(&["--ecr=auto"])?;
+    let again = bare.set_up(&["--ecr=auto"])?;
     ensure!(
         !again.contains("installed") && !again.contains("is selected"),
         "{again}"
     );
     ensure!(again.contains("was there already, for every job"), "{again}");
-    bare.is(&after)?;
+    bare.ensure_unchanged(&after)?;
 
     let one = workflow(bare, build)?;
     ensure!(!one.contains("CACHED"), "{one}");
@@ -53,15 +53,15 @@ fn builds_and_pushes(bare: &Bare, name: &str, build: &str) -> Result<()> {
     let config = bare.json(".docker/config.json")?;
     ensure!(config["auths"].is_null(), "{config}");
 
-    let removed = bare.removes()?;
+    let removed = bare.remove()?;
     ensure!(removed.contains("the agent and its cache stay"), "{removed}");
-    bare.is(&before)
+    bare.ensure_unchanged(&before)
 }
 
 #[test]
 fn without_docker_buildx_builds_and_pushes() -> Result<()> {
     let _namespace = Namespace::new("bare")?;
-    let bare = Bare::new("bare")?;
+    let bare = BareMachine::new("bare")?;
     let denied = "curl -s -o /dev/null -w %{http_code} --noproxy '*' --cacert";
     let mut curl = Command::new("sh");
     let code = run(curl.arg("-c").arg(format!(
@@ -80,8 +80,8 @@ fn without_docker_buildx_builds_and_pushes() -> Result<()> {
 #[test]
 fn with_docker_its_own_build_is_remote() -> Result<()> {
     let _namespace = Namespace::new("bare-docker")?;
-    let bare = Bare::new("bare-docker")?;
-    bare.docker_cli()?;
+    let bare = BareMachine::new("bare-docker")?;
+    bare.install_docker_cli()?;
     let build = format!(
         "docker build --progress plain --push -t {}/bare-docker:latest .",
         LAB.ecr
@@ -96,29 +96,29 @@ fn with_docker_its_own_build_is_remote() -> Result<()> {
 
 #[test]
 fn a_wrong_checksum_installs_nothing() -> Result<()> {
-    let bare = Bare::new("nowhere")?;
+    let bare = BareMachine::new("nowhere")?;
     let before = bare.machine.tree()?;
-    let log = bare.fails(&[&format!("--buildx-sha256={}", "0".repeat(64))])?;
+    let log = bare.setup_fails(&[&format!("--buildx-sha256={}", "0".repeat(64))])?;
     ensure!(
         log.contains("Download failed") && log.contains("SHA-256 is"),
         "{log}"
     );
-    bare.is(&before)
+    bare.ensure_unchanged(&before)
 }
 
 /// Such as that of another architecture, whose checksum is right.
 #[test]
 fn a_file_that_is_no_program_installs_nothing() -> Result<()> {
-    let bare = Bare::new("nowhere")?;
-    bare.docker_cli()?;
+    let bare = BareMachine::new("nowhere")?;
+    bare.install_docker_cli()?;
     let plugin = "/usr/local/lib/docker/cli-plugins/docker-buildx";
     bare.machine.write(plugin, "#!/bin/sh\nexit 1\n", 0o755)?;
     let before = bare.machine.tree()?;
-    let [url, sum] = Bare::no_program();
-    let log = bare.fails(&[&url, &sum])?;
+    let [url, sum] = BareMachine::no_program();
+    let log = bare.setup_fails(&[&url, &sum])?;
     ensure!(
         log.contains("Cannot install buildx") && log.contains("--buildx-sha256 is the checksum"),
         "{log}"
     );
-    bare.is(&before)
+    bare.ensure_unchanged(&before)
 }

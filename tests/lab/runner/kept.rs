@@ -2,7 +2,7 @@
 
 use anyhow::{Result, ensure};
 
-use crate::support::{Bare, Namespace, program, run};
+use crate::support::{BareMachine, Namespace, program, run};
 
 /// A script in the place of buildx, which says its version, and to docker that it is a plugin.
 fn buildx_of(version: &str) -> String {
@@ -16,32 +16,32 @@ fn buildx_of(version: &str) -> String {
 #[test]
 fn programs_that_are_good_enough_stay_and_older_ones_come_back() -> Result<()> {
     let _namespace = Namespace::new("kept")?;
-    let bare = Bare::new("kept")?;
-    bare.docker_cli()?;
+    let bare = BareMachine::new("kept")?;
+    bare.install_docker_cli()?;
     let plugin = "/usr/local/lib/docker/cli-plugins/docker-buildx";
     bare.machine.write(plugin, buildx_of("v0.12.0"), 0o755)?;
     let before = bare.machine.tree()?;
-    let log = bare.boots(&[])?;
+    let log = bare.set_up(&[])?;
     ensure!(
         log.contains(&format!("buildx v0.12.0: is too old, {plugin}")),
         "{log}"
     );
-    ensure!(bare.step("docker buildx version")?.contains("v0.38.2"));
-    bare.removes()?;
-    bare.is(&before)?;
+    ensure!(bare.run_script("docker buildx version")?.contains("v0.38.2"));
+    bare.remove()?;
+    bare.ensure_unchanged(&before)?;
 
     bare.machine
         .write(plugin, "\x7fELF of another architecture", 0o755)?;
-    ensure!(bare.boots(&[])?.contains("buildx: does not run"));
-    bare.removes()?;
+    ensure!(bare.set_up(&[])?.contains("buildx: does not run"));
+    bare.remove()?;
 
     bare.machine.write(plugin, buildx_of("v0.37.0"), 0o755)?;
-    let log = bare.boots(&[])?;
+    let log = bare.set_up(&[])?;
     ensure!(
         log.contains(&format!("buildx v0.37.0: was there already, {plugin}")),
         "{log}"
     );
-    ensure!(bare.step("docker buildx version")?.contains("v0.37.0"));
+    ensure!(bare.run_script("docker buildx version")?.contains("v0.37.0"));
     Ok(())
 }
 
@@ -49,8 +49,8 @@ fn programs_that_are_good_enough_stay_and_older_ones_come_back() -> Result<()> {
 #[test]
 fn an_old_plugin_of_the_users_own_is_not_in_the_way() -> Result<()> {
     let _namespace = Namespace::new("kept-own")?;
-    let bare = Bare::new("kept-own")?;
-    bare.docker_cli()?;
+    let bare = BareMachine::new("kept-own")?;
+    bare.install_docker_cli()?;
     bare.machine.write(
         "/home/runner/.docker/cli-plugins/docker-buildx",
         buildx_of("v0.30.0").replace("#!/bin/sh", "#!/bin/sh\nenv >> /tmp/seen"),
@@ -69,9 +69,9 @@ fn an_old_plugin_of_the_users_own_is_not_in_the_way() -> Result<()> {
         seen.contains("HOME=/home/runner") && !seen.contains("of-somebody"),
         "{seen}"
     );
-    ensure!(bare.step("docker buildx version")?.contains("v0.38.2"));
-    bare.removes()?;
-    bare.is(&before)?;
+    ensure!(bare.run_script("docker buildx version")?.contains("v0.38.2"));
+    bare.remove()?;
+    bare.ensure_unchanged(&before)?;
     Ok(())
 }
 
@@ -79,8 +79,8 @@ fn an_old_plugin_of_the_users_own_is_not_in_the_way() -> Result<()> {
 #[test]
 fn programs_that_are_on_the_path_stay_where_they_are() -> Result<()> {
     let _namespace = Namespace::new("kept-path")?;
-    let bare = Bare::new("kept-path")?;
-    bare.docker_cli()?;
+    let bare = BareMachine::new("kept-path")?;
+    bare.install_docker_cli()?;
     bare.machine.install(&program(), "/usr/bin/remote-buildkit")?;
     let link = bare
         .machine
@@ -102,16 +102,16 @@ fn programs_that_are_on_the_path_stay_where_they_are() -> Result<()> {
         !bare.machine.host_path("/usr/local/bin/remote-buildkit").exists(),
         "a second one was installed"
     );
-    bare.removes()?;
-    bare.is(&before)
+    bare.remove()?;
+    bare.ensure_unchanged(&before)
 }
 
 /// At its build there is no cluster; at boot, nothing is downloaded.
 #[test]
 fn what_an_image_has_is_used_at_boot() -> Result<()> {
     let _namespace = Namespace::new("kept-image")?;
-    let bare = Bare::new("kept-image")?;
-    bare.docker_cli()?;
+    let bare = BareMachine::new("kept-image")?;
+    bare.install_docker_cli()?;
     bare.repository("RUN echo image")?;
     let installed = "/usr/local/bin/remote-buildkit";
     bare.machine.install(&program(), installed)?;
@@ -130,7 +130,7 @@ fn what_an_image_has_is_used_at_boot() -> Result<()> {
     let image = bare.machine.tree()?;
 
     let flags = format!("'{}' --buildx-url=http://127.0.0.1:9", rest.join("' '"));
-    let log = bare.step(&format!(
+    let log = bare.run_script(&format!(
         "remote-buildkit runner {flags}; cd work; docker build .; remote-buildkit runner --remove"
     ))?;
     for words in [
@@ -140,24 +140,24 @@ fn what_an_image_has_is_used_at_boot() -> Result<()> {
     ] {
         ensure!(log.contains(words), "{words}: {log}");
     }
-    bare.is(&image)?;
+    bare.ensure_unchanged(&image)?;
 
-    bare.boots(&["--buildx-url=http://127.0.0.1:9"])?;
-    bare.removes()?;
-    bare.is(&before)
+    bare.set_up(&["--buildx-url=http://127.0.0.1:9"])?;
+    bare.remove()?;
+    bare.ensure_unchanged(&before)
 }
 
 #[test]
 fn run_again_with_other_flags_it_changes_and_a_failure_changes_nothing() -> Result<()> {
     let _namespace = Namespace::new("kept-again")?;
-    let bare = Bare::new("kept-again")?;
-    bare.docker_cli()?;
+    let bare = BareMachine::new("kept-again")?;
+    bare.install_docker_cli()?;
     bare.repository("RUN echo one")?;
-    bare.boots(&[])?;
+    bare.set_up(&[])?;
     let before = bare.machine.tree()?;
-    let log = bare.fails(&["--name=other", "--deploy=never"])?;
+    let log = bare.setup_fails(&["--name=other", "--deploy=never"])?;
     ensure!(log.contains("Agent not found"), "{log}");
-    bare.is(&before)?;
+    bare.ensure_unchanged(&before)?;
 
     let taken = "/home/runner/.docker/buildx/instances/taken";
     bare.machine.write(
@@ -166,29 +166,29 @@ fn run_again_with_other_flags_it_changes_and_a_failure_changes_nothing() -> Resu
         0o644,
     )?;
     let before = bare.machine.tree()?;
-    let log = bare.fails(&["--name=taken"])?;
+    let log = bare.setup_fails(&["--name=taken"])?;
     ensure!(log.contains("Builder name already in use"), "{log}");
     let (config, builder) = (".docker/config.json", ".docker/buildx/current");
     ensure!(
         bare.json(config)?["aliases"]["builder"] == "buildx"
             && bare.json(builder)?["Name"] == "remote-buildkit-agent"
     );
-    bare.is(&before)?;
+    bare.ensure_unchanged(&before)?;
 
-    let log = bare.boots(&["--name=other"])?;
+    let log = bare.set_up(&["--name=other"])?;
     ensure!(log.contains("builder remote-buildkit-agent is removed"), "{log}");
     let current = bare.json(".docker/buildx/current")?;
     ensure!(current["Name"] == "other", "{current}");
-    bare.step("cd work && docker build .")?;
+    bare.run_script("cd work && docker build .")?;
     Ok(())
 }
 
 #[test]
 fn a_job_that_connects_by_itself_comes_back_to_the_machines_builder() -> Result<()> {
     let _namespace = Namespace::new("kept-job")?;
-    let bare = Bare::new("kept-job")?;
-    bare.docker_cli()?;
-    bare.boots(&[])?;
+    let bare = BareMachine::new("kept-job")?;
+    bare.install_docker_cli()?;
+    bare.set_up(&[])?;
     let flags = bare.flags();
     let flags: Vec<&str> = flags
         .iter()
@@ -196,7 +196,7 @@ fn a_job_that_connects_by_itself_comes_back_to_the_machines_builder() -> Result<
         .filter(|flag| !flag.starts_with("--buildx"))
         .collect();
     let connect = format!("remote-buildkit connect '{}'", flags.join("' '"));
-    let log = bare.step(&format!(
+    let log = bare.run_script(&format!(
         "mkdir -p /tmp/run; export XDG_RUNTIME_DIR=/tmp/run; {connect}; docker buildx inspect | head -1"
     ))?;
     let undo = log
@@ -204,7 +204,7 @@ fn a_job_that_connects_by_itself_comes_back_to_the_machines_builder() -> Result<
         .find_map(|line| line.strip_prefix("Undo with: "))
         .unwrap_or_default();
     ensure!(undo.contains("--builder remote-buildkit-agent-"), "{log}");
-    bare.step(&format!("export XDG_RUNTIME_DIR=/tmp/run; {undo}"))?;
+    bare.run_script(&format!("export XDG_RUNTIME_DIR=/tmp/run; {undo}"))?;
     let current = bare.json(".docker/buildx/current")?;
     ensure!(current["Name"] == "remote-buildkit-agent", "{current}");
     Ok(())

@@ -4,10 +4,10 @@ use anyhow::{Context, Result, ensure};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
-use crate::support::{Bare, LAB, Namespace, emulator};
+use crate::support::{BareMachine, LAB, Namespace, emulator};
 
 /// The end of the keys that it has now.
-fn end(bare: &Bare) -> Result<Timestamp> {
+fn end(bare: &BareMachine) -> Result<Timestamp> {
     let session = bare.json(".config/remote-buildkit/session.json")?;
     ensure!(session["identity"] == "machine", "{}", session["identity"]);
     let end = session["keys"]["expires"]
@@ -17,10 +17,10 @@ fn end(bare: &Bare) -> Result<Timestamp> {
 }
 
 /// A build, and a login, after the keys of the boot have come to their end, in a job that has others of its own.
-fn build_goes_on(bare: &mut Bare) -> Result<()> {
+fn build_goes_on(bare: &mut BareMachine) -> Result<()> {
     bare.repository("RUN echo one")?;
-    bare.docker_cli()?;
-    let log = bare.boots(&["--ecr=auto"])?;
+    bare.install_docker_cli()?;
+    let log = bare.set_up(&["--ecr=auto"])?;
     ensure!(log.contains("with the AWS credentials of this machine"), "{log}");
     let soon = Timestamp::now() + SignedDuration::from_mins(10);
     ensure!(end(bare)? > soon, "the keys of the boot are good for ten minutes");
@@ -43,10 +43,10 @@ fn build_goes_on(bare: &mut Bare) -> Result<()> {
     ];
     bare.env
         .extend(job.map(|(name, value)| (name.to_owned(), value.to_owned())));
-    let log = bare.step("cd work && docker build --progress plain .")?;
+    let log = bare.run_script("cd work && docker build --progress plain .")?;
     ensure!(log.contains("echo one"), "{log}");
     ensure!(end(bare)? > soon, "the keys were not renewed");
-    let log = bare.step(&format!(
+    let log = bare.run_script(&format!(
         "rm .config/remote-buildkit/logins.json; printf {} | docker-credential-remote-buildkit get",
         LAB.ecr
     ))?;
@@ -57,13 +57,13 @@ fn build_goes_on(bare: &mut Bare) -> Result<()> {
 #[test]
 fn those_of_the_instance() -> Result<()> {
     let _namespace = Namespace::new("keys-instance")?;
-    build_goes_on(&mut Bare::new("keys-instance")?)
+    build_goes_on(&mut BareMachine::new("keys-instance")?)
 }
 
 #[test]
 fn those_of_pod_identity() -> Result<()> {
     let _namespace = Namespace::new("keys-pod")?;
-    let mut bare = Bare::new("keys-pod")?;
+    let mut bare = BareMachine::new("keys-pod")?;
     bare.machine
         .write("/opt/pod-token", &LAB.pod_identity_token, 0o644)?;
     bare.env = [
@@ -80,7 +80,7 @@ fn those_of_pod_identity() -> Result<()> {
 #[test]
 fn those_of_irsa() -> Result<()> {
     let _namespace = Namespace::new("keys-irsa")?;
-    let mut bare = Bare::new("keys-irsa")?;
+    let mut bare = BareMachine::new("keys-irsa")?;
     let claims = json!({"claims": {"iss": LAB.issuer, "sub": "system:serviceaccount:default:runner"}});
     let answer = emulator("/_stub/jwt", &claims)?;
     let token = answer["value"].as_str().context("a token")?;
@@ -98,9 +98,9 @@ fn those_of_irsa() -> Result<()> {
 
 #[test]
 fn without_any_it_says_where_it_looked() -> Result<()> {
-    let mut bare = Bare::new("nowhere")?;
+    let mut bare = BareMachine::new("nowhere")?;
     bare.env = vec![("AWS_EC2_METADATA_DISABLED".into(), "true".into())];
-    let log = bare.fails(&[])?;
+    let log = bare.setup_fails(&[])?;
     ensure!(
         log.contains("No AWS credentials") && log.contains("instance profile"),
         "{log}"

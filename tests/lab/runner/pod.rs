@@ -3,7 +3,7 @@
 use anyhow::{Context, Result, ensure};
 use serde_json::json;
 
-use crate::support::{Bare, LAB, Namespace, wait_for};
+use crate::support::{BareMachine, LAB, Namespace, wait_for};
 
 const SCRIPT: &str = r#"set -ex
 export HOME=/home/runner PATH=/home/runner/.local/bin:/usr/local/bin:/usr/bin:/bin
@@ -24,9 +24,9 @@ fn its_service_account_is_enough() -> Result<()> {
     namespace.kubectl(&["create", "serviceaccount", "runner"])?;
     let account = "--serviceaccount=pod:runner";
     namespace.kubectl(&["create", "rolebinding", "runner", "--clusterrole=admin", account])?;
-    let mut bare = Bare::new("pod")?;
-    bare.road = vec!["--kubeconfig=in-cluster".into()];
-    bare.docker_cli()?;
+    let mut bare = BareMachine::new("pod")?;
+    bare.cluster_flags = vec!["--kubeconfig=in-cluster".into()];
+    bare.install_docker_cli()?;
     bare.repository("RUN echo built for a pod")?;
     bare.machine.write("/opt/job.sh", SCRIPT, 0o755)?;
     std::fs::create_dir_all(

@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result, ensure};
 
-use crate::support::{Bare, Namespace, output, run};
+use crate::support::{BareMachine, Namespace, output, run};
 use github::{APP, CONFIGURATION, GitHub, PKCS1, World};
 
 #[path = "../../integration/registration/github.rs"]
@@ -18,7 +18,7 @@ echo "processes:"; cat /proc/[0-9]*/cmdline 2>/dev/null | tr '\0' ' '
 #[test]
 fn the_runner_starts_as_its_user_and_nobody_sees_the_secret() -> Result<()> {
     let _namespace = Namespace::new("registered")?;
-    let bare = Bare::new("registered")?;
+    let bare = BareMachine::new("registered")?;
     bare.machine.write("/opt/actions-runner/run.sh", RUN, 0o755)?;
     bare.machine.write("/opt/app.pem", PKCS1, 0o600)?;
     let github = GitHub::new(World {
@@ -73,14 +73,14 @@ fn the_runner_starts_as_its_user_and_nobody_sees_the_secret() -> Result<()> {
 
 #[test]
 fn a_machine_that_is_not_prepared_is_not_registered() -> Result<()> {
-    let mut bare = Bare::new("nowhere")?;
+    let mut bare = BareMachine::new("nowhere")?;
     bare.machine.write("/opt/actions-runner/run.sh", RUN, 0o755)?;
     let github = GitHub::new(World {
         place: "/orgs/acme",
         ..World::default()
     });
     bare.env.push(("GITHUB_TOKEN".into(), github::TOKEN.into()));
-    let log = bare.fails(&[&format!("--github-url={}/acme", github.host), "--deploy=never"])?;
+    let log = bare.setup_fails(&[&format!("--github-url={}/acme", github.host), "--deploy=never"])?;
     ensure!(github.requests().is_empty(), "{:?}", github.requests());
     ensure!(!log.contains("configuration="), "{log}");
     Ok(())

@@ -1,4 +1,4 @@
-//! The cluster, as its administrator sees it.
+//! Access to the cluster as its administrator.
 
 use std::process::Command;
 
@@ -33,7 +33,7 @@ fn apply(text: &str) -> Result<()> {
     Ok(())
 }
 
-/// A namespace for one test, gone after it with all that is in it.
+/// A namespace for one test. Dropping it deletes it with everything in it.
 #[derive(Debug)]
 pub(crate) struct Namespace(pub(crate) String);
 
@@ -55,7 +55,7 @@ impl Namespace {
         kubectl_json(&[&["-n", &self.0], arguments].concat())
     }
 
-    /// Signals the first process of each of a pod's containers on its node, without asking Kubernetes.
+    /// Sends a signal to the first process of each of a pod's containers on its node, without Kubernetes.
     pub(crate) fn signal(&self, pod: &str, signal: &str) -> Result<()> {
         let pod = self.json(&["get", "pod", pod])?;
         let node = pod["spec"]["nodeName"].as_str().unwrap_or_default();
@@ -72,7 +72,7 @@ impl Namespace {
         Ok(())
     }
 
-    /// Names of the objects of a kind.
+    /// Returns the names of the objects of a kind.
     pub(crate) fn names(&self, kind: &str) -> Result<Vec<String>> {
         let list = self.json(&["get", kind])?;
         let items = list["items"].as_array().cloned().unwrap_or_default();
@@ -83,7 +83,7 @@ impl Namespace {
 
 impl Drop for Namespace {
     fn drop(&mut self) {
-        // Agents drain for an hour when asked gently.
+        // Without force, agents drain for an hour.
         let force = ["--grace-period=0", "--force"];
         let pods = [&["delete", "pod", "--all"], &force[..]].concat();
         let _ = self.kubectl(&["delete", "deployment", "--all"]);

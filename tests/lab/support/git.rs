@@ -1,4 +1,4 @@
-//! A Git server that builds of the lab can reach.
+//! A Git server that builds on the lab can reach.
 
 use std::net::TcpListener;
 use std::path::Path;
@@ -13,16 +13,16 @@ use super::{LAB, run};
 #[derive(Debug)]
 pub(crate) struct GitServer {
     daemon: Child,
-    _folder: tempfile::TempDir,
-    /// Of the repository.
+    _dir: tempfile::TempDir,
+    /// The URL of the repository.
     pub(crate) url: String,
 }
 
 impl GitServer {
-    /// With one commit of these files.
+    /// Serves a repository with one commit of these files.
     pub(crate) fn of(files: &[(&str, &str)]) -> Result<Self> {
-        let folder = tempfile::tempdir()?;
-        let repository = folder.path().join("shop");
+        let dir = tempfile::tempdir()?;
+        let repository = dir.path().join("shop");
         std::fs::create_dir(&repository)?;
         for (name, text) in files {
             std::fs::write(repository.join(name), text)?;
@@ -30,24 +30,24 @@ impl GitServer {
         git(&repository, &["init", "--quiet", "--initial-branch=main"])?;
         git(&repository, &["add", "."])?;
         git(&repository, &["commit", "--quiet", "--message=first"])?;
-        // Where the registry is, the pods can go.
+        // Pods can reach the address of the registry.
         let (host, _) = LAB.registry.split_once(':').context("no port")?;
         let port = TcpListener::bind((host, 0))?.local_addr()?.port();
-        // Not `git daemon`: that would be its parent, and the one that is ended.
+        // Not `git daemon`: it starts git-daemon as a child, which would survive the kill.
         let programs = run(Command::new("git").arg("--exec-path"))?;
         let daemon = Command::new(Path::new(programs.trim()).join("git-daemon"))
             .args(["--export-all", "--reuseaddr"])
             .arg(format!("--listen={host}"))
             .arg(format!("--port={port}"))
-            .arg(format!("--base-path={}", folder.path().display()))
-            .arg(folder.path())
+            .arg(format!("--base-path={}", dir.path().display()))
+            .arg(dir.path())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
             .context("starting git daemon")?;
         let server = Self {
             daemon,
-            _folder: folder,
+            _dir: dir,
             url: format!("git://{host}:{port}/shop"),
         };
         let answers = || git(Path::new("/"), &["ls-remote", &server.url]).is_ok();
@@ -56,7 +56,7 @@ impl GitServer {
                 std::thread::sleep(Duration::from_millis(100));
                 false
             }),
-            "git daemon does not answer"
+            "git daemon does not respond"
         );
         Ok(server)
     }
@@ -69,8 +69,8 @@ impl Drop for GitServer {
     }
 }
 
-fn git(folder: &Path, arguments: &[&str]) -> Result<String> {
+fn git(dir: &Path, arguments: &[&str]) -> Result<String> {
     let mut git = Command::new("git");
     git.args(["-c", "user.name=test", "-c", "user.email=test@example.com"]);
-    run(git.arg("-C").arg(folder).args(arguments))
+    run(git.arg("-C").arg(dir).args(arguments))
 }

@@ -1,25 +1,25 @@
-//! What the tests stand on: the lab, a runner to be, a namespace of their own.
+//! The test support: the lab, a runner, a namespace for each test.
 
-mod bare;
-mod between;
+mod bare_machine;
 mod cluster;
+mod forwarder;
 mod git;
-mod hold;
-mod listener;
-mod remains;
+mod held_request;
 mod runner;
 pub(crate) mod scenario;
+mod servers;
+mod snapshot;
 pub(crate) mod step;
 
-pub(crate) use bare::Bare;
-pub(crate) use between::{Forward, Rewrite};
+pub(crate) use bare_machine::BareMachine;
 pub(crate) use cluster::{Namespace, kubectl, kubectl_json};
+pub(crate) use forwarder::{Forward, Rewrite};
 pub(crate) use git::GitServer;
-pub(crate) use hold::Hold;
-pub(crate) use listener::{Silent, always_answers, kubeconfig};
-pub(crate) use remains::Before;
+pub(crate) use held_request::HeldRequest;
 pub(crate) use runner::Runner;
-pub(crate) use step::{Outcome, Step, note};
+pub(crate) use servers::{SilentServer, kubeconfig, serve_fixed_response};
+pub(crate) use snapshot::RunnerSnapshot;
+pub(crate) use step::{Outcome, Step, record_seconds};
 
 use std::path::PathBuf;
 use std::process::{Command, Output};
@@ -28,23 +28,23 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 
-/// The lab that `cargo xtask test` brought up.
+/// The lab that `cargo xtask test` started.
 pub(crate) static LAB: LazyLock<lab::State> = LazyLock::new(|| {
     lab::State::load()
-        .expect("these tests want the lab: run `cargo xtask test`, or `cargo xtask lab up` before")
+        .expect("these tests need the lab: run `cargo xtask test`, or start it with `cargo xtask lab up`")
 });
 
-/// The role that may do all that a job needs.
+/// Returns the ARN of a role in the lab's account.
 pub(crate) fn role(name: &str) -> String {
     format!("arn:aws:iam::{}:role/{name}", LAB.account)
 }
 
-/// The program under test.
+/// Returns the path of the program under test.
 pub(crate) fn program() -> PathBuf {
     PathBuf::from(env!("CARGO_BIN_EXE_remote-buildkit"))
 }
 
-/// A repository with the action under test in it.
+/// Creates a repository that contains the action under test and these files.
 pub(crate) fn checkout(files: &[(&str, &str)]) -> Result<lab::Checkout> {
     lab::Checkout::new(
         std::path::Path::new(env!("CARGO_MANIFEST_DIR")),
@@ -53,7 +53,7 @@ pub(crate) fn checkout(files: &[(&str, &str)]) -> Result<lab::Checkout> {
     )
 }
 
-/// Tells the emulator of AWS something, or asks it.
+/// Sends a request to the control API of the AWS emulator and returns its answer.
 pub(crate) fn emulator(path: &str, body: &serde_json::Value) -> Result<serde_json::Value> {
     let mut curl = Command::new("curl");
     curl.args(["-sf", "--noproxy", "*", "-d", &body.to_string()]);
@@ -61,20 +61,20 @@ pub(crate) fn emulator(path: &str, body: &serde_json::Value) -> Result<serde_jso
     Ok(serde_json::from_str(&answer)?)
 }
 
-/// How often the emulator was asked for something with this key of AWS.
-pub(crate) fn asked(operation: &str, key: &str) -> Result<usize> {
+/// Returns how many requests for an operation the emulator received with this access key.
+pub(crate) fn count_requests(operation: &str, key: &str) -> Result<usize> {
     let mut curl = Command::new("curl");
     let log = run(curl
         .args(["-sf", "--noproxy", "*"])
         .arg(format!("{}/_stub/log", LAB.aws_endpoint)))?;
     let log: Vec<serde_json::Value> = serde_json::from_str(&log)?;
-    let asked = log
+    let requests = log
         .iter()
         .filter(|entry| entry["op"] == operation && entry["key"] == key);
-    Ok(asked.count())
+    Ok(requests.count())
 }
 
-/// Runs a command to its end; an error when it fails, with what it said.
+/// Runs a command and returns its standard output; an error with its output if it fails.
 pub(crate) fn run(command: &mut Command) -> Result<String> {
     let output = output(command)?;
     ensure!(
@@ -91,10 +91,10 @@ pub(crate) fn output(command: &mut Command) -> Result<Output> {
     started.with_context(|| format!("starting {command:?}"))
 }
 
-/// Waits until something is so.
-pub(crate) fn wait_for(what: &str, mut so: impl FnMut() -> Result<bool>) -> Result<()> {
+/// Waits up to a minute for a condition.
+pub(crate) fn wait_for(what: &str, mut is_met: impl FnMut() -> Result<bool>) -> Result<()> {
     for _ in 0..300 {
-        if so()? {
+        if is_met()? {
             return Ok(());
         }
         std::thread::sleep(Duration::from_millis(200));

@@ -1,5 +1,5 @@
-//! A runner of GitHub Actions as far as a step sees it: a home, a temporary folder, files for outputs, state and
-//! variables, inputs in the environment.
+//! A GitHub Actions runner as a step sees it: a home, a temporary directory, files for outputs, state and variables, and
+//! inputs in the environment.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -7,35 +7,35 @@ use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 
-use super::remains::files;
-use super::step::{Outcome, Step, note};
+use super::snapshot::files;
+use super::step::{Outcome, Step, record_seconds};
 use super::{LAB, output, program, role, run};
 
-/// A runner with a home of its own.
+/// A runner with its own home directory.
 #[derive(Debug)]
 pub(crate) struct Runner {
-    folder: tempfile::TempDir,
+    dir: tempfile::TempDir,
     pub(crate) home: PathBuf,
-    /// Variables of the job: what earlier steps exported, and what a test sets.
+    /// Variables of the job: those that earlier steps exported and those that a test sets.
     pub(crate) env: BTreeMap<String, String>,
     state: BTreeMap<String, String>,
 }
 
 impl Runner {
     pub(crate) fn new() -> Result<Self> {
-        let folder = tempfile::tempdir()?;
-        let home = folder.path().join("home");
+        let dir = tempfile::tempdir()?;
+        let home = dir.path().join("home");
         std::fs::create_dir(&home)?;
-        Self::assemble(folder, home)
+        Self::assemble(dir, home)
     }
 
-    /// A second runner of the same user: its own temporary folder, the same home.
-    pub(crate) fn sharing(home: &Path) -> Result<Self> {
+    /// Creates a second runner of the same user: its own temporary directory, the same home.
+    pub(crate) fn with_home(home: &Path) -> Result<Self> {
         Self::assemble(tempfile::tempdir()?, home.to_owned())
     }
 
-    fn assemble(folder: tempfile::TempDir, home: PathBuf) -> Result<Self> {
-        std::fs::create_dir(folder.path().join("temp"))?;
+    fn assemble(dir: tempfile::TempDir, home: PathBuf) -> Result<Self> {
+        std::fs::create_dir(dir.path().join("temp"))?;
         let plugins = home.join(".docker/cli-plugins");
         if !plugins.exists() {
             std::fs::create_dir_all(&plugins)?;
@@ -43,11 +43,11 @@ impl Runner {
         }
         let mut runner = Self {
             env: LAB.client_env().into_iter().collect(),
-            folder,
+            dir,
             home,
             state: BTreeMap::new(),
         };
-        let file = |name: &str| runner.folder.path().join(name).to_string_lossy().into_owned();
+        let file = |name: &str| runner.dir.path().join(name).to_string_lossy().into_owned();
         let variables = [
             ("HOME", runner.home.to_string_lossy().into_owned()),
             ("RUNNER_TEMP", file("temp")),
@@ -64,27 +64,24 @@ impl Runner {
         Ok(runner)
     }
 
-    /// All that is this runner's, unless its home is another one's.
-    pub(crate) fn folder(&self) -> &Path {
-        self.folder.path()
+    /// Returns the directory with the runner's files; without its home if it shares that with another runner.
+    pub(crate) fn dir(&self) -> &Path {
+        self.dir.path()
     }
 
     pub(crate) fn temp(&self) -> PathBuf {
-        self.folder.path().join("temp")
+        self.dir.path().join("temp")
     }
 
-    /// A command with the job's environment and nothing else.
+    /// Returns a command with only the job's environment.
     pub(crate) fn command(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
         let mut command = Command::new(program);
-        command
-            .env_clear()
-            .envs(&self.env)
-            .current_dir(self.folder.path());
+        command.env_clear().envs(&self.env).current_dir(self.dir.path());
         command
     }
 
-    /// The command of `connect` with these inputs; absent inputs are empty, as the runner has them.
-    pub(crate) fn connect_command(&self, inputs: &[(&str, &str)]) -> Command {
+    /// Returns the command of `connect` with only these inputs. The runner sets absent inputs to an empty value.
+    pub(crate) fn connect_command_with_only(&self, inputs: &[(&str, &str)]) -> Command {
         let mut command = self.command(program());
         command.arg("connect").env("INPUT_CONTEXT", "");
         for (name, value) in inputs {
@@ -93,84 +90,83 @@ impl Runner {
         command
     }
 
-    /// `connect`, with what a job on the lab's cluster gives it; `inputs` come on top.
+    /// Runs `connect` with the usual inputs for the lab's cluster and these.
     pub(crate) fn connect(&mut self, inputs: &[(&str, &str)]) -> Result<Outcome> {
         let step = self.start_connect(inputs)?;
-        let outcome = self.finish(step)?;
-        note(outcome.seconds)?;
+        let outcome = self.finish_step(step)?;
+        record_seconds(outcome.seconds)?;
         Ok(outcome)
     }
 
-    /// Starts the same.
+    /// Starts `connect` with the usual inputs and these.
     pub(crate) fn start_connect(&self, inputs: &[(&str, &str)]) -> Result<Step> {
-        self.start(self.usual_command(inputs))
+        self.start_step(self.connect_command(inputs))
     }
 
-    /// The command of it.
-    pub(crate) fn usual_command(&self, inputs: &[(&str, &str)]) -> Command {
+    /// Returns the command of `connect` with the usual inputs and these.
+    pub(crate) fn connect_command(&self, inputs: &[(&str, &str)]) -> Command {
         let role = role("ci");
         let usual = [
             ("cluster", LAB.cluster.as_str()),
             ("region", LAB.region.as_str()),
             ("role-to-assume", role.as_str()),
         ];
-        self.connect_command(&[&usual, inputs].concat())
+        self.connect_command_with_only(&[&usual, inputs].concat())
     }
 
-    /// `connect` with these inputs alone.
-    pub(crate) fn connect_with(&mut self, inputs: &[(&str, &str)]) -> Result<Outcome> {
-        let command = self.connect_command(inputs);
-        self.step(command)
+    /// Runs `connect` with only these inputs.
+    pub(crate) fn connect_with_only(&mut self, inputs: &[(&str, &str)]) -> Result<Outcome> {
+        let command = self.connect_command_with_only(inputs);
+        self.run_step(command)
     }
 
-    /// Runs a step and takes over what it exported.
-    pub(crate) fn step(&mut self, command: Command) -> Result<Outcome> {
-        let step = self.start(command)?;
-        self.finish(step)
+    /// Runs a step and reads what it exported.
+    pub(crate) fn run_step(&mut self, command: Command) -> Result<Outcome> {
+        let step = self.start_step(command)?;
+        self.finish_step(step)
     }
 
     /// Starts a step.
-    pub(crate) fn start(&self, mut command: Command) -> Result<Step> {
-        self.begin()?;
+    pub(crate) fn start_step(&self, mut command: Command) -> Result<Step> {
+        self.reset_command_files()?;
         Step::start(&mut command)
     }
 
-    /// Waits for the end of a step and takes over what it exported.
-    pub(crate) fn finish(&mut self, step: Step) -> Result<Outcome> {
-        let (status, log, seconds) = step.end()?;
+    /// Waits for a step and reads what it exported.
+    pub(crate) fn finish_step(&mut self, step: Step) -> Result<Outcome> {
+        let (status, log, seconds) = step.wait()?;
         Ok(Outcome {
             code: status.code(),
             log,
-            outputs: self.take_over()?,
+            outputs: self.read_command_files()?,
             seconds,
         })
     }
 
-    /// Empties the files through which a step talks to the runner.
-    pub(crate) fn begin(&self) -> Result<()> {
+    /// Empties the files in which a step writes outputs, state and variables.
+    pub(crate) fn reset_command_files(&self) -> Result<()> {
         for file in ["output", "env", "state", "path"] {
-            std::fs::write(self.folder().join(file), "")?;
+            std::fs::write(self.dir().join(file), "")?;
         }
         Ok(())
     }
 
-    /// Takes over what a step exported, however it ended; returns its outputs.
-    pub(crate) fn take_over(&mut self) -> Result<BTreeMap<String, String>> {
+    /// Reads the state, variables and PATH entries that a step exported, even if it failed, and returns its outputs.
+    pub(crate) fn read_command_files(&mut self) -> Result<BTreeMap<String, String>> {
         self.env.extend(self.file_commands("env")?);
-        let folders = std::fs::read_to_string(self.folder().join("path"))?;
+        let dirs = std::fs::read_to_string(self.dir().join("path"))?;
         if let Some(path) = self.env.get_mut("PATH") {
-            folders
-                .lines()
-                .for_each(|folder| path.insert_str(0, &format!("{folder}:")));
+            dirs.lines()
+                .for_each(|dir| path.insert_str(0, &format!("{dir}:")));
         }
         self.state.extend(self.file_commands("state")?);
         self.file_commands("output")
     }
 
-    /// The post step.
+    /// Runs the post step.
     pub(crate) fn disconnect(&mut self) -> Result<Outcome> {
         let command = self.disconnect_command();
-        self.step(command)
+        self.run_step(command)
     }
 
     pub(crate) fn disconnect_command(&self) -> Command {
@@ -182,7 +178,7 @@ impl Runner {
         command
     }
 
-    /// `docker buildx …`, of which plain progress and errors come back.
+    /// Runs `docker buildx …` and returns its output.
     pub(crate) fn buildx(&self, arguments: &[&str]) -> Result<String> {
         let mut command = self.command(LAB.bin.join("docker-buildx"));
         let output = output(command.args(arguments))?;
@@ -191,13 +187,13 @@ impl Runner {
         Ok(log)
     }
 
-    /// Has clients of this runner trust the lab's registry, as those that ask it themselves have to.
+    /// Makes the clients on this runner trust the CA of the lab's registry, which those that access it directly need.
     pub(crate) fn trust_registry(&mut self) {
         let ca = LAB.registry_ca.to_string_lossy().into_owned();
         self.env.insert("SSL_CERT_FILE".into(), ca);
     }
 
-    /// Builds these instructions on top of the lab's base image; plain progress comes back.
+    /// Builds these instructions on the lab's base image and returns the plain progress.
     pub(crate) fn build(&self, instructions: &str) -> Result<String> {
         let context = tempfile::tempdir()?;
         let dockerfile = format!("FROM {}/busybox\n{instructions}\n", LAB.registry);
@@ -205,7 +201,7 @@ impl Runner {
         self.buildx(&["build", "--progress", "plain", &context.path().to_string_lossy()])
     }
 
-    /// Has the job the keys that a step such as configure-aws-credentials exports.
+    /// Exports the AWS keys of a role, as the step configure-aws-credentials does.
     pub(crate) fn export_keys(&mut self, of_role: &str) -> Result<()> {
         let mut curl = Command::new("curl");
         let bearer = format!("Authorization: Bearer {}", LAB.oidc_request_token);
@@ -229,8 +225,8 @@ impl Runner {
         Ok(())
     }
 
-    /// Calls docker's credential helper as docker does, by its name on the PATH; its exit code and what it printed.
-    pub(crate) fn helper(&self, action: &str, input: &str) -> Result<(Option<i32>, String)> {
+    /// Calls the credential helper as docker does, by its name on the PATH; returns its exit code and output.
+    pub(crate) fn credential_helper(&self, action: &str, input: &str) -> Result<(Option<i32>, String)> {
         use std::io::Write;
         use std::process::Stdio;
         let mut command = self.command("docker-credential-remote-buildkit");
@@ -246,15 +242,15 @@ impl Runner {
         Ok((output.status.code(), printed.trim_end().to_owned()))
     }
 
-    /// Calls the plugin as the kubeconfig says, and returns the token.
-    pub(crate) fn plugin(&self, kubeconfig: &Path) -> Result<String> {
-        let credential = self.credential(kubeconfig)?;
+    /// Runs the exec plugin of the kubeconfig and returns the token.
+    pub(crate) fn token(&self, kubeconfig: &Path) -> Result<String> {
+        let credential = self.exec_credential(kubeconfig)?;
         let token = credential["status"]["token"].as_str();
         Ok(token.context("no token")?.to_owned())
     }
 
-    /// What the plugin prints.
-    pub(crate) fn credential(&self, kubeconfig: &Path) -> Result<serde_json::Value> {
+    /// Runs the exec plugin of the kubeconfig and returns its ExecCredential.
+    pub(crate) fn exec_credential(&self, kubeconfig: &Path) -> Result<serde_json::Value> {
         let config: serde_json::Value = serde_json::from_slice(&std::fs::read(kubeconfig)?)?;
         let exec = &config["users"][0]["user"]["exec"];
         let mut command = self.command(exec["command"].as_str().context("command")?);
@@ -264,9 +260,9 @@ impl Runner {
         Ok(serde_json::from_str(&run(&mut command)?)?)
     }
 
-    /// Reads a file of `name<<delimiter` records.
+    /// Parses a file of `name<<delimiter` records.
     fn file_commands(&self, file: &str) -> Result<BTreeMap<String, String>> {
-        let text = std::fs::read_to_string(self.folder.path().join(file))?;
+        let text = std::fs::read_to_string(self.dir.path().join(file))?;
         let mut found = BTreeMap::new();
         let mut lines = text.lines();
         while let Some(line) = lines.next() {
@@ -277,8 +273,8 @@ impl Runner {
         Ok(found)
     }
 
-    /// Every file below the home and the temporary folder with its content; buildx's lock file, which is never
-    /// removed because another process may hold it, left out.
+    /// Returns every file below the home and the temporary directory with its content, without buildx's lock file, which is
+    /// never removed because another process may hold it.
     pub(crate) fn tree(&self) -> Result<BTreeMap<PathBuf, Vec<u8>>> {
         let mut found = files(&self.home)?;
         found.extend(files(&self.temp())?);

@@ -1,4 +1,4 @@
-//! A job while something is broken: how its connect ends, and that nothing remains.
+//! A job during a fault: how its connect ends, and that nothing is left.
 
 use std::collections::BTreeMap;
 use std::process::Command;
@@ -6,27 +6,27 @@ use std::process::Command;
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 
-use super::step::{Step, note};
-use super::{Before, LAB, Namespace, Outcome, Runner, run};
+use super::step::{Step, record_seconds};
+use super::{LAB, Namespace, Outcome, Runner, RunnerSnapshot, run};
 
-/// How much later than its `timeout` a connect may end: it says so after a second, on two processors that others use.
-const LATE: f64 = 6.0;
+/// How many seconds after its `timeout` a connect may end: for its error message and a busy machine.
+const TOLERANCE: f64 = 6.0;
 
-/// A job of its own, in a namespace of its own.
+/// A job in its own namespace.
 #[derive(Debug)]
 pub(crate) struct Scenario {
     pub(crate) runner: Runner,
     pub(crate) namespace: Namespace,
     inputs: Vec<(&'static str, String)>,
     timeout: u32,
-    before: Before,
+    before: RunnerSnapshot,
 }
 
 impl Scenario {
-    /// For the test of this name, with this `timeout` in seconds.
+    /// Creates a job in a namespace of this name, with this `timeout` in seconds.
     pub(crate) fn new(name: &str, timeout: u32) -> Result<Self> {
         let runner = Runner::new()?;
-        let before = Before::of(&runner)?;
+        let before = RunnerSnapshot::take(&runner)?;
         Ok(Self {
             runner,
             namespace: Namespace::new(name)?,
@@ -36,22 +36,22 @@ impl Scenario {
         })
     }
 
-    /// In an environment with this variable.
+    /// Sets a variable of the job.
     pub(crate) fn env(mut self, name: &str, value: &str) -> Result<Self> {
         self.runner.env.insert(name.into(), value.into());
-        self.before = Before::of(&self.runner)?;
+        self.before = RunnerSnapshot::take(&self.runner)?;
         Ok(self)
     }
 
-    /// With this input.
+    /// Sets an input of connect.
     pub(crate) fn input(mut self, name: &'static str, value: &str) -> Self {
         self.inputs.push((name, value.to_owned()));
         self
     }
 
-    /// Where an earlier job left an agent; its pod.
-    pub(crate) fn agent(&self) -> Result<String> {
-        let mut outcome = self.undisturbed()?;
+    /// Deploys an agent with another job and returns its pod.
+    pub(crate) fn deploy_agent(&self) -> Result<String> {
+        let mut outcome = self.run_healthy_job()?;
         outcome.outputs.remove("agent").context("no agent")
     }
 
@@ -60,60 +60,60 @@ impl Scenario {
         self.runner.start_connect(&self.inputs())
     }
 
-    /// connect has to fail in time with this title and these words, and to leave nothing.
-    pub(crate) fn fails(&mut self, title: &str, words: &[&str]) -> Result<Outcome> {
+    /// Runs connect, which must fail in time with this title and these words, and leave nothing.
+    pub(crate) fn expect_failure(&mut self, title: &str, words: &[&str]) -> Result<Outcome> {
         let step = self.start()?;
-        self.failed(step, title, words)
+        self.expect_failure_of(step, title, words)
     }
 
-    /// The same of one that runs.
-    pub(crate) fn failed(&mut self, step: Step, title: &str, words: &[&str]) -> Result<Outcome> {
-        let outcome = self.in_time(step)?;
-        outcome.refused(title, words)?;
-        self.before.nothing_is_selected(&self.runner)?;
+    /// Waits for a connect that must fail in time with this title and these words, and leave nothing.
+    pub(crate) fn expect_failure_of(&mut self, step: Step, title: &str, words: &[&str]) -> Result<Outcome> {
+        let outcome = self.finish_in_time(step)?;
+        outcome.expect_error(title, words)?;
+        self.before.ensure_no_builder(&self.runner)?;
         self.runner.disconnect()?.ok()?;
-        self.before.nothing_remains(&self.runner)?;
+        self.before.ensure_nothing_left(&self.runner)?;
         Ok(outcome)
     }
 
-    /// connect has to reach the agent all the same, and to leave nothing after the post step.
-    pub(crate) fn connects(&mut self) -> Result<Outcome> {
+    /// Runs connect, which must succeed despite the fault, and leave nothing after the post step.
+    pub(crate) fn expect_success(&mut self) -> Result<Outcome> {
         let step = self.start()?;
-        self.connected(step)
+        self.expect_success_of(step)
     }
 
-    /// The same of one that runs.
-    pub(crate) fn connected(&mut self, step: Step) -> Result<Outcome> {
-        let outcome = self.in_time(step)?.ok()?;
+    /// Waits for a connect that must succeed despite the fault, and leave nothing after the post step.
+    pub(crate) fn expect_success_of(&mut self, step: Step) -> Result<Outcome> {
+        let outcome = self.finish_in_time(step)?.ok()?;
         self.runner.disconnect()?.ok()?;
         next_job(&mut self.runner.env);
-        self.before.nothing_is_selected(&self.runner)?;
-        self.before.nothing_remains(&self.runner)?;
+        self.before.ensure_no_builder(&self.runner)?;
+        self.before.ensure_nothing_left(&self.runner)?;
         Ok(outcome)
     }
 
-    /// With nothing broken any more, a job connects to what this one left in the cluster.
-    pub(crate) fn heals(&self) -> Result<()> {
-        self.undisturbed().map(drop)
+    /// Checks that after the fault a job connects, with the objects that this one left in the cluster.
+    pub(crate) fn expect_recovery(&self) -> Result<()> {
+        self.run_healthy_job().map(drop)
     }
 
-    fn undisturbed(&self) -> Result<Outcome> {
+    fn run_healthy_job(&self) -> Result<Outcome> {
         let mut runner = Runner::new()?;
-        let before = Before::of(&runner)?;
+        let before = RunnerSnapshot::take(&runner)?;
         let namespace = ("namespace", self.namespace.0.as_str());
         let step = runner.start_connect(&[namespace])?;
-        let outcome = runner.finish(step)?.ok()?;
+        let outcome = runner.finish_step(step)?.ok()?;
         runner.disconnect()?.ok()?;
-        before.nothing_remains(&runner)?;
+        before.ensure_nothing_left(&runner)?;
         Ok(outcome)
     }
 
-    fn in_time(&mut self, step: Step) -> Result<Outcome> {
-        let outcome = self.runner.finish(step)?;
-        note(outcome.seconds)?;
+    fn finish_in_time(&mut self, step: Step) -> Result<Outcome> {
+        let outcome = self.runner.finish_step(step)?;
+        record_seconds(outcome.seconds)?;
         let Outcome { seconds, log, .. } = &outcome;
         ensure!(
-            *seconds < f64::from(self.timeout) + LATE,
+            *seconds < f64::from(self.timeout) + TOLERANCE,
             "it took {seconds} s with a timeout of {} s: {log}",
             self.timeout
         );
@@ -126,29 +126,31 @@ impl Scenario {
     }
 }
 
-/// What the emulator of AWS and GitHub answers instead of what it would, until this is dropped.
+/// Error responses of the AWS and GitHub emulator, until this is dropped.
 #[derive(Debug)]
-pub(crate) struct Answers;
+pub(crate) struct ServiceErrors;
 
-impl Answers {
-    /// `op` is an operation of AWS, or IdToken; this many times.
-    pub(crate) fn of(op: &str, status: u16, code: &str, count: u32) -> Result<Self> {
-        set(&json!([{"op": op, "status": status, "code": code, "message": "as told", "count": count}]))?;
+impl ServiceErrors {
+    /// Returns an error for this many requests of an operation: one of AWS, or `IdToken`.
+    pub(crate) fn set(op: &str, status: u16, code: &str, count: u32) -> Result<Self> {
+        post_faults(
+            &json!([{"op": op, "status": status, "code": code, "message": "as told", "count": count}]),
+        )?;
         Ok(Self)
     }
 
-    pub(crate) fn end(self) {}
+    pub(crate) fn clear(self) {}
 }
 
-impl Drop for Answers {
+impl Drop for ServiceErrors {
     fn drop(&mut self) {
-        if let Err(error) = set(&json!([])) {
-            eprintln!("the emulator goes on as told: {error:#}");
+        if let Err(error) = post_faults(&json!([])) {
+            eprintln!("the emulator still returns errors: {error:#}");
         }
     }
 }
 
-/// Without what the runner still has in a job's environment after the post step, which cannot take it back.
+/// Removes the variables that the post step cannot unset in the environment of a job.
 fn next_job(env: &mut BTreeMap<String, String>) {
     env.remove("BUILDX_BUILDER");
     if let Some(session) = env.remove("REMOTE_BUILDKIT_SESSION")
@@ -158,14 +160,14 @@ fn next_job(env: &mut BTreeMap<String, String>) {
     }
 }
 
-fn set(faults: &Value) -> Result<()> {
+fn post_faults(faults: &Value) -> Result<()> {
     let url = format!("{}/_stub/faults", LAB.aws_endpoint);
     let mut curl = Command::new("curl");
     run(curl.args(["--silent", "--fail", "--data", &faults.to_string(), &url])).map(drop)
 }
 
-/// Whether the command runs that connect starts in an agent to ask whether it answers; only one test runs at a time.
-pub(crate) fn probe_runs() -> Result<bool> {
+/// Returns whether the probe that connect runs in an agent is running, of any job on the machine: for tests that run alone.
+pub(crate) fn probe_is_running() -> Result<bool> {
     let lines = std::fs::read_dir("/proc")?.flatten().map(|entry| {
         let line = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
         String::from_utf8_lossy(&line).replace('\0', " ")

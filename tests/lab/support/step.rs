@@ -1,4 +1,4 @@
-//! A step of a job: started, watched while it runs, and what it came to.
+//! A step of a job: a running process and its outcome.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -10,17 +10,17 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use rustix::process::{Pid, Signal, kill_process};
 
-/// Names the file into which the time of each connect goes: `cargo xtask faults` reads it.
+/// The environment variable with the file for the seconds of each connect, which `cargo xtask faults` reads.
 const TIMES: &str = "REMOTE_BUILDKIT_TIMES";
 
-/// Everything a step left behind.
+/// The outcome of a step.
 #[derive(Debug)]
 pub(crate) struct Outcome {
     pub(crate) code: Option<i32>,
     /// Standard output and error, as the runner merges them.
     pub(crate) log: String,
     pub(crate) outputs: BTreeMap<String, String>,
-    /// How long it ran.
+    /// How many seconds it ran.
     pub(crate) seconds: f64,
 }
 
@@ -30,8 +30,8 @@ impl Outcome {
         Ok(self)
     }
 
-    /// Has to have failed with this title, what was tried and what to do, these words among them, and no outputs.
-    pub(crate) fn refused(&self, title: &str, words: &[&str]) -> Result<()> {
+    /// Returns an error unless the step failed with this title, a message that contains these words, a remedy, and no outputs.
+    pub(crate) fn expect_error(&self, title: &str, words: &[&str]) -> Result<()> {
         let Self { code, log, .. } = self;
         ensure!(*code == Some(1), "{title}: exit code {code:?}: {log}");
         let annotation = format!("::error title={}::", title.replace(':', "%3A"));
@@ -40,15 +40,15 @@ impl Outcome {
         for word in words {
             ensure!(line.contains(word), "{title}: {word:?} is not in {line}");
         }
-        // What was tried and what came back, and what to do, each a line of the message.
+        // The message has a line for what was tried and came back, and a line for the remedy.
         ensure!(line.contains("%0A"), "{title}: no remedy in {line}");
         ensure!(self.outputs.is_empty(), "{title}: outputs {:?}", self.outputs);
         Ok(())
     }
 }
 
-/// Writes down how long what the test that this thread is of is about took; the last time counts.
-pub(crate) fn note(seconds: f64) -> Result<()> {
+/// Records the seconds of what the test of this thread measures. If it is called several times, the last value counts.
+pub(crate) fn record_seconds(seconds: f64) -> Result<()> {
     let (file, thread) = (std::env::var_os(TIMES), std::thread::current());
     if let (Some(file), Some(test)) = (file, thread.name()) {
         let mut file = File::options().create(true).append(true).open(file)?;
@@ -57,7 +57,7 @@ pub(crate) fn note(seconds: f64) -> Result<()> {
     Ok(())
 }
 
-/// One that runs; killed if it is dropped before its end.
+/// A running step. Dropping it kills the process.
 #[derive(Debug)]
 pub(crate) struct Step {
     child: Child,
@@ -94,8 +94,8 @@ impl Step {
         Ok(kill_process(pid, signal)?)
     }
 
-    /// Waits for a line with this text.
-    pub(crate) fn until(&mut self, text: &str) -> Result<()> {
+    /// Waits for a line of the log that contains this text.
+    pub(crate) fn wait_for_line(&mut self, text: &str) -> Result<()> {
         let deadline = Instant::now() + Duration::from_secs(120);
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
@@ -108,11 +108,11 @@ impl Step {
         }
     }
 
-    /// Its exit code, what it printed, and the seconds it took.
-    pub(super) fn end(mut self) -> Result<(ExitStatus, String, f64)> {
+    /// Waits for the process; returns its exit status, log and seconds.
+    pub(super) fn wait(mut self) -> Result<(ExitStatus, String, f64)> {
         let status = self.child.wait()?;
         let seconds = self.started.elapsed().as_secs_f64();
-        // Not to the end of the streams: a process that the step left behind may hold them open.
+        // Not until the streams end: a process that the step left behind may hold them open.
         while let Ok(line) = self.lines.recv_timeout(Duration::from_secs(1)) {
             self.log += &line;
         }
@@ -122,7 +122,7 @@ impl Step {
 
 impl Drop for Step {
     fn drop(&mut self) {
-        // It has ended, as a rule.
+        // Usually it has already exited.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

@@ -1,5 +1,5 @@
-//! A machine at its boot: nothing on it but the program, which finds buildx at a mirror and its keys where a machine has
-//! them.
+//! A minimal machine at boot: it has only the program, which downloads buildx from a mirror and finds AWS keys as on a real
+//! machine.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;
@@ -14,7 +14,7 @@ use sha2::{Digest, Sha256};
 
 use super::{LAB, checkout, output, program, run};
 
-/// buildx as the lab has it, behind an address that ends with the process of the tests, and its checksum.
+/// A server with the lab's buildx, which ends with the process, and the checksum of buildx.
 static MIRROR: LazyLock<(String, String)> = LazyLock::new(|| {
     let buildx = std::fs::read(LAB.bin.join("buildx")).expect("the lab's buildx");
     let sum = sum_of(&buildx);
@@ -45,27 +45,27 @@ static MIRROR: LazyLock<(String, String)> = LazyLock::new(|| {
     (format!("http://{address}/buildx"), sum)
 });
 
-/// A path of the mirror, and what is there.
+/// A path of the mirror, and its content: a file that is not a program.
 const NO_PROGRAM: &str = "/no-program";
 
 fn sum_of(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().map(|b| format!("{b:02x}")).collect()
 }
 
-/// Where the program is before it installs itself.
+/// The path of the program before it installs itself.
 pub(crate) const DOWNLOADED: &str = "/opt/remote-buildkit";
 
-pub(crate) struct Bare {
+pub(crate) struct BareMachine {
     pub(crate) machine: Machine,
     namespace: String,
     /// Variables of the machine and of each job on it.
     pub(crate) env: Vec<(String, String)>,
-    /// Who signs in, and to which cluster.
-    pub(crate) road: Vec<String>,
+    /// The flags of the cluster and of the identity.
+    pub(crate) cluster_flags: Vec<String>,
 }
 
-impl Bare {
-    /// A machine with an instance profile, whose agent is in a namespace.
+impl BareMachine {
+    /// Creates a machine with an instance profile, whose agent is in this namespace.
     pub(crate) fn new(namespace: &str) -> Result<Self> {
         let machine = Machine::new(&LAB)?;
         machine.install(&program(), DOWNLOADED)?;
@@ -79,25 +79,25 @@ impl Bare {
             env: variables
                 .map(|(name, value)| (name.to_owned(), value.clone()))
                 .to_vec(),
-            road: vec![
+            cluster_flags: vec![
                 format!("--cluster={}", LAB.cluster),
                 format!("--region={}", LAB.region),
             ],
         })
     }
 
-    pub(crate) fn docker_cli(&self) -> Result<()> {
+    pub(crate) fn install_docker_cli(&self) -> Result<()> {
         self.machine
             .install(&LAB.bin.join("docker"), "/usr/local/bin/docker")
     }
 
-    /// What `runner` is called with.
+    /// Returns the flags of `runner`.
     pub(crate) fn flags(&self) -> Vec<String> {
         let (mirror, sum) = &*MIRROR;
-        // The agent's pod finds the lab's ECR by its names.
+        // The agent's pod resolves the host names of the lab's ECR.
         let names = serde_json::json!({"spec": {"template": {"spec": {
             "hostAliases": [{"ip": LAB.ecr_ip, "hostnames": [LAB.ecr]}]}}}});
-        let mut flags = self.road.clone();
+        let mut flags = self.cluster_flags.clone();
         flags.extend([
             format!("--namespace={}", self.namespace),
             format!("--patch={names}"),
@@ -107,7 +107,7 @@ impl Bare {
         flags
     }
 
-    /// Flags for what is at the mirror and does not run.
+    /// Returns flags for a file on the mirror that is not a program.
     pub(crate) fn no_program() -> [String; 2] {
         let (mirror, _) = &*MIRROR;
         [
@@ -116,7 +116,7 @@ impl Bare {
         ]
     }
 
-    /// `runner` as root at boot.
+    /// Returns the command of `runner` as root at boot.
     pub(crate) fn runner(&self, flags: &[&str]) -> Command {
         let mut command = self.machine.command(DOWNLOADED);
         command
@@ -128,34 +128,35 @@ impl Bare {
         command
     }
 
-    /// Its whole log, after success.
-    pub(crate) fn boots(&self, flags: &[&str]) -> Result<String> {
+    /// Runs `runner`, which must succeed, and returns its log.
+    pub(crate) fn set_up(&self, flags: &[&str]) -> Result<String> {
         run(&mut self.runner(flags))
     }
 
-    /// Its whole log, after failure.
-    pub(crate) fn fails(&self, flags: &[&str]) -> Result<String> {
+    /// Runs `runner`, which must fail, and returns its log.
+    pub(crate) fn setup_fails(&self, flags: &[&str]) -> Result<String> {
         let output = output(&mut self.runner(flags))?;
         let log = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
         ensure!(output.status.code() == Some(1), "{:?}: {log}", output.status);
         Ok(log)
     }
 
-    /// Whether the machine is as it was.
-    pub(crate) fn is(&self, before: &lab::Tree) -> Result<()> {
+    /// Checks that the machine has the same files as before.
+    pub(crate) fn ensure_unchanged(&self, before: &lab::Tree) -> Result<()> {
         let differences = self.machine.tree()?.differences(before);
-        ensure!(differences.is_empty(), "not as they were: {differences:?}");
+        ensure!(differences.is_empty(), "changed: {differences:?}");
         Ok(())
     }
 
-    pub(crate) fn removes(&self) -> Result<String> {
+    /// Runs `runner --remove` and returns its log.
+    pub(crate) fn remove(&self) -> Result<String> {
         let mut command = self.machine.command(DOWNLOADED);
         command.args(["runner", "--remove", "--user=runner"]);
         run(&mut command)
     }
 
-    /// A step of a job: a script of the user.
-    pub(crate) fn step(&self, script: &str) -> Result<String> {
+    /// Runs a step of a job: a shell script of the user.
+    pub(crate) fn run_script(&self, script: &str) -> Result<String> {
         let mut command = self.machine.as_user("/bin/sh");
         command.args(["-ec", script]).envs(self.env.iter().cloned());
         let output = output(&mut command)?;
@@ -164,9 +165,9 @@ impl Bare {
         Ok(log)
     }
 
-    /// A job of these steps under act, as the user. act, node and the action are the runner's, not the machine's: they are in
-    /// /tmp, which a tree does not have.
-    pub(crate) fn job(&self, steps: &str) -> Result<String> {
+    /// Runs a job of these steps with act, as the user. act, node and the action belong to the runner, not to the machine: they
+    /// are in /tmp, which is not compared.
+    pub(crate) fn run_job(&self, steps: &str) -> Result<String> {
         let workflow = format!("on: push\njobs:\n  build:\n    runs-on: ubuntu-latest\n    steps:\n{steps}");
         let checkout = checkout(&[(".github/workflows/build.yml", &workflow)])?;
         let mut copy = Command::new("cp");
@@ -203,7 +204,7 @@ impl Bare {
         Ok(log)
     }
 
-    /// A checked-out repository with a Dockerfile in it, on the lab's base image.
+    /// Creates a checkout with a Dockerfile on the lab's base image.
     pub(crate) fn repository(&self, instructions: &str) -> Result<()> {
         let dockerfile = format!("FROM {}/busybox\n{instructions}\n", LAB.registry);
         self.machine

@@ -1,4 +1,4 @@
-//! Servers that fail: one that takes a connection and says nothing, and one that says too much.
+//! Servers that fail: one that never responds, and one that always returns the same response.
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -6,11 +6,11 @@ use std::thread;
 
 use anyhow::Result;
 
-/// Takes connections and never answers.
+/// A server that accepts connections and never responds.
 #[derive(Debug)]
-pub(crate) struct Silent(TcpListener);
+pub(crate) struct SilentServer(TcpListener);
 
-impl Silent {
+impl SilentServer {
     pub(crate) fn listen() -> Result<Self> {
         Ok(Self(TcpListener::bind("127.0.0.1:0")?))
     }
@@ -19,16 +19,16 @@ impl Silent {
         Ok(self.0.local_addr()?.to_string())
     }
 
-    /// Returns when somebody has asked something, which waits for an answer until it is dropped.
-    pub(crate) fn asked(&self) -> Result<TcpStream> {
+    /// Waits for a request and returns its connection. The client waits until it is dropped.
+    pub(crate) fn accept_request(&self) -> Result<TcpStream> {
         let (mut connection, _) = self.0.accept()?;
         connection.read_exact(&mut [0])?;
         Ok(connection)
     }
 }
 
-/// An API server that answers every request with the same; its address. It ends with the process of the tests.
-pub(crate) fn always_answers(status: &str, body: &str) -> Result<String> {
+/// Starts an API server that returns the same response to every request, and returns its address. It ends with the process.
+pub(crate) fn serve_fixed_response(status: &str, body: &str) -> Result<String> {
     let listener = TcpListener::bind("127.0.0.1:0")?;
     let address = listener.local_addr()?.to_string();
     let length = body.len();
@@ -45,7 +45,7 @@ pub(crate) fn always_answers(status: &str, body: &str) -> Result<String> {
     Ok(address)
 }
 
-/// A kubeconfig for a server, with this way to get a credential.
+/// Returns a kubeconfig for a server with this user.
 pub(crate) fn kubeconfig(server: &str, user: &str) -> String {
     format!(
         "apiVersion: v1

@@ -1,4 +1,4 @@
-//! A job that is held up at one of its requests.
+//! Holds a request of a job until the test releases it.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -11,24 +11,24 @@ use anyhow::{Context, Result};
 
 use super::LAB;
 
-/// The lab's API server without TLS, through a `kubectl proxy` with its administrator's rights. The first request that
-/// begins with these words and is no dry run is held up.
+/// A `kubectl proxy` to the lab's API server with administrator rights and without TLS. It holds the first request that starts
+/// with these words and is not a dry run.
 #[derive(Debug)]
-pub(crate) struct Hold {
+pub(crate) struct HeldRequest {
     proxy: Child,
-    /// Of a kubeconfig.
+    /// The server for a kubeconfig.
     pub(crate) server: String,
     came: Receiver<()>,
     go_on: Sender<()>,
 }
 
-impl Hold {
-    pub(crate) fn at(words: &'static str) -> Result<Self> {
+impl HeldRequest {
+    pub(crate) fn new(words: &'static str) -> Result<Self> {
         let free = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
         let proxy = Command::new(LAB.bin.join("kubectl"))
             .arg("--kubeconfig")
             .arg(&LAB.admin_kubeconfig)
-            // Without the last one it forbids exec.
+            // Without the last argument it rejects exec.
             .args([
                 "proxy",
                 &format!("--port={}", free.port()),
@@ -45,7 +45,7 @@ impl Hold {
         std::thread::spawn(move || {
             for client in listener.incoming().flatten() {
                 let gate = gate.clone();
-                // A connection that is cut off is the other side's to notice.
+                // The client notices an interrupted connection.
                 std::thread::spawn(move || forward(client, free, words, &gate));
             }
         });
@@ -60,14 +60,16 @@ impl Hold {
             std::thread::sleep(Duration::from_millis(50));
             answers()
         });
-        anyhow::ensure!(up, "kubectl proxy does not answer");
+        anyhow::ensure!(up, "kubectl proxy does not respond");
         Ok(hold)
     }
 
-    /// Waits for the request.
-    pub(crate) fn reached(&self) -> Result<()> {
+    /// Waits until the request has arrived.
+    pub(crate) fn wait(&self) -> Result<()> {
         let within = Duration::from_secs(60);
-        self.came.recv_timeout(within).context("no such request came")
+        self.came
+            .recv_timeout(within)
+            .context("the request did not arrive")
     }
 
     pub(crate) fn release(&self) -> Result<()> {
@@ -75,7 +77,7 @@ impl Hold {
     }
 }
 
-impl Drop for Hold {
+impl Drop for HeldRequest {
     fn drop(&mut self) {
         let _ = self.proxy.kill();
         let _ = self.proxy.wait();
@@ -98,7 +100,7 @@ fn forward(mut client: TcpStream, to: std::net::SocketAddr, words: &str, gate: &
             return Ok(upstream.shutdown(Shutdown::Write)?);
         }
         let sent = &chunk[..read];
-        // A client sends the head of a request in one piece.
+        // A client sends the header of a request in one write.
         let first = String::from_utf8_lossy(sent.split(|b| *b == b'\r').next().unwrap_or_default());
         if first.starts_with(words) && !first.contains("dryRun") {
             let held = gate.lock().ok().and_then(|mut gate| gate.take());

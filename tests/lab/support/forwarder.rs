@@ -1,4 +1,4 @@
-//! What stands between the program and a server: a forwarder on another address, or one that changes an answer.
+//! Forwarders between the program and a server: one with another address, and one that changes responses.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -6,7 +6,7 @@ use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use anyhow::{Context, Result};
 use serde_json::Value;
 
-/// Hands on whatever comes to a port of its own on the IPv6 loopback, until the tests end.
+/// Forwards connections from a port on the IPv6 loopback address, until the process ends.
 #[derive(Debug)]
 pub(crate) struct Forward(pub(crate) SocketAddr);
 
@@ -32,7 +32,7 @@ impl Forward {
         std::thread::spawn(move || {
             for client in listener.incoming().map_while(Result::ok) {
                 let each = each.clone();
-                // A connection that is cut off is the other side's to notice.
+                // The client notices an interrupted connection.
                 std::thread::spawn(move || each(client));
             }
         });
@@ -40,7 +40,7 @@ impl Forward {
     }
 }
 
-/// The lab's AWS, whose answers in JSON are changed.
+/// A forwarder to the lab's AWS that changes JSON responses.
 #[derive(Debug)]
 pub(crate) struct Rewrite(Forward);
 
@@ -63,7 +63,7 @@ impl Rewrite {
     }
 }
 
-/// One request, which asks for the connection to be closed.
+/// Reads one request and adds `connection: close`.
 fn read_request(client: &TcpStream) -> Result<Vec<u8>> {
     let mut reader = BufReader::new(client.try_clone()?);
     let (mut head, mut length) = (String::new(), 0);
@@ -89,7 +89,7 @@ fn changed(answer: &[u8], change: fn(&mut Value)) -> Result<Vec<u8>> {
     let end = answer
         .windows(4)
         .position(|four| four == b"\r\n\r\n")
-        .context("no head")?;
+        .context("the response has no header")?;
     let (head, body) = (std::str::from_utf8(&answer[..end])?, &answer[end + 4..]);
     let Ok(mut json) = serde_json::from_slice::<Value>(body) else {
         return Ok(answer.to_vec());
