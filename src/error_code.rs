@@ -69,6 +69,9 @@ error_codes! {
             "Check the runner's network access to what the next step needs, or raise `timeout`.";
     }
     "AWS" {
+        DnsFailed: "Cannot resolve host name",
+            "The runner's DNS did not resolve the host name of AWS or GitHub that the message names.",
+            "Check the spelling of `region`, and the runner's DNS (/etc/resolv.conf).";
         OidcTokenUnavailable: "No OIDC token for this job",
             "GitHub gave the job no OIDC token. Pull requests from forks never get one.",
             "Set `permissions: id-token: write` in the job, and in the caller of a reusable workflow.";

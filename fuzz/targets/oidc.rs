@@ -1,4 +1,4 @@
-//! The answer of GitHub's OIDC endpoint, and the token's subject.
+//! Responses of GitHub's OIDC endpoint, and the subject of the token.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

@@ -15,7 +15,7 @@ fuzz_target!(|text: &[u8]| {
     let now = "2026-01-01T00:00:00Z".parse().expect("a time");
     let _ = session.needs_renewal(now);
     let cluster = session.cluster.as_deref().unwrap_or_default();
-    if let Ok(token) = token(&session.keys, cluster, &session.place, now) {
+    if let Ok(token) = token(&session.keys, cluster, &session.region, now) {
         assert!(token.value.expose().starts_with("k8s-aws-v1."));
     }
 });

@@ -1,4 +1,5 @@
-//! What time it is to AWS. A signature counts for minutes, by the server's clock; a runner's may be further off.
+//! AWS's time, learned from its responses. AWS rejects signatures that are minutes off its own clock, and a runner's clock
+//! may be further off than that.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -12,42 +13,44 @@ use serde::{Deserialize, Serialize};
 
 use crate::retry::{AttemptError, FailureKind};
 
-/// Less than this is none: servers tell whole seconds, and an answer takes time.
-const NONE: SignedDuration = SignedDuration::from_secs(30);
+/// Smaller offsets are ignored: the `Date` header has whole seconds, and a response takes time.
+const MIN_OFFSET: SignedDuration = SignedDuration::from_secs(30);
 
-/// With a clock that is further off no certificate would be good: whoever tells that does not know.
-const NONSENSE: SignedDuration = SignedDuration::from_hours(24 * 366);
+/// Larger offsets are ignored: TLS would already have failed, so the `Date` header is bogus.
+const MAX_OFFSET: SignedDuration = SignedDuration::from_hours(24 * 366);
 
-/// AWS's clock. Clones are one and the same.
+/// AWS's clock. Clones share their state.
 ///
-/// It holds the time at which this machine was started, by AWS's clock, while the machine's own is off. What passed since
-/// then is the same for every process here, and stays right when somebody puts the machine's clock right.
+/// While the machine's clock is off, it holds the time at which the machine was booted, by AWS's clock. The time since boot
+/// is the same for every process on the machine, and stays correct when the machine's clock is set.
 #[derive(Debug, Clone, Default)]
 pub struct Clock(Arc<Mutex<Option<Timestamp>>>);
 
 impl Clock {
-    fn started(&self) -> Option<Timestamp> {
+    /// Returns the time of boot by AWS's clock; `None` while the machine's clock is right.
+    fn booted_at(&self) -> Option<Timestamp> {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Returns AWS's time.
     pub fn now(&self) -> Timestamp {
-        self.started()
-            .map_or_else(Timestamp::now, |started| started + since_start())
+        self.booted_at()
+            .map_or_else(Timestamp::now, |booted_at| booted_at + since_boot())
     }
 
-    /// By how much this machine's clock is behind; less than nothing where it is ahead.
+    /// Returns by how much this machine's clock is behind; negative if it is ahead.
     pub(super) fn behind(&self) -> SignedDuration {
         self.now().duration_since(Timestamp::now())
     }
 
-    /// What this machine's clock will show at a time of AWS's.
-    pub fn here(&self, at: Timestamp) -> Timestamp {
+    /// Converts AWS's time to the time of this machine's clock.
+    pub fn to_local(&self, at: Timestamp) -> Timestamp {
         at - self.behind()
     }
 
-    /// In words, if this machine's clock is off.
+    /// Returns the sentence that reports the offset, if this machine's clock is off.
     pub fn correction(&self) -> Option<String> {
-        let off = self.started().map(|_| self.behind())?;
+        let off = self.booted_at().map(|_| self.behind())?;
         let seconds = off.as_secs().unsigned_abs();
         let amount = match seconds {
             ..120 => format!("{seconds} s"),
@@ -60,13 +63,13 @@ impl Clock {
         ))
     }
 
-    /// Hears the `Date` of an answer that took so long to come.
-    pub(super) fn hear(&self, date: &str, took: Duration) {
+    /// Learns the time from the `Date` header of a response that took so long.
+    pub(super) fn observe_date(&self, date: &str, took: Duration) {
         let date = DateTime::from_str(date, Format::HttpDate).ok();
-        if let Some(told) = date.and_then(|date| Timestamp::from_second(date.secs()).ok()) {
+        if let Some(sent) = date.and_then(|date| Timestamp::from_second(date.secs()).ok()) {
             let half = SignedDuration::try_from(took / 2).unwrap_or_default();
-            // The middle of the second that was told, and of the way here.
-            if let Ok(now) = told.checked_add(SignedDuration::from_millis(500) + half) {
+            // The middle of that second, plus half of the round trip.
+            if let Ok(now) = sent.checked_add(SignedDuration::from_millis(500) + half) {
                 self.set(now);
             }
         }
@@ -74,26 +77,27 @@ impl Clock {
 
     fn set(&self, now: Timestamp) {
         let off = now.duration_since(Timestamp::now()).abs();
-        if off > NONSENSE {
+        if off > MAX_OFFSET {
             return;
         }
-        let started = (off >= NONE).then(|| now - since_start());
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = started;
+        let booted_at = (off >= MIN_OFFSET).then(|| now - since_boot());
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = booted_at;
     }
 
-    /// Whether it was corrected since it was that much behind.
+    /// Returns whether the clock was corrected since the machine's was `behind` by this much.
     pub(super) fn corrected_since(&self, behind: SignedDuration) -> bool {
-        (self.behind() - behind).abs() >= NONE
+        (self.behind() - behind).abs() >= MIN_OFFSET
     }
 
-    /// One attempt of a signed call. That the clock was corrected by its answer is why it failed, if it did.
-    pub(super) async fn watched<T>(
+    /// Runs one attempt of a signed call. If it fails and its response corrected the clock, the clock was the reason, and
+    /// the call is retried.
+    pub(super) async fn with_clock_check<T>(
         &self,
         attempt: impl Future<Output = Result<T, AttemptError>>,
     ) -> Result<T, AttemptError> {
         let behind = self.behind();
-        let asked = attempt.await;
-        asked.map_err(|failed| {
+        let result = attempt.await;
+        result.map_err(|failed| {
             if self.corrected_since(behind) {
                 AttemptError {
                     kind: FailureKind::ClockCorrected,
@@ -106,7 +110,8 @@ impl Clock {
     }
 }
 
-fn since_start() -> SignedDuration {
+/// Returns the time since the machine was booted.
+fn since_boot() -> SignedDuration {
     let since = clock_gettime(ClockId::Boottime);
     SignedDuration::new(since.tv_sec, i32::try_from(since.tv_nsec).unwrap_or(0))
 }
@@ -119,14 +124,14 @@ impl TimeSource for Clock {
 
 impl Serialize for Clock {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.started().serialize(serializer)
+        self.booted_at().serialize(serializer)
     }
 }
 
 impl<'de> Deserialize<'de> for Clock {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let started = Option::deserialize(deserializer)?;
-        Ok(Self(Arc::new(Mutex::new(started))))
+        let booted_at = Option::deserialize(deserializer)?;
+        Ok(Self(Arc::new(Mutex::new(booted_at))))
     }
 }
 
@@ -134,58 +139,58 @@ impl<'de> Deserialize<'de> for Clock {
 mod tests {
     use super::*;
 
-    fn told(off: SignedDuration) -> Clock {
+    /// Returns a clock that observed a `Date` this far from the machine's time.
+    fn clock_off_by(off: SignedDuration) -> Clock {
         let clock = Clock::default();
         let date = (Timestamp::now() + off).strftime("%a, %d %b %Y %H:%M:%S GMT");
-        clock.hear(&date.to_string(), Duration::ZERO);
+        clock.observe_date(&date.to_string(), Duration::ZERO);
         clock
     }
 
     #[test]
-    fn a_clock_that_is_off_is_corrected() {
+    fn minutes_of_offset_are_corrected() {
         for (minutes, words) in [
             (10, "10 min behind"),
             (-10, "10 min ahead of"),
             (181, "3 h behind"),
         ] {
             let off = SignedDuration::from_mins(minutes);
-            let clock = told(off);
+            let clock = clock_off_by(off);
             let wrong = clock.now().duration_since(Timestamp::now() + off).abs();
             assert!(wrong < SignedDuration::from_secs(2), "{minutes}: {wrong}");
             assert!(clock.corrected_since(SignedDuration::ZERO));
             assert!(!clock.corrected_since(off));
-            let said = clock.correction().expect("said");
-            assert!(said.contains(words), "{said}");
-            // A time of AWS's, as this machine will show it.
-            let here = clock.here(clock.now()).duration_since(Timestamp::now()).abs();
-            assert!(here < SignedDuration::from_secs(2), "{minutes}: {here}");
+            let sentence = clock.correction().expect("a sentence");
+            assert!(sentence.contains(words), "{sentence}");
+            let local = clock.to_local(clock.now()).duration_since(Timestamp::now()).abs();
+            assert!(local < SignedDuration::from_secs(2), "{minutes}: {local}");
         }
     }
 
     #[test]
-    fn seconds_are_no_correction_and_the_last_answer_counts() {
+    fn seconds_of_offset_are_ignored_and_the_last_date_counts() {
         for off in [-20, 0, 20] {
-            let clock = told(SignedDuration::from_secs(off));
+            let clock = clock_off_by(SignedDuration::from_secs(off));
             assert_eq!(clock.correction(), None);
             assert_eq!(serde_json::to_string(&clock).expect("JSON"), "null");
         }
-        let clock = told(SignedDuration::from_mins(10));
-        for nonsense in [
+        let clock = clock_off_by(SignedDuration::from_mins(10));
+        for bogus in [
             "nonsense",
             "Fri, 31 Dec 9999 23:59:59 GMT",
             "Thu, 01 Jan 1970 00:00:00 GMT",
         ] {
-            clock.hear(nonsense, Duration::ZERO);
+            clock.observe_date(bogus, Duration::ZERO);
         }
         assert!(clock.correction().is_some());
         let right = Timestamp::now().strftime("%a, %d %b %Y %H:%M:%S GMT").to_string();
-        clock.hear(&right, Duration::ZERO);
+        clock.observe_date(&right, Duration::ZERO);
         assert_eq!(clock.correction(), None);
     }
 
     #[test]
-    fn a_session_keeps_it() {
-        let clock = told(SignedDuration::from_mins(-7));
+    fn a_correction_survives_serialization() {
+        let clock = clock_off_by(SignedDuration::from_mins(-7));
         let text = serde_json::to_string(&clock).expect("JSON");
         let read: Clock = serde_json::from_str(&text).expect("a clock");
         assert_eq!(read.correction(), clock.correction());

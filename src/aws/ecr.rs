@@ -1,4 +1,4 @@
-//! Passwords of ECR's registries, private and public.
+//! Passwords for ECR registries, private and public.
 
 use anyhow::Context;
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
@@ -9,120 +9,126 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
 
-use super::{Answer, DENIED, Session, loader, once, unreachable};
+use super::{ACCESS_DENIED, AwsFailure, SEE_MESSAGE, Session, loader, no_sdk_retries, unreachable};
 use crate::error_code::ErrorCode;
 use crate::problem::Problem;
 use crate::registry::{Login, Realm};
 use crate::retry::{AttemptError, Retrier};
 use crate::secret::Secret;
 
-/// Where the public registry's passwords come from, whatever the region of the rest.
-const REGION_OF_PUBLIC: &str = "us-east-1";
+/// The only region that issues passwords for the public registry.
+const PUBLIC_REGION: &str = "us-east-1";
 
-/// Asks ECR for a password.
+/// Requests a registry password from ECR.
 pub async fn log_in(session: &Session, realm: &Realm, retrier: &Retrier) -> anyhow::Result<Login> {
     let region = match realm {
         Realm::Private { region } => region,
-        Realm::Public => REGION_OF_PUBLIC,
+        Realm::Public => PUBLIC_REGION,
     };
     let config = loader(Some(region), &session.clock)?
         .credentials_provider(session.keys.credentials())
-        .use_fips(session.place.fips && *realm != Realm::Public)
-        .retry_config(once())
+        .use_fips(session.region.fips && *realm != Realm::Public)
+        .retry_config(no_sdk_retries())
         .load()
         .await;
-    let asked = retrier.run(|| {
-        session.clock.watched(async {
+    let login = retrier.run(|| {
+        session.clock.with_clock_check(async {
             let token = match realm {
                 Realm::Private { .. } => private(&aws_sdk_ecr::Client::new(&config)).await,
                 Realm::Public => public(&aws_sdk_ecrpublic::Client::new(&config)).await,
             };
             let token =
-                token.map_err(|answer| AttemptError::new(answer.cause, refused(realm, region, &answer)))?;
+                token.map_err(|failure| AttemptError::new(failure.kind, denied(realm, region, &failure)))?;
             Ok(token
                 .login()
-                .with_context(|| format!("reading what {} answered", service(realm)))?)
+                .with_context(|| format!("reading the response of {}", action(realm)))?)
         })
     });
-    asked.await
+    login.await
 }
 
-/// What either service answers with.
+/// The authorization token of either service.
 #[derive(Debug, Default)]
-struct Token {
-    /// The name of the user, a colon and the password, in base64.
+struct AuthorizationToken {
+    /// `USER:PASSWORD` in base64.
     value: Option<String>,
     expires: Option<DateTime>,
 }
 
-async fn private(client: &aws_sdk_ecr::Client) -> Result<Token, Answer> {
-    let answer = client.get_authorization_token().send().await.map_err(answer)?;
-    let data = answer.authorization_data.unwrap_or_default().into_iter().next();
-    Ok(data.map_or_else(Token::default, |data| Token {
-        value: data.authorization_token,
-        expires: data.expires_at,
-    }))
+async fn private(client: &aws_sdk_ecr::Client) -> Result<AuthorizationToken, AwsFailure> {
+    let response = client.get_authorization_token().send().await.map_err(failure)?;
+    let data = response.authorization_data.unwrap_or_default().into_iter().next();
+    Ok(
+        data.map_or_else(AuthorizationToken::default, |data| AuthorizationToken {
+            value: data.authorization_token,
+            expires: data.expires_at,
+        }),
+    )
 }
 
-async fn public(client: &aws_sdk_ecrpublic::Client) -> Result<Token, Answer> {
-    let answer = client.get_authorization_token().send().await.map_err(answer)?;
-    Ok(answer
+async fn public(client: &aws_sdk_ecrpublic::Client) -> Result<AuthorizationToken, AwsFailure> {
+    let response = client.get_authorization_token().send().await.map_err(failure)?;
+    Ok(response
         .authorization_data
-        .map_or_else(Token::default, |data| Token {
+        .map_or_else(AuthorizationToken::default, |data| AuthorizationToken {
             value: data.authorization_token,
             expires: data.expires_at,
         }))
 }
 
-fn answer<E>(error: SdkError<E, HttpResponse>) -> Answer
+fn failure<E>(error: SdkError<E, HttpResponse>) -> AwsFailure
 where
     E: ProvideErrorMetadata + std::error::Error + 'static,
 {
-    Answer::of(&error)
+    AwsFailure::from_sdk(&error)
 }
 
-impl Token {
+impl AuthorizationToken {
     fn login(self) -> anyhow::Result<Login> {
-        let value = self.value.context("there is no token in it")?;
-        let value = STANDARD.decode(value).context("its token is no base64")?;
-        let value = String::from_utf8(value).map_err(|_| anyhow::anyhow!("its token is no text"))?;
+        let value = self.value.context("it has no token")?;
+        let value = STANDARD.decode(value).context("its token is not valid base64")?;
+        let value = String::from_utf8(value).map_err(|_| anyhow::anyhow!("its token is not valid UTF-8"))?;
         let (user, password) = value.split_once(':').context("its token has no password")?;
-        let expires = self.expires.context("there is no end of the token in it")?;
+        let expires = self.expires.context("its token has no expiry")?;
         Ok(Login {
             user: user.to_owned(),
             password: Secret::new(password),
-            expires: Timestamp::from_second(expires.secs()).context("reading the end of the token")?,
+            expires: Timestamp::from_second(expires.secs()).context("reading the token's expiry")?,
         })
     }
 }
 
-fn service(realm: &Realm) -> &'static str {
+/// Returns the IAM action of the call.
+fn action(realm: &Realm) -> &'static str {
     match realm {
         Realm::Private { .. } => "ecr:GetAuthorizationToken",
         Realm::Public => "ecr-public:GetAuthorizationToken",
     }
 }
 
-fn refused(realm: &Realm, region: &str, answer: &Answer) -> Problem {
-    let service = service(realm);
-    if !answer.answered {
-        return unreachable(ErrorCode::EcrUnreachable, "ECR", region, answer);
+fn denied(realm: &Realm, region: &str, failure: &AwsFailure) -> Problem {
+    if !failure.from_service {
+        return unreachable(ErrorCode::EcrUnreachable, "ECR", region, failure);
     }
-    let remedy = if answer.is(DENIED) {
+    let remedy = if failure.has_code(ACCESS_DENIED) {
         let actions = match realm {
             Realm::Private { .. } => "\"ecr:GetAuthorizationToken\"",
             Realm::Public => "[\"ecr-public:GetAuthorizationToken\", \"sts:GetServiceBearerToken\"]",
         };
         format!(
-            "Add to the role's policy: {{\"Effect\": \"Allow\", \"Action\": {actions}, \"Resource\": \"*\"}}; what may be \
-             pulled and pushed is a matter of its other statements. Or leave this registry out of the input `ecr`."
+            "Add to the role's policy: {{\"Effect\": \"Allow\", \"Action\": {actions}, \"Resource\": \"*\"}}. Other \
+             statements permit pulling and pushing. Or remove this registry from `ecr`."
         )
     } else {
-        "The service's own message above says what it refused.".to_owned()
+        SEE_MESSAGE.to_owned()
     };
     Problem::new(
         ErrorCode::EcrLoginFailed,
-        format!("Called {service} in {region} and got {}.", answer.text),
+        format!(
+            "Called {} in {region} and got {}.",
+            action(realm),
+            failure.message
+        ),
         remedy,
     )
 }
@@ -132,9 +138,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_no_login_is_named() {
+    fn an_invalid_token_is_an_error() {
         let login = |value: &str| {
-            let token = Token {
+            let token = AuthorizationToken {
                 value: Some(value.into()),
                 expires: Some(DateTime::from_secs(1_800_000_000)),
             };
@@ -144,14 +150,14 @@ mod tests {
         assert_eq!((good.user.as_str(), good.password.expose()), ("AWS", "pass:word"));
         assert_eq!(good.expires.as_second(), 1_800_000_000);
         for (value, says) in [
-            ("%", "no base64"),
-            (&STANDARD.encode([0xff]), "no text"),
-            (&STANDARD.encode("AWS"), "no password"),
+            ("%", "not valid base64"),
+            (&STANDARD.encode([0xff]), "not valid UTF-8"),
+            (&STANDARD.encode("AWS"), "has no password"),
         ] {
             let error = login(value).expect_err(value).to_string();
             assert!(error.contains(says), "{error}");
         }
-        let error = Token::default().login().expect_err("nothing");
-        assert!(error.to_string().contains("no token"), "{error}");
+        let error = AuthorizationToken::default().login().expect_err("nothing");
+        assert!(error.to_string().contains("has no token"), "{error}");
     }
 }

@@ -1,49 +1,48 @@
-//! Where the cluster is.
+//! The cluster's endpoint, from eks:DescribeCluster.
 
 use aws_sdk_eks::types::VpcConfigResponse;
 
-use super::{Answer, DENIED, Session, loader, once, partition, unreachable};
+use super::{
+    ACCESS_DENIED, AwsFailure, SEE_MESSAGE, Session, loader, no_sdk_retries, partition, unreachable,
+};
 use crate::error_code::ErrorCode;
 use crate::problem::Problem;
 use crate::retry::{AttemptError, Retrier};
 
-/// How to reach a cluster's API server.
+/// The address and CA of a cluster's API server.
 #[derive(Debug, Clone)]
 pub struct Endpoint {
     pub url: String,
-    /// PEM in base64, as a kubeconfig wants it.
+    /// PEM in base64, as in a kubeconfig.
     pub certificate_authority: String,
     /// What to do where it is not reached, if it is not open to everybody.
     pub limits: Option<String>,
 }
 
-pub async fn describe_cluster(
-    cluster: &str,
-    session: &Session,
-    retrier: &Retrier,
-) -> anyhow::Result<Endpoint> {
+/// Returns the endpoint of a cluster, by its name.
+pub async fn describe_cluster(cluster: &str, session: &Session, retrier: &Retrier) -> anyhow::Result<Endpoint> {
     let clock = &session.clock;
-    let region = &session.place.region;
+    let region = &session.region.name;
     let config = loader(Some(region), clock)?
         .credentials_provider(session.keys.credentials())
-        .retry_config(once())
+        .retry_config(no_sdk_retries())
         .load()
         .await;
     let client = aws_sdk_eks::Client::new(&config);
-    let asked = retrier.run(|| clock.watched(ask(&client, cluster, region)));
-    asked.await
+    let endpoint = retrier.run(|| clock.with_clock_check(describe_once(&client, cluster, region)));
+    endpoint.await
 }
 
-/// Asks once. That of a fuzzer is a client that answers by itself.
-pub async fn ask(
+/// Calls DescribeCluster once. Public for the fuzzer, whose client returns canned responses.
+pub async fn describe_once(
     client: &aws_sdk_eks::Client,
     cluster: &str,
     region: &str,
 ) -> Result<Endpoint, AttemptError> {
-    let answer = client.describe_cluster().name(cluster).send().await;
-    let output = answer.map_err(|error| {
-        let answer = Answer::of(&error);
-        AttemptError::new(answer.cause, refused(cluster, region, &answer))
+    let response = client.describe_cluster().name(cluster).send().await;
+    let output = response.map_err(|error| {
+        let failure = AwsFailure::from_sdk(&error);
+        AttemptError::new(failure.kind, describe_failed(cluster, region, &failure))
     })?;
     let found = output.cluster();
     let url = found.and_then(|c| c.endpoint());
@@ -53,9 +52,10 @@ pub async fn ask(
         return Err(Problem::new(
             ErrorCode::ClusterNotActive,
             format!(
-                "Asked EKS in {region} for the cluster {cluster} and got no endpoint; its status is {status}."
+                "Called eks:DescribeCluster for the cluster {cluster} in {region}. It has no endpoint, and its status is \
+                 {status}."
             ),
-            "Wait until the cluster is ACTIVE.",
+            "Wait until the cluster's status is ACTIVE.",
         )
         .into());
     };
@@ -91,15 +91,15 @@ fn limits(cluster: &str, region: &str, access: &VpcConfigResponse) -> Option<Str
     ))
 }
 
-fn refused(cluster: &str, region: &str, answer: &Answer) -> Problem {
-    if !answer.answered {
-        return unreachable(ErrorCode::EksUnreachable, "EKS", region, answer);
+fn describe_failed(cluster: &str, region: &str, failure: &AwsFailure) -> Problem {
+    if !failure.from_service {
+        return unreachable(ErrorCode::EksUnreachable, "EKS", region, failure);
     }
     let what = format!(
         "Called eks:DescribeCluster for the cluster {cluster} in {region} and got {}.",
-        answer.text
+        failure.message
     );
-    if answer.is(DENIED) {
+    if failure.has_code(ACCESS_DENIED) {
         let arn = format!("arn:{}:eks:{region}:*:cluster/{cluster}", partition(region));
         return Problem::new(
             ErrorCode::DescribeClusterDenied,
@@ -110,21 +110,17 @@ fn refused(cluster: &str, region: &str, answer: &Answer) -> Problem {
             ),
         );
     }
-    if answer.is(&["ResourceNotFoundException"]) {
+    if failure.has_code(&["ResourceNotFoundException"]) {
         return Problem::new(
             ErrorCode::ClusterNotFound,
             what,
             format!(
-                "Check the inputs `cluster` and `region`, and that the credentials are of the cluster's account. \
-                 aws eks list-clusters --region {region} lists what there is."
+                "Check `cluster` and `region`, and that the credentials belong to the cluster's account. \
+                 aws eks list-clusters --region {region} lists the clusters."
             ),
         );
     }
-    Problem::new(
-        ErrorCode::DescribeClusterFailed,
-        what,
-        "The service's own message above says what it refused.",
-    )
+    Problem::new(ErrorCode::DescribeClusterFailed, what, SEE_MESSAGE)
 }
 
 #[cfg(test)]

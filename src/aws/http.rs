@@ -1,4 +1,4 @@
-//! How AWS is called: the HTTP client of all its services.
+//! The HTTP client for all AWS services.
 
 use std::time::{Duration, Instant};
 
@@ -15,17 +15,17 @@ use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_types::timeout::TimeoutConfig;
 
-use super::{Clock, Place};
+use super::{AwsRegion, Clock};
 use crate::problem::{Problem, chain};
 use crate::trace::Exchange;
 use crate::trust;
 
-/// The SDK's loader with our HTTP client, AWS's time, and bounds on each attempt.
+/// Returns the SDK's configuration loader with our HTTP client, AWS's time, and a timeout for each attempt.
 pub(super) fn loader(region: Option<&str>, clock: &Clock) -> Result<ConfigLoader, Problem> {
     let loader = aws_config::defaults(BehaviorVersion::latest())
         .http_client(client(clock)?)
         .time_source(clock.clone())
-        // It would add what it learns to what the clock has learnt from the same answer.
+        // It would correct the clock a second time, by the same response.
         .disable_clock_skew_correction(true)
         .timeout_config(timeouts());
     Ok(match region {
@@ -34,11 +34,11 @@ pub(super) fn loader(region: Option<&str>, clock: &Clock) -> Result<ConfigLoader
     })
 }
 
-/// The same for one provider of credentials, where the loader's whole chain is not wanted.
-pub(super) fn provider_config(place: &Place, clock: &Clock) -> Result<ProviderConfig, Problem> {
+/// Returns the same configuration for a single credentials provider, without the loader's default chain.
+pub(super) fn provider_config(region: &AwsRegion, clock: &Clock) -> Result<ProviderConfig, Problem> {
     Ok(ProviderConfig::without_region()
-        .with_region(Some(Region::new(place.region.clone())))
-        .with_use_fips(Some(place.fips))
+        .with_region(Some(Region::new(region.name.clone())))
+        .with_use_fips(Some(region.fips))
         .with_http_client(client(clock)?)
         .with_time_source(clock.clone())
         .with_sleep_impl(TokioSleep::new())
@@ -52,8 +52,8 @@ fn timeouts() -> TimeoutConfig {
         .build()
 }
 
-/// rustls on ring as kube uses it, and the proxy of the environment, which the SDK ignores unless told.
-fn client(clock: &Clock) -> Result<Client, Problem> {
+/// Returns a client with rustls on ring, as kube has it, and the proxy of the environment, which the SDK ignores by default.
+fn client(clock: &Clock) -> Result<ObservedClient, Problem> {
     let mut trusted = tls::TrustStore::default();
     let bundle = trust::for_aws()?.pem();
     if !bundle.is_empty() {
@@ -75,64 +75,66 @@ fn client(clock: &Clock) -> Result<Client, Problem> {
             .tls_context(context.unwrap_or_default())
             .build()
     });
-    Ok(Client {
+    Ok(ObservedClient {
         inner,
         clock: clock.clone(),
     })
 }
 
-/// Below the SDK, not an interceptor of one service: so it sees the calls of the default chain as well.
+/// An HTTP client that observes each response. It is below the SDK, unlike an interceptor of one service, and therefore also
+/// sees the calls of the default credential chain.
 #[derive(Debug)]
-struct Client {
+struct ObservedClient {
     inner: SharedHttpClient,
     clock: Clock,
 }
 
-impl HttpClient for Client {
+impl HttpClient for ObservedClient {
     fn http_connector(
         &self,
         settings: &HttpConnectorSettings,
         components: &RuntimeComponents,
     ) -> SharedHttpConnector {
-        SharedHttpConnector::new(Observed {
+        SharedHttpConnector::new(ObservedConnector {
             inner: self.inner.http_connector(settings, components),
             clock: self.clock.clone(),
         })
     }
 }
 
-/// Each answer, an error too, tells the time, and is a line of the debug log.
+/// A connector that learns the time from each response, also from errors, and writes a line to the debug log.
 #[derive(Debug)]
-struct Observed {
+struct ObservedConnector {
     inner: SharedHttpConnector,
     clock: Clock,
 }
 
-impl HttpConnector for Observed {
+impl HttpConnector for ObservedConnector {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
         let exchange = Exchange::begin(request.method(), request.uri());
         let on_this_machine = is_link_local(request.uri());
         let clock = self.clock.clone();
-        let began = Instant::now();
-        let answer = self.inner.call(request);
+        let started = Instant::now();
+        let response = self.inner.call(request);
         HttpConnectorFuture::new(async move {
-            let answer = answer.await;
-            match &answer {
-                Ok(answer) => {
-                    let headers = answer.headers();
+            let response = response.await;
+            match &response {
+                Ok(response) => {
+                    let headers = response.headers();
                     if let Some(date) = headers.get("date").filter(|_| !on_this_machine) {
-                        clock.hear(date, began.elapsed());
+                        clock.observe_date(date, started.elapsed());
                     }
-                    exchange.answered(answer.status().as_u16(), |name| headers.get(name));
+                    exchange.answered(response.status().as_u16(), |name| headers.get(name));
                 }
                 Err(error) => exchange.failed(&chain(error)),
             }
-            answer
+            response
         })
     }
 }
 
-/// Instance metadata and the Pod Identity agent answer with the clock of this machine, or of its node.
+/// Returns whether a URL is that of instance metadata or the Pod Identity agent. Their clock is this machine's or its node's,
+/// not AWS's.
 fn is_link_local(url: &str) -> bool {
     let host = url.split_once("://").map_or(url, |(_, rest)| rest);
     host.starts_with("169.254.") || host.starts_with("[fd00:ec2:")
@@ -143,7 +145,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_clock_of_the_machine_itself_is_none() {
+    fn link_local_addresses_have_no_aws_time() {
         assert!(is_link_local("http://169.254.169.254/latest/api/token"));
         assert!(is_link_local("http://[fd00:ec2::23]/v1/credentials"));
         assert!(!is_link_local("https://sts.eu-west-1.amazonaws.com/"));

@@ -1,4 +1,4 @@
-//! Who we are to AWS.
+//! The AWS identity: where access keys come from, and the caller's ARN and account.
 
 use anyhow::Context;
 use aws_config::ecs::EcsCredentialsProvider;
@@ -9,8 +9,11 @@ use aws_credential_types::provider::ProvideCredentials;
 use serde::{Deserialize, Serialize};
 
 use super::http::provider_config;
-use super::keys::Keys;
-use super::{Answer, Clock, DENIED, Place, Session, loader, once, place, unreachable};
+use super::keys::AccessKeys;
+use super::{
+    ACCESS_DENIED, AwsFailure, AwsRegion, Clock, SEE_MESSAGE, Session, loader, no_sdk_retries,
+    resolve_region, unreachable,
+};
 use crate::error_code::ErrorCode;
 use crate::problem::{Problem, chain};
 use crate::retry::{AttemptError, Retrier};
@@ -21,45 +24,48 @@ use crate::secret::Secret;
 pub struct AssumeRole {
     pub arn: String,
     pub audience: String,
-    /// What CloudTrail and the cluster's audit log will show.
+    /// The name in CloudTrail and in the cluster's audit log.
     pub session_name: String,
 }
 
-/// Keys from the default chain: environment, profile, web identity (IRSA), Pod Identity, instance metadata; and the
-/// region, the given one or the chain's.
-pub async fn default_chain(wanted: Option<&str>, clock: &Clock) -> anyhow::Result<(Keys, Place)> {
-    let config = loader(wanted, clock)?.load().await;
-    let place = place(&config)?;
-    let none = |why: String| {
+/// Returns keys from the default credential chain (environment, profile, web identity (IRSA), Pod Identity, instance metadata),
+/// and the region: the given one, or else the chain's.
+pub async fn default_chain(region: Option<&str>, clock: &Clock) -> anyhow::Result<(AccessKeys, AwsRegion)> {
+    let config = loader(region, clock)?.load().await;
+    let region = resolve_region(&config)?;
+    let missing = |why: String| {
         Problem::new(
             ErrorCode::AwsCredentialsMissing,
             format!(
-                "Asked the default AWS chain (environment, profile, IRSA, Pod Identity, instance metadata) for \
-                 credentials and got: {why}."
+                "Looked for credentials in the default AWS chain (environment, profile, IRSA, Pod Identity, instance \
+                 metadata) and got: {why}."
             ),
-            "In GitHub Actions set the input `role-to-assume` and give the job `permissions: id-token: write`; on a \
-             self-hosted runner attach an instance profile or a Pod Identity association.",
+            "In GitHub Actions, set `role-to-assume` and give the job `permissions: id-token: write`. On a self-hosted \
+             runner, attach an instance profile or a Pod Identity association.",
         )
     };
     let provider = config
         .credentials_provider()
-        .ok_or_else(|| none("no provider is configured".into()))?;
+        .ok_or_else(|| missing("no provider is configured".into()))?;
     let behind = clock.behind();
     let mut credentials = provider.provide_credentials().await;
-    // A profile may assume a role with a signed call.
+    // A profile may assume a role by a signed call, which fails if the clock is off.
     if credentials.is_err() && clock.corrected_since(behind) {
         credentials = provider.provide_credentials().await;
     }
-    let credentials = credentials.map_err(|e| none(chain(&e)))?;
-    Ok((Keys::try_from(credentials)?, place))
+    let credentials = credentials.map_err(|e| missing(chain(&e)))?;
+    Ok((AccessKeys::try_from(credentials)?, region))
 }
 
-/// Keys of the machine itself: of its pod (IRSA, Pod Identity), or else of its instance profile. What a job puts into
-/// the environment for itself, keys or a profile, is not looked at, so that every job of the machine has the same.
-pub async fn machine(wanted: Option<&str>, clock: &Clock) -> anyhow::Result<(Keys, Place)> {
-    let config = loader(wanted, clock)?.no_credentials().load().await;
-    let place = place(&config)?;
-    let config = provider_config(&place, clock)?;
+/// Returns the machine's own keys: those of its pod (IRSA, Pod Identity), or else of its instance profile. Keys and profiles
+/// in a job's environment are ignored, so that every job of the machine has the same identity.
+pub async fn machine_credentials(
+    region: Option<&str>,
+    clock: &Clock,
+) -> anyhow::Result<(AccessKeys, AwsRegion)> {
+    let config = loader(region, clock)?.no_credentials().load().await;
+    let region = resolve_region(&config)?;
+    let config = provider_config(&region, clock)?;
     let irsa = WebIdentityTokenCredentialsProvider::builder().configure(&config);
     let pod_identity = EcsCredentialsProvider::builder().configure(&config);
     let instance = ImdsCredentialsProvider::builder().configure(&config);
@@ -70,108 +76,113 @@ pub async fn machine(wanted: Option<&str>, clock: &Clock) -> anyhow::Result<(Key
         Problem::new(
             ErrorCode::AwsCredentialsMissing,
             format!(
-                "Asked for the credentials of this machine (IRSA, Pod Identity, instance metadata) and got: {}.",
+                "Looked for the credentials of this machine (IRSA, Pod Identity, instance metadata) and got: {}.",
                 chain(&error)
             ),
-            "Attach an instance profile to the instance, or to the pod's service account a Pod Identity association or \
-             a role of IRSA. In a container, instance metadata wants a hop limit of 2: aws ec2 \
+            "Attach an instance profile to the instance, or a Pod Identity association or an IRSA role to the pod's \
+             service account. In a container, instance metadata needs a hop limit of 2: aws ec2 \
              modify-instance-metadata-options --instance-id ID --http-put-response-hop-limit 2",
         )
     })?;
-    Ok((Keys::try_from(credentials)?, place))
+    Ok((AccessKeys::try_from(credentials)?, region))
 }
 
-/// Keys of a role, for a token of the job's OIDC issuer: asked once, for the next attempt wants a new token. `subject`
-/// is that token's, for the error alone.
+/// Returns keys of a role, in exchange for the job's OIDC token. It is called once, because each attempt needs a new token.
+/// `subject` is the token's subject, for the error.
 pub async fn assume_role(
     role: &AssumeRole,
-    wanted: Option<&str>,
+    region: Option<&str>,
     clock: &Clock,
     jwt: &Secret,
     subject: &str,
-) -> Result<(Keys, Place), AttemptError> {
-    let config = loader(wanted, clock)?.no_credentials().retry_config(once());
+) -> Result<(AccessKeys, AwsRegion), AttemptError> {
+    let config = loader(region, clock)?
+        .no_credentials()
+        .retry_config(no_sdk_retries());
     let config = config.load().await;
-    let place = place(&config)?;
-    let answer = aws_sdk_sts::Client::new(&config)
+    let region = resolve_region(&config)?;
+    let response = aws_sdk_sts::Client::new(&config)
         .assume_role_with_web_identity()
         .role_arn(&role.arn)
         .role_session_name(&role.session_name)
         .web_identity_token(jwt.expose())
         .send()
         .await;
-    let output = answer.map_err(|error| {
-        let answer = Answer::of(&error);
-        AttemptError::new(answer.cause, refused(role, &place.region, subject, &answer))
+    let output = response.map_err(|error| {
+        let failure = AwsFailure::from_sdk(&error);
+        AttemptError::new(
+            failure.kind,
+            assume_role_failed(role, &region.name, subject, &failure),
+        )
     })?;
     let keys = output.credentials().ok_or_else(|| {
         Problem::new(
             ErrorCode::InvalidStsResponse,
             format!(
-                "Asked STS for the role {} and got an answer without credentials.",
+                "Asked STS for the role {} and got a response without credentials.",
                 role.arn
             ),
-            "Check what answers at the STS endpoint of this region.",
+            "Check what responds at the STS endpoint of this region, for example a proxy.",
         )
     })?;
     let expires = jiff::Timestamp::from_second(keys.expiration().secs());
     let expires = expires.context("reading the expiry of the credentials")?;
-    let keys = Keys {
+    let keys = AccessKeys {
         access_key_id: keys.access_key_id().to_owned(),
         secret_access_key: Secret::new(keys.secret_access_key()),
         session_token: Some(Secret::new(keys.session_token())),
         expires: Some(expires),
     };
-    Ok((keys, place))
+    Ok((keys, region))
 }
 
-fn refused(role: &AssumeRole, region: &str, subject: &str, answer: &Answer) -> Problem {
-    if !answer.answered {
-        return unreachable(ErrorCode::StsUnreachable, "STS", region, answer);
+fn assume_role_failed(role: &AssumeRole, region: &str, subject: &str, failure: &AwsFailure) -> Problem {
+    if !failure.from_service {
+        return unreachable(ErrorCode::StsUnreachable, "STS", region, failure);
     }
     let account = role.arn.split(':').nth(4).unwrap_or("ACCOUNT");
     let partition = role.arn.split(':').nth(1).unwrap_or("aws");
     let provider =
         format!("arn:{partition}:iam::{account}:oidc-provider/token.actions.githubusercontent.com");
-    let remedy = if answer.is(DENIED) {
+    let remedy = if failure.has_code(ACCESS_DENIED) {
         format!(
-            "Either the role does not exist or its trust policy does not admit this job. The statement that does:\n\
+            "Check that the role exists and that its trust policy allows this job. The statement that allows it:\n\
              {{\"Effect\": \"Allow\", \"Action\": \"sts:AssumeRoleWithWebIdentity\", \"Principal\": {{\"Federated\": \
              \"{provider}\"}}, \"Condition\": {{\"StringEquals\": \
              {{\"token.actions.githubusercontent.com:aud\": \"{}\", \
              \"token.actions.githubusercontent.com:sub\": \"{subject}\"}}}}}}",
             role.audience
         )
-    } else if answer.is(&["InvalidIdentityToken"]) {
+    } else if failure.has_code(&["InvalidIdentityToken"]) {
         format!(
-            "Account {account} needs the identity provider {provider} with the audience {}: \
+            "Create the identity provider {provider} in account {account}, with the audience {}: \
              aws iam create-open-id-connect-provider --url https://token.actions.githubusercontent.com \
              --client-id-list {}",
             role.audience, role.audience
         )
     } else {
-        "The service's own message above says what it refused.".to_owned()
+        SEE_MESSAGE.to_owned()
     };
     Problem::new(
         ErrorCode::CannotAssumeRole,
         format!(
             "Asked STS in {region} for the role {} with this job's OIDC token (subject {subject}, audience {}) and \
              got {}.",
-            role.arn, role.audience, answer.text
+            role.arn, role.audience, failure.message
         ),
         remedy,
     )
 }
 
-/// The ARN of the caller as an access entry wants it, for messages; `None` when even that cannot be had.
-pub async fn caller(session: &Session) -> Option<String> {
+/// Returns the caller's ARN as an access entry has it, for messages; `None` if STS does not return it.
+pub async fn caller_arn(session: &Session) -> Option<String> {
     let client = sts(session).await.ok()?;
-    let answer = client.get_caller_identity().send().await;
-    answer.ok()?.arn().map(principal)
+    let response = client.get_caller_identity().send().await;
+    response.ok()?.arn().map(principal_arn)
 }
 
-/// The account that a session is of: of its role, or else as STS says, which needs no permission.
-pub async fn account(session: &Session, retrier: &Retrier) -> anyhow::Result<String> {
+/// Returns the caller's account: that of the session's role, or else from STS, which needs no permission.
+pub async fn caller_account(session: &Session, retrier: &Retrier) -> anyhow::Result<String> {
     let of_role = session
         .identity
         .role()
@@ -179,46 +190,49 @@ pub async fn account(session: &Session, retrier: &Retrier) -> anyhow::Result<Str
     if let Some(account) = of_role {
         return Ok(account.to_owned());
     }
-    let region = &session.place.region;
+    let region = &session.region.name;
     let client = sts(session).await?;
-    let asked = retrier.run(|| {
-        session.clock.watched(async {
-            let answer = client.get_caller_identity().send().await.map_err(|error| {
-                let answer = Answer::of(&error);
-                AttemptError::new(answer.cause, anonymous(region, &answer))
+    let account = retrier.run(|| {
+        session.clock.with_clock_check(async {
+            let response = client.get_caller_identity().send().await.map_err(|error| {
+                let failure = AwsFailure::from_sdk(&error);
+                AttemptError::new(failure.kind, account_unknown(region, &failure))
             })?;
-            let account = answer.account().context("STS names no account of the caller")?;
+            let account = response
+                .account()
+                .context("the response of sts:GetCallerIdentity has no account")?;
             Ok(account.to_owned())
         })
     });
-    asked.await
+    account.await
 }
 
 async fn sts(session: &Session) -> anyhow::Result<aws_sdk_sts::Client> {
-    let config = loader(Some(&session.place.region), &session.clock)?
+    let config = loader(Some(&session.region.name), &session.clock)?
         .credentials_provider(session.keys.credentials())
-        .retry_config(once())
+        .retry_config(no_sdk_retries())
         .load()
         .await;
     Ok(aws_sdk_sts::Client::new(&config))
 }
 
-fn anonymous(region: &str, answer: &Answer) -> Problem {
-    if !answer.answered {
-        return unreachable(ErrorCode::StsUnreachable, "STS", region, answer);
+fn account_unknown(region: &str, failure: &AwsFailure) -> Problem {
+    if !failure.from_service {
+        return unreachable(ErrorCode::StsUnreachable, "STS", region, failure);
     }
     Problem::new(
         ErrorCode::AccountUnknown,
         format!(
             "Called sts:GetCallerIdentity in {region} and got {}.",
-            answer.text
+            failure.message
         ),
-        "Check that the AWS credentials have not expired; or name the account in the input `ecr`, as ACCOUNT/REGION.",
+        "Check that the AWS credentials have not expired, or set the account in `ecr`, as ACCOUNT/REGION.",
     )
 }
 
-/// STS names the session of a role, an access entry the role. A path of the role's is not in the session's ARN.
-fn principal(caller: &str) -> String {
+/// Returns the ARN that an access entry needs: STS returns the ARN of a role's session, an access entry has the role's. The
+/// session's ARN does not have the role's path.
+fn principal_arn(caller: &str) -> String {
     let parts: Vec<&str> = caller.split(':').collect();
     match parts[..] {
         [arn, partition, "sts", _, account, resource] => {
@@ -239,7 +253,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn principals_of_callers() {
+    fn principal_arns_of_callers() {
         for (caller, expected) in [
             (
                 "arn:aws:sts::123456789012:assumed-role/ci/run",
@@ -254,7 +268,7 @@ mod tests {
                 "arn:aws:iam::123456789012:user/octocat",
             ),
         ] {
-            assert_eq!(principal(caller), expected);
+            assert_eq!(principal_arn(caller), expected);
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Access keys, as they are kept.
+//! Access keys in the form in which the session file keeps them.
 
 use anyhow::Context;
 use aws_credential_types::Credentials;
@@ -9,15 +9,16 @@ use crate::secret::Secret;
 
 /// AWS access keys.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Keys {
+pub struct AccessKeys {
     pub access_key_id: String,
     pub secret_access_key: Secret,
     pub session_token: Option<Secret>,
-    /// Absent for the long-lived keys of a user.
+    /// `None` for the long-lived keys of an IAM user.
     pub expires: Option<Timestamp>,
 }
 
-impl Keys {
+impl AccessKeys {
+    /// Returns the keys as the SDK's type.
     pub(super) fn credentials(&self) -> Credentials {
         Credentials::new(
             &self.access_key_id,
@@ -28,17 +29,18 @@ impl Keys {
         )
     }
 
-    /// What must never be seen in a log.
+    /// Returns the parts that must not appear in a log.
     pub fn secrets(&self) -> impl Iterator<Item = &Secret> {
         std::iter::once(&self.secret_access_key).chain(&self.session_token)
     }
 
-    pub fn live_for(&self, now: Timestamp, margin: SignedDuration) -> bool {
+    /// Returns whether the keys are valid for at least `margin` from `now`.
+    pub fn valid_for(&self, now: Timestamp, margin: SignedDuration) -> bool {
         self.expires.is_none_or(|at| at > now + margin)
     }
 }
 
-impl TryFrom<Credentials> for Keys {
+impl TryFrom<Credentials> for AccessKeys {
     type Error = anyhow::Error;
 
     fn try_from(from: Credentials) -> anyhow::Result<Self> {

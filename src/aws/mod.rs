@@ -1,4 +1,4 @@
-//! AWS: credentials, where the cluster is, the token. The only module that names an AWS type.
+//! AWS: credentials, the cluster's endpoint, its token and ECR passwords. The only module that names a type of the AWS SDK.
 
 mod clock;
 mod ecr;
@@ -12,12 +12,12 @@ mod token;
 pub use clock::Clock;
 pub use ecr::log_in;
 #[cfg(fuzzing)]
-pub use eks::ask as describe_once;
+pub use eks::describe_once;
 pub use eks::{Endpoint, describe_cluster};
-pub use identity::{AssumeRole, account, assume_role, caller, default_chain, machine};
-pub use keys::Keys;
-pub use session::{Identity, Session, environment_of};
-pub use token::token;
+pub use identity::{AssumeRole, assume_role, caller_account, caller_arn, default_chain, machine_credentials};
+pub use keys::AccessKeys;
+pub use session::{Identity, Session, session_environment};
+pub use token::{EksToken, token};
 
 use http::loader;
 
@@ -33,61 +33,62 @@ use crate::error_code::ErrorCode;
 use crate::problem::{Problem, chain};
 use crate::retry::FailureKind;
 
-/// For our own calls, which `retry` sees to.
-fn once() -> RetryConfig {
+/// Returns a configuration without the SDK's own retries: `retry` alone decides what is retried.
+fn no_sdk_retries() -> RetryConfig {
     RetryConfig::disabled()
 }
 
-/// Where the calls go.
+/// The region that is called, and whether at its FIPS endpoints.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Place {
-    pub region: String,
-    /// AWS_USE_FIPS_ENDPOINT or the profile asked for FIPS endpoints.
+pub struct AwsRegion {
+    pub name: String,
+    /// Set by AWS_USE_FIPS_ENDPOINT or the profile.
     pub fips: bool,
 }
 
-fn place(config: &SdkConfig) -> Result<Place, Problem> {
+/// Returns the region of a loaded configuration.
+fn resolve_region(config: &SdkConfig) -> Result<AwsRegion, Problem> {
     let region = config.region().ok_or_else(|| {
         Problem::new(
             ErrorCode::AwsRegionMissing,
             "Looked for the region of the cluster in the input `region`, AWS_REGION, AWS_DEFAULT_REGION, the AWS \
-             profile and the instance metadata; none names one.",
-            "Set the input `region`, such as `region: us-west-2`.",
+             profile and the instance metadata, and found none.",
+            "Set `region`, for example `region: us-west-2`.",
         )
     })?;
-    Ok(Place {
-        region: region.as_ref().to_owned(),
+    Ok(AwsRegion {
+        name: region.as_ref().to_owned(),
         fips: config.use_fips().unwrap_or(false),
     })
 }
 
-/// An error of a service: its code and message, or why there was no answer.
-struct Answer {
-    /// Whether it is the service that says so.
-    answered: bool,
+/// Why a call of AWS failed: the service's error code and message, or the error of the connection.
+struct AwsFailure {
+    /// Whether the service itself responded.
+    from_service: bool,
     code: Option<String>,
-    text: String,
-    cause: FailureKind,
+    message: String,
+    kind: FailureKind,
 }
 
-impl Answer {
-    fn of<E>(error: &SdkError<E, HttpResponse>) -> Self
+impl AwsFailure {
+    fn from_sdk<E>(error: &SdkError<E, HttpResponse>) -> Self
     where
         E: ProvideErrorMetadata + std::error::Error + 'static,
     {
         let status = error.raw_response().map(|response| response.status().as_u16());
         let Some(service) = error.as_service_error() else {
-            let text = chain(error);
-            let cause = match (error, status) {
+            let message = chain(error);
+            let kind = match (error, status) {
                 (_, Some(status)) => FailureKind::from_status(status),
                 (SdkError::TimeoutError(_), _) => FailureKind::TimedOut,
                 _ => FailureKind::from_error(error),
             };
             return Self {
-                answered: false,
+                from_service: false,
                 code: None,
-                text,
-                cause,
+                message,
+                kind,
             };
         };
         // AccessDenied is not modelled by DescribeCluster, so the variants of the error cannot be relied on.
@@ -95,13 +96,13 @@ impl Answer {
         let code = meta.code().map(str::to_owned);
         let message = meta.message().unwrap_or("no message");
         Self {
-            answered: true,
-            text: match (&code, status) {
+            from_service: true,
+            message: match (&code, status) {
                 (Some(code), _) => format!("{code}: {message}"),
                 (None, Some(status)) => format!("HTTP status {status}: {message}"),
                 (None, None) => message.to_owned(),
             },
-            cause: cause(
+            kind: classify(
                 code.as_deref().unwrap_or_default(),
                 message,
                 status.unwrap_or_default(),
@@ -110,14 +111,15 @@ impl Answer {
         }
     }
 
-    fn is(&self, codes: &[&str]) -> bool {
+    /// Returns whether the service responded with one of these error codes.
+    fn has_code(&self, codes: &[&str]) -> bool {
         self.code.as_deref().is_some_and(|c| codes.contains(&c))
     }
 }
 
-/// What the SDK's own classifier knows, which does not see to it that a web identity is fetched anew; and what STS says
-/// when it could not ask the issuer for its keys.
-fn cause(code: &str, message: &str, status: u16) -> FailureKind {
+/// Classifies an error of a service. The codes are those of the SDK's own classifier, which is not used because each retry
+/// needs a new web identity token; the others are STS's messages for an issuer whose keys it could not fetch.
+fn classify(code: &str, message: &str, status: u16) -> FailureKind {
     if THROTTLING_ERRORS.contains(&code) {
         FailureKind::Throttled
     } else if TRANSIENT_ERRORS.contains(&code)
@@ -130,9 +132,13 @@ fn cause(code: &str, message: &str, status: u16) -> FailureKind {
     }
 }
 
-const DENIED: &[&str] = &["AccessDenied", "AccessDeniedException"];
+/// The remedy for a service's error that is not known here.
+const SEE_MESSAGE: &str = "Follow the service's message above.";
 
-/// The partition a region is in, as ARNs name it.
+/// The error codes of a missing permission.
+const ACCESS_DENIED: &[&str] = &["AccessDenied", "AccessDeniedException"];
+
+/// Returns the partition of a region, as ARNs write it.
 fn partition(region: &str) -> &'static str {
     match region.split('-').collect::<Vec<_>>()[..] {
         ["cn", ..] => "aws-cn",
@@ -141,11 +147,19 @@ fn partition(region: &str) -> &'static str {
     }
 }
 
-/// No answer at all: the network, a proxy, or a region that does not exist.
-fn unreachable(code: ErrorCode, service: &str, region: &str, answer: &Answer) -> Problem {
+/// Returns the error for a service that did not respond: the network, a proxy, DNS, or a region that does not exist.
+fn unreachable(code: ErrorCode, service: &str, region: &str, failure: &AwsFailure) -> Problem {
+    let message = &failure.message;
+    if failure.kind == FailureKind::DnsFailed {
+        return Problem::new(
+            ErrorCode::DnsFailed,
+            format!("Called {service} in {region}, and its host name could not be resolved: {message}."),
+            "Check the spelling of the region, and this machine's DNS (/etc/resolv.conf).",
+        );
+    }
     Problem::new(
         code,
-        format!("Called {service} in {region} and got no answer: {}.", answer.text),
-        "Check that the region is spelt right and that this runner may reach AWS.",
+        format!("Called {service} in {region} and got no response: {message}."),
+        "Check the spelling of the region, and that this machine can reach AWS.",
     )
 }

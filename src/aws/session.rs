@@ -1,4 +1,5 @@
-//! A signed-in session, kept in a file beside the kubeconfig so that a call of the plugin needs no network.
+//! The session: signed-in AWS credentials, kept in a file beside the kubeconfig so that a call of the exec plugin needs no
+//! network.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -8,26 +9,27 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::identity::AssumeRole;
-use super::keys::Keys;
-use super::{Clock, Place};
+use super::keys::AccessKeys;
+use super::{AwsRegion, Clock};
 use crate::files;
 
-/// Renewed when less than this is left: a token is as good as its credentials, and lasts up to 15 minutes.
+/// Keys are renewed when they are valid for less than this: a token lasts up to 15 minutes, and expires with its keys.
 const MARGIN: SignedDuration = SignedDuration::from_mins(15);
 
-/// Whose the keys of a session are, and so where new ones come from.
+/// The source of a session's keys, which is also asked for new ones.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Identity {
+    /// A role that is assumed with the job's OIDC token.
     Role(AssumeRole),
-    /// Whoever the default chain of AWS finds.
+    /// The AWS default credential chain.
     Default,
-    /// The machine's, or its pod's.
+    /// The machine or its pod: IRSA, Pod Identity or instance metadata.
     Machine,
 }
 
 impl Identity {
-    /// The role that is assumed for the session, if one is.
+    /// Returns the role that is assumed for the session, if any.
     pub fn role(&self) -> Option<&AssumeRole> {
         match self {
             Self::Role(role) => Some(role),
@@ -36,22 +38,22 @@ impl Identity {
     }
 }
 
-/// Enough to make tokens for a cluster, and to sign in again when the keys expire.
+/// Everything needed to create tokens for a cluster, and to renew the keys.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Session {
-    /// Absent where AWS is called and the cluster is not one of EKS.
+    /// `None` if AWS is called for ECR alone and the cluster is not an EKS cluster.
     pub cluster: Option<String>,
-    pub place: Place,
+    pub region: AwsRegion,
     pub identity: Identity,
-    pub keys: Keys,
+    pub keys: AccessKeys,
     pub clock: Clock,
-    /// What the SDK read when a machine signed in. It signs in again with that, and not with what a job sets for itself.
+    /// The SDK's environment variables when a machine signed in. The keys are renewed with these, not with a job's.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub environment: BTreeMap<String, String>,
 }
 
-/// Variables of the SDK that are secrets, or that say whose keys are used where a machine uses its own.
-const NOT_OF_A_MACHINE: [&str; 6] = [
+/// The SDK's variables that are not kept for a machine: secrets, and those that select other keys than the machine's own.
+const EXCLUDED_VARIABLES: [&str; 6] = [
     "AWS_ACCESS_KEY_ID",
     "AWS_SECRET_ACCESS_KEY",
     "AWS_SESSION_TOKEN",
@@ -60,36 +62,38 @@ const NOT_OF_A_MACHINE: [&str; 6] = [
     "AWS_DEFAULT_PROFILE",
 ];
 
-/// What is kept of the SDK's environment for an identity.
-pub fn environment_of(
+/// Returns the part of the SDK's environment that a session of this identity keeps.
+pub fn session_environment(
     identity: &Identity,
     mut environment: BTreeMap<String, String>,
 ) -> BTreeMap<String, String> {
     match identity {
-        Identity::Machine => environment.retain(|name, _| !NOT_OF_A_MACHINE.contains(&name.as_str())),
+        Identity::Machine => environment.retain(|name, _| !EXCLUDED_VARIABLES.contains(&name.as_str())),
         Identity::Role(_) | Identity::Default => environment.clear(),
     }
     environment
 }
 
 impl Session {
+    /// Reads the session file.
     pub fn read(path: &Path) -> anyhow::Result<Self> {
         let text = std::fs::read(path).with_context(|| {
             format!(
-                "reading the session file {}; it exists from connect until the job ends",
+                "reading the session file {}, which exists from connect to the end of the job",
                 path.display()
             )
         })?;
         serde_json::from_slice(&text).with_context(|| format!("reading the session file {}", path.display()))
     }
 
+    /// Writes the session file.
     pub fn write(&self, path: &Path) -> anyhow::Result<()> {
         files::write_private(path, &serde_json::to_vec(self).context("session to JSON")?)
     }
 
-    /// `now` is AWS's time, as the expiry of the keys is.
+    /// Returns whether the keys must be renewed. `now` is AWS's time, as is the expiry of the keys.
     pub fn needs_renewal(&self, now: Timestamp) -> bool {
-        !self.keys.live_for(now, MARGIN)
+        !self.keys.valid_for(now, MARGIN)
     }
 }
 
@@ -99,26 +103,26 @@ mod tests {
     use crate::secret::Secret;
 
     #[test]
-    fn of_a_machines_environment_no_secret_is_kept() {
-        let given = ["AWS_ROLE_ARN", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE"];
+    fn a_machines_environment_is_kept_without_secrets() {
+        let names = ["AWS_ROLE_ARN", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE"];
         let environment: BTreeMap<String, String> =
-            given.map(|name| (name.to_owned(), "x".to_owned())).into();
-        let kept = environment_of(&Identity::Machine, environment.clone());
+            names.map(|name| (name.to_owned(), "x".to_owned())).into();
+        let kept = session_environment(&Identity::Machine, environment.clone());
         assert_eq!(kept.into_keys().collect::<Vec<_>>(), ["AWS_ROLE_ARN"]);
-        assert!(environment_of(&Identity::Default, environment).is_empty());
+        assert!(session_environment(&Identity::Default, environment).is_empty());
     }
 
     #[test]
-    fn keys_are_renewed_in_time_and_eternal_ones_never() {
+    fn keys_are_renewed_before_they_expire() {
         let now: Timestamp = "2026-01-01T00:00:00Z".parse().expect("time");
         let mut session = Session {
             cluster: Some("shop".into()),
-            place: Place {
-                region: "eu-west-1".into(),
+            region: AwsRegion {
+                name: "eu-west-1".into(),
                 fips: false,
             },
             identity: Identity::Default,
-            keys: Keys {
+            keys: AccessKeys {
                 access_key_id: "A".into(),
                 secret_access_key: Secret::new("s"),
                 session_token: None,

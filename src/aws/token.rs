@@ -1,5 +1,5 @@
-//! The token a cluster of EKS accepts: a presigned call of GetCallerIdentity, which the cluster makes in our place
-//! to learn who we are (kubernetes-sigs/aws-iam-authenticator, pkg/token). Made locally, without a request.
+//! The token that an EKS cluster accepts: a presigned GetCallerIdentity request, which the cluster sends to STS to learn the
+//! caller's identity (kubernetes-sigs/aws-iam-authenticator, pkg/token). It is created locally, without a request.
 
 use std::time::{Duration, SystemTime};
 
@@ -12,32 +12,39 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jiff::{SignedDuration, Timestamp};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
-use super::Place;
-use super::keys::Keys;
+use super::AwsRegion;
+use super::keys::AccessKeys;
 use crate::secret::Secret;
 
-/// The server accepts a token for 15 minutes; the client is told to ask again a minute earlier, as aws-cli does.
+/// How long a client may use a token. The server accepts it for 15 minutes; as in aws-cli, the client renews it a minute
+/// earlier.
 const LIFETIME: SignedDuration = SignedDuration::from_mins(14);
 
-/// The window of the signature itself. The authenticator ignores it and refuses more than 900.
+/// The validity of the signature itself. The authenticator ignores it, but rejects more than 900 s.
 const SIGNATURE_LIFETIME: Duration = Duration::from_secs(60);
 
-/// What SigV4 wants encoded: all but RFC 3986's unreserved characters, a space as %20.
+/// The characters that SigV4 percent-encodes: all but RFC 3986's unreserved ones.
 const RESERVED: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'-')
     .remove(b'_')
     .remove(b'.')
     .remove(b'~');
 
+/// A token, and when the client must renew it.
 #[derive(Debug)]
-pub struct Token {
+pub struct EksToken {
     pub value: Secret,
     pub expires: Timestamp,
 }
 
-/// A token for the cluster.
-pub fn token(keys: &Keys, cluster: &str, place: &Place, now: Timestamp) -> anyhow::Result<Token> {
-    let host = sts_host(&place.region, place.fips)?;
+/// Returns a token for the cluster.
+pub fn token(
+    keys: &AccessKeys,
+    cluster: &str,
+    region: &AwsRegion,
+    now: Timestamp,
+) -> anyhow::Result<EksToken> {
+    let host = sts_host(&region.name, region.fips)?;
     let mut url = format!("https://{host}/?Action=GetCallerIdentity&Version=2011-06-15");
     let headers = [("host", host.as_str()), ("x-k8s-aws-id", cluster)];
 
@@ -47,7 +54,7 @@ pub fn token(keys: &Keys, cluster: &str, place: &Place, now: Timestamp) -> anyho
     settings.expires_in = Some(SIGNATURE_LIFETIME);
     let params = v4::SigningParams::builder()
         .identity(&identity)
-        .region(&place.region)
+        .region(&region.name)
         .name("sts")
         .time(SystemTime::from(now))
         .settings(settings)
@@ -58,7 +65,7 @@ pub fn token(keys: &Keys, cluster: &str, place: &Place, now: Timestamp) -> anyho
         .context("signing the token")?;
     let (instructions, _signature) = sign(request, &params).context("signing the token")?.into_parts();
 
-    // The signature last, as botocore writes it: then the bytes are the same as those of `aws eks get-token`.
+    // The signature comes last, as in botocore, so that the bytes equal those of `aws eks get-token`.
     let (signature, others): (Vec<_>, Vec<_>) = instructions
         .params()
         .iter()
@@ -68,13 +75,13 @@ pub fn token(keys: &Keys, cluster: &str, place: &Place, now: Timestamp) -> anyho
     }
 
     let limit = now + LIFETIME;
-    Ok(Token {
+    Ok(EksToken {
         value: Secret::new(format!("k8s-aws-v1.{}", URL_SAFE_NO_PAD.encode(url))),
         expires: keys.expires.map_or(limit, |keys| keys.min(limit)),
     })
 }
 
-/// The real host of STS in a region. AWS_ENDPOINT_URL does not count: the cluster, not we, calls this host.
+/// Returns the host of STS in a region. AWS_ENDPOINT_URL is ignored, because the cluster calls this host.
 fn sts_host(region: &str, fips: bool) -> anyhow::Result<String> {
     let params = Params::builder()
         .region(region)

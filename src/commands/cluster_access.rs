@@ -72,7 +72,7 @@ async fn resolve(
             session.write(&job_state.session())?;
             report.done(&format!(
                 "Cluster {cluster} in {} is at {}",
-                session.place.region, endpoint.url
+                session.region.name, endpoint.url
             ));
             Ok(ResolvedCluster {
                 kubeconfig: with_plugin(&endpoint, job_state)?,
@@ -147,7 +147,7 @@ pub(super) async fn explain_unauthorized(error: anyhow::Error, session: Option<&
     let principal = match session.identity.role() {
         Some(role) => role.arn.clone(),
         None => {
-            let caller = aws::caller(session).await;
+            let caller = aws::caller_arn(session).await;
             caller.unwrap_or_else(|| "PRINCIPAL_ARN".into())
         }
     };
@@ -157,7 +157,7 @@ pub(super) async fn explain_unauthorized(error: anyhow::Error, session: Option<&
         format!(
             "Add an access entry: aws eks create-access-entry --region {} --cluster-name {} --principal-arn \
              {principal} --kubernetes-groups remote-buildkit; then bind the Role of the README to that group.",
-            session.place.region, cluster
+            session.region.name, cluster
         ),
     )
     .into()

@@ -30,11 +30,11 @@ pub(super) async fn log_in(
         None => sign_in(None, wanted.region.as_deref(), &wanted.identity, retrier, mask).await?,
     };
     let account = if wanted.wanted.iter().any(|wanted| wanted.is_of_caller()) {
-        aws::account(&session, retrier).await?
+        aws::caller_account(&session, retrier).await?
     } else {
         String::new()
     };
-    let own = (account.as_str(), session.place.region.as_str());
+    let own = (account.as_str(), session.region.name.as_str());
     let registries: BTreeSet<Registry> = wanted.wanted.iter().map(|wanted| wanted.registry(own)).collect();
     let realms: BTreeSet<&Realm> = registries.iter().map(|registry| &registry.realm).collect();
     // A machine has some from before.

@@ -63,7 +63,7 @@ fn renewed(session: Session, path: &Path, now: Timestamp, deadline: Instant) -> 
             }
             Ok(new)
         }
-        Err(error) if session.keys.live_for(now, SignedDuration::from_mins(1)) => {
+        Err(error) if session.keys.valid_for(now, SignedDuration::from_mins(1)) => {
             eprintln!(
                 "remote-buildkit: could not renew the AWS session, and uses the current one: {error:#}"
             );

@@ -1,6 +1,6 @@
 //! From the inputs, or from a session that is about to expire, to keys of AWS.
 
-use crate::aws::{self, AssumeRole, Clock, Identity, Keys, Place, Session};
+use crate::aws::{self, AccessKeys, AssumeRole, AwsRegion, Clock, Identity, Session};
 use crate::env;
 use crate::github;
 use crate::inputs;
@@ -25,12 +25,12 @@ pub(super) async fn sign_in(
         inputs::Identity::Machine => Identity::Machine,
     };
     let clock = Clock::default();
-    let (keys, place) = keys(&identity, region, &clock, retrier, mask).await?;
+    let (keys, region) = keys(&identity, region, &clock, retrier, mask).await?;
     keys.secrets().for_each(mask);
     Ok(Session {
         cluster: cluster.map(str::to_owned),
-        place,
-        environment: aws::environment_of(&identity, env::of_aws()),
+        region,
+        environment: aws::session_environment(&identity, env::of_aws()),
         identity,
         keys,
         clock,
@@ -39,8 +39,8 @@ pub(super) async fn sign_in(
 
 /// The same session with new keys. Nothing is masked: the plugin's output may go into a file.
 pub(super) async fn renew(session: &Session, retrier: &Retrier) -> anyhow::Result<Session> {
-    let region = Some(session.place.region.as_str());
-    let (keys, _place) = keys(&session.identity, region, &session.clock, retrier, |_| ()).await?;
+    let region = Some(session.region.name.as_str());
+    let (keys, _region) = keys(&session.identity, region, &session.clock, retrier, |_| ()).await?;
     Ok(Session {
         keys,
         ..session.clone()
@@ -54,11 +54,11 @@ async fn keys(
     clock: &Clock,
     retrier: &Retrier,
     minted: impl Fn(&Secret),
-) -> anyhow::Result<(Keys, Place)> {
+) -> anyhow::Result<(AccessKeys, AwsRegion)> {
     let role = match identity {
         Identity::Role(role) => role,
         Identity::Default => return aws::default_chain(region, clock).await,
-        Identity::Machine => return aws::machine(region, clock).await,
+        Identity::Machine => return aws::machine_credentials(region, clock).await,
     };
     let signed_in = retrier.run(|| async {
         let id = github::id_token(&role.audience).await?;

@@ -29,9 +29,9 @@ pub fn run(path: &Path) -> anyhow::Result<()> {
         .cluster
         .as_deref()
         .context("the session is for no cluster of EKS")?;
-    let token = aws::token(&session.keys, cluster, &session.place, session.clock.now())?;
+    let token = aws::token(&session.keys, cluster, &session.region, session.clock.now())?;
     // Whoever called compares it with the clock of this machine.
-    let expires = session.clock.here(token.expires);
+    let expires = session.clock.to_local(token.expires);
     verbatim(
         &json!({
             "apiVersion": "client.authentication.k8s.io/v1",

@@ -1,4 +1,4 @@
-//! The job's OIDC token
+//! The job's OIDC token, from the runner's endpoint
 //! (<https://docs.github.com/actions/reference/openid-connect-reference>).
 
 use std::time::Duration;
@@ -18,27 +18,27 @@ use crate::retry::{self, AttemptError, FailureKind};
 use crate::secret::Secret;
 use crate::web::{Client, no_answer};
 
-/// A token that says which job this is; it lives five minutes, so it is asked for where it is used.
+/// A token that proves the job's identity. It is valid for five minutes, so it is requested where it is used.
 #[derive(Debug)]
 pub struct IdToken {
     pub jwt: Secret,
-    /// What a trust policy compares, such as `repo:acme/shop:ref:refs/heads/main`.
+    /// The claim that a trust policy compares, such as `repo:acme/shop:ref:refs/heads/main`.
     pub subject: String,
 }
 
 #[derive(Deserialize)]
-struct Answer {
+struct IdTokenResponse {
     value: Secret,
 }
 
 #[derive(Deserialize)]
-struct Claims {
+struct IdTokenClaims {
     sub: String,
 }
 
-const WITHIN: Duration = Duration::from_secs(15);
+const TIMEOUT: Duration = Duration::from_secs(15);
 
-/// Asks once: whoever needs it asks for a new one with each attempt.
+/// Requests a token once: each attempt of a caller needs a new token.
 pub async fn id_token(audience: &str) -> Result<IdToken, AttemptError> {
     let (Some(url), Some(bearer)) = (
         env::get(env::ACTIONS_ID_TOKEN_REQUEST_URL),
@@ -46,10 +46,10 @@ pub async fn id_token(audience: &str) -> Result<IdToken, AttemptError> {
     ) else {
         return Err(Problem::new(
             ErrorCode::OidcTokenUnavailable,
-            "Looked for ACTIONS_ID_TOKEN_REQUEST_URL and ACTIONS_ID_TOKEN_REQUEST_TOKEN, with which a job asks \
-             GitHub for its OIDC token, and the runner has not set them.",
-            "Add to the job: `permissions: { id-token: write, contents: read }`. A workflow called by another needs \
-             it in its caller too; a pull request from a fork never gets it.",
+            "The runner did not set ACTIONS_ID_TOKEN_REQUEST_URL and ACTIONS_ID_TOKEN_REQUEST_TOKEN, with which a job \
+             requests its OIDC token from GitHub.",
+            "Add to the job: `permissions: { id-token: write, contents: read }`. A reusable workflow needs it in its \
+             caller too. Pull requests from forks never get an OIDC token.",
         )
         .into());
     };
@@ -57,38 +57,41 @@ pub async fn id_token(audience: &str) -> Result<IdToken, AttemptError> {
     let query = form_urlencoded::Serializer::new(String::new())
         .append_pair("audience", audience)
         .finish();
-    // GitHub's URL has a query already, that of an Enterprise server may not.
+    // GitHub's URL already has a query; the URL of an Enterprise server may have none.
     let separator = if url.contains('?') { '&' } else { '?' };
     let url = format!("{url}{separator}{query}");
-    let answer = retry::with_timeout(WITHIN, FailureKind::TimedOut, ask(&url, &bearer)).await;
-    let jwt = answer.map_err(|failed| {
+    let response = retry::with_timeout(TIMEOUT, FailureKind::TimedOut, request_once(&url, &bearer)).await;
+    let jwt = response.map_err(|failed| {
         if failed.error.is::<Problem>() {
             return failed;
         }
-        let problem = Problem::new(
-            ErrorCode::OidcTokenUnavailable,
-            format!(
-                "Asked GitHub's OIDC endpoint for a token for {audience} and got: {:#}.",
-                failed.error
-            ),
-            "Run the job again; if it stays, see githubstatus.com and what this runner may reach.",
+        let what = format!(
+            "Asked GitHub's OIDC endpoint for a token for {audience} and got: {:#}.",
+            failed.error
         );
+        let problem = if failed.kind == FailureKind::DnsFailed {
+            let remedy = "Check this runner's DNS (/etc/resolv.conf), then run the job again.";
+            Problem::new(ErrorCode::DnsFailed, what, remedy)
+        } else {
+            let remedy = "Run the job again. If it fails again, check githubstatus.com and this runner's network access.";
+            Problem::new(ErrorCode::OidcTokenUnavailable, what, remedy)
+        };
         AttemptError::new(failed.kind, problem)
     })?;
     let subject = subject(&jwt).unwrap_or_else(|| "unknown".into());
     Ok(IdToken { jwt, subject })
 }
 
-async fn ask(url: &str, bearer: &Secret) -> Result<Secret, AttemptError> {
+async fn request_once(url: &str, bearer: &Secret) -> Result<Secret, AttemptError> {
     let request = Request::get(url)
         .header(http::header::AUTHORIZATION, format!("Bearer {}", bearer.expose()))
         .header(http::header::ACCEPT, "application/json")
         .header(http::header::USER_AGENT, "remote-buildkit")
         .body(Empty::<Bytes>::new())
-        .context("a URL that is none")?;
+        .context("ACTIONS_ID_TOKEN_REQUEST_URL is not a valid URL")?;
     let client = Client::of(request.uri())?;
-    let answer = client.send(request).await;
-    let response = answer.map_err(|error| no_answer(&error))?;
+    let response = client.send(request).await;
+    let response = response.map_err(|error| no_answer(&error))?;
     let status = response.status();
     let body = response.into_body().collect().await;
     let body = body.map_err(|error| no_answer(&error))?.to_bytes();
@@ -102,11 +105,11 @@ async fn ask(url: &str, bearer: &Secret) -> Result<Secret, AttemptError> {
 }
 
 fn jwt(body: &[u8]) -> anyhow::Result<Secret> {
-    let answer: Answer = serde_json::from_slice(body).context("an answer that is not a token")?;
-    Ok(answer.value)
+    let response: IdTokenResponse = serde_json::from_slice(body).context("a response without a token")?;
+    Ok(response.value)
 }
 
-/// As [`id_token`] reads an answer.
+/// Parses a response as [`id_token`] does, for the fuzzer.
 #[cfg(fuzzing)]
 pub fn id_token_of(body: &[u8]) -> anyhow::Result<IdToken> {
     let jwt = jwt(body)?;
@@ -114,11 +117,11 @@ pub fn id_token_of(body: &[u8]) -> anyhow::Result<IdToken> {
     Ok(IdToken { jwt, subject })
 }
 
-/// The subject in a JWT, unverified: it is shown in an error and decides nothing.
+/// Returns the subject of a JWT, unverified: it is only shown in an error.
 fn subject(jwt: &Secret) -> Option<String> {
     let payload = jwt.expose().split('.').nth(1)?;
     let payload = URL_SAFE_NO_PAD.decode(payload).ok()?;
-    let claims: Claims = serde_json::from_slice(&payload).ok()?;
+    let claims: IdTokenClaims = serde_json::from_slice(&payload).ok()?;
     Some(claims.sub).filter(|sub| !sub.contains(char::is_control))
 }
 

@@ -50,7 +50,7 @@ fn builds_go_on_when_tokens_sessions_and_the_jwt_have_expired() -> Result<()> {
     let old = token(
         &session.keys,
         session.cluster.as_deref().context("a cluster of EKS")?,
-        &session.place,
+        &session.region,
         old,
     )?;
     assert_eq!(whoami(old.value.expose())?, "401");

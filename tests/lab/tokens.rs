@@ -3,7 +3,7 @@
 use std::process::Command;
 
 use anyhow::Result;
-use remote_buildkit::aws::{Keys, Place, token};
+use remote_buildkit::aws::{AccessKeys, AwsRegion, token};
 use remote_buildkit::secret::Secret;
 use serde_json::json;
 
@@ -37,13 +37,13 @@ print("k8s-aws-v1." + base64.urlsafe_b64encode(url.encode()).decode().rstrip("="
 "#;
 
 #[test]
-fn tokens_are_botocores() -> Result<()> {
+fn tokens_equal_those_of_botocore() -> Result<()> {
     let sessions = [
         None,
         Some("IQoJb3JpZ2luX2VjE+a/b=="),
         Some("FwoGZXIvYXdzE//////////wEaD+++===%20 ~*'()"),
     ];
-    let places = [
+    let regions = [
         ("eu-west-1", false),
         ("us-east-1", false),
         ("us-east-1", true),
@@ -56,20 +56,20 @@ fn tokens_are_botocores() -> Result<()> {
     let now = jiff::Timestamp::from_second(1_790_000_000)?;
     let mut compared = 0;
     for session in sessions {
-        for (region, fips) in places {
-            let keys = Keys {
+        for (name, fips) in regions {
+            let keys = AccessKeys {
                 access_key_id: "ASIAEXAMPLEEXAMPLE12".into(),
                 secret_access_key: Secret::new("a/b+c=d/EXAMPLEKEYEXAMPLEKEY"),
                 session_token: session.map(Secret::new),
                 expires: None,
             };
-            let place = Place {
-                region: region.into(),
+            let region = AwsRegion {
+                name: name.into(),
                 fips,
             };
-            let ours = token(&keys, "shop_1", &place, now)?;
+            let ours = token(&keys, "shop_1", &region, now)?;
             let case = json!({
-                "now": now.as_second(), "region": region, "fips": fips, "cluster": "shop_1",
+                "now": now.as_second(), "region": name, "fips": fips, "cluster": "shop_1",
                 "key": keys.access_key_id, "secret": keys.secret_access_key.expose(), "session": session,
             });
             let mut python = Command::new(&LAB.python);

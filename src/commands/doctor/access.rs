@@ -34,7 +34,7 @@ impl Doctor {
                 session.write(&path)?;
                 session
             };
-            let caller = aws::caller(&session).await;
+            let caller = aws::caller_arn(&session).await;
             Ok((identified(&session, caller), session))
         });
         looked.await.map(Some)
@@ -49,7 +49,7 @@ impl Doctor {
                     let endpoint = aws::describe_cluster(cluster, session, &self.retrier).await?;
                     // With what the answer said of the time.
                     session.write(&self.job_state.session())?;
-                    let found = format!("{cluster} in {} is at {}", session.place.region, endpoint.url);
+                    let found = format!("{cluster} in {} is at {}", session.region.name, endpoint.url);
                     let kubeconfig = cluster_access::with_plugin(&endpoint, &self.job_state)?;
                     (timed(found, session), kubeconfig, endpoint.limits)
                 }
@@ -152,7 +152,7 @@ fn timed(found: String, session: &Session) -> Finding {
 
 fn identified(session: &Session, caller: Option<String>) -> Finding {
     let Session {
-        place,
+        region,
         identity,
         keys,
         ..
@@ -168,7 +168,7 @@ fn identified(session: &Session, caller: Option<String>) -> Finding {
     };
     let who = caller.or_else(|| identity.role().map(|role| role.arn.clone()));
     match who {
-        Some(who) => Finding::ok(format!("{who}, {named}, in {}{until}", place.region)),
+        Some(who) => Finding::ok(format!("{who}, {named}, in {}{until}", region.name)),
         None => Finding::failed(
             format!("{named}; could not determine the identity from STS"),
             "Check that they have not expired, and that this runner can reach STS in that region.",
