@@ -225,9 +225,9 @@ pub struct RunnerArgs {
     /// Undo the setup for this user.
     #[arg(long)]
     pub remove: bool,
-    /// Run the second phase, as the user. The first phase, which installs the programs, starts it.
+    /// Run the user phase. The first phase, which installs the programs, starts it as the user.
     #[arg(long, hide = true)]
-    pub installed: bool,
+    pub as_user: bool,
 }
 
 /// The flags that register the machine as a GitHub Actions runner. They are used at boot, so none is an input of the

@@ -79,7 +79,7 @@ fn run(command: &Command) -> anyhow::Result<ExitCode> {
         // It has printed what it found, and its code is the verdict.
         Command::Doctor(args) => return commands::doctor::run(args),
         Command::Matrix(args) => commands::matrix::run(args)?,
-        // Its second half has a code of its own.
+        // Its user phase has an exit code of its own.
         Command::Runner(args) => return commands::runner::run(args),
         Command::Token(args) => commands::token::run(&args.session)?,
         Command::Manifests(args) => commands::manifests::run(args)?,

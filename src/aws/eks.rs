@@ -20,7 +20,11 @@ pub struct Endpoint {
 }
 
 /// Returns the endpoint of a cluster, by its name.
-pub async fn describe_cluster(cluster: &str, session: &Session, retrier: &Retrier) -> anyhow::Result<Endpoint> {
+pub async fn describe_cluster(
+    cluster: &str,
+    session: &Session,
+    retrier: &Retrier,
+) -> anyhow::Result<Endpoint> {
     let clock = &session.clock;
     let region = &session.region.name;
     let config = loader(Some(region), clock)?

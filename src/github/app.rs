@@ -1,4 +1,4 @@
-//! A GitHub App: by its key it gets a token of its installation
+//! A GitHub App's private key, which signs the JWT for an installation token
 //! (<https://docs.github.com/apps/creating-github-apps/authenticating-with-a-github-app/generating-a-json-web-token-jwt-for-a-github-app>).
 
 use std::fmt;
@@ -17,9 +17,9 @@ use crate::error_code::ErrorCode;
 use crate::problem::Problem;
 use crate::secret::Secret;
 
-/// The private key of an App, and whose it is.
+/// The private key of a GitHub App, with the App's id.
 pub struct AppKey {
-    /// Its client id, or the number that it has had before those.
+    /// The client id, or the older numeric App id.
     id: String,
     key: RsaKeyPair,
 }
@@ -30,30 +30,31 @@ impl fmt::Debug for AppKey {
     }
 }
 
-/// GitHub takes ten minutes at most, and its clock counts.
-const LIVES: SignedDuration = SignedDuration::from_mins(9);
-const BEFORE: SignedDuration = SignedDuration::from_mins(1);
+/// The JWT's lifetime. GitHub accepts at most ten minutes, by its own clock.
+const LIFETIME: SignedDuration = SignedDuration::from_mins(9);
+/// How far the issue time is set back, in case this machine's clock is ahead.
+const BACKDATED: SignedDuration = SignedDuration::from_mins(1);
 
 impl AppKey {
-    /// Of a file as GitHub gives it, in PEM. `from` is where it was read.
+    /// Parses a key in PEM, as GitHub's download has it. `from` is where it was read, for the error.
     pub fn parse(id: &str, pem: &Secret, from: &str) -> Result<Self, Problem> {
         let unusable = |why: String| {
             Problem::new(
                 ErrorCode::InvalidAppKey,
-                format!("Read the private key of the App {id} from {from}, and {why}."),
-                "Make a new one on the App's page (Private keys), and give the file as it is downloaded.",
+                format!("Read the private key of the App {id} from {from}: {why}."),
+                "Generate a new key on the App's settings page (Private keys), and use the downloaded file unchanged.",
             )
         };
         let key = PrivateKeyDer::from_pem_slice(pem.expose().as_bytes())
-            .map_err(|_| unusable("there is no private key in PEM in it".into()))?;
+            .map_err(|_| unusable("it contains no private key in PEM format".into()))?;
         let key = match &key {
             PrivateKeyDer::Pkcs1(der) => RsaKeyPair::from_der(der.secret_pkcs1_der()),
             PrivateKeyDer::Pkcs8(der) => RsaKeyPair::from_pkcs8(der.secret_pkcs8_der()),
-            _ => return Err(unusable("the key in it is none of RSA".into())),
+            _ => return Err(unusable("the key is not an RSA key".into())),
         };
         Ok(Self {
             id: id.to_owned(),
-            key: key.map_err(|error| unusable(format!("the key in it is not usable: {error}")))?,
+            key: key.map_err(|error| unusable(format!("the key is not valid: {error}")))?,
         })
     }
 
@@ -61,23 +62,23 @@ impl AppKey {
         &self.id
     }
 
-    /// What proves to GitHub that this is the App.
+    /// Returns the JWT that authenticates as the App.
     pub(super) fn jwt(&self, now: Timestamp) -> anyhow::Result<Secret> {
         let claims = json!({
             "iss": self.id,
-            "iat": (now - BEFORE).as_second(),
-            "exp": (now + LIVES).as_second(),
+            "iat": (now - BACKDATED).as_second(),
+            "exp": (now + LIFETIME).as_second(),
         });
         let part = |value: serde_json::Value| URL_SAFE_NO_PAD.encode(value.to_string());
         let signed = format!("{}.{}", part(json!({"alg": "RS256", "typ": "JWT"})), part(claims));
         let mut signature = vec![0; self.key.public().modulus_len()];
-        let done = self.key.sign(
+        let result = self.key.sign(
             &RSA_PKCS1_SHA256,
             &SystemRandom::new(),
             signed.as_bytes(),
             &mut signature,
         );
-        done.ok().context("signing with the key of the App")?;
+        result.ok().context("signing with the key of the App")?;
         Ok(Secret::new(format!(
             "{signed}.{}",
             URL_SAFE_NO_PAD.encode(signature)

@@ -5,13 +5,13 @@
 pub mod api;
 mod app;
 mod oidc;
-mod place;
+mod scope;
 
 pub use app::AppKey;
 pub use oidc::id_token;
 #[cfg(fuzzing)]
 pub use oidc::id_token_of;
-pub use place::{Kind, Place};
+pub use scope::{RunnerScope, ScopeKind};
 
 use std::fs::OpenOptions;
 use std::io::Write;

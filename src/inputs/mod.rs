@@ -19,7 +19,7 @@ use crate::problem::Problem;
 
 pub use cluster_access::{ClusterAccess, Identity, Role};
 pub use matrix::{Matrix, matrix};
-pub use registration::{Credential, Registration, Source};
+pub use registration::{Registration, RegistrationCredential, SecretSource};
 pub use registries::Registries;
 pub use runner::{Machine, Programs, Runner, runner};
 

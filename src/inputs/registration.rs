@@ -1,41 +1,42 @@
-//! As which runner of GitHub a machine is to be started.
+//! The flags of `runner` that register the machine as a GitHub runner.
 
 use std::path::PathBuf;
 
 use super::Faults;
 use super::lists::entries;
 use crate::cli::RegistrationArgs;
-use crate::github::{Kind, Place};
+use crate::github::{RunnerScope, ScopeKind};
 
-/// What is asked of GitHub, and where the runner is.
+/// The runner to register, and the directory of its program.
 #[derive(Debug)]
 pub struct Registration {
-    pub place: Place,
-    pub credential: Credential,
+    pub scope: RunnerScope,
+    pub credential: RegistrationCredential,
     pub name: Option<String>,
-    /// Empty for those of every runner.
+    /// Empty for the default labels.
     pub labels: Vec<String>,
     pub group: Option<String>,
     pub folder: PathBuf,
 }
 
-/// Who asks GitHub.
+/// The credential that registers the runner, and where it is read from.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Credential {
-    Token(Source),
-    App { id: String, key: Source },
+pub enum RegistrationCredential {
+    Token(SecretSource),
+    App { id: String, key: SecretSource },
 }
 
-/// Where a secret is read from: never from a flag, which all users of a machine see.
+/// Where a secret is read from. Never a flag: every user of the machine can read a process's arguments.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Source {
+pub enum SecretSource {
     File(PathBuf),
     StandardInput,
     Environment,
 }
 
-impl Source {
-    fn of(file: &str) -> Self {
+impl SecretSource {
+    /// Parses the value of a flag: a path, or `-` for standard input.
+    fn parse(file: &str) -> Self {
         match file {
             "-" => Self::StandardInput,
             file => Self::File(file.into()),
@@ -44,8 +45,8 @@ impl Source {
 }
 
 /// GitHub's limits (<https://docs.github.com/rest/actions/self-hosted-runners>).
-const LONGEST_NAME: usize = 64;
-const MOST_LABELS: usize = 100;
+const MAX_NAME_LENGTH: usize = 64;
+const MAX_LABELS: usize = 100;
 
 pub(super) fn check(args: &RegistrationArgs, faults: &mut Faults) -> Option<Registration> {
     let RegistrationArgs {
@@ -68,18 +69,18 @@ pub(super) fn check(args: &RegistrationArgs, faults: &mut Faults) -> Option<Regi
             ("runner-group", runner_group),
         ] {
             if let Some(value) = value {
-                faults.add(name, value, "goes with `github-url`");
+                faults.add(name, value, "needs `github-url`");
             }
         }
         return None;
     };
-    let place = Place::parse(url);
-    if let Err(allowed) = place {
+    let scope = RunnerScope::parse(url);
+    if let Err(allowed) = scope {
         faults.add("github-url", url, allowed);
     }
     if let Some(name) = runner_name {
         let plain = |c: char| c.is_ascii_alphanumeric() || ['-', '_', '.'].contains(&c);
-        let good = !name.is_empty() && name.len() <= LONGEST_NAME && name.chars().all(plain);
+        let good = !name.is_empty() && name.len() <= MAX_NAME_LENGTH && name.chars().all(plain);
         faults.check(good, "runner-name", name, "up to 64 letters, digits, -, _ and .");
     }
     let labels: Vec<String> = runner_labels
@@ -89,32 +90,32 @@ pub(super) fn check(args: &RegistrationArgs, faults: &mut Faults) -> Option<Regi
         .collect();
     if let Some(text) = runner_labels {
         let good = !labels.is_empty()
-            && labels.len() <= MOST_LABELS
+            && labels.len() <= MAX_LABELS
             && labels.iter().all(|label| !label.contains(char::is_whitespace));
         faults.check(
             good,
             "runner-labels",
             text,
-            "1 to 100 labels without spaces, with commas between them",
+            "1 to 100 labels without spaces, separated by commas",
         );
     }
     let credential = credential(args, faults);
-    let place = place.ok()?;
-    match (&place.kind, &credential) {
-        (Kind::Enterprise(_), Some(Credential::App { id, .. })) => faults.add(
+    let scope = scope.ok()?;
+    match (&scope.kind, &credential) {
+        (ScopeKind::Enterprise(_), Some(RegistrationCredential::App { id, .. })) => faults.add(
             "github-app-id",
             id,
-            "for an enterprise GitHub takes a classic token with the scope manage_runners:enterprise, no App",
+            "GitHub does not accept an App for an enterprise: use a classic token with the scope manage_runners:enterprise",
         ),
-        (Kind::Repository { .. }, _) => {
+        (ScopeKind::Repository { .. }, _) => {
             if let Some(group) = runner_group.as_deref().filter(|group| *group != "Default") {
-                faults.add("runner-group", group, "a repository has no groups but Default");
+                faults.add("runner-group", group, "a repository has only the group Default");
             }
         }
         _ => {}
     }
     Some(Registration {
-        place,
+        scope,
         credential: credential?,
         name: runner_name.clone(),
         labels,
@@ -123,37 +124,41 @@ pub(super) fn check(args: &RegistrationArgs, faults: &mut Faults) -> Option<Regi
     })
 }
 
-fn credential(args: &RegistrationArgs, faults: &mut Faults) -> Option<Credential> {
+fn credential(args: &RegistrationArgs, faults: &mut Faults) -> Option<RegistrationCredential> {
     match (
         &args.github_app_id,
         &args.github_app_key_file,
         &args.github_token_file,
     ) {
-        (None, None, None) => Some(Credential::Token(Source::Environment)),
-        (None, None, Some(file)) => Some(Credential::Token(Source::of(file))),
+        (None, None, None) => Some(RegistrationCredential::Token(SecretSource::Environment)),
+        (None, None, Some(file)) => Some(RegistrationCredential::Token(SecretSource::parse(file))),
         (Some(id), Some(file), None) => {
             let good = !id.is_empty() && id.chars().all(|c| c.is_ascii_alphanumeric() || c == '.');
             faults.check(
                 good,
                 "github-app-id",
                 id,
-                "the client id of an App, such as Iv23liabcdef, or its number",
+                "the client id of an App, such as Iv23liabcdef, or its numeric id",
             );
-            Some(Credential::App {
+            Some(RegistrationCredential::App {
                 id: id.clone(),
-                key: Source::of(file),
+                key: SecretSource::parse(file),
             })
         }
         (Some(id), None, _) => {
-            faults.add("github-app-id", id, "wants `github-app-key-file` as well");
+            faults.add("github-app-id", id, "needs `github-app-key-file` as well");
             None
         }
         (None, Some(file), _) => {
-            faults.add("github-app-key-file", file, "wants `github-app-id` as well");
+            faults.add("github-app-key-file", file, "needs `github-app-id` as well");
             None
         }
         (Some(_), Some(_), Some(file)) => {
-            faults.add("github-token-file", file, "give either a token or an App");
+            faults.add(
+                "github-token-file",
+                file,
+                "set either a token or an App, not both",
+            );
             None
         }
     }
@@ -181,19 +186,19 @@ mod tests {
     }
 
     #[test]
-    fn every_wrong_value_is_named() {
+    fn every_invalid_value_is_reported() {
         let org = "--github-url=https://github.com/acme";
         let long = format!("--runner-name={}", "a".repeat(65));
         let many = format!("--runner-labels={}", vec!["a"; 101].join(","));
         for (flags, says) in [
             (&["--github-url=acme"][..], "`github-url: acme`"),
-            (&["--runner-name=a"], "goes with `github-url`"),
+            (&["--runner-name=a"], "needs `github-url`"),
             (
                 &["--github-app-id=1", "--github-token-file=-"],
-                "goes with `github-url`",
+                "needs `github-url`",
             ),
-            (&[org, "--github-app-id=1"], "wants `github-app-key-file`"),
-            (&[org, "--github-app-key-file=-"], "wants `github-app-id`"),
+            (&[org, "--github-app-id=1"], "needs `github-app-key-file`"),
+            (&[org, "--github-app-key-file=-"], "needs `github-app-id`"),
             (
                 &[org, "--github-app-id=a b", "--github-app-key-file=-"],
                 "client id",
@@ -214,7 +219,7 @@ mod tests {
             (&[org, &many], "1 to 100"),
             (
                 &["--github-url=https://github.com/acme/shop", "--runner-group=gpu"],
-                "no groups but Default",
+                "only the group Default",
             ),
             (
                 &[
@@ -231,23 +236,26 @@ mod tests {
     }
 
     #[test]
-    fn secrets_are_read_from_where_they_are_said_to_be() {
+    fn credentials_have_the_source_that_the_flags_name() {
         assert!(read(&[]).expect("good").is_none());
         let org = "--github-url=https://github.com/acme";
         let credential = |flags: &[&str]| {
             let registration = read(&[&[org], flags].concat()).expect("good");
             registration.expect("to register").credential
         };
-        assert_eq!(credential(&[]), Credential::Token(Source::Environment));
+        assert_eq!(
+            credential(&[]),
+            RegistrationCredential::Token(SecretSource::Environment)
+        );
         assert_eq!(
             credential(&["--github-token-file=-"]),
-            Credential::Token(Source::StandardInput)
+            RegistrationCredential::Token(SecretSource::StandardInput)
         );
         assert_eq!(
             credential(&["--github-app-id=Iv23liabc", "--github-app-key-file=/k"]),
-            Credential::App {
+            RegistrationCredential::App {
                 id: "Iv23liabc".into(),
-                key: Source::File("/k".into())
+                key: SecretSource::File("/k".into())
             }
         );
         let all = read(&[

@@ -42,7 +42,7 @@ pub fn runner(args: &RunnerArgs) -> Result<Runner, Problem> {
         registration,
         install_only,
         remove,
-        installed: _,
+        as_user: _,
     } = args;
     let mut faults = Faults::default();
     if let Some(user) = user {
@@ -111,7 +111,7 @@ fn mirror(url: Option<&str>, sha256: Option<&str>, faults: &mut Faults) -> Optio
         let allowed = "a SHA-256 in 64 hexadecimal digits, as sha256sum prints it";
         faults.check(is_sum, "buildx-sha256", sha256, allowed);
         if url.is_none() {
-            faults.add("buildx-sha256", sha256, "goes with `buildx-url`");
+            faults.add("buildx-sha256", sha256, "needs `buildx-url`");
         }
     }
     let url = url?.to_owned();
@@ -187,7 +187,7 @@ mod tests {
             "--kubeconfig=in-cluster",
             &format!("--buildx-sha256={}", "a".repeat(64)),
         ]);
-        assert!(alone.expect_err("no url").what.contains("goes with `buildx-url`"));
+        assert!(alone.expect_err("no url").what.contains("needs `buildx-url`"));
     }
 
     #[test]

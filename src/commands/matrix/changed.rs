@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::difference::Trees;
 use crate::git::Git;
-use crate::github::api::Api;
+use crate::github::api::RepositoryApi;
 use crate::matrix::changes::Change;
 use crate::matrix::comparison::{Base, Comparison, Head, Situation, comparison};
 use crate::problem::Problem;
@@ -215,7 +215,7 @@ async fn asked(
     head: String,
 ) -> anyhow::Result<(Found, &'static str)> {
     let url = event.api_url.as_deref().unwrap_or("https://api.github.com");
-    let api = Api::new(url, repository, token, Instant::now() + event.within)?;
+    let api = RepositoryApi::new(url, repository, token, Instant::now() + event.within)?;
     let base = match (clone.base(base), base) {
         (Some(commit), _) => commit,
         (None, Base::Commit(commit)) => commit.clone(),

@@ -3,7 +3,7 @@
 use anyhow::ensure;
 
 use crate::git::Git;
-use crate::github::api::{Api, Listing};
+use crate::github::api::{Listing, RepositoryApi};
 use crate::matrix::changes::{Change, Changes, Entry, Pair, differing_folders};
 use crate::report::Report;
 
@@ -11,7 +11,7 @@ use crate::report::Report;
 #[derive(Debug)]
 pub(super) struct Trees<'a> {
     pub(super) git: Option<&'a Git>,
-    pub(super) api: &'a Api,
+    pub(super) api: &'a RepositoryApi,
 }
 
 /// Each costs two requests, sometimes four, and a job's token has a thousand an hour for all jobs of the repository

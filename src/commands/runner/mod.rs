@@ -1,5 +1,6 @@
-//! `runner`: a machine whose jobs build remotely without a step of theirs. In two halves: whoever runs it installs
-//! programs; then the program that was installed makes, as the runner's user, that user's permanent builder.
+//! `runner`: sets up a machine so that its jobs build remotely without a workflow step. It has two phases: the caller, as a
+//! rule root, installs programs; then the installed program runs again as the runner's user (`--as-user`) and creates that
+//! user's permanent builder.
 
 mod builder;
 mod programs;
@@ -17,9 +18,10 @@ use crate::machine::{Lock, Places, Record, User};
 use crate::report::say;
 use crate::{env, output};
 
+/// Runs the command.
 pub fn run(args: &RunnerArgs) -> anyhow::Result<ExitCode> {
     match inputs::runner(args)? {
-        Runner::Prepare(machine) if args.installed => {
+        Runner::Prepare(machine) if args.as_user => {
             let user = User::wanted(machine.programs.user.as_deref())?;
             builder::keep(*machine, &user)?;
         }
@@ -28,7 +30,7 @@ pub fn run(args: &RunnerArgs) -> anyhow::Result<ExitCode> {
             let user = User::wanted(programs.user.as_deref())?;
             install(&programs, &user)?;
         }
-        Runner::Remove { user } if args.installed => builder::remove(&User::wanted(user.as_deref())?)?,
+        Runner::Remove { user } if args.as_user => builder::remove(&User::wanted(user.as_deref())?)?,
         Runner::Remove { user } => return remove(&User::wanted(user.as_deref())?),
     }
     Ok(ExitCode::SUCCESS)
@@ -36,63 +38,64 @@ pub fn run(args: &RunnerArgs) -> anyhow::Result<ExitCode> {
 
 fn prepare(machine: &Machine) -> anyhow::Result<ExitCode> {
     let user = User::wanted(machine.programs.user.as_deref())?;
-    let ready = machine.registration.as_ref().map(register::ready).transpose()?;
+    let prepared = machine.registration.as_ref().map(register::prepare).transpose()?;
     let program = install(&machine.programs, &user)?;
-    let (Some(registration), Some(ready)) = (&machine.registration, ready) else {
-        return Err(second_half(&user, &program)?);
+    let (Some(registration), Some(prepared)) = (&machine.registration, prepared) else {
+        return Err(exec_user_phase(&user, &program)?);
     };
-    let status = user.status(&mut as_second_half(&user, &program))?;
+    let status = user.status(&mut user_phase(&user, &program))?;
     if !status.success() {
         return Ok(ExitCode::FAILURE);
     }
     let until = Instant::now() + machine.plan.timeout;
-    Err(register::start(registration, ready, &user, until))
+    Err(register::start(registration, prepared, &user, until))
 }
 
-/// What the user finds afterwards. Returns where this program is then.
+/// Installs buildx and this program. Returns the path of the installed program.
 fn install(programs: &Programs, user: &User) -> anyhow::Result<PathBuf> {
     let places = Places::of_caller(user);
     let _lock = Lock::of(&places.lock)?;
     programs::install(&places, user, programs)
 }
 
-/// The builder first, while the program is there; then what nobody else has a use for.
+/// Undoes the setup: first the user's builder, which needs the installed program, then the programs, if no other user of the
+/// machine needs them.
 fn remove(user: &User) -> anyhow::Result<ExitCode> {
     let places = Places::of_caller(user);
     let own = std::env::current_exe().context("finding this program's own path")?;
     let installed = Some(places.program()).filter(|program| program.exists());
     let program = installed.unwrap_or(own);
-    let status = user.status(&mut as_second_half(user, &program))?;
+    let status = user.status(&mut user_phase(user, &program))?;
     if !status.success() {
         return Ok(ExitCode::FAILURE);
     }
     let _lock = Lock::of(&places.lock)?;
     let record = Record::read(&places.record)?;
     if record.is_empty() {
-        say("Programs: none of them is ours");
+        say("Programs: none were installed by remote-buildkit");
     } else if programs::forget(record, user)? {
-        say("Programs: removed, as far as they were installed here");
+        say("Programs: removed those that remote-buildkit installed");
     } else {
-        say("Programs: other users of this machine have a use for them");
+        say("Programs: kept for other users of this machine");
     }
     Ok(ExitCode::SUCCESS)
 }
 
-/// Puts the second half in the place of this process, so that a signal reaches it. Returns only if that fails.
-fn second_half(user: &User, program: &Path) -> anyhow::Result<anyhow::Error> {
-    let mut command = as_second_half(user, program);
+/// Replaces this process with the user phase, so that it receives signals. Returns only on failure.
+fn exec_user_phase(user: &User, program: &Path) -> anyhow::Result<anyhow::Error> {
+    let mut command = user_phase(user, program);
     output::finish();
     let error = user.become_it(&mut command);
     Ok(error.context(format!("starting {} as {}", program.display(), user.name)))
 }
 
-/// The same command line once more.
-fn as_second_half(user: &User, program: &Path) -> Command {
+/// Returns the command of the user phase: this command line with `--as-user`.
+fn user_phase(user: &User, program: &Path) -> Command {
     let mut command = user.command(program);
     command
         .env(env::PATH, programs::path(&Places::of_caller(user)))
         .args(std::env::args_os().skip(1))
-        .arg("--installed")
+        .arg("--as-user")
         .stdin(Stdio::null());
     command
 }

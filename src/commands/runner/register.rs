@@ -1,6 +1,6 @@
-//! The machine as a runner of GitHub, for one job. What lets it be one is a secret: GitHub gives it, and the runner gets it
-//! by its environment, which only its own user and root can read, and which it takes it out of before a job begins
-//! (actions/runner, CommandSettings.cs). On the command line, as `--jitconfig`, everybody would see it.
+//! Registers the machine as a just-in-time runner of GitHub, for one job. The runner's configuration is a secret. It is
+//! passed in the environment, which only the runner's user and root can read, and which the runner clears before the job
+//! starts (actions/runner, CommandSettings.cs). As the argument `--jitconfig` every user of the machine could read it.
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -9,34 +9,35 @@ use std::time::Instant;
 
 use crate::commands::guard::{self, Guard, Interrupted};
 use crate::error_code::ErrorCode;
-use crate::github::api::runners::{self, Credential, Wanted};
+use crate::github::api::runners::{self, GitHubCredential, RunnerSpec};
 use crate::github::{self, AppKey};
-use crate::inputs::{self, Registration, Source};
+use crate::inputs::{self, Registration, SecretSource};
 use crate::machine::User;
 use crate::problem::Problem;
 use crate::report::say;
 use crate::secret::Secret;
 use crate::{env, output};
 
-/// What the runner takes for its argument `--jitconfig`.
+/// The variable that the runner reads like its argument `--jitconfig`.
 const JIT_CONFIGURATION: &str = "ACTIONS_RUNNER_INPUT_JITCONFIG";
 
-/// What has to be there before anything is asked of anybody: the secret, and the runner.
+/// What registration needs, checked before anything is installed or requested: the credential, and the runner's `run.sh`.
 #[derive(Debug)]
-pub struct Ready {
-    credential: Credential,
+pub struct PreparedRegistration {
+    credential: GitHubCredential,
     script: PathBuf,
-    wanted: Wanted,
+    spec: RunnerSpec,
 }
 
-/// Reads the secret as whoever runs this, for the runner's user shall not.
-pub fn ready(registration: &Registration) -> anyhow::Result<Ready> {
+/// Checks that the runner is installed and reads the credential, with the rights of the caller: the runner's user must not
+/// be able to read it.
+pub fn prepare(registration: &Registration) -> anyhow::Result<PreparedRegistration> {
     let script = registration.folder.join("run.sh");
     if !script.is_file() {
         return Err(Problem::new(
             ErrorCode::RunnerNotInstalled,
-            format!("Looked for {} and it is not there.", script.display()),
-            "Unpack a release of github.com/actions/runner there, or set --runner-folder to where it is.",
+            format!("{} does not exist.", script.display()),
+            "Unpack a release of github.com/actions/runner there, or set --runner-folder to its directory.",
         )
         .into());
     }
@@ -45,13 +46,13 @@ pub fn ready(registration: &Registration) -> anyhow::Result<Ready> {
         None => host_name()?,
     };
     let labels = match &registration.labels[..] {
-        [] => usual_labels(),
+        [] => default_labels(),
         labels => labels.to_vec(),
     };
-    Ok(Ready {
+    Ok(PreparedRegistration {
         credential: credential(&registration.credential)?,
         script,
-        wanted: Wanted {
+        spec: RunnerSpec {
             name,
             labels,
             group: registration.group.clone(),
@@ -59,30 +60,36 @@ pub fn ready(registration: &Registration) -> anyhow::Result<Ready> {
     })
 }
 
-fn credential(from: &inputs::Credential) -> anyhow::Result<Credential> {
+fn credential(from: &inputs::RegistrationCredential) -> anyhow::Result<GitHubCredential> {
     match from {
-        inputs::Credential::Token(source) => Ok(Credential::Token(secret(source, "the token for GitHub")?)),
-        inputs::Credential::App { id, key } => {
-            let pem = secret(key, "the private key of the App")?;
-            Ok(Credential::App(Box::new(AppKey::parse(id, &pem, &said(key))?)))
+        inputs::RegistrationCredential::Token(source) => {
+            Ok(GitHubCredential::Token(secret(source, "the GitHub token")?))
+        }
+        inputs::RegistrationCredential::App { id, key } => {
+            let pem = secret(key, "the App's private key")?;
+            Ok(GitHubCredential::App(Box::new(AppKey::parse(
+                id,
+                &pem,
+                &source_name(key),
+            )?)))
         }
     }
 }
 
-fn secret(source: &Source, what: &str) -> anyhow::Result<Secret> {
+fn secret(source: &SecretSource, what: &str) -> anyhow::Result<Secret> {
     let unread = |why: String| {
         Problem::new(
             ErrorCode::GithubCredentialMissing,
-            format!("Read {what} from {} and got: {why}.", said(source)),
-            "Name a file with it by --github-token-file, or by --github-app-key-file with --github-app-id; or set \
-             GITHUB_TOKEN.",
+            format!("Could not read {what} from {}: {why}.", source_name(source)),
+            "Set --github-token-file, or --github-app-id and --github-app-key-file, to a file that contains it; or set the \
+             variable GITHUB_TOKEN.",
         )
     };
     let mut text = String::new();
     let read = match source {
-        Source::File(path) => std::fs::read_to_string(path).map(|read| text = read),
-        Source::StandardInput => std::io::stdin().lock().read_to_string(&mut text).map(drop),
-        Source::Environment => {
+        SecretSource::File(path) => std::fs::read_to_string(path).map(|read| text = read),
+        SecretSource::StandardInput => std::io::stdin().lock().read_to_string(&mut text).map(drop),
+        SecretSource::Environment => {
             text = env::get(env::GITHUB_TOKEN).unwrap_or_default();
             Ok(())
         }
@@ -90,28 +97,32 @@ fn secret(source: &Source, what: &str) -> anyhow::Result<Secret> {
     read.map_err(|error| unread(error.to_string()))?;
     let secret = Secret::new(text.trim());
     if secret.expose().is_empty() {
-        return Err(unread("nothing".into()).into());
+        return Err(unread("it is empty".into()).into());
     }
     github::mask(&secret);
     Ok(secret)
 }
 
-fn said(source: &Source) -> String {
+/// Names a source, for messages.
+fn source_name(source: &SecretSource) -> String {
     match source {
-        Source::File(path) => path.display().to_string(),
-        Source::StandardInput => "standard input".into(),
-        Source::Environment => "GITHUB_TOKEN of the environment".into(),
+        SecretSource::File(path) => path.display().to_string(),
+        SecretSource::StandardInput => "standard input".into(),
+        SecretSource::Environment => "the variable GITHUB_TOKEN".into(),
     }
 }
 
 fn host_name() -> anyhow::Result<String> {
     let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
-    anyhow::ensure!(!name.is_empty(), "this machine has no name: set --runner-name");
+    anyhow::ensure!(
+        !name.is_empty(),
+        "this machine has no host name: set --runner-name"
+    );
     Ok(name)
 }
 
-/// Those that GitHub gives a runner that is configured by hand.
-fn usual_labels() -> Vec<String> {
+/// Returns the labels that GitHub gives a runner that is configured by hand.
+fn default_labels() -> Vec<String> {
     let architecture = match std::env::consts::ARCH {
         "aarch64" => "arm64",
         _ => "x64",
@@ -119,10 +130,15 @@ fn usual_labels() -> Vec<String> {
     ["self-hosted", "linux", architecture].map(str::to_owned).to_vec()
 }
 
-/// Asks GitHub, and puts the runner in the place of this program. Returns only if that fails.
-pub fn start(registration: &Registration, ready: Ready, user: &User, until: Instant) -> anyhow::Error {
-    let script = ready.script.clone();
-    let configuration = match configuration(registration, ready, until) {
+/// Registers the runner and replaces this process with it. Returns only on failure.
+pub fn start(
+    registration: &Registration,
+    prepared: PreparedRegistration,
+    user: &User,
+    until: Instant,
+) -> anyhow::Error {
+    let script = prepared.script.clone();
+    let configuration = match configuration(registration, prepared, until) {
         Ok(configuration) => configuration,
         Err(error) => return error,
     };
@@ -132,20 +148,22 @@ pub fn start(registration: &Registration, ready: Ready, user: &User, until: Inst
     error.context(format!("starting {} as {}", script.display(), user.name))
 }
 
-fn configuration(registration: &Registration, ready: Ready, until: Instant) -> anyhow::Result<Secret> {
-    let place = registration.place.clone();
-    let Ready {
-        credential, wanted, ..
-    } = ready;
+fn configuration(
+    registration: &Registration,
+    prepared: PreparedRegistration,
+    until: Instant,
+) -> anyhow::Result<Secret> {
+    let scope = registration.scope.clone();
+    let PreparedRegistration { credential, spec, .. } = prepared;
     let registered = format!(
-        "Registered at GitHub as {} in {place}, with the labels {}",
-        wanted.name,
-        wanted.labels.join(", ")
+        "Registered the GitHub runner {} in {scope} with the labels {}",
+        spec.name,
+        spec.labels.join(", ")
     );
     let configuration = guard::block_on(async move {
         let mut guard = Guard::listen()?;
-        let asked = async move { runners::just_in_time(&place, &credential, &wanted, until).await };
-        match guard.run_until(asked, None).await {
+        let registration = async move { runners::just_in_time(&scope, &credential, &spec, until).await };
+        match guard.run_until(registration, None).await {
             Ok(done) => done,
             Err(Interrupted::Signal(name)) => Err(anyhow::anyhow!("stopped by {name}")),
             Err(Interrupted::Deadline) => Err(anyhow::anyhow!("out of time")),

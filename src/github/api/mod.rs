@@ -1,4 +1,4 @@
-//! What GitHub's REST API says of a repository's commits and trees, and of runners.
+//! GitHub's REST API: commits and trees of a repository, and registration of runners.
 
 mod limits;
 pub mod runners;
@@ -8,33 +8,34 @@ mod trees;
 use std::time::Instant;
 
 use bytes::Bytes;
+use http::StatusCode;
 
 use crate::error_code::ErrorCode;
 use crate::problem::Problem;
 use crate::report::Report;
 use crate::retry::{AttemptError, Retrier};
 use crate::secret::Secret;
-use server::{Question, Server, is_limited};
+use server::{ApiRequest, GitHubApi, is_rate_limited, status_of};
 
 pub use trees::Listing;
 #[cfg(fuzzing)]
 pub use trees::listing_of;
 
-/// GitHub, for one repository and until a deadline.
+/// GitHub's API for one repository, until a deadline.
 #[derive(Debug)]
-pub struct Api {
-    server: Server,
+pub struct RepositoryApi {
+    server: GitHubApi,
     /// `owner/name`.
     repository: String,
     anonymous: bool,
 }
 
-/// The id of a commit and nothing else.
+/// The media type of a response that is a commit's id alone.
 const SHA: &str = "application/vnd.github.sha";
 
-impl Api {
-    /// `url` is GitHub's or that of an Enterprise server, which has a path. Without a token GitHub answers for public
-    /// repositories, a few times an hour. Wants to be called within the asynchronous runtime.
+impl RepositoryApi {
+    /// Creates a client. `url` is GitHub's or an Enterprise server's, which has a path. Without a token only public repositories
+    /// can be read, a few times an hour. Must be called within the asynchronous runtime.
     pub fn new(
         url: &str,
         repository: &str,
@@ -43,65 +44,77 @@ impl Api {
     ) -> anyhow::Result<Self> {
         let retrier = Retrier::new(deadline, Report::detail);
         Ok(Self {
-            server: Server::new(url, token, deadline, retrier)?,
+            server: GitHubApi::new(url, token, deadline, retrier)?,
             repository: repository.to_owned(),
             anonymous: token.is_none(),
         })
     }
 
-    /// Asks for `/repos/OWNER/NAME/…` until there is an answer. `what` is what it is for.
-    async fn get(&self, what: &str, route: &str, accept: &'static str) -> anyhow::Result<Bytes> {
-        let route = format!("/repos/{}/{route}", self.repository);
-        let question = Question {
+    /// Returns the request of `/repos/OWNER/NAME/…`.
+    fn request(&self, route: &str, accept: &'static str) -> ApiRequest {
+        ApiRequest {
             accept,
-            ..Question::get(route.as_str())
-        };
-        let explained = |failed| self.explained(failed, what, &route);
-        self.server.ask(&question, explained).await
+            ..ApiRequest::get(format!("/repos/{}/{route}", self.repository))
+        }
     }
 
-    fn explained(&self, failed: AttemptError, what: &str, route: &str) -> AttemptError {
-        let limited = is_limited(&failed);
-        let AttemptError {
-            kind,
-            retry_after,
-            error,
-        } = failed;
-        let text = format!("{error:#}");
-        let remedy = remedy(&text, limited, self.anonymous);
+    /// Requests `/repos/OWNER/NAME/…`. `what` names the purpose, for the error.
+    async fn get(&self, what: &str, route: &str, accept: &'static str) -> anyhow::Result<Bytes> {
+        let request = self.request(route, accept);
+        let explain = |failed| self.explain(failed, what, &request.route);
+        self.server.send(&request, explain).await
+    }
+
+    /// Requests `/repos/OWNER/NAME/…` like [`Self::get`]; returns `None` if GitHub responds with 404.
+    async fn get_optional(
+        &self,
+        what: &str,
+        route: &str,
+        accept: &'static str,
+    ) -> anyhow::Result<Option<Bytes>> {
+        let request = self.request(route, accept);
+        let explain = |failed| self.explain(failed, what, &request.route);
+        self.server.send_optional(&request, explain).await
+    }
+
+    /// Adds to a failure what was requested, and the remedy.
+    fn explain(&self, failed: AttemptError, what: &str, route: &str) -> AttemptError {
+        let remedy = remedy(status_of(&failed), is_rate_limited(&failed), self.anonymous);
         let problem = Problem::new(
             ErrorCode::GithubChangesUnavailable,
-            format!("Asked GitHub for {what} (GET {route}) and got: {text}."),
+            format!(
+                "Asked GitHub for {what} (GET {route}) and got: {:#}.",
+                failed.error
+            ),
             remedy,
         );
         AttemptError {
-            kind,
-            retry_after,
             error: problem.into(),
+            ..failed
         }
     }
 }
 
-/// `text` begins with the status, if there was an answer.
-fn remedy(text: &str, limited: bool, anonymous: bool) -> &'static str {
-    match text.get(..3) {
+/// Returns the remedy for a failure; `status` is `None` if there was no response.
+fn remedy(status: Option<StatusCode>, limited: bool, anonymous: bool) -> &'static str {
+    match status.map(|status| status.as_u16()) {
         _ if limited && anonymous => {
-            "Pass a token, `github-token: ${{ github.token }}`: without one GitHub answers 60 times an hour for all that \
-             share this runner's address."
+            "Set `github-token: ${{ github.token }}`. Without a token GitHub allows 60 requests an hour for all machines that \
+             share this runner's IP address."
         }
         _ if limited => {
-            "Run the job again later. With `fetch-depth: 0` actions/checkout brings the commits, and GitHub is not asked."
+            "Run the job again later. With `fetch-depth: 0` in actions/checkout the commits are local, and GitHub is not asked."
         }
-        Some("401") => "The token is not valid: pass `github-token: ${{ github.token }}`.",
-        Some("403" | "404") if anonymous => {
-            "Without a token GitHub answers for public repositories alone: pass `github-token: ${{ github.token }}`."
+        Some(401) => "Set `github-token: ${{ github.token }}`: the present token is not valid.",
+        Some(403 | 404) if anonymous => {
+            "Set `github-token: ${{ github.token }}`. Without a token GitHub shows public repositories only."
         }
-        Some("403" | "404") => {
-            "The token may not read the contents of this repository, or GitHub does not know the commit. Add to the job: \
-             `permissions: { contents: read }`."
+        Some(403 | 404) => {
+            "Add to the job: `permissions: { contents: read }`. The token cannot read the contents of this repository, or \
+             GitHub does not know the commit."
         }
-        Some("422") => "GitHub knows no such commit, branch or tag: check the input `base`.",
-        _ => "Run the job again; if it stays, see githubstatus.com and what this runner may reach.",
+        Some(422) => "Check the input `base`: GitHub knows no such commit, branch or tag.",
+        _ => "Run the job again. If it fails again, check githubstatus.com and this runner's network access.",
     }
 }
 
@@ -110,40 +123,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_refusal_has_its_remedy() {
-        for (text, limited, anonymous, word) in [
-            ("401 Unauthorized: Bad credentials", false, false, "is not valid"),
-            (
-                "403 Forbidden: Resource not accessible",
-                false,
-                false,
-                "contents: read",
-            ),
-            ("404 Not Found", false, false, "contents: read"),
-            ("404 Not Found", false, true, "Without a token"),
-            (
-                "403 Forbidden: API rate limit exceeded",
-                true,
-                true,
-                "60 times an hour",
-            ),
-            (
-                "403 Forbidden: API rate limit exceeded",
-                true,
-                false,
-                "fetch-depth: 0",
-            ),
-            (
-                "422 Unprocessable Entity: No commit found",
-                false,
-                false,
-                "the input `base`",
-            ),
-            ("500 Internal Server Error", false, false, "githubstatus.com"),
-            ("é", false, false, "githubstatus.com"),
+    fn each_status_has_its_remedy() {
+        for (status, limited, anonymous, word) in [
+            (401, false, false, "is not valid"),
+            (403, false, false, "contents: read"),
+            (404, false, false, "contents: read"),
+            (404, false, true, "Without a token"),
+            (403, true, true, "60 requests an hour"),
+            (403, true, false, "fetch-depth: 0"),
+            (422, false, false, "the input `base`"),
+            (500, false, false, "githubstatus.com"),
         ] {
-            let remedy = remedy(text, limited, anonymous);
-            assert!(remedy.contains(word), "{text}: {remedy}");
+            let status = StatusCode::from_u16(status).expect("a status");
+            let remedy = remedy(Some(status), limited, anonymous);
+            assert!(remedy.contains(word), "{status}: {remedy}");
         }
+        assert!(remedy(None, false, false).contains("githubstatus.com"));
     }
 }

@@ -1,73 +1,74 @@
-//! Runners that are made for one job, just in time
+//! Just-in-time runners, which run one job
 //! (<https://docs.github.com/rest/actions/self-hosted-runners#create-configuration-for-a-just-in-time-runner-for-an-organization>).
 
 use std::time::Instant;
 
 use anyhow::Context;
 use bytes::Bytes;
+use http::StatusCode;
 use jiff::Timestamp;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::json;
 
-use super::server::{Question, Server, is_limited};
+use super::server::{ApiRequest, GitHubApi, is_rate_limited, status_of};
 use crate::error_code::ErrorCode;
-use crate::github::{AppKey, Kind, Place, mask};
+use crate::github::{AppKey, RunnerScope, ScopeKind, mask};
 use crate::problem::Problem;
 use crate::report::Report;
 use crate::retry::{AttemptError, FailureKind, Retrier};
 use crate::secret::Secret;
 
-/// Who asks for it.
+/// The credential that registers a runner.
 #[derive(Debug)]
-pub enum Credential {
+pub enum GitHubCredential {
     Token(Secret),
     App(Box<AppKey>),
 }
 
-/// What the runner is to be.
+/// Name, labels and group of a runner.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Wanted {
+pub struct RunnerSpec {
     pub name: String,
     pub labels: Vec<String>,
-    /// The name of its group; `None` for the one that every place has.
+    /// The name of the runner group; `None` for the default group.
     pub group: Option<String>,
 }
 
-/// The number of the group that every place has.
+/// The id of the default group, which every scope has.
 const DEFAULT_GROUP: u64 = 1;
 
-/// GitHub's longest page.
-const PAGE: usize = 100;
+/// The largest page that GitHub returns.
+const PAGE_SIZE: usize = 100;
 
-/// Asks for the configuration of a runner: what `run.sh --jitconfig` takes. A runner of that name that is gone is
-/// replaced, one that is there is not.
+/// Registers a runner and returns its configuration, for `run.sh --jitconfig`. An offline runner of the same name is replaced;
+/// an online one is an error.
 pub async fn just_in_time(
-    place: &Place,
-    credential: &Credential,
-    wanted: &Wanted,
+    scope: &RunnerScope,
+    credential: &GitHubCredential,
+    spec: &RunnerSpec,
     deadline: Instant,
 ) -> anyhow::Result<Secret> {
     let retrier = Retrier::new(deadline, Report::detail);
-    let github = GitHub {
-        place,
-        as_app: matches!(credential, Credential::App(_)),
-        server: match credential {
-            Credential::Token(token) => Server::new(place.api(), Some(token), deadline, retrier)?,
-            Credential::App(key) => {
-                let token = of_installation(place, key, deadline, &retrier).await?;
-                Server::new(place.api(), Some(&token), deadline, retrier)?
+    let registrar = Registrar {
+        scope,
+        as_app: matches!(credential, GitHubCredential::App(_)),
+        api: match credential {
+            GitHubCredential::Token(token) => GitHubApi::new(scope.api(), Some(token), deadline, retrier)?,
+            GitHubCredential::App(key) => {
+                let token = installation_token(scope, key, deadline, &retrier).await?;
+                GitHubApi::new(scope.api(), Some(&token), deadline, retrier)?
             }
         },
     };
-    let group = github.group(wanted.group.as_deref()).await?;
-    match github.configuration(wanted, group).await {
-        Err(error) if error.is::<Taken>() => {
-            github.make_room(&wanted.name).await?;
-            let again = github.configuration(wanted, group).await;
-            again.map_err(|error| match error.downcast::<Taken>() {
-                Ok(taken) => taken_again(place, &wanted.name, &taken).into(),
+    let group = registrar.group_id(spec.group.as_deref()).await?;
+    match registrar.configuration(spec, group).await {
+        Err(error) if error.is::<NameTaken>() => {
+            registrar.remove_offline(&spec.name).await?;
+            let retried = registrar.configuration(spec, group).await;
+            retried.map_err(|error| match error.downcast::<NameTaken>() {
+                Ok(taken) => still_taken(scope, &spec.name, &taken).into(),
                 Err(error) => error,
             })
         }
@@ -75,72 +76,72 @@ pub async fn just_in_time(
     }
 }
 
-fn taken_again(place: &Place, name: &str, taken: &Taken) -> Problem {
+fn still_taken(scope: &RunnerScope, name: &str, taken: &NameTaken) -> Problem {
     Problem::new(
         ErrorCode::RunnerNameInUse,
-        format!("Asked {place} for a runner named {name}, twice, and got: {taken}."),
-        OWN_NAMES,
+        format!("Registered a runner named {name} in {scope} twice, and got: {taken}."),
+        UNIQUE_NAME,
     )
 }
 
-/// A token of the App where it is installed, with the one permission that is needed.
-async fn of_installation(
-    place: &Place,
+/// Returns a token of the App's installation in the scope, with only the permission that registration needs.
+async fn installation_token(
+    scope: &RunnerScope,
     key: &AppKey,
     deadline: Instant,
     retrier: &Retrier,
 ) -> anyhow::Result<Secret> {
     #[derive(Deserialize)]
-    struct Installation {
+    struct InstallationResponse {
         id: u64,
     }
     #[derive(Deserialize)]
-    struct Token {
+    struct InstallationToken {
         token: Secret,
     }
     let jwt = key.jwt(Timestamp::now())?;
     mask(&jwt);
-    let server = Server::new(place.api(), Some(&jwt), deadline, retrier.clone())?;
-    let question = Question::get(format!("{}/installation", place.route()));
-    let refused = |failed| refused_app(failed, place, key, &question.route);
-    let installation: Installation = read(&server.ask(&question, refused).await?)?;
+    let api = GitHubApi::new(scope.api(), Some(&jwt), deadline, retrier.clone())?;
+    let request = ApiRequest::get(format!("{}/installation", scope.route()));
+    let explain = |failed| explain_app(failed, scope, key, &request.route);
+    let installation: InstallationResponse = read(&api.send(&request, explain).await?)?;
 
-    let body = match &place.kind {
-        Kind::Repository { name, .. } => {
+    let body = match &scope.kind {
+        ScopeKind::Repository { name, .. } => {
             json!({"repositories": [name], "permissions": {"administration": "write"}})
         }
-        Kind::Organization(_) | Kind::Enterprise(_) => {
+        ScopeKind::Organization(_) | ScopeKind::Enterprise(_) => {
             json!({"permissions": {"organization_self_hosted_runners": "write"}})
         }
     };
-    let question = Question::post(
+    let request = ApiRequest::post(
         format!("/app/installations/{}/access_tokens", installation.id),
         body,
     );
-    let refused = |failed| refused_app(failed, place, key, &question.route);
-    let token: Token = read(&server.ask(&question, refused).await?)?;
+    let explain = |failed| explain_app(failed, scope, key, &request.route);
+    let token: InstallationToken = read(&api.send(&request, explain).await?)?;
     mask(&token.token);
     Ok(token.token)
 }
 
-struct GitHub<'a> {
-    place: &'a Place,
+struct Registrar<'a> {
+    scope: &'a RunnerScope,
     as_app: bool,
-    server: Server,
+    api: GitHubApi,
 }
 
-/// There is a runner of that name.
+/// A runner of this name exists.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
-struct Taken(String);
+struct NameTaken(String);
 
 #[derive(Deserialize)]
-struct Runners {
-    runners: Vec<Runner>,
+struct RunnersResponse {
+    runners: Vec<RunnerResponse>,
 }
 
 #[derive(Deserialize)]
-struct Runner {
+struct RunnerResponse {
     id: u64,
     name: String,
     status: String,
@@ -148,42 +149,43 @@ struct Runner {
     busy: bool,
 }
 
-impl GitHub<'_> {
-    async fn configuration(&self, wanted: &Wanted, group: u64) -> anyhow::Result<Secret> {
+impl Registrar<'_> {
+    /// Registers the runner.
+    async fn configuration(&self, spec: &RunnerSpec, group: u64) -> anyhow::Result<Secret> {
         #[derive(Deserialize)]
-        struct Configuration {
+        struct ConfigurationResponse {
             encoded_jit_config: Secret,
         }
         let body = json!({
-            "name": wanted.name,
+            "name": spec.name,
             "runner_group_id": group,
-            "labels": wanted.labels,
+            "labels": spec.labels,
             "work_folder": "_work",
         });
-        let question = Question::post(
-            format!("{}/actions/runners/generate-jitconfig", self.place.route()),
+        let request = ApiRequest::post(
+            format!("{}/actions/runners/generate-jitconfig", self.scope.route()),
             body,
         );
-        let answer = self.server.ask(&question, |failed| {
-            // Tried again it would be taken still.
+        let response = self.api.send(&request, |failed| {
+            // A retry would get the same response.
             if failed.kind == FailureKind::Conflict {
-                let taken = Taken(format!("{:#}", failed.error));
+                let taken = NameTaken(format!("{:#}", failed.error));
                 return AttemptError::new(FailureKind::Permanent, taken);
             }
-            self.refused(failed, "a just-in-time configuration", &question)
+            self.explain(failed, "a just-in-time configuration", &request)
         });
-        let configuration: Configuration = read(&answer.await?)?;
+        let configuration: ConfigurationResponse = read(&response.await?)?;
         mask(&configuration.encoded_jit_config);
         Ok(configuration.encoded_jit_config)
     }
 
-    /// Removes a runner that is gone without having said so: a machine of that name was made anew.
-    async fn make_room(&self, name: &str) -> anyhow::Result<()> {
-        let route = format!("{}/actions/runners", self.place.route());
+    /// Removes an offline runner of the same name, which is left if a machine is replaced.
+    async fn remove_offline(&self, name: &str) -> anyhow::Result<()> {
+        let route = format!("{}/actions/runners", self.scope.route());
         let named = utf8_percent_encode(name, NON_ALPHANUMERIC);
-        let question = Question::get(format!("{route}?name={named}&per_page={PAGE}"));
-        let explained = |failed| self.refused(failed, "the runner of that name", &question);
-        let found: Runners = read(&self.server.ask(&question, explained).await?)?;
+        let request = ApiRequest::get(format!("{route}?name={named}&per_page={PAGE_SIZE}"));
+        let explain = |failed| self.explain(failed, "the runners of this name", &request);
+        let found: RunnersResponse = read(&self.api.send(&request, explain).await?)?;
         let Some(runner) = found.runners.into_iter().find(|runner| runner.name == name) else {
             return Ok(());
         };
@@ -191,28 +193,28 @@ impl GitHub<'_> {
             return Err(Problem::new(
                 ErrorCode::RunnerNameInUse,
                 format!(
-                    "Asked {} for a runner named {name}, and there is one, which is {}.",
-                    self.place, runner.status
+                    "Registered a runner named {name} in {}. A runner of this name exists and is {}.",
+                    self.scope, runner.status
                 ),
-                OWN_NAMES,
+                UNIQUE_NAME,
             )
             .into());
         }
-        let question = Question::delete(format!("{route}/{}", runner.id));
-        let explained = |failed| self.refused(failed, "the removal of the runner of that name", &question);
-        self.server.ask(&question, explained).await?;
-        Report::detail(&format!("a runner named {name} was offline and is replaced"));
+        let request = ApiRequest::delete(format!("{route}/{}", runner.id));
+        let explain = |failed| self.explain(failed, "the removal of the offline runner", &request);
+        self.api.send(&request, explain).await?;
+        Report::detail(&format!("replaced the offline runner {name}"));
         Ok(())
     }
 
-    /// The number of a group.
-    async fn group(&self, name: Option<&str>) -> anyhow::Result<u64> {
+    /// Returns the id of a group.
+    async fn group_id(&self, name: Option<&str>) -> anyhow::Result<u64> {
         #[derive(Deserialize)]
-        struct Groups {
-            runner_groups: Vec<Group>,
+        struct GroupsResponse {
+            runner_groups: Vec<GroupResponse>,
         }
         #[derive(Deserialize)]
-        struct Group {
+        struct GroupResponse {
             id: u64,
             name: String,
         }
@@ -221,14 +223,14 @@ impl GitHub<'_> {
         };
         let mut known = Vec::new();
         for page in 1.. {
-            let route = format!("{}/actions/runner-groups", self.place.route());
-            let question = Question::get(format!("{route}?per_page={PAGE}&page={page}"));
-            let explained = |failed| self.refused(failed, "the runner groups", &question);
-            let groups: Groups = read(&self.server.ask(&question, explained).await?)?;
+            let route = format!("{}/actions/runner-groups", self.scope.route());
+            let request = ApiRequest::get(format!("{route}?per_page={PAGE_SIZE}&page={page}"));
+            let explain = |failed| self.explain(failed, "the runner groups", &request);
+            let groups: GroupsResponse = read(&self.api.send(&request, explain).await?)?;
             if let Some(found) = groups.runner_groups.iter().find(|group| group.name == name) {
                 return Ok(found.id);
             }
-            let last = groups.runner_groups.len() < PAGE;
+            let last = groups.runner_groups.len() < PAGE_SIZE;
             known.extend(groups.runner_groups.into_iter().map(|group| group.name));
             if last {
                 break;
@@ -237,90 +239,93 @@ impl GitHub<'_> {
         Err(Problem::new(
             ErrorCode::RegistrationFailed,
             format!(
-                "Looked for the runner group {name} of {}; there are: {}.",
-                self.place,
+                "Looked for the runner group {name} in {}. The existing groups are: {}.",
+                self.scope,
                 known.join(", ")
             ),
-            "Correct --runner-group, or make the group under Settings, Actions, Runner groups.",
+            "Correct --runner-group, or create the group under Settings, Actions, Runner groups.",
         )
         .into())
     }
 
-    fn refused(&self, failed: AttemptError, what: &str, question: &Question) -> AttemptError {
-        explained(failed, |text, limited| {
-            let remedy = match text.get(..3) {
-                _ if limited => "Try again later; GitHub answers 5,000 times an hour for a token.".to_owned(),
-                Some("401") => "The token is not valid, or has expired: make a new one.".to_owned(),
-                Some("403" | "404") => self.permission(),
-                Some("422") => {
-                    "GitHub's own words say what it did not take: check --runner-name, --runner-labels and \
-                     --runner-group."
+    /// Adds to a failure what was requested, and the remedy.
+    fn explain(&self, failed: AttemptError, what: &str, request: &ApiRequest) -> AttemptError {
+        to_problem(failed, |status, limited, text| {
+            let remedy = match status.map(|status| status.as_u16()) {
+                _ if limited => {
+                    "Try again later. GitHub allows 5,000 requests an hour for a token.".to_owned()
+                }
+                Some(401) => "Create a new token: this one is not valid or has expired.".to_owned(),
+                Some(403 | 404) => self.permission(),
+                Some(422) => {
+                    "Follow GitHub's message: check --runner-name, --runner-labels and --runner-group."
                         .to_owned()
                 }
-                _ => NO_ANSWER.to_owned(),
+                _ => RETRY_LATER.to_owned(),
             };
             Problem::new(
                 ErrorCode::RegistrationFailed,
                 format!(
                     "Asked GitHub for {what} of {} ({} {}) and got: {text}.",
-                    self.place, question.method, question.route
+                    self.scope, request.method, request.route
                 ),
                 remedy,
             )
         })
     }
 
-    /// GitHub answers 404 for what a token may not see.
+    /// Returns the remedy for a missing permission. GitHub also responds with 404 if a token cannot see something.
     fn permission(&self) -> String {
-        let wanted = match (&self.place.kind, self.as_app) {
-            (Kind::Repository { .. }, true) => {
-                "The App wants the repository permission Administration: write"
+        let grant = match (&self.scope.kind, self.as_app) {
+            (ScopeKind::Repository { .. }, true) => {
+                "Give the App the repository permission Administration: write"
             }
-            (Kind::Repository { .. }, false) => {
-                "The token wants the repository permission Administration: write, a classic one the scope repo, of an \
-                 admin of the repository"
+            (ScopeKind::Repository { .. }, false) => {
+                "Give the token the repository permission Administration: write, or use a classic token of a repository \
+                 admin with the scope repo"
             }
-            (Kind::Organization(_), true) => {
-                "The App wants the organization permission Self-hosted runners: write"
+            (ScopeKind::Organization(_), true) => {
+                "Give the App the organization permission Self-hosted runners: write"
             }
-            (Kind::Organization(_), false) => {
-                "The token wants the organization permission Self-hosted runners: write, a classic one the scope \
-                 admin:org, of an owner"
+            (ScopeKind::Organization(_), false) => {
+                "Give the token the organization permission Self-hosted runners: write, or use a classic token of an owner \
+                 with the scope admin:org"
             }
-            (Kind::Enterprise(_), _) => {
-                "The token is to be a classic one with the scope manage_runners:enterprise, of an owner"
+            (ScopeKind::Enterprise(_), _) => {
+                "Use a classic token of an owner with the scope manage_runners:enterprise"
             }
         };
-        format!("{wanted}. And check the spelling in --github-url.")
+        format!("{grant}. Also check the spelling of --github-url.")
     }
 }
 
-const OWN_NAMES: &str = "Give each machine a name of its own with --runner-name, such as its instance id.";
-const NO_ANSWER: &str = "Try again; if it stays, see githubstatus.com and what this machine may reach.";
+const UNIQUE_NAME: &str = "Give each machine a unique --runner-name, such as its instance id.";
+const RETRY_LATER: &str =
+    "Try again. If it fails again, check githubstatus.com and this machine's network access.";
 
-fn refused_app(failed: AttemptError, place: &Place, key: &AppKey, route: &str) -> AttemptError {
-    explained(failed, |text, limited| {
-        let remedy = match text.get(..3) {
+/// Adds to a failure of the App's authentication what was requested, and the remedy.
+fn explain_app(failed: AttemptError, scope: &RunnerScope, key: &AppKey, route: &str) -> AttemptError {
+    to_problem(failed, |status, limited, text| {
+        let remedy = match status.map(|status| status.as_u16()) {
             _ if limited => "Try again later.".to_owned(),
-            Some("401") => format!(
-                "Either {} is not the id of the App that the key is of, or the key was revoked, or the clock of this \
-                 machine is wrong.",
+            Some(401) => format!(
+                "Check that the key belongs to the App {} and is not revoked, and that this machine's clock is right.",
                 key.id()
             ),
-            Some("404") => format!("Install the App {} in {place}, or correct --github-url.", key.id()),
-            Some("403" | "422") => match &place.kind {
-                Kind::Repository { .. } => {
-                    "Give the App the repository permission Administration: write, and accept it where the App is \
-                     installed."
+            Some(404) => format!("Install the App {} in {scope}, or correct --github-url.", key.id()),
+            Some(403 | 422) => match &scope.kind {
+                ScopeKind::Repository { .. } => {
+                    "Give the App the repository permission Administration: write, and accept it in the App's \
+                     installation."
                         .to_owned()
                 }
-                Kind::Organization(_) | Kind::Enterprise(_) => {
-                    "Give the App the organization permission Self-hosted runners: write, and accept it where the App \
-                     is installed."
+                ScopeKind::Organization(_) | ScopeKind::Enterprise(_) => {
+                    "Give the App the organization permission Self-hosted runners: write, and accept it in the App's \
+                     installation."
                         .to_owned()
                 }
             },
-            _ => NO_ANSWER.to_owned(),
+            _ => RETRY_LATER.to_owned(),
         };
         Problem::new(
             ErrorCode::RegistrationFailed,
@@ -333,15 +338,20 @@ fn refused_app(failed: AttemptError, place: &Place, key: &AppKey, route: &str) -
     })
 }
 
-fn explained(failed: AttemptError, problem: impl FnOnce(&str, bool) -> Problem) -> AttemptError {
-    let limited = is_limited(&failed);
-    let problem = problem(&format!("{:#}", failed.error), limited);
+/// Replaces the error of a failure with the problem that `describe` returns for its status, whether it is a rate limit, and
+/// its text.
+fn to_problem(
+    failed: AttemptError,
+    describe: impl FnOnce(Option<StatusCode>, bool, &str) -> Problem,
+) -> AttemptError {
+    let text = format!("{:#}", failed.error);
+    let problem = describe(status_of(&failed), is_rate_limited(&failed), &text);
     AttemptError {
         error: problem.into(),
         ..failed
     }
 }
 
-fn read<T: DeserializeOwned>(answer: &Bytes) -> anyhow::Result<T> {
-    serde_json::from_slice(answer).context("reading GitHub's answer")
+fn read<T: DeserializeOwned>(response: &Bytes) -> anyhow::Result<T> {
+    serde_json::from_slice(response).context("parsing GitHub's response")
 }

@@ -1,5 +1,7 @@
-//! A server of GitHub's REST API (<https://docs.github.com/rest>): one request, and whether another one is worth a try.
+//! A client of GitHub's REST API (<https://docs.github.com/rest>) over octocrab: sends requests and classifies failures for
+//! `retry`.
 
+use std::fmt;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
@@ -17,38 +19,38 @@ use crate::retry::{self, AttemptError, FailureKind, Retrier};
 use crate::secret::Secret;
 use crate::web::{Client, no_answer};
 
-/// GitHub until a deadline, as whoever a token is of.
+/// GitHub's REST API with one token, until a deadline.
 #[derive(Debug)]
-pub(super) struct Server {
+pub(super) struct GitHubApi {
     crab: Octocrab,
     deadline: Instant,
     retrier: Retrier,
 }
 
-/// For the whole of an answer. A tree of 100,000 entries, the most that there are in one, has 25 MB.
-const ATTEMPT: Duration = Duration::from_secs(60);
-/// For one that begins at the deadline, as the last one does.
-const LAST: Duration = Duration::from_secs(5);
+/// The timeout of one attempt. A tree of 100,000 entries, the most that GitHub returns, has 25 MB.
+const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(60);
+/// The timeout of the last attempt, which begins at the deadline.
+const LAST_ATTEMPT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// In bytes.
-const LONGEST: usize = 128 << 20;
+/// The largest response, in bytes.
+const MAX_RESPONSE: usize = 128 << 20;
 
-/// A repository that has been renamed, perhaps more than once.
-const REDIRECTS: usize = 3;
+/// GitHub redirects from a repository's former names.
+const MAX_REDIRECTS: usize = 3;
 
 pub(super) const JSON: &str = "application/vnd.github+json";
 
-/// What is asked.
+/// One request: method, path and body.
 #[derive(Debug, Clone)]
-pub(super) struct Question {
+pub(super) struct ApiRequest {
     pub(super) method: Method,
-    /// Below the server's own path.
+    /// The path below the server's base URL.
     pub(super) route: String,
     pub(super) body: Option<Value>,
     pub(super) accept: &'static str,
 }
 
-impl Question {
+impl ApiRequest {
     pub(super) fn get(route: impl Into<String>) -> Self {
         Self {
             method: Method::GET,
@@ -74,8 +76,8 @@ impl Question {
     }
 }
 
-impl Server {
-    /// `url` is GitHub's or that of an Enterprise server, which has a path. Wants to be called within the asynchronous
+impl GitHubApi {
+    /// Creates a client. `url` is GitHub's or an Enterprise server's, which has a path. Must be called within the asynchronous
     /// runtime.
     pub(super) fn new(
         url: &str,
@@ -83,14 +85,18 @@ impl Server {
         deadline: Instant,
         retrier: Retrier,
     ) -> anyhow::Result<Self> {
-        let base: Uri = url.parse().with_context(|| format!("GitHub's address {url}"))?;
+        let base: Uri = url
+            .parse()
+            .with_context(|| format!("parsing GitHub's URL {url}"))?;
         let client = Client::of(&base)?;
-        // Ours and not octocrab's own, which knows nothing of the proxy and the certificates of this machine.
+        // octocrab's own client ignores the proxy and the certificates of this machine.
         let service = tower::service_fn(move |request| {
             let client = client.clone();
             async move {
                 let answer = client.send(request).await?;
-                Ok::<_, hyper_util::client::legacy::Error>(answer.map(|body| Limited::new(body, LONGEST)))
+                Ok::<_, hyper_util::client::legacy::Error>(
+                    answer.map(|body| Limited::new(body, MAX_RESPONSE)),
+                )
             }
         });
         let agent = (USER_AGENT, HeaderValue::from_static("remote-buildkit"));
@@ -114,55 +120,77 @@ impl Server {
         })
     }
 
-    /// Asks until there is an answer. `explained` says what a failure was of.
-    pub(super) async fn ask(
+    /// Sends a request, with retries. `explain` adds to a failure what was requested, and the remedy.
+    pub(super) async fn send(
         &self,
-        question: &Question,
-        explained: impl Fn(AttemptError) -> AttemptError,
+        request: &ApiRequest,
+        explain: impl Fn(AttemptError) -> AttemptError,
     ) -> anyhow::Result<Bytes> {
-        let asked = self.retrier.run(|| async {
-            let left = self.deadline.saturating_duration_since(Instant::now());
-            let once = retry::with_timeout(
-                left.clamp(LAST, ATTEMPT),
-                FailureKind::TimedOut,
-                self.once(question),
-            );
-            once.await.map_err(&explained)
-        });
-        asked.await
+        let response = self
+            .retrier
+            .run(|| async { self.attempt(request).await.map_err(&explain) });
+        response.await
     }
 
-    async fn once(&self, question: &Question) -> Result<Bytes, AttemptError> {
-        let mut uri = question.route.clone();
+    /// Sends a request like [`Self::send`]; returns `None` if the response is 404.
+    pub(super) async fn send_optional(
+        &self,
+        request: &ApiRequest,
+        explain: impl Fn(AttemptError) -> AttemptError,
+    ) -> anyhow::Result<Option<Bytes>> {
+        let response = self.retrier.run(|| async {
+            match self.attempt(request).await {
+                Ok(body) => Ok(Some(body)),
+                Err(failed) if status_of(&failed) == Some(StatusCode::NOT_FOUND) => Ok(None),
+                Err(failed) => Err(explain(failed)),
+            }
+        });
+        response.await
+    }
+
+    async fn attempt(&self, request: &ApiRequest) -> Result<Bytes, AttemptError> {
+        let left = self.deadline.saturating_duration_since(Instant::now());
+        let timeout = left.clamp(LAST_ATTEMPT_TIMEOUT, ATTEMPT_TIMEOUT);
+        retry::with_timeout(timeout, FailureKind::TimedOut, self.send_once(request)).await
+    }
+
+    async fn send_once(&self, request: &ApiRequest) -> Result<Bytes, AttemptError> {
+        let mut uri = request.route.clone();
         let mut response = None;
-        for _ in 0..=REDIRECTS {
-            let request = http::request::Builder::new()
-                .method(question.method.clone())
+        for _ in 0..=MAX_REDIRECTS {
+            let builder = http::request::Builder::new()
+                .method(request.method.clone())
                 .uri(uri.as_str())
-                .header(ACCEPT, question.accept);
-            let request = self.crab.build_request(request, question.body.as_ref());
-            let request = request.context("making a request")?;
-            let answer = self.crab.execute(request).await;
-            let answer = answer.map_err(|error| unanswered(&error))?;
-            let moved = answer.status().is_redirection();
-            let location = answer.headers().get(LOCATION).filter(|_| moved);
+                .header(ACCEPT, request.accept);
+            let built = self.crab.build_request(builder, request.body.as_ref());
+            let built = built.context("building the request")?;
+            let received = self.crab.execute(built).await;
+            let received = received.map_err(|error| connection_failed(&error))?;
+            let is_redirect = received.status().is_redirection();
+            let location = received.headers().get(LOCATION).filter(|_| is_redirect);
             let location = location.and_then(|value| value.to_str().ok()?.parse::<Uri>().ok());
-            response = Some(answer);
+            response = Some(received);
             match location.as_ref().and_then(Uri::path_and_query) {
-                // The rest of it stays: the token is for this server alone.
+                // Scheme and host stay: the token is for this server alone.
                 Some(path) => uri = path.to_string(),
                 None => break,
             }
         }
-        let response = response.context("nothing was asked")?;
+        let response = response.context("no request was sent")?;
         let status = response.status();
         let headers = response.headers().clone();
         match octocrab::map_github_error(response).await {
-            Ok(answer) if status.is_success() => {
-                let body = answer.into_body().collect().await;
-                Ok(body.map_err(|error| unanswered(&error))?.to_bytes())
+            Ok(response) if status.is_success() => {
+                let body = response.into_body().collect().await;
+                Ok(body.map_err(|error| connection_failed(&error))?.to_bytes())
             }
-            Ok(_) => Err(AttemptError::from(anyhow::anyhow!("{status}"))),
+            Ok(_) => {
+                let message = String::new();
+                Err(AttemptError::new(
+                    FailureKind::Permanent,
+                    StatusError { status, message },
+                ))
+            }
             Err(octocrab::Error::GitHub { source, .. }) => {
                 let header = |name: &str| headers.get(name)?.to_str().ok();
                 let details = source.errors.as_deref().unwrap_or_default();
@@ -170,25 +198,29 @@ impl Server {
                 let message = [&[source.message.trim().to_owned()], &details[..]]
                     .concat()
                     .join("; ");
-                Err(self.refused(status, &message, header))
+                Err(self.status_failed(status, &message, header))
             }
-            Err(error) => Err(unanswered(&error)),
+            Err(error) => Err(connection_failed(&error)),
         }
     }
 
-    fn refused<'a>(
+    /// Classifies an error response, and waits for a rate limit if it ends before the deadline.
+    fn status_failed<'a>(
         &self,
         status: StatusCode,
         message: &str,
         header: impl Fn(&str) -> Option<&'a str>,
     ) -> AttemptError {
-        let error = anyhow::anyhow!("{status}: {}", message.trim_end_matches('.'));
+        let error = anyhow::Error::from(StatusError {
+            status,
+            message: message.trim_end_matches('.').to_owned(),
+        });
         let Some(wait) = limits::wait(status.as_u16(), message, header) else {
             return AttemptError::new(FailureKind::from_status(status.as_u16()), error);
         };
         let left = self.deadline.saturating_duration_since(Instant::now());
         if wait > left {
-            let error = error.context(Limit { wait });
+            let error = error.context(RateLimitExhausted { wait });
             return AttemptError::new(FailureKind::Permanent, error);
         }
         AttemptError {
@@ -199,33 +231,59 @@ impl Server {
     }
 }
 
-/// What GitHub says beside its message: a text, or an object with one.
+/// Returns one of the details beside GitHub's message: a text, or an object with a message.
 fn detail(error: &Value) -> Option<String> {
     let text = error.as_str().or_else(|| error["message"].as_str());
     text.map(str::to_owned)
 }
 
-/// A limit of GitHub's that lasts for longer than anybody waits.
+/// A response with an error status.
+#[derive(Debug)]
+struct StatusError {
+    status: StatusCode,
+    /// GitHub's message; empty if the response has none.
+    message: String,
+}
+
+impl fmt::Display for StatusError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { status, message } = self;
+        if message.is_empty() {
+            return write!(f, "{status}");
+        }
+        write!(f, "{status}: {message}")
+    }
+}
+
+impl std::error::Error for StatusError {}
+
+/// Returns the status of the response that a failure was; `None` if there was no response.
+pub(super) fn status_of(failed: &AttemptError) -> Option<StatusCode> {
+    let error: &StatusError = failed.error.downcast_ref()?;
+    Some(error.status)
+}
+
+/// A rate limit that lasts beyond the deadline.
 #[derive(Debug, thiserror::Error)]
-#[error("GitHub's rate limit is used up for another {} s", wait.as_secs())]
-struct Limit {
+#[error("GitHub's rate limit is exhausted for another {} s", wait.as_secs())]
+struct RateLimitExhausted {
     wait: Duration,
 }
 
-/// Whether it is a limit of GitHub's that ended a request.
-pub(super) fn is_limited(failed: &AttemptError) -> bool {
-    failed.kind == FailureKind::RateLimited || failed.error.is::<Limit>()
+/// Returns whether a request failed because of GitHub's rate limit.
+pub(super) fn is_rate_limited(failed: &AttemptError) -> bool {
+    failed.kind == FailureKind::RateLimited || failed.error.is::<RateLimitExhausted>()
 }
 
-fn unanswered(error: &octocrab::Error) -> AttemptError {
-    // Its own text says only that there was an error of a service.
+fn connection_failed(error: &octocrab::Error) -> AttemptError {
+    // octocrab's own text says only that a service had an error.
     let failed = match error {
         octocrab::Error::Service { source, .. } => no_answer(&**source),
         other => no_answer(other),
     };
     let too_long = failed.error.to_string().contains("length limit exceeded");
     if too_long {
-        let error = anyhow::anyhow!("an answer of more than {} MiB", LONGEST >> 20);
+        let error = anyhow::anyhow!("a response of more than {} MiB", MAX_RESPONSE >> 20);
         return AttemptError::new(FailureKind::Permanent, error);
     }
     failed

@@ -1,4 +1,4 @@
-//! GitHub's REST API on this machine, as far as just-in-time runners go
+//! A fake of GitHub's REST API for just-in-time runners, on the loopback interface
 //! (<https://docs.github.com/rest/actions/self-hosted-runners>, <https://docs.github.com/rest/apps/apps>).
 
 use std::io::{BufRead, BufReader, Read, Write};
@@ -12,46 +12,46 @@ use ring::signature::{KeyPair, RSA_PKCS1_2048_8192_SHA256, RsaKeyPair, UnparsedP
 use serde_json::{Value, json};
 
 pub const TOKEN: &str = "ghp_aTokenOfNobody";
-pub const OF_INSTALLATION: &str = "ghs_aTokenOfAnInstallation";
+pub const INSTALLATION_TOKEN: &str = "ghs_aTokenOfAnInstallation";
 pub const APP: &str = "Iv23liabcdef";
 pub const CONFIGURATION: &str = "eyJydW5uZXIiOiJqdXN0LWluLXRpbWUifQ==";
 
-/// The key of the App, as GitHub gave them out and as others write them.
+/// The App's key, in PKCS#1 as GitHub issues it and in PKCS#8.
 pub const PKCS1: &str = include_str!("key-of-no-app.pkcs1.pem");
 pub const PKCS8: &str = include_str!("key-of-no-app.pkcs8.pem");
 
-/// What there is at GitHub.
+/// The state of the fake.
 #[derive(Default)]
-pub struct World {
+pub struct FakeState {
     /// `/orgs/acme` or the like.
-    pub place: &'static str,
+    pub scope: &'static str,
     /// Name and status.
     pub runners: Vec<(&'static str, &'static str)>,
     pub groups: Vec<String>,
-    /// The first answers, the next one last.
-    pub faults: Vec<(u16, Value)>,
-    /// Whether the App has the permission that it asks for.
+    /// Responses that are returned first; the last one is the next.
+    pub failures: Vec<(u16, Value)>,
+    /// Whether the App has the permission that it requests.
     pub permitted: bool,
 }
 
-pub struct GitHub {
+pub struct FakeGitHub {
     pub host: String,
-    state: Arc<Mutex<State>>,
+    state: Arc<Mutex<Recorder>>,
 }
 
-struct State {
-    world: World,
+struct Recorder {
+    state: FakeState,
     requests: Vec<(String, Value)>,
 }
 
-impl GitHub {
-    pub fn new(world: World) -> Self {
+impl FakeGitHub {
+    pub fn new(state: FakeState) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let host = format!("http://{}", listener.local_addr().expect("an address"));
         let requests = Vec::new();
-        let state = Arc::new(Mutex::new(State { world, requests }));
+        let state = Arc::new(Mutex::new(Recorder { state, requests }));
         let served = state.clone();
-        // They end with the tests.
+        // The threads end with the test process.
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 let state = served.clone();
@@ -61,13 +61,13 @@ impl GitHub {
         Self { host, state }
     }
 
-    /// Method and path, in their order.
+    /// Returns method and path of each request, in order.
     pub fn requests(&self) -> Vec<String> {
         let state = self.state.lock().expect("state");
         state.requests.iter().map(|(line, _)| line.clone()).collect()
     }
 
-    /// The body of the last request of this line.
+    /// Returns the body of the last request with this method and path.
     pub fn body(&self, line: &str) -> Value {
         let state = self.state.lock().expect("state");
         let found = state.requests.iter().rev().find(|(asked, _)| asked == line);
@@ -75,7 +75,7 @@ impl GitHub {
     }
 }
 
-fn serve(mut stream: TcpStream, state: &Mutex<State>) {
+fn serve(mut stream: TcpStream, state: &Mutex<Recorder>) {
     let mut reader = BufReader::new(stream.try_clone().expect("a stream"));
     loop {
         let mut head: Vec<String> = Vec::new();
@@ -124,7 +124,7 @@ fn message(status: u16, text: &str) -> (u16, Value) {
     )
 }
 
-impl State {
+impl Recorder {
     fn answer(&mut self, head: &[String], body: Value) -> (u16, Value) {
         let mut words = head[0].split(' ');
         let (method, target) = (words.next().expect("a method"), words.next().expect("a target"));
@@ -138,29 +138,29 @@ impl State {
         {
             return message(403, "Request forbidden by administrative rules");
         }
-        if let Some(fault) = self.world.faults.pop() {
-            return fault;
+        if let Some(failure) = self.state.failures.pop() {
+            return failure;
         }
         let bearer = header(head, "authorization").and_then(|value| value.strip_prefix("Bearer "));
         let bearer = bearer.unwrap_or_default();
-        let place = self.world.place;
-        if line == format!("GET {place}/installation") || route.starts_with("/app/") {
-            if let Err(why) = of_app(bearer) {
+        let scope = self.state.scope;
+        if line == format!("GET {scope}/installation") || route.starts_with("/app/") {
+            if let Err(why) = verify_app(bearer) {
                 return message(401, why);
             }
             return match route {
-                "/app/installations/77/access_tokens" if !self.world.permitted => message(
+                "/app/installations/77/access_tokens" if !self.state.permitted => message(
                     422,
                     "The permissions requested are not granted to this installation.",
                 ),
-                "/app/installations/77/access_tokens" => (201, json!({"token": OF_INSTALLATION})),
+                "/app/installations/77/access_tokens" => (201, json!({"token": INSTALLATION_TOKEN})),
                 _ => (200, json!({"id": 77})),
             };
         }
-        if ![TOKEN, OF_INSTALLATION].contains(&bearer) {
+        if ![TOKEN, INSTALLATION_TOKEN].contains(&bearer) {
             return message(401, "Bad credentials");
         }
-        let Some(rest) = route.strip_prefix(&format!("{place}/actions/")) else {
+        let Some(rest) = route.strip_prefix(&format!("{scope}/actions/")) else {
             return message(404, "Not Found");
         };
         let (path, query) = rest.split_once('?').unwrap_or((rest, ""));
@@ -173,7 +173,7 @@ impl State {
                     .strip_prefix("runners/")
                     .and_then(|id| id.parse().ok())
                     .expect("an id");
-                self.world.runners.remove(id);
+                self.state.runners.remove(id);
                 (204, Value::Null)
             }
             _ => message(404, "Not Found"),
@@ -188,7 +188,7 @@ impl State {
         };
         let (size, page) = (number("per_page"), number("page"));
         let groups = self
-            .world
+            .state
             .groups
             .iter()
             .enumerate()
@@ -197,12 +197,12 @@ impl State {
         let groups: Vec<Value> = groups.map(|(id, name)| json!({"id": id, "name": name})).collect();
         (
             200,
-            json!({"total_count": self.world.groups.len(), "runner_groups": groups}),
+            json!({"total_count": self.state.groups.len(), "runner_groups": groups}),
         )
     }
 
     fn named(&self, query: &str) -> (u16, Value) {
-        let runners = self.world.runners.iter().enumerate();
+        let runners = self.state.runners.iter().enumerate();
         let runners: Vec<Value> = runners
             .filter(|(_, (name, _))| query.contains(&format!("name={}", name.replace('-', "%2D"))))
             .map(|(id, (name, status))| json!({"id": id, "name": name, "os": "linux", "status": status, "busy": false}))
@@ -212,7 +212,7 @@ impl State {
 
     fn generate(&self, body: &Value) -> (u16, Value) {
         let name = body["name"].as_str().expect("a name");
-        if self.world.runners.iter().any(|(taken, _)| *taken == name) {
+        if self.state.runners.iter().any(|(taken, _)| *taken == name) {
             return message(
                 409,
                 &format!("Already exists - A runner with the name {name} already exists."),
@@ -227,8 +227,8 @@ impl State {
     }
 }
 
-/// The checks of GitHub.
-fn of_app(jwt: &str) -> Result<(), &'static str> {
+/// Verifies an App's JWT as GitHub does.
+fn verify_app(jwt: &str) -> Result<(), &'static str> {
     let undecodable = "A JSON web token could not be decoded";
     let (signed, signature) = jwt.rsplit_once('.').ok_or(undecodable)?;
     let (head, claims) = signed.split_once('.').ok_or(undecodable)?;

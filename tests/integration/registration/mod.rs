@@ -1,4 +1,4 @@
-//! A machine that becomes a just-in-time runner, asked of an API like GitHub's.
+//! Registration of just-in-time runners, against a fake of GitHub's API.
 
 mod github;
 
@@ -6,70 +6,75 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use remote_buildkit::error_code::ErrorCode;
-use remote_buildkit::github::api::runners::{Credential, Wanted, just_in_time};
-use remote_buildkit::github::{AppKey, Place};
+use remote_buildkit::github::api::runners::{GitHubCredential, RunnerSpec, just_in_time};
+use remote_buildkit::github::{AppKey, RunnerScope};
 use remote_buildkit::problem::Problem;
 use remote_buildkit::secret::Secret;
 use serde_json::{Value, json};
 
-use self::github::{APP, CONFIGURATION, GitHub, PKCS1, PKCS8, TOKEN, World};
+use self::github::{APP, CONFIGURATION, FakeGitHub, FakeState, PKCS1, PKCS8, TOKEN};
 
-fn world(place: &'static str) -> World {
-    World {
-        place,
+fn state(scope: &'static str) -> FakeState {
+    FakeState {
+        scope,
         permitted: true,
-        ..World::default()
+        ..FakeState::default()
     }
 }
 
-fn wanted() -> Wanted {
-    Wanted {
+fn spec() -> RunnerSpec {
+    RunnerSpec {
         name: "i-0abc".into(),
         labels: vec!["self-hosted".into(), "gpu".into()],
         group: None,
     }
 }
 
-fn token() -> Credential {
-    Credential::Token(Secret::new(TOKEN))
+fn token() -> GitHubCredential {
+    GitHubCredential::Token(Secret::new(TOKEN))
 }
 
-fn app(pem: &str) -> Credential {
-    Credential::App(Box::new(
+fn app(pem: &str) -> GitHubCredential {
+    GitHubCredential::App(Box::new(
         AppKey::parse(APP, &Secret::new(pem), "a file").expect("a key"),
     ))
 }
 
-/// `path` is the place's in a browser.
-fn ask(github: &GitHub, path: &str, credential: &Credential, wanted: &Wanted) -> anyhow::Result<Secret> {
-    let place = Place::parse(&format!("{}/{path}", github.host)).expect("a place");
+/// Registers a runner. `path` is the path of the scope's URL.
+fn register(
+    github: &FakeGitHub,
+    path: &str,
+    credential: &GitHubCredential,
+    spec: &RunnerSpec,
+) -> anyhow::Result<Secret> {
+    let scope = RunnerScope::parse(&format!("{}/{path}", github.host)).expect("a scope");
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
     let deadline = Instant::now() + Duration::from_secs(20);
-    runtime.block_on(just_in_time(&place, credential, wanted, deadline))
+    runtime.block_on(just_in_time(&scope, credential, spec, deadline))
 }
 
-fn problem(asked: anyhow::Result<Secret>) -> Problem {
-    let error = asked.expect_err("refused");
+fn problem(result: anyhow::Result<Secret>) -> Problem {
+    let error = result.expect_err("an error");
     let text = format!("{error:?}");
-    for secret in [TOKEN, github::OF_INSTALLATION, CONFIGURATION] {
+    for secret in [TOKEN, github::INSTALLATION_TOKEN, CONFIGURATION] {
         assert!(!text.contains(secret), "{text}");
     }
     error.downcast().expect("a problem")
 }
 
 #[test]
-fn a_token_registers_in_each_kind_of_place() {
-    for (place, path) in [
+fn a_token_registers_in_each_kind_of_scope() {
+    for (scope, path) in [
         ("/repos/acme/shop", "acme/shop"),
         ("/orgs/acme", "acme"),
         ("/enterprises/acme", "enterprises/acme"),
     ] {
-        let github = GitHub::new(world(place));
-        let configuration = ask(&github, path, &token(), &wanted()).expect("registered");
+        let github = FakeGitHub::new(state(scope));
+        let configuration = register(&github, path, &token(), &spec()).expect("registered");
         assert_eq!(configuration.expose(), CONFIGURATION);
-        let line = format!("POST {place}/actions/runners/generate-jitconfig");
+        let line = format!("POST {scope}/actions/runners/generate-jitconfig");
         assert_eq!(github.requests(), [line.as_str()]);
         let expected = json!({
             "name": "i-0abc", "runner_group_id": 1, "labels": ["self-hosted", "gpu"], "work_folder": "_work",
@@ -79,8 +84,8 @@ fn a_token_registers_in_each_kind_of_place() {
 }
 
 #[test]
-fn an_app_asks_for_the_one_permission_it_needs() {
-    for (place, path, pem, expected) in [
+fn an_app_requests_only_the_permission_it_needs() {
+    for (scope, path, pem, expected) in [
         (
             "/repos/acme/shop",
             "acme/shop",
@@ -94,14 +99,14 @@ fn an_app_asks_for_the_one_permission_it_needs() {
             json!({"permissions": {"organization_self_hosted_runners": "write"}}),
         ),
     ] {
-        let github = GitHub::new(world(place));
-        let configuration = ask(&github, path, &app(pem), &wanted()).expect("registered");
+        let github = FakeGitHub::new(state(scope));
+        let configuration = register(&github, path, &app(pem), &spec()).expect("registered");
         assert_eq!(configuration.expose(), CONFIGURATION);
         let tokens = "POST /app/installations/77/access_tokens";
         let requests = github.requests();
         assert_eq!(
             requests[..2],
-            [format!("GET {place}/installation"), tokens.to_owned()]
+            [format!("GET {scope}/installation"), tokens.to_owned()]
         );
         assert_eq!(requests.len(), 3);
         assert_eq!(github.body(tokens), expected);
@@ -109,44 +114,44 @@ fn an_app_asks_for_the_one_permission_it_needs() {
 }
 
 #[test]
-fn a_group_is_found_on_whatever_page_it_is() {
+fn a_group_is_found_on_any_page() {
     let groups = |number: usize| (0..number).map(|n| format!("group-{n}")).collect::<Vec<_>>();
-    let github = GitHub::new(World {
+    let github = FakeGitHub::new(FakeState {
         groups: groups(150),
-        ..world("/orgs/acme")
+        ..state("/orgs/acme")
     });
-    let of_group = |group: &str| Wanted {
+    let of_group = |group: &str| RunnerSpec {
         group: Some(group.into()),
-        ..wanted()
+        ..spec()
     };
-    ask(&github, "acme", &token(), &of_group("group-142")).expect("registered");
+    register(&github, "acme", &token(), &of_group("group-142")).expect("registered");
     let made = github.body("POST /orgs/acme/actions/runners/generate-jitconfig");
     assert_eq!(made["runner_group_id"], 142);
     assert_eq!(github.requests().len(), 3);
-    let none = problem(ask(&github, "acme", &token(), &of_group("gpu")));
+    let none = problem(register(&github, "acme", &token(), &of_group("gpu")));
     assert!(
         none.what.contains("group-0") && none.remedy.contains("--runner-group"),
         "{none:?}"
     );
-    let default = GitHub::new(world("/orgs/acme"));
-    ask(&default, "acme", &token(), &of_group("Default")).expect("registered");
+    let default = FakeGitHub::new(state("/orgs/acme"));
+    register(&default, "acme", &token(), &of_group("Default")).expect("registered");
     assert_eq!(default.requests().len(), 1, "the default group is known");
 }
 
 #[test]
-fn a_runner_that_is_gone_is_replaced_and_one_that_is_there_is_not() {
-    let of_status = |status| World {
+fn an_offline_runner_is_replaced_and_an_online_one_is_not() {
+    let of_status = |status| FakeState {
         runners: vec![("other", "online"), ("i-0abc", status)],
-        ..world("/orgs/acme")
+        ..state("/orgs/acme")
     };
-    let gone = GitHub::new(of_status("offline"));
-    ask(&gone, "acme", &token(), &wanted()).expect("registered");
+    let gone = FakeGitHub::new(of_status("offline"));
+    register(&gone, "acme", &token(), &spec()).expect("registered");
     let requests = gone.requests();
     assert_eq!(requests[2], "DELETE /orgs/acme/actions/runners/1");
     assert_eq!(requests.len(), 4);
 
-    let there = GitHub::new(of_status("online"));
-    let taken = problem(ask(&there, "acme", &token(), &wanted()));
+    let there = FakeGitHub::new(of_status("online"));
+    let taken = problem(register(&there, "acme", &token(), &spec()));
     assert_eq!(taken.code, ErrorCode::RunnerNameInUse);
     assert!(taken.remedy.contains("--runner-name"));
     assert!(
@@ -157,7 +162,7 @@ fn a_runner_that_is_gone_is_replaced_and_one_that_is_there_is_not() {
     );
 }
 
-fn refused(status: u16, text: &str) -> (u16, Value) {
+fn failure(status: u16, text: &str) -> (u16, Value) {
     (
         status,
         json!({"message": text, "documentation_url": "https://docs.github.com/rest"}),
@@ -165,9 +170,9 @@ fn refused(status: u16, text: &str) -> (u16, Value) {
 }
 
 #[test]
-fn each_refusal_of_a_token_has_its_remedy() {
-    for (place, path, status, text, remedy) in [
-        ("/orgs/acme", "acme", 401, "Bad credentials", "make a new one"),
+fn each_error_status_of_a_token_has_its_remedy() {
+    for (scope, path, status, text, remedy) in [
+        ("/orgs/acme", "acme", 401, "Bad credentials", "Create a new token"),
         (
             "/repos/acme/shop",
             "acme/shop",
@@ -191,13 +196,13 @@ fn each_refusal_of_a_token_has_its_remedy() {
         ),
         ("/orgs/acme", "acme", 422, "Invalid label", "--runner-labels"),
     ] {
-        let github = GitHub::new(World {
-            faults: vec![refused(status, text)],
-            ..world(place)
+        let github = FakeGitHub::new(FakeState {
+            failures: vec![failure(status, text)],
+            ..state(scope)
         });
-        let problem = problem(ask(&github, path, &token(), &wanted()));
+        let problem = problem(register(&github, path, &token(), &spec()));
         assert_eq!(problem.code, ErrorCode::RegistrationFailed);
-        for words in [&status.to_string(), text, place] {
+        for words in [&status.to_string(), text, scope] {
             assert!(problem.what.contains(words), "{}", problem.what);
         }
         assert!(problem.remedy.contains(remedy), "{status}: {}", problem.remedy);
@@ -205,11 +210,11 @@ fn each_refusal_of_a_token_has_its_remedy() {
     }
     let details =
         json!({"message": "Validation Failed", "errors": [{"message": "name is too long"}, "and odd"]});
-    let github = GitHub::new(World {
-        faults: vec![(422, details)],
-        ..world("/orgs/acme")
+    let github = FakeGitHub::new(FakeState {
+        failures: vec![(422, details)],
+        ..state("/orgs/acme")
     });
-    let problem = problem(ask(&github, "acme", &token(), &wanted()));
+    let problem = problem(register(&github, "acme", &token(), &spec()));
     assert!(
         problem
             .what
@@ -220,26 +225,27 @@ fn each_refusal_of_a_token_has_its_remedy() {
 }
 
 #[test]
-fn each_refusal_of_an_app_has_its_remedy() {
-    let elsewhere = GitHub::new(world("/orgs/other"));
-    let problem_of =
-        |github: &GitHub, credential: &Credential| problem(ask(github, "acme", credential, &wanted()));
+fn each_error_status_of_an_app_has_its_remedy() {
+    let elsewhere = FakeGitHub::new(state("/orgs/other"));
+    let problem_of = |github: &FakeGitHub, credential: &GitHubCredential| {
+        problem(register(github, "acme", credential, &spec()))
+    };
     let not_installed = problem_of(&elsewhere, &app(PKCS1));
     assert!(
         not_installed.what.contains("401") || not_installed.what.contains("404"),
         "{not_installed:?}"
     );
 
-    let missing = GitHub::new(World {
-        faults: vec![refused(404, "Not Found")],
-        ..world("/orgs/acme")
+    let missing = FakeGitHub::new(FakeState {
+        failures: vec![failure(404, "Not Found")],
+        ..state("/orgs/acme")
     });
     let problem = problem_of(&missing, &app(PKCS1));
     assert!(problem.remedy.contains("Install the App"), "{}", problem.remedy);
 
-    let forbidden = GitHub::new(World {
+    let forbidden = FakeGitHub::new(FakeState {
         permitted: false,
-        ..world("/orgs/acme")
+        ..state("/orgs/acme")
     });
     let problem = problem_of(&forbidden, &app(PKCS1));
     assert!(problem.what.contains("not granted"), "{}", problem.what);
@@ -249,38 +255,38 @@ fn each_refusal_of_an_app_has_its_remedy() {
         problem.remedy
     );
 
-    let github = GitHub::new(world("/orgs/acme"));
+    let github = FakeGitHub::new(state("/orgs/acme"));
     let other = AppKey::parse("Iv23other", &Secret::new(PKCS1), "a file").expect("a key");
-    let problem = problem_of(&github, &Credential::App(Box::new(other)));
+    let problem = problem_of(&github, &GitHubCredential::App(Box::new(other)));
     assert!(problem.what.contains("Integration not found"), "{}", problem.what);
     assert!(
-        problem.remedy.contains("is not the id of the App"),
+        problem.remedy.contains("that the key belongs to the App"),
         "{}",
         problem.remedy
     );
 }
 
 #[test]
-fn what_heals_is_asked_again() {
-    let github = GitHub::new(World {
-        faults: vec![refused(503, "Unavailable"), refused(500, "Server Error")],
-        ..world("/orgs/acme")
+fn server_errors_are_retried() {
+    let github = FakeGitHub::new(FakeState {
+        failures: vec![failure(503, "Unavailable"), failure(500, "Server Error")],
+        ..state("/orgs/acme")
     });
-    ask(&github, "acme", &token(), &wanted()).expect("registered");
+    register(&github, "acme", &token(), &spec()).expect("registered");
     assert_eq!(github.requests().len(), 3);
 }
 
 #[test]
-fn a_key_that_is_none_says_so() {
+fn an_invalid_key_says_what_is_wrong() {
     for (pem, says) in [
-        ("", "no private key in PEM"),
+        ("", "no private key in PEM format"),
         (
             "-----BEGIN RSA PRIVATE KEY-----\nAAAA\n-----END RSA PRIVATE KEY-----\n",
-            "not usable",
+            "is not valid",
         ),
         (
             "-----BEGIN EC PRIVATE KEY-----\nAAAA\n-----END EC PRIVATE KEY-----\n",
-            "none of RSA",
+            "not an RSA key",
         ),
     ] {
         let problem = AppKey::parse(APP, &Secret::new(pem), "/a/file").expect_err("no key");
@@ -295,7 +301,7 @@ fn a_key_that_is_none_says_so() {
     assert_eq!(format!("{key:?}"), format!("the key of App {APP}"));
 }
 
-/// Runs the command to its first error, which comes before anything is made.
+/// Runs the command until its first error, before anything is installed.
 fn run(flags: &[&str], variables: &[(&str, &str)], input: &str) -> String {
     let home = tempfile::tempdir().expect("folder");
     let mut command = Command::new(env!("CARGO_BIN_EXE_remote-buildkit"));
@@ -328,7 +334,7 @@ fn run(flags: &[&str], variables: &[(&str, &str)], input: &str) -> String {
 }
 
 #[test]
-fn nothing_is_begun_without_a_runner_and_a_secret() {
+fn nothing_starts_without_a_runner_and_a_credential() {
     let said = run(&["--runner-folder=/nowhere"], &[("GITHUB_TOKEN", TOKEN)], "");
     assert!(
         said.contains("GitHub runner not installed") && said.contains("/nowhere/run.sh"),

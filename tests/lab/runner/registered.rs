@@ -1,14 +1,14 @@
-//! A machine that becomes a runner of GitHub when all else is done, in one call.
+//! A machine that is set up and registered as a GitHub runner in one call.
 
 use anyhow::{Context, Result, ensure};
 
 use crate::support::{BareMachine, Namespace, output, run};
-use github::{APP, CONFIGURATION, GitHub, PKCS1, World};
+use github::{APP, CONFIGURATION, FakeGitHub, FakeState, PKCS1};
 
 #[path = "../../integration/registration/github.rs"]
 mod github;
 
-/// In the place of the runner's own: it says as whom it runs, and what others see of it and of the secret.
+/// A stand-in for the runner's `run.sh`: prints its user, its environment, and which processes show the secret.
 const RUN: &str = r#"#!/bin/sh
 id -un; pwd; echo "HOME=$HOME arguments=$# token=${GITHUB_TOKEN:-none}"
 echo "configuration=$ACTIONS_RUNNER_INPUT_JITCONFIG"
@@ -16,16 +16,16 @@ echo "processes:"; cat /proc/[0-9]*/cmdline 2>/dev/null | tr '\0' ' '
 "#;
 
 #[test]
-fn the_runner_starts_as_its_user_and_nobody_sees_the_secret() -> Result<()> {
+fn the_runner_starts_as_its_user_and_the_secret_is_not_visible() -> Result<()> {
     let _namespace = Namespace::new("registered")?;
     let bare = BareMachine::new("registered")?;
     bare.machine.write("/opt/actions-runner/run.sh", RUN, 0o755)?;
     bare.machine.write("/opt/app.pem", PKCS1, 0o600)?;
-    let github = GitHub::new(World {
-        place: "/orgs/acme",
+    let github = FakeGitHub::new(FakeState {
+        scope: "/orgs/acme",
         groups: vec!["Default".into(), "gpu".into()],
         permitted: true,
-        ..World::default()
+        ..FakeState::default()
     });
     let url = format!("--github-url={}/acme", github.host);
     let app = format!("--github-app-id={APP}");
@@ -39,7 +39,7 @@ fn the_runner_starts_as_its_user_and_nobody_sees_the_secret() -> Result<()> {
     ];
     let log = run(bare.runner(&flags).env("GITHUB_TOKEN", "of-somebody"))?;
     let registered =
-        "Registered at GitHub as i-0abc in the organization acme, with the labels self-hosted, gpu";
+        "Registered the GitHub runner i-0abc in the organization acme with the labels self-hosted, gpu";
     let at = |words: &str| log.find(words).with_context(|| format!("{words}: {log}"));
     ensure!(at("is selected, for every job")? < at(registered)?, "{log}");
     let (before, runner) = log.split_once(registered).context("registered")?;
@@ -72,12 +72,12 @@ fn the_runner_starts_as_its_user_and_nobody_sees_the_secret() -> Result<()> {
 }
 
 #[test]
-fn a_machine_that_is_not_prepared_is_not_registered() -> Result<()> {
+fn a_machine_whose_setup_fails_is_not_registered() -> Result<()> {
     let mut bare = BareMachine::new("nowhere")?;
     bare.machine.write("/opt/actions-runner/run.sh", RUN, 0o755)?;
-    let github = GitHub::new(World {
-        place: "/orgs/acme",
-        ..World::default()
+    let github = FakeGitHub::new(FakeState {
+        scope: "/orgs/acme",
+        ..FakeState::default()
     });
     bare.env.push(("GITHUB_TOKEN".into(), github::TOKEN.into()));
     let log = bare.setup_fails(&[&format!("--github-url={}/acme", github.host), "--deploy=never"])?;

@@ -1,39 +1,39 @@
-//! Of what a machine becomes a runner: a repository, an organization or an enterprise, at GitHub or at a server of one's
-//! own.
+//! The repository, organization or enterprise that a machine becomes a runner of, at github.com or on an Enterprise host.
 
 use std::fmt;
 
 use http::Uri;
 
-/// It, and the server's API.
+/// What a runner is registered for, and the API that registers it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Place {
-    pub kind: Kind,
+pub struct RunnerScope {
+    pub kind: ScopeKind,
     api: String,
 }
 
+/// The kinds of scope that GitHub registers runners for.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Kind {
+pub enum ScopeKind {
     Repository { owner: String, name: String },
     Organization(String),
     Enterprise(String),
 }
 
-impl Place {
-    /// Of its address in a browser. The error is what is wrong with it.
+impl RunnerScope {
+    /// Parses the URL that a browser shows. The error says what is allowed.
     pub fn parse(url: &str) -> Result<Self, &'static str> {
-        let allowed = "the address of a repository, an organization or an enterprise: https://github.com/OWNER/REPO, \
-                       https://github.com/ORG, https://github.com/enterprises/NAME, or those of an Enterprise host";
+        let allowed = "the URL of a repository, an organization or an enterprise: https://github.com/OWNER/REPO, \
+                       https://github.com/ORG, https://github.com/enterprises/NAME, or one on an Enterprise host";
         let url: Uri = url.parse().map_err(|_| allowed)?;
         let (Some(scheme), Some(authority), None) = (url.scheme_str(), url.authority(), url.query()) else {
             return Err(allowed);
         };
         if authority.as_str().contains('@') {
-            return Err("without a user and a password: those are given in a file");
+            return Err("a URL without user and password: credentials are read from a file");
         }
-        // The token would go in the clear.
+        // Without TLS the token could be read on the way.
         if !(scheme == "https" || scheme == "http" && is_loopback(authority.host())) {
-            return Err("begins with https://");
+            return Err("a URL that begins with https://");
         }
         let path = url.path().trim_matches('/');
         let path: Vec<&str> = path.split('/').collect();
@@ -42,12 +42,12 @@ impl Place {
         }
         let kind = match path[..] {
             ["enterprises"] => return Err(allowed),
-            ["enterprises", name] => Kind::Enterprise(name.into()),
-            [owner, name] => Kind::Repository {
+            ["enterprises", name] => ScopeKind::Enterprise(name.into()),
+            [owner, name] => ScopeKind::Repository {
                 owner: owner.into(),
                 name: name.strip_suffix(".git").unwrap_or(name).into(),
             },
-            [name] => Kind::Organization(name.into()),
+            [name] => ScopeKind::Organization(name.into()),
             _ => return Err(allowed),
         };
         let host = authority.as_str().to_ascii_lowercase();
@@ -59,27 +59,27 @@ impl Place {
         Ok(Self { kind, api })
     }
 
-    /// The server's API.
+    /// Returns the URL of the server's REST API.
     pub fn api(&self) -> &str {
         &self.api
     }
 
-    /// Below which its runners are.
+    /// Returns the API's path of the scope.
     pub(super) fn route(&self) -> String {
         match &self.kind {
-            Kind::Repository { owner, name } => format!("/repos/{owner}/{name}"),
-            Kind::Organization(name) => format!("/orgs/{name}"),
-            Kind::Enterprise(name) => format!("/enterprises/{name}"),
+            ScopeKind::Repository { owner, name } => format!("/repos/{owner}/{name}"),
+            ScopeKind::Organization(name) => format!("/orgs/{name}"),
+            ScopeKind::Enterprise(name) => format!("/enterprises/{name}"),
         }
     }
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for RunnerScope {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.kind {
-            Kind::Repository { owner, name } => write!(f, "the repository {owner}/{name}"),
-            Kind::Organization(name) => write!(f, "the organization {name}"),
-            Kind::Enterprise(name) => write!(f, "the enterprise {name}"),
+            ScopeKind::Repository { owner, name } => write!(f, "the repository {owner}/{name}"),
+            ScopeKind::Organization(name) => write!(f, "the organization {name}"),
+            ScopeKind::Enterprise(name) => write!(f, "the enterprise {name}"),
         }
     }
 }
@@ -99,7 +99,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn places_by_their_addresses() {
+    fn scopes_of_urls() {
         for (url, route, api) in [
             (
                 "https://github.com/acme/shop",
@@ -138,28 +138,28 @@ mod tests {
                 "http://127.0.0.1:8080/api/v3",
             ),
         ] {
-            let place = Place::parse(url).expect(url);
-            assert_eq!((place.route().as_str(), place.api()), (route, api), "{url}");
+            let scope = RunnerScope::parse(url).expect(url);
+            assert_eq!((scope.route().as_str(), scope.api()), (route, api), "{url}");
         }
     }
 
     #[test]
-    fn what_is_no_place_says_why() {
+    fn an_invalid_url_says_what_is_allowed() {
         for (url, says) in [
-            ("acme/shop", "the address of"),
-            ("https://github.com", "the address of"),
-            ("https://github.com/", "the address of"),
-            ("https://github.com/enterprises", "the address of"),
-            ("https://github.com/a/b/c", "the address of"),
-            ("https://github.com/a/b?c=d", "the address of"),
-            ("https://github.com/a/..", "the address of"),
-            ("https://github.com/a%2fb", "the address of"),
+            ("acme/shop", "the URL of"),
+            ("https://github.com", "the URL of"),
+            ("https://github.com/", "the URL of"),
+            ("https://github.com/enterprises", "the URL of"),
+            ("https://github.com/a/b/c", "the URL of"),
+            ("https://github.com/a/b?c=d", "the URL of"),
+            ("https://github.com/a/..", "the URL of"),
+            ("https://github.com/a%2fb", "the URL of"),
             ("http://github.com/acme", "begins with https://"),
-            ("git@github.com:acme/shop", "the address of"),
-            ("https://me:token@github.com/acme", "without a user"),
-            ("", "the address of"),
+            ("git@github.com:acme/shop", "the URL of"),
+            ("https://me:token@github.com/acme", "without user"),
+            ("", "the URL of"),
         ] {
-            let error = Place::parse(url).expect_err(url);
+            let error = RunnerScope::parse(url).expect_err(url);
             assert!(error.contains(says), "{url}: {error}");
         }
     }
