@@ -156,7 +156,8 @@ pub(super) async fn explain_unauthorized(error: anyhow::Error, session: Option<&
         format!("{what} The token belongs to {principal}."),
         format!(
             "Add an access entry: aws eks create-access-entry --region {} --cluster-name {} --principal-arn \
-             {principal} --kubernetes-groups remote-buildkit; then bind the Role of the README to that group.",
+             {principal} --kubernetes-groups remote-buildkit; then bind the Role `remote-buildkit-use` or \
+             `remote-buildkit-deploy` to that group.",
             session.region.name, cluster
         ),
     )
