@@ -12,7 +12,7 @@ use crate::env;
 ///
 /// kube 5.0 compares `NO_PROXY` with the proxy's address instead of the server's (kube-client, config/file_loader.rs), and
 /// does not start when the list has an empty entry. So it is told.
-pub fn of(url: &Uri) -> Option<String> {
+pub fn for_url(url: &Uri) -> Option<String> {
     let either = |names: [&str; 2]| names.into_iter().find_map(env::get);
     let proxy = either([env::HTTPS_PROXY, "https_proxy"])?;
     let except = either([env::NO_PROXY, "no_proxy"]).unwrap_or_default();

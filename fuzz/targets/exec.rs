@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use libfuzzer_sys::fuzz_target;
-use remote_buildkit::cluster::exec_over;
+use remote_buildkit::cluster::run_exec;
 use tokio::io::{AsyncRead, ReadBuf, join, sink};
 use tokio::runtime::{Builder, Runtime};
 
@@ -32,7 +32,7 @@ impl AsyncRead for Pieces<'_> {
 
 fn outcome(data: &[u8], piece: usize) -> Result<Vec<u8>, String> {
     let connection = join(Pieces(data, piece), sink());
-    let output = RUNTIME.with(|runtime| runtime.block_on(exec_over(connection)));
+    let output = RUNTIME.with(|runtime| runtime.block_on(run_exec(connection)));
     output.map_err(|error| format!("{error:#}"))
 }
 

@@ -2,10 +2,10 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use remote_buildkit::cluster::answer_of;
+use remote_buildkit::cluster::parse_daemon_status;
 
 fuzz_target!(|output: &[u8]| {
-    let Ok(answer) = answer_of("agent-1-2".into(), output) else {
+    let Ok(answer) = parse_daemon_status("agent-1-2".into(), output) else {
         return;
     };
     if let Some(disk) = answer.disk {

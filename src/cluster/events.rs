@@ -6,8 +6,8 @@ use futures::stream::{AbortHandle, BoxStream, SelectAll, StreamExt};
 use k8s_openapi::api::core::v1::{Event, PersistentVolumeClaim, Pod};
 use kube::api::{WatchEvent, WatchParams};
 
-use super::refusal::Request;
-use super::watch::{self, Seen};
+use super::error::ApiOperation;
+use super::watch::{self, WatchUpdate};
 use super::{Cluster, Object};
 use crate::agent::state;
 
@@ -74,7 +74,7 @@ impl Cluster {
     pub(super) fn watch_agent(&self, name: &str) -> AgentUpdates {
         let pods = self.watch_updates::<Pod>(
             WatchParams::default().labels(&format!("app={name}")),
-            Request::new("watch", "pods"),
+            ApiOperation::new("watch", "pods"),
             false,
             || AgentUpdate::PodsReset,
             |event| match event {
@@ -85,7 +85,7 @@ impl Cluster {
         );
         let claims = self.watch_updates::<PersistentVolumeClaim>(
             WatchParams::default().fields(&format!("metadata.name={name}")),
-            Request::new("watch", "persistentvolumeclaims"),
+            ApiOperation::new("watch", "persistentvolumeclaims"),
             true,
             || AgentUpdate::ClaimDeleted,
             |event| match event {
@@ -112,7 +112,7 @@ impl Cluster {
     fn watch_events(&self, selector: &str) -> AgentUpdates {
         self.watch_updates::<Event>(
             WatchParams::default().fields(selector),
-            Request::new("watch", "events"),
+            ApiOperation::new("watch", "events"),
             true,
             || AgentUpdate::Reconnected,
             |event| match event {
@@ -128,7 +128,7 @@ impl Cluster {
     fn watch_updates<K>(
         &self,
         params: WatchParams,
-        request: Request,
+        operation: ApiOperation,
         optional: bool,
         reset: fn() -> AgentUpdate,
         update: fn(WatchEvent<K>) -> Option<AgentUpdate>,
@@ -136,13 +136,13 @@ impl Cluster {
     where
         K: Object + Send + 'static,
     {
-        let watched = watch::watch::<K>(self, params, request, optional);
+        let watched = watch::watch::<K>(self, params, operation, optional);
         let updates = watched.filter_map(move |seen| async move {
             match seen {
-                Ok(Seen::Anew) => Some(Ok(reset())),
-                Ok(Seen::Resumed) => Some(Ok(AgentUpdate::Reconnected)),
-                Ok(Seen::Trouble(error)) => Some(Ok(AgentUpdate::Disconnected(error))),
-                Ok(Seen::Event(event)) => update(event).map(Ok),
+                Ok(WatchUpdate::Reset) => Some(Ok(reset())),
+                Ok(WatchUpdate::Reconnected) => Some(Ok(AgentUpdate::Reconnected)),
+                Ok(WatchUpdate::Disconnected(error)) => Some(Ok(AgentUpdate::Disconnected(error))),
+                Ok(WatchUpdate::Event(event)) => update(event).map(Ok),
                 Err(error) => Some(Err(error)),
             }
         });

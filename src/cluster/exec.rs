@@ -1,4 +1,4 @@
-//! Running a command in a container, the way buildx does.
+//! Runs a command in a container, with the protocol that buildx uses.
 
 use anyhow::{Context, bail};
 use http::StatusCode;
@@ -8,20 +8,20 @@ use kube::client::Body;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::Cluster;
-use super::refusal::Request;
+use super::error::ApiOperation;
 use super::spdy::{Frame, Opener, take_frame};
 use crate::problem::chain;
 use crate::retry::{AttemptError, FailureKind};
 
-const REQUEST: Request = Request::new("create", "pods/exec");
+const OPERATION: ApiOperation = ApiOperation::new("create", "pods/exec");
 
 const PROTOCOL: &str = "v4.channel.k8s.io";
 
-/// More than this is no answer to anything asked here.
+/// The limit on each output stream. No command that is run here prints as much.
 const MAX_OUTPUT: usize = 1 << 20;
 
 impl Cluster {
-    /// The standard output of a command; an error when it fails.
+    /// Runs a command and returns its standard output; an error if it exits with another code than 0.
     pub(super) async fn exec(
         &self,
         pod: &str,
@@ -33,17 +33,17 @@ impl Cluster {
             .header(http::header::UPGRADE, "SPDY/3.1")
             .header("X-Stream-Protocol-Version", PROTOCOL)
             .body(Body::empty())
-            .context("building the exec request")?;
+            .context("cannot build the exec request")?;
         let response = self.client.send(request).await;
-        let response = response.map_err(|e| not_yet(anyhow::anyhow!(chain(&e))))?;
+        let response = response.map_err(|e| not_ready(anyhow::anyhow!(chain(&e))))?;
         if response.status() != StatusCode::SWITCHING_PROTOCOLS {
-            return Err(self.not_upgraded(response).await);
+            return Err(self.upgrade_error(response).await);
         }
         let upgraded = hyper::upgrade::on(response)
             .await
-            .context("upgrading the connection to SPDY/3.1")
-            .map_err(not_yet)?;
-        run(TokioIo::new(upgraded)).await.map_err(not_yet)
+            .context("cannot upgrade the connection to SPDY/3.1")
+            .map_err(not_ready)?;
+        run(TokioIo::new(upgraded)).await.map_err(not_ready)
     }
 
     fn exec_path(&self, pod: &str, container: &str, command: &[&str]) -> String {
@@ -61,30 +61,30 @@ impl Cluster {
         )
     }
 
-    async fn not_upgraded(&self, response: http::Response<Body>) -> AttemptError {
+    async fn upgrade_error(&self, response: http::Response<Body>) -> AttemptError {
         use http_body_util::BodyExt;
         let code = response.status();
         let body = response.into_body().collect().await;
         let text = body.map(http_body_util::Collected::to_bytes).unwrap_or_default();
         match serde_json::from_slice::<kube::core::Status>(&text) {
-            // The pod went since it was listed, or its kubelet does not answer the API server.
+            // The pod was deleted since it was listed, or its kubelet does not answer the API server.
             Ok(status) if code == StatusCode::NOT_FOUND || code.is_server_error() => {
-                not_yet(anyhow::anyhow!(self.answered(&status, &REQUEST)))
+                not_ready(anyhow::anyhow!(self.describe_status(&status, &OPERATION)))
             }
-            Ok(status) => self.failed(&kube::Error::Api(Box::new(status)), &REQUEST),
-            Err(_) => not_yet(anyhow::anyhow!(
-                "asked to upgrade a connection to SPDY/3.1 and got {code}; a proxy in between may not let it through"
+            Ok(status) => self.attempt_error(&kube::Error::Api(Box::new(status)), &OPERATION),
+            Err(_) => not_ready(anyhow::anyhow!(
+                "the upgrade of the connection to SPDY/3.1 was answered with {code}; a proxy may not support it"
             )),
         }
     }
 }
 
-/// A kubelet, a pod or its daemon may be about to come.
-fn not_yet(error: anyhow::Error) -> AttemptError {
+/// Returns a retryable failure: the kubelet, the pod or its daemon may still be starting.
+fn not_ready(error: anyhow::Error) -> AttemptError {
     AttemptError::new(FailureKind::NotReady, error)
 }
 
-/// The client's side of remotecommand v4: streams error, stdout and stderr; the status comes on the error stream.
+/// Runs the client's side of remotecommand v4: streams error, stdout and stderr. The exit status arrives on the error stream.
 pub async fn run(mut connection: impl AsyncReadExt + AsyncWriteExt + Unpin) -> anyhow::Result<Vec<u8>> {
     let mut opener = Opener::default();
     let mut streams = [0; 3];
@@ -93,7 +93,7 @@ pub async fn run(mut connection: impl AsyncReadExt + AsyncWriteExt + Unpin) -> a
         *stream = number;
         connection.write_all(&frame).await?;
     }
-    // TLS may keep what was written until it is told.
+    // TLS may buffer what was written.
     connection.flush().await?;
     let [status_stream, stdout, stderr] = streams;
     let (mut status, mut output, mut errors) = (Vec::new(), Vec::new(), Vec::new());
@@ -116,7 +116,7 @@ pub async fn run(mut connection: impl AsyncReadExt + AsyncWriteExt + Unpin) -> a
                         s if s == status_stream => &mut status,
                         s if s == stdout => &mut output,
                         s if s == stderr => &mut errors,
-                        other => bail!("data on stream {other}, which was never opened"),
+                        other => bail!("the server sent data on stream {other}, which was never opened"),
                     };
                     sink.extend(payload);
                     if sink.len() > MAX_OUTPUT {
@@ -140,16 +140,20 @@ pub async fn run(mut connection: impl AsyncReadExt + AsyncWriteExt + Unpin) -> a
 }
 
 fn finish(status: &[u8], output: Vec<u8>, errors: &[u8]) -> anyhow::Result<Vec<u8>> {
-    let said = String::from_utf8_lossy(errors);
-    let status: Status = serde_json::from_slice(status)
-        .with_context(|| format!("the connection ended before the command did {said}"))?;
+    let stderr = String::from_utf8_lossy(errors);
+    let status: Status = serde_json::from_slice(status).with_context(|| {
+        format!(
+            "the connection was closed before the command ended: {}",
+            stderr.trim()
+        )
+    })?;
     if status.status.as_deref() == Some("Success") {
         return Ok(output);
     }
     bail!(
         "the command failed: {} {}",
         status.message.unwrap_or_default(),
-        said.trim()
+        stderr.trim()
     )
 }
 
@@ -158,7 +162,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_failed_command_is_an_error_with_what_it_said() {
+    fn a_failed_command_is_an_error_with_its_stderr() {
         let status = br#"{"status":"Failure","message":"command terminated with non-zero exit code: 1"}"#;
         let error = finish(status, vec![], b"no such socket\n").expect_err("failed");
         assert_eq!(

@@ -1,20 +1,18 @@
-//! The cluster: a client from the job's own kubeconfig, and what is asked of it. The only module that names an API
-//! client's type.
+//! The Kubernetes client: connects with the job's own kubeconfig, and deploys, watches and probes agents. The only module
+//! that names a type of kube's client.
 
 mod apply;
-mod disk;
+mod availability;
+mod client;
+mod error;
 mod events;
 mod exec;
-mod latency;
-mod open;
+mod lookup;
 mod probe;
-mod raw;
-mod reach;
-mod refusal;
+mod reachability;
+mod reconcile;
 mod remove;
-mod settle;
 mod spdy;
-mod standing;
 mod startup_failure;
 mod storage;
 mod update;
@@ -32,18 +30,17 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-pub use disk::Use;
+pub use availability::AgentGone;
+use error::ApiOperation;
+pub use error::Unauthorized;
 #[cfg(fuzzing)]
-pub use exec::run as exec_over;
+pub use exec::run as run_exec;
+pub use lookup::Lookup;
 #[cfg(fuzzing)]
-pub use probe::read as answer_of;
-pub use probe::{Answer, Buildkit};
-pub use raw::Seen;
-use reach::Reach;
-use refusal::Request;
-pub use refusal::Unauthorized;
-pub use remove::Made;
-pub use standing::Lost;
+pub use probe::parse as parse_daemon_status;
+pub use probe::{Buildkit, DaemonStatus, DiskUsage};
+use reachability::Reachability;
+pub use remove::OwnedObjects;
 #[cfg(fuzzing)]
 pub use startup_failure::startup_failure;
 pub use storage::{Claim, Class};
@@ -53,7 +50,7 @@ pub use whoami::Identity;
 
 use crate::retry::{AttemptError, Retrier};
 
-/// A kind of object in a namespace.
+/// A namespaced kind of object that this program reads or writes.
 trait Object:
     kube::Resource<Scope = k8s_openapi::NamespaceResourceScope, DynamicType = ()>
     + k8s_openapi::Resource
@@ -72,13 +69,13 @@ impl<K> Object for K where
 {
 }
 
-/// A cluster and the namespace of the agent.
+/// A client for one cluster, and the namespace of the agent.
 #[derive(Clone)]
 pub struct Cluster {
     client: Client,
     namespace: String,
     server: String,
-    reach: Reach,
+    reachability: Reachability,
     retrier: Retrier,
 }
 
@@ -89,24 +86,25 @@ impl std::fmt::Debug for Cluster {
 }
 
 impl Cluster {
-    /// A client over the kubeconfig that buildx will use, plugin included. `limits` is what to do where the server does
-    /// not answer, for who knows more than its address.
+    /// Creates a client from the kubeconfig that buildx will use, credential plugin included. `limits` is the remedy for an
+    /// API server that does not answer, when more than its address is known.
     pub fn open(
         kubeconfig: Kubeconfig,
         namespace: &str,
         limits: Option<String>,
         retrier: Retrier,
     ) -> anyhow::Result<Self> {
-        let (client, server) = open::open(kubeconfig)?;
+        let (client, server) = client::connect(kubeconfig)?;
         Ok(Self {
             client,
             namespace: namespace.to_owned(),
-            reach: Reach::new(&server, limits),
+            reachability: Reachability::new(&server, limits),
             server: server.to_string().trim_end_matches('/').to_owned(),
             retrier,
         })
     }
 
+    /// Returns the URL of the API server.
     pub fn server(&self) -> &str {
         &self.server
     }
@@ -118,78 +116,81 @@ impl Cluster {
         Api::namespaced(self.client.clone(), &self.namespace)
     }
 
-    /// Asks as often as it is worth it.
-    async fn ask<T, F>(&self, request: &Request, mut asked: impl FnMut() -> F) -> anyhow::Result<T>
+    /// Sends a request and retries transient failures.
+    async fn request<T, F>(&self, operation: &ApiOperation, mut send: impl FnMut() -> F) -> anyhow::Result<T>
     where
         F: Future<Output = kube::Result<T>>,
     {
-        self.retrier.run(|| self.once(request, asked())).await
+        self.retrier.run(|| self.request_once(operation, send())).await
     }
 
-    /// Asks once.
-    async fn once<T>(
+    /// Sends a request once.
+    async fn request_once<T>(
         &self,
-        request: &Request,
-        asked: impl Future<Output = kube::Result<T>>,
+        operation: &ApiOperation,
+        sent: impl Future<Output = kube::Result<T>>,
     ) -> Result<T, AttemptError> {
-        let answer = self.heard(request, asked).await?;
-        answer.map_err(|error| self.failed(&error, request))
+        let response = self.with_timeout(operation, sent).await?;
+        response.map_err(|error| self.attempt_error(&error, operation))
     }
 
-    /// What comes back in time. A server that is frozen takes a connection and says nothing.
-    async fn heard<T>(
+    /// Waits for a response, at most the timeout of the operation: a frozen server accepts a connection and never answers.
+    async fn with_timeout<T>(
         &self,
-        request: &Request,
-        asked: impl Future<Output = kube::Result<T>>,
+        operation: &ApiOperation,
+        sent: impl Future<Output = kube::Result<T>>,
     ) -> Result<kube::Result<T>, AttemptError> {
-        let answer = tokio::time::timeout(request.within(), asked).await;
-        if !matches!(answer, Ok(Ok(_) | Err(kube::Error::Api(_)))) {
-            self.reach.look().await;
+        let response = tokio::time::timeout(operation.timeout(), sent).await;
+        if !matches!(response, Ok(Ok(_) | Err(kube::Error::Api(_)))) {
+            self.reachability.resolve().await;
         }
-        answer.map_err(|_| self.silent(request))
+        response.map_err(|_| self.timed_out(operation))
     }
 
-    /// An object by its name, if there is one.
+    /// Returns the object of this name, if it exists.
     async fn get<K: Object>(&self, name: &str) -> anyhow::Result<Option<K>> {
         let api = self.api::<K>();
-        self.ask(&Request::of::<K>("get"), || api.get_opt(name)).await
+        self.request(&ApiOperation::on::<K>("get"), || api.get_opt(name))
+            .await
     }
 
-    /// An object with every field that the server knows.
-    async fn whole<K: Object>(&self, name: &str) -> anyhow::Result<Option<Value>> {
+    /// Returns the object of this name with every field that the server has, also those that this program has no type for.
+    async fn get_raw<K: Object>(&self, name: &str) -> anyhow::Result<Option<Value>> {
         let api = self.untyped::<K>();
-        let got = self.ask(&Request::of::<K>("get"), || api.get_opt(name)).await?;
+        let got = self
+            .request(&ApiOperation::on::<K>("get"), || api.get_opt(name))
+            .await?;
         got.as_ref().map(apply::json).transpose()
     }
 
+    /// Returns the Deployment of this name, if it exists.
     pub async fn deployment(&self, name: &str) -> anyhow::Result<Option<Deployment>> {
         self.get(name).await
     }
 
-    /// A Deployment, and the same with the fields that this program does not know.
-    pub async fn whole_deployment(&self, name: &str) -> anyhow::Result<Option<(Deployment, Value)>> {
-        let whole = self.whole::<Deployment>(name).await?;
-        whole
-            .map(|whole| {
-                let known = known(&whole).context("reading the Deployment")?;
-                Ok((known, whole))
-            })
-            .transpose()
+    /// Returns the Deployment of this name, if it exists: typed, and with every field that the server has.
+    pub async fn get_deployment_raw(&self, name: &str) -> anyhow::Result<Option<(Deployment, Value)>> {
+        let raw = self.get_raw::<Deployment>(name).await?;
+        raw.map(|raw| {
+            let deployment = decode(&raw).context("cannot read the Deployment")?;
+            Ok((deployment, raw))
+        })
+        .transpose()
     }
 
-    /// The pods buildx would see for a node of this name.
+    /// Returns the pods that buildx finds for a builder node of this name.
     pub async fn pods(&self, name: &str) -> anyhow::Result<Vec<Pod>> {
         let params = ListParams::default().labels(&format!("app={name}"));
         let api = self.api::<Pod>();
         let list = self
-            .ask(&Request::new("list", "pods"), || api.list(&params))
+            .request(&ApiOperation::new("list", "pods"), || api.list(&params))
             .await?;
         Ok(list.items)
     }
 }
 
-/// The fields that this program knows. Over text, from which kube reads its answers too: the code that reads a pod from
-/// text is in the binary anyway, and is a quarter of a megabyte again for each other source.
-fn known<K: DeserializeOwned>(object: &impl Serialize) -> serde_json::Result<K> {
+/// Decodes an object into its type. By way of text, as kube decodes its responses: that code is in the binary anyway, and
+/// decoding a pod from another source would add a quarter of a megabyte.
+fn decode<K: DeserializeOwned>(object: &impl Serialize) -> serde_json::Result<K> {
     serde_json::from_str(&serde_json::to_string(object)?)
 }

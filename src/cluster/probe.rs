@@ -1,33 +1,33 @@
-//! Does BuildKit answer, through the same exec that every build will use?
+//! Probes the BuildKit daemon of an agent: its version and platforms, how full its volume is, and the latency of an exec. By
+//! the same exec that every build uses.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use serde::Deserialize;
 
 use super::Cluster;
-use super::disk::{self, Use};
-use super::refusal::Unauthorized;
+use super::error::Unauthorized;
 use crate::agent::state;
 use crate::error_code::ErrorCode;
 use crate::problem::Problem;
 use crate::retry::{self, AttemptError, FailureKind};
 
-/// A daemon that answers.
+/// What the probe of an agent returned.
 #[derive(Debug)]
-pub struct Answer {
-    /// Name of the pod it is in.
+pub struct DaemonStatus {
+    /// The name of the daemon's pod.
     pub pod: String,
     pub buildkit: Buildkit,
-    /// Of its volume; `None` when it has none, or no `df` to ask.
-    pub disk: Option<Use>,
+    /// The usage of the volume; `None` if the pod has no volume, or its image no `df`.
+    pub disk: Option<DiskUsage>,
 }
 
-/// What a daemon says of itself.
+/// The version and platforms of a BuildKit daemon.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Buildkit {
     pub version: String,
-    /// As docker writes them, `linux/amd64`, the native one first.
+    /// The platforms in docker's notation, such as `linux/amd64`; the native one is first.
     pub platforms: Vec<String>,
 }
 
@@ -53,34 +53,38 @@ struct Version {
     version: String,
 }
 
-/// Where a daemon is.
+/// The pod and container of a daemon.
 pub(super) struct Daemon {
     pub(super) pod: String,
     pub(super) container: String,
-    /// Where its volume is mounted.
+    /// The path at which the cache volume is mounted.
     cache: Option<String>,
 }
 
-const COMMAND: [&str; 5] = ["buildctl", "debug", "workers", "--format", "{{json .}}"];
+const WORKERS: [&str; 5] = ["buildctl", "debug", "workers", "--format", "{{json .}}"];
 
-/// The same, and how full the volume is: an exec takes longer than either.
-const WITH_DISK: &str = r#"df -Pk "$0" 2>/dev/null; exec buildctl debug workers --format '{{json .}}'"#;
+/// The same command preceded by `df`, in one exec: the exec takes longer than either command.
+const WORKERS_AND_DISK: &str =
+    r#"df -Pk "$0" 2>/dev/null; exec buildctl debug workers --format '{{json .}}'"#;
 
-pub(super) const ATTEMPT_WITHIN: Duration = Duration::from_secs(15);
+/// The command for measuring the latency: the cheapest one that BuildKit's image and custom images have.
+const NO_OP: [&str; 2] = ["buildctl", "--version"];
+
+const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(15);
 
 impl Cluster {
-    /// Asks until there is an answer: the kubelet of a node that just joined answers `tls: internal error` until its
-    /// certificate is approved (docker/buildx#2668), and a pod may go while we look, for another one to come.
-    pub async fn probe(&self, agent: &str) -> anyhow::Result<Answer> {
+    /// Probes the daemon until it answers. The kubelet of a node that has just joined answers `tls: internal error` until its
+    /// certificate is approved (docker/buildx#2668), and the pod may be replaced during the probe.
+    pub async fn probe(&self, agent: &str) -> anyhow::Result<DaemonStatus> {
         let answered = self.retrier.run(|| async {
             let answer =
-                retry::with_timeout(ATTEMPT_WITHIN, FailureKind::NotReady, self.ask_daemon(agent)).await;
-            answer.map_err(|failed| self.not_answered(agent, failed))
+                retry::with_timeout(ATTEMPT_TIMEOUT, FailureKind::NotReady, self.probe_once(agent)).await;
+            answer.map_err(|failed| self.probe_error(agent, failed))
         });
         answered.await
     }
 
-    fn not_answered(&self, agent: &str, failed: AttemptError) -> AttemptError {
+    fn probe_error(&self, agent: &str, failed: AttemptError) -> AttemptError {
         let AttemptError {
             kind,
             retry_after,
@@ -97,12 +101,12 @@ impl Cluster {
         let problem = Problem::new(
             ErrorCode::BuildkitUnreachable,
             format!(
-                "Ran `{}` in the agent {namespace}/{agent} by exec and got: {error:#}.",
-                COMMAND.join(" ")
+                "`{}` in the agent {namespace}/{agent} failed: {error:#}.",
+                WORKERS.join(" ")
             ),
             format!(
-                "See kubectl -n {namespace} logs deployment/{agent}, and whether the API server reaches that node's \
-                 kubelet."
+                "Check the daemon's log (kubectl -n {namespace} logs deployment/{agent}), and that the API server can \
+                 reach the node's kubelet."
             ),
         );
         AttemptError {
@@ -112,18 +116,18 @@ impl Cluster {
         }
     }
 
-    /// Where the daemon is, now.
+    /// Returns the pod in which the daemon runs now.
     pub(super) async fn daemon(&self, agent: &str) -> Result<Daemon, AttemptError> {
         let pods = self.pods(agent).await?;
         let gone = || {
             AttemptError::new(
                 FailureKind::NotReady,
-                anyhow::anyhow!("its pod is not ready any more"),
+                anyhow::anyhow!("its pod is no longer ready"),
             )
         };
         let pod = state::ready_pod(&pods).ok_or_else(gone)?;
         Ok(Daemon {
-            pod: pod.metadata.name.clone().context("a pod without a name")?,
+            pod: pod.metadata.name.clone().context("the pod has no name")?,
             container: state::main_container(pod)
                 .context("its pod has no container")?
                 .to_owned(),
@@ -131,39 +135,53 @@ impl Cluster {
         })
     }
 
-    async fn ask_daemon(&self, agent: &str) -> Result<Answer, AttemptError> {
+    /// Runs a command that does nothing in the agent's pod `count` times, one after the other, and returns the durations.
+    pub async fn round_trips(&self, agent: &str, count: usize) -> anyhow::Result<Vec<Duration>> {
+        let daemon = self.daemon(agent).await.map_err(|failed| failed.error)?;
+        let mut durations = Vec::new();
+        for _ in 0..count {
+            let began = Instant::now();
+            let exec = self.exec(&daemon.pod, &daemon.container, &NO_OP);
+            let ran = retry::with_timeout(ATTEMPT_TIMEOUT, FailureKind::TimedOut, exec).await;
+            ran.map_err(|failed| failed.error)?;
+            durations.push(began.elapsed());
+        }
+        Ok(durations)
+    }
+
+    async fn probe_once(&self, agent: &str) -> Result<DaemonStatus, AttemptError> {
         let Daemon {
             pod,
             container,
             cache,
         } = self.daemon(agent).await?;
-        // An image without a shell, as an agent made by hand may have, is asked the one question alone.
+        // A custom image may have no shell: then run only `buildctl`.
         let output = match cache {
             Some(path) => self
-                .exec(&pod, &container, &["sh", "-c", WITH_DISK, &path])
+                .exec(&pod, &container, &["sh", "-c", WORKERS_AND_DISK, &path])
                 .await
                 .ok(),
             None => None,
         };
         let output = match output {
             Some(output) => output,
-            None => self.exec(&pod, &container, &COMMAND).await?,
+            None => self.exec(&pod, &container, &WORKERS).await?,
         };
-        read(pod, &output).map_err(|error| AttemptError::new(FailureKind::NotReady, error))
+        parse(pod, &output).map_err(|error| AttemptError::new(FailureKind::NotReady, error))
     }
 }
 
-/// What the commands printed in a pod.
-pub fn read(pod: String, output: &[u8]) -> anyhow::Result<Answer> {
-    let (disk, workers) = split(output);
-    Ok(Answer {
+/// Parses the output of `df` and `buildctl debug workers` in a pod.
+pub fn parse(pod: String, output: &[u8]) -> anyhow::Result<DaemonStatus> {
+    let (df, workers) = split(output);
+    Ok(DaemonStatus {
         pod,
         buildkit: buildkit(workers)?,
-        disk: disk::read(&String::from_utf8_lossy(disk)),
+        disk: parse_df(&String::from_utf8_lossy(df)),
     })
 }
 
-/// What df printed, and what buildctl did: its line is the last.
+/// Splits the output into that of `df` and that of `buildctl`, which is the last line.
 fn split(output: &[u8]) -> (&[u8], &[u8]) {
     let output = output.trim_ascii_end();
     let end = output.iter().rposition(|byte| *byte == b'\n');
@@ -172,7 +190,7 @@ fn split(output: &[u8]) -> (&[u8], &[u8]) {
 
 fn buildkit(output: &[u8]) -> anyhow::Result<Buildkit> {
     let workers: Vec<Worker> =
-        serde_json::from_slice(output).context("reading what `buildctl debug workers` printed")?;
+        serde_json::from_slice(output).context("cannot parse the output of `buildctl debug workers`")?;
     let worker = workers.first().context("buildkitd has no worker")?;
     let platforms = worker.platforms.iter().map(|p| {
         let variant = if p.variant.is_empty() { "" } else { "/" };
@@ -181,6 +199,52 @@ fn buildkit(output: &[u8]) -> anyhow::Result<Buildkit> {
     Ok(Buildkit {
         version: worker.buildkit_version.version.clone(),
         platforms: platforms.collect(),
+    })
+}
+
+/// The usage of a file system, in bytes, as `df` reports it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DiskUsage {
+    pub used: u64,
+    pub total: u64,
+}
+
+/// The percentage above which the next build may fill the disk: garbage collection runs after a build.
+const ALMOST_FULL: u64 = 90;
+
+impl DiskUsage {
+    /// Returns whether the next build may fill the disk.
+    pub fn is_almost_full(self) -> bool {
+        self.percent() > ALMOST_FULL
+    }
+
+    /// Returns the used part in percent.
+    pub fn percent(self) -> u64 {
+        // Rounded up, as df does.
+        let percent = (u128::from(self.used) * 100).div_ceil(u128::from(self.total.max(1)));
+        percent.try_into().unwrap_or(u64::MAX)
+    }
+}
+
+impl std::fmt::Display for DiskUsage {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let gib = |bytes: u64| bytes as f64 / f64::from(1 << 30);
+        let (used, total) = (gib(self.used), gib(self.total));
+        write!(f, "{used:.1} of {total:.1} GiB used ({} %)", self.percent())
+    }
+}
+
+/// Parses `df -Pk`, POSIX's format: a header, then name, 1024-blocks, used, available, capacity, mount point.
+fn parse_df(df: &str) -> Option<DiskUsage> {
+    let mut columns = df.lines().nth(1)?.split_whitespace().skip(1);
+    let kib: u64 = columns.next()?.parse().ok()?;
+    let used: u64 = columns.next()?.parse().ok()?;
+    let free: u64 = columns.next()?.parse().ok()?;
+    // Blocks reserved for root do not count, as in df's own percentage.
+    let total = used.checked_add(free)?.checked_mul(1024)?;
+    (kib > 0).then_some(DiskUsage {
+        used: used * 1024,
+        total,
     })
 }
 
@@ -202,5 +266,23 @@ mod tests {
         assert_eq!(split(b"a\nb\n[]\n"), (&b"a\nb\n"[..], &b"[]"[..]));
         assert!(buildkit(b"[]").is_err());
         assert!(buildkit(b"error: no socket").is_err());
+    }
+
+    #[test]
+    fn used_and_total_of_a_volume() {
+        let df = "Filesystem     1024-blocks    Used Available Capacity Mounted on\n\
+                  /dev/nvme1n1      51290592 1000000  50273208       2% /var/lib/buildkit\n";
+        let found = parse_df(df).expect("a line");
+        assert_eq!(found.used, 1_000_000 << 10);
+        assert_eq!(found.total, 51_273_208 << 10);
+        assert_eq!(found.percent(), 2);
+        assert_eq!(parse_df("df: /x: No such file or directory\n"), None);
+        let most = u64::MAX;
+        assert_eq!(parse_df(&format!("x\n/dev/x 1 {most} 1\n")), None);
+        let used = DiskUsage {
+            used: most,
+            total: most,
+        };
+        assert_eq!(used.percent(), 100);
     }
 }

@@ -1,84 +1,86 @@
-//! Removing agents.
+//! Lists and deletes the objects of agents.
 
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim};
 use kube::api::{DeleteParams, ListParams, Preconditions};
 use kube::{Error, ResourceExt};
 
-use super::refusal::Request;
+use super::error::ApiOperation;
 use super::{Cluster, Object};
 use crate::agent::manifests::{INSTANCE, MANAGED_BY};
 
-/// What this program made for one input `name`.
+/// The objects that this program created for one input `name`.
 #[derive(Debug, Default)]
-pub struct Made {
-    pub deployments: Vec<Thing>,
-    pub configs: Vec<Thing>,
-    pub claims: Vec<Thing>,
+pub struct OwnedObjects {
+    pub deployments: Vec<ObjectRef>,
+    pub configs: Vec<ObjectRef>,
+    pub claims: Vec<ObjectRef>,
 }
 
-impl Made {
-    /// Whether there is nothing to remove.
+impl OwnedObjects {
+    /// Returns whether there is nothing to delete.
     pub fn is_empty(&self, volumes: bool) -> bool {
         self.deployments.is_empty() && self.configs.is_empty() && (self.claims.is_empty() || !volumes)
     }
 }
 
-/// An object, and not another one that gets its name later.
+/// An object by name and UID, so that a later object of the same name is not deleted.
 #[derive(Debug)]
-pub struct Thing {
+pub struct ObjectRef {
     pub name: String,
     uid: Option<String>,
 }
 
 impl Cluster {
-    /// Looks for what this program made.
-    pub async fn made(&self, instance: &str) -> anyhow::Result<Made> {
-        Ok(Made {
-            deployments: self.things::<Deployment>(instance).await?,
-            configs: self.things::<ConfigMap>(instance).await?,
-            claims: self.things::<PersistentVolumeClaim>(instance).await?,
+    /// Lists the objects that this program created for one input `name`.
+    pub async fn list_owned(&self, instance: &str) -> anyhow::Result<OwnedObjects> {
+        Ok(OwnedObjects {
+            deployments: self.list_owned_of::<Deployment>(instance).await?,
+            configs: self.list_owned_of::<ConfigMap>(instance).await?,
+            claims: self.list_owned_of::<PersistentVolumeClaim>(instance).await?,
         })
     }
 
-    /// Deletes it: agents first, which goes on while their builds end, claims last and only if told.
-    pub async fn remove(&self, made: &Made, volumes: bool) -> anyhow::Result<()> {
-        for thing in &made.deployments {
-            self.delete::<Deployment>(thing).await?;
+    /// Deletes the objects: Deployments first, whose builds may still be ending; claims last, and only if `volumes` is set.
+    pub async fn remove(&self, owned: &OwnedObjects, volumes: bool) -> anyhow::Result<()> {
+        for object in &owned.deployments {
+            self.delete::<Deployment>(object).await?;
         }
-        for thing in &made.configs {
-            self.delete::<ConfigMap>(thing).await?;
+        for object in &owned.configs {
+            self.delete::<ConfigMap>(object).await?;
         }
-        for thing in made.claims.iter().filter(|_| volumes) {
-            self.delete::<PersistentVolumeClaim>(thing).await?;
+        for object in owned.claims.iter().filter(|_| volumes) {
+            self.delete::<PersistentVolumeClaim>(object).await?;
         }
         Ok(())
     }
 
-    async fn things<K: Object>(&self, instance: &str) -> anyhow::Result<Vec<Thing>> {
+    async fn list_owned_of<K: Object>(&self, instance: &str) -> anyhow::Result<Vec<ObjectRef>> {
         let (label, value) = MANAGED_BY;
         let selector = format!("{label}={value},{INSTANCE}={instance}");
         let (api, params) = (self.api::<K>(), ListParams::default().labels(&selector));
-        let list = self.ask(&Request::of::<K>("list"), || api.list(&params)).await?;
-        let thing = |object: &K| Thing {
+        let list = self
+            .request(&ApiOperation::on::<K>("list"), || api.list(&params))
+            .await?;
+        let reference = |object: &K| ObjectRef {
             name: object.name_any(),
             uid: object.uid(),
         };
-        Ok(list.items.iter().map(thing).collect())
+        Ok(list.items.iter().map(reference).collect())
     }
 
-    /// What has gone meanwhile is as it should be.
-    async fn delete<K: Object>(&self, thing: &Thing) -> anyhow::Result<()> {
+    /// Deletes an object. Already deleted is not an error.
+    async fn delete<K: Object>(&self, object: &ObjectRef) -> anyhow::Result<()> {
         let params = DeleteParams::background().preconditions(Preconditions {
-            uid: thing.uid.clone(),
+            uid: object.uid.clone(),
             ..Preconditions::default()
         });
         let api = self.api::<K>();
-        let request = Request::of::<K>("delete");
-        let deleted = self.ask(&request, || async {
-            match api.delete(&thing.name, &params).await {
+        let request = ApiOperation::on::<K>("delete");
+        let deleted = self.request(&request, || async {
+            match api.delete(&object.name, &params).await {
                 Ok(_) => Ok(()),
-                // 409: another object has the name now.
+                // 409: another object has this name now.
                 Err(Error::Api(status)) if matches!(status.code, 404 | 409) => Ok(()),
                 Err(error) => Err(error),
             }

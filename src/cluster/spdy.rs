@@ -1,8 +1,8 @@
-//! As much of SPDY/3.1 as an exec needs (<https://www.chromium.org/spdy/spdy-protocol/spdy-protocol-draft3-1/>).
+//! The part of SPDY/3.1 that an exec needs (<https://www.chromium.org/spdy/spdy-protocol/spdy-protocol-draft3-1/>).
 //!
-//! Why this old protocol: it is what buildx speaks to its pods, so that a proxy which breaks it is found here, and it
-//! is started by a POST, for which the permission to *create* pods/exec suffices. An exec over WebSocket is a GET,
-//! for which API servers before Kubernetes 1.35 want *get* pods/exec.
+//! Why this old protocol: buildx uses it for its pods, so a proxy that breaks it is found here. And it starts with a POST,
+//! which needs only the permission to *create* pods/exec. An exec over WebSocket is a GET, which API servers before
+//! Kubernetes 1.35 allow only with *get* pods/exec.
 
 const SYN_STREAM: u16 = 1;
 const RST_STREAM: u16 = 3;
@@ -13,13 +13,12 @@ const CONTROL: u8 = 0x80;
 const VERSION: u8 = 3;
 const FIN: u8 = 1;
 
-/// Header blocks of a connection are one zlib stream. Ours consists of stored blocks, which any inflater reads and
-/// which need no compressor.
+/// The header blocks of a connection form one zlib stream. This client sends stored blocks, which need no compressor.
 const ZLIB_HEADER: [u8; 2] = [0x78, 0x01];
-/// An empty stored block: Go's inflater hands out what it has only on this, the mark of a sync flush.
+/// An empty stored block, the mark of a sync flush. Go's inflater returns buffered data only when it sees one.
 const ZLIB_FLUSH: [u8; 5] = [0, 0, 0, 0xff, 0xff];
 
-/// A frame of the server's, as far as it matters here.
+/// A frame from the server.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Frame {
     Data {
@@ -27,24 +26,24 @@ pub(super) enum Frame {
         payload: Vec<u8>,
         last: bool,
     },
-    /// The whole frame goes back as it came.
+    /// The complete frame, which is sent back unchanged.
     Ping(Vec<u8>),
     Reset {
         stream: u32,
     },
     GoAway,
-    /// SYN_REPLY, SETTINGS, WINDOW_UPDATE and their like; Kubernetes uses no flow control.
+    /// A frame that is ignored: SYN_REPLY, SETTINGS, WINDOW_UPDATE and others. Kubernetes uses no flow control.
     Other,
 }
 
-/// Opens streams; each stream's type goes into its header `streamtype`.
+/// Creates the frames that open streams. The header `streamtype` has the type of each stream.
 #[derive(Debug, Default)]
 pub(super) struct Opener {
     streams: u32,
 }
 
 impl Opener {
-    /// The frame that opens a stream, and the stream's number.
+    /// Returns the number of a new stream, and the frame that opens it.
     pub(super) fn open(&mut self, stream_type: &str) -> (u32, Vec<u8>) {
         // A client's streams have odd numbers.
         let stream = 2 * self.streams + 1;
@@ -85,7 +84,7 @@ fn length24(length: usize) -> [u8; 3] {
     [a, b, c]
 }
 
-/// Takes the first whole frame out of what has arrived.
+/// Removes the first complete frame from the received bytes and parses it.
 pub(super) fn take_frame(arrived: &mut Vec<u8>) -> Option<Frame> {
     let header: [u8; 8] = arrived.get(..8)?.try_into().ok()?;
     let [a, b, c, d, flags, l1, l2, l3] = header;
@@ -118,7 +117,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn streams_are_odd_and_one_zlib_stream() {
+    fn stream_numbers_are_odd_and_headers_are_one_zlib_stream() {
         let mut opener = Opener::default();
         let (first, frame) = opener.open("error");
         assert_eq!(first, 1);
@@ -133,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn frames_are_taken_whole() {
+    fn only_complete_frames_are_taken() {
         let mut arrived = vec![0, 0, 0, 3, 1, 0, 0, 2, b'h'];
         assert_eq!(take_frame(&mut arrived), None);
         arrived.extend([b'i', 0x80, 3, 0, 6, 0, 0, 0, 4, 0, 0, 0, 9]);

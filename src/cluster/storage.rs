@@ -1,9 +1,9 @@
-//! What is known of StorageClasses, their drivers, and an agent's claim. A job may be forbidden to look at any of it.
+//! Reads StorageClasses, CSI drivers and an agent's claim. RBAC may hide any of them from a job.
 
 use serde_json::Value;
 
 use super::Cluster;
-use super::raw::Seen;
+use super::lookup::Lookup;
 
 const GROUP: &str = "/apis/storage.k8s.io/v1";
 
@@ -12,26 +12,26 @@ const GROUP: &str = "/apis/storage.k8s.io/v1";
 pub struct Class {
     pub name: String,
     pub provisioner: String,
-    /// Of claims that name none.
+    /// Whether it is the default, for claims that name no class.
     pub default: bool,
     /// Whether its volumes can grow.
     pub expands: bool,
 }
 
-/// A claim, and the volume that it has.
+/// A PersistentVolumeClaim and the size of its volume.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Claim {
     pub name: String,
-    /// Pending, Bound or Lost.
+    /// `Pending`, `Bound` or `Lost`.
     pub phase: String,
     pub class: Option<String>,
-    /// Of the volume, or what is asked for while there is none.
+    /// The size of the volume; while there is none, the requested size.
     pub size: Option<String>,
 }
 
 impl Cluster {
-    /// The class of this name, or else all.
-    pub async fn storage_classes(&self, name: Option<&str>) -> anyhow::Result<Seen<Vec<Class>>> {
+    /// Returns the class of this name; without a name, all classes.
+    pub async fn storage_classes(&self, name: Option<&str>) -> anyhow::Result<Lookup<Vec<Class>>> {
         let path = match name {
             Some(name) => format!("{GROUP}/storageclasses/{name}"),
             None => format!("{GROUP}/storageclasses"),
@@ -43,14 +43,14 @@ impl Cluster {
         }))
     }
 
-    /// Whether a CSI driver has registered.
-    pub async fn csi_driver(&self, name: &str) -> anyhow::Result<Seen<()>> {
+    /// Looks up whether a CSI driver is registered.
+    pub async fn csi_driver(&self, name: &str) -> anyhow::Result<Lookup<()>> {
         let path = format!("{GROUP}/csidrivers/{name}");
         Ok(self.read("csidrivers", &path).await?.map(|_| ()))
     }
 
-    /// On how many nodes a CSI driver runs, and how many there are; at most 500 are looked at.
-    pub async fn csi_nodes(&self, driver: &str) -> anyhow::Result<Seen<(usize, usize)>> {
+    /// Returns on how many nodes a CSI driver runs, and the number of nodes. Reads at most 500 nodes.
+    pub async fn csi_nodes(&self, driver: &str) -> anyhow::Result<Lookup<(usize, usize)>> {
         let path = format!("{GROUP}/csinodes?limit=500");
         let seen = self.read("csinodes", &path).await?;
         Ok(seen.map(|list| {
@@ -61,7 +61,8 @@ impl Cluster {
         }))
     }
 
-    pub async fn claim(&self, name: &str) -> anyhow::Result<Seen<Claim>> {
+    /// Returns the agent's claim.
+    pub async fn claim(&self, name: &str) -> anyhow::Result<Lookup<Claim>> {
         let path = format!(
             "/api/v1/namespaces/{}/persistentvolumeclaims/{name}",
             self.namespace
@@ -100,7 +101,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_class_as_the_server_has_it() {
+    fn a_storage_class_is_parsed() {
         let found = json!({
             "metadata": {"name": "gp3", "annotations": {"storageclass.kubernetes.io/is-default-class": "true"}},
             "provisioner": "ebs.csi.aws.com",

@@ -1,4 +1,4 @@
-//! Bringing an agent up to date.
+//! Updates an existing agent to the inputs.
 
 use std::time::{Duration, Instant};
 
@@ -7,17 +7,17 @@ use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, Pod};
 
 use super::Cluster;
-use super::apply::Found;
+use super::apply::LiveObjects;
 use crate::agent::manifests::Objects;
 use crate::agent::volume::{self, VolumeConflict, VolumePlan};
 use crate::agent::{Spec, changes, state};
 use crate::error_code::ErrorCode;
 use crate::problem::Problem;
 
-/// What bringing an agent up to date would change, seen by the server in a dry run.
+/// What an update of an agent would change, from the server's dry run.
 #[derive(Debug)]
 pub struct Update {
-    /// As `kubectl diff` shows it; empty when nothing changes.
+    /// The changes in the format of `kubectl diff`; empty if nothing changes.
     pub diff: String,
     /// Whether the pod is replaced.
     pub restarts: bool,
@@ -26,16 +26,16 @@ pub struct Update {
 }
 
 impl Cluster {
-    /// What the server would make of an agent of ours that is there.
+    /// Returns what an update of an existing agent would change. Changes nothing.
     pub async fn preview(&self, spec: &Spec, deployment: &Deployment) -> anyhow::Result<Update> {
         check_isolation(spec, deployment)?;
-        self.check_config(spec).await?;
+        self.check_config_owner(spec).await?;
         let claim = self.get::<PersistentVolumeClaim>(&spec.name).await?;
         let configured = state::configured_volume_size(deployment);
         let volume = volume::plan_for_update(spec, claim.as_ref(), configured)
-            .map_err(|conflict| impossible(spec, &conflict))?;
+            .map_err(|conflict| volume_error(spec, &conflict))?;
         let objects = Objects::new(spec, volume.size)?;
-        let before = self.found(&spec.name).await?;
+        let before = self.live_objects(&spec.name).await?;
         let after = self.apply(spec, &objects, &volume, true).await?;
         let mut diff = String::new();
         for (kind, before, after) in [
@@ -58,11 +58,12 @@ impl Cluster {
         })
     }
 
-    /// Makes a preview come true. Returns when the pods that it replaces are on their way out: whoever looks for a ready
-    /// one then finds a new one.
+    /// Applies a previewed update. Returns when the pods that it replaces are terminating, so that the next ready pod is a new
+    /// one.
     pub async fn update(&self, spec: &Spec, update: &Update, deadline: Instant) -> anyhow::Result<()> {
         let before = self.pods(&spec.name).await?;
-        self.put(spec, &update.objects, &update.volume).await?;
+        self.apply_until_consistent(spec, &update.objects, &update.volume)
+            .await?;
         if update.restarts {
             self.wait_replaced(spec, &before, deadline).await?;
         }
@@ -77,24 +78,25 @@ impl Cluster {
                 return Ok(());
             }
             if Instant::now() >= deadline {
-                return Err(not_replaced(self, spec).into());
+                return Err(rollout_stuck(self, spec).into());
             }
             tokio::time::sleep(Duration::from_millis(200)).await;
         }
     }
 
-    async fn found(&self, name: &str) -> anyhow::Result<Found> {
-        Ok(Found {
-            config: self.whole::<ConfigMap>(name).await?,
-            claim: self.whole::<PersistentVolumeClaim>(name).await?,
-            deployment: self.whole::<Deployment>(name).await?,
+    async fn live_objects(&self, name: &str) -> anyhow::Result<LiveObjects> {
+        Ok(LiveObjects {
+            config: self.get_raw::<ConfigMap>(name).await?,
+            claim: self.get_raw::<PersistentVolumeClaim>(name).await?,
+            deployment: self.get_raw::<Deployment>(name).await?,
         })
     }
 }
 
-/// Files of a privileged agent are root's, and a rootless one could not write a single one of them.
+/// Returns an error if the volume was written with another isolation: files of a privileged agent belong to root, and a
+/// rootless agent cannot write them.
 fn check_isolation(spec: &Spec, deployment: &Deployment) -> anyhow::Result<()> {
-    let template = deployment.spec.as_ref().context("a Deployment without a spec")?;
+    let template = deployment.spec.as_ref().context("the Deployment has no spec")?;
     let pod = Pod {
         spec: template.template.spec.clone(),
         ..Pod::default()
@@ -106,53 +108,56 @@ fn check_isolation(spec: &Spec, deployment: &Deployment) -> anyhow::Result<()> {
     Err(Problem::new(
         ErrorCode::IsolationImmutable,
         format!(
-            "The input is `isolation: {}`, and the volume of the agent {namespace}/{name} was written by one that is \
-             {}rootless: its files belong to another user.",
+            "Cannot set `isolation: {}`: the volume of the agent {namespace}/{name} was written by an agent that is \
+             {}rootless, so its files belong to another user.",
             spec.isolation.name(),
             if spec.isolation.is_rootless() { "not " } else { "" }
         ),
-        "Choose another `name`, or remove the agent with its cache: remote-buildkit destroy --volumes.",
+        "Choose another `name`, or remove the agent and its cache: remote-buildkit destroy --volumes.",
     )
     .into())
 }
 
-fn impossible(spec: &Spec, conflict: &VolumeConflict) -> Problem {
+fn volume_error(spec: &Spec, conflict: &VolumeConflict) -> Problem {
     let Spec { name, namespace, .. } = spec;
     match conflict {
         VolumeConflict::Shrink { current: has } => Problem::new(
             ErrorCode::VolumeCannotShrink,
             format!(
-                "The input is `storage: {}`, and the claim {namespace}/{name} has {has}; volumes only grow.",
+                "Cannot set `storage: {}`: the claim {namespace}/{name} has {has}, and volumes only grow.",
                 spec.storage
             ),
             format!(
-                "Set `storage: {has}`; for a smaller volume, and an empty cache, remove the agent first: \
+                "Set `storage: {has}`. For a smaller volume, with an empty cache, remove the agent first: \
                  remote-buildkit destroy --volumes."
             ),
         ),
         VolumeConflict::StorageClass { current: has } => Problem::new(
             ErrorCode::StorageClassImmutable,
             format!(
-                "The input is `storage-class: {}`, and the claim {namespace}/{name} has {has}; a claim keeps its class.",
+                "Cannot set `storage-class: {}`: the claim {namespace}/{name} has {has}, and the class of a claim is immutable.",
                 spec.storage_class.as_deref().unwrap_or_default()
             ),
             format!(
-                "Set `storage-class: {has}`; for another one, and an empty cache, remove the agent first: \
+                "Set `storage-class: {has}`. For another class, with an empty cache, remove the agent first: \
                  remote-buildkit destroy --volumes."
             ),
         ),
     }
 }
 
-fn not_replaced(cluster: &Cluster, spec: &Spec) -> Problem {
+fn rollout_stuck(cluster: &Cluster, spec: &Spec) -> Problem {
     let namespace = &cluster.namespace;
     Problem::new(
         ErrorCode::RolloutStuck,
         format!(
-            "Brought the agent {namespace}/{0} up to date, and until the timeout its controller did not begin to replace \
-             its pod.",
+            "Updated the Deployment of the agent {namespace}/{0}, but its controller did not start to replace the pod within \
+             the timeout.",
             spec.name
         ),
-        format!("See kubectl -n {namespace} describe deployment {}.", spec.name),
+        format!(
+            "Run kubectl -n {namespace} describe deployment {} to see why.",
+            spec.name
+        ),
     )
 }

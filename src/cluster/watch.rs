@@ -1,4 +1,7 @@
-//! A watch that goes on: resumed where it ended, begun anew where that cannot be, and with an ear for silence.
+//! A resilient watch: resumes from the last resourceVersion, restarts on 410 Gone, detects a hung server.
+//!
+//! `kube::runtime::watcher` is not used: it does not notice a server that hangs, and it needs either *list*, which the Roles do
+//! not grant for claims and events, or streaming lists, which older clusters do not have.
 
 use std::time::{Duration, Instant};
 
@@ -6,38 +9,38 @@ use futures::stream::{BoxStream, StreamExt};
 use kube::api::{Api, DynamicObject, WatchEvent, WatchParams};
 use serde::de::DeserializeOwned;
 
-use super::refusal::{self, Request};
-use super::{Cluster, Object, known};
+use super::error::{self, ApiOperation};
+use super::{Cluster, Object, decode};
 use crate::problem::chain;
 use crate::retry::FailureKind;
 
-/// What a watch brings.
+/// An update of a watch.
 #[derive(Debug)]
-pub(super) enum Seen<K> {
-    /// What there is comes next, and nothing else exists.
-    Anew,
+pub(super) enum WatchUpdate<K> {
+    /// The watch starts over: the existing objects follow, and no other object exists.
+    Reset,
     Event(WatchEvent<K>),
-    /// The server did not answer, or fell silent; it is asked again.
-    Trouble(String),
-    /// It answers again.
-    Resumed,
+    /// The server did not answer, or hangs, with the error; the watch retries.
+    Disconnected(String),
+    /// The watch is open again.
+    Reconnected,
 }
 
-/// How long the server is to keep up a watch. A frozen one does not end it, by which it is found out.
+/// The watch timeout requested from the server. A watch that outlives it means that the server hangs.
 const WATCH_SECONDS: u32 = 20;
-const SILENCE: Duration = Duration::from_secs(WATCH_SECONDS as u64 + 10);
-const PAUSE: Duration = Duration::from_secs(1);
+const HANG_TIMEOUT: Duration = Duration::from_secs(WATCH_SECONDS as u64 + 10);
+const RESTART_DELAY: Duration = Duration::from_secs(1);
 
-/// From this version on the server first sends what there is.
-const FROM_THE_START: &str = "0";
+/// The resourceVersion for which the server first sends the existing objects.
+const INITIAL_VERSION: &str = "0";
 
-/// A watch that may not be watched and is `optional` brings nothing, ever.
+/// Watches objects of a kind. An `optional` watch that RBAC forbids never yields an update.
 pub(super) fn watch<K>(
     cluster: &Cluster,
     params: WatchParams,
-    request: Request,
+    operation: ApiOperation,
     optional: bool,
-) -> BoxStream<'static, anyhow::Result<Seen<K>>>
+) -> BoxStream<'static, anyhow::Result<WatchUpdate<K>>>
 where
     K: Object + Send + 'static,
 {
@@ -45,13 +48,13 @@ where
         api: cluster.untyped::<K>(),
         cluster: cluster.clone(),
         params: params.timeout(WATCH_SECONDS),
-        request,
+        operation,
         optional,
-        version: FROM_THE_START.into(),
-        began: false,
+        version: INITIAL_VERSION.into(),
+        started: false,
         events: None,
         since: Instant::now(),
-        away: None,
+        last_unavailable: None,
     };
     futures::stream::unfold(watch, |mut watch| async { Some((watch.next().await, watch)) }).boxed()
 }
@@ -60,37 +63,36 @@ struct Watch<K> {
     api: Api<DynamicObject>,
     cluster: Cluster,
     params: WatchParams,
-    request: Request,
+    operation: ApiOperation,
     optional: bool,
-    /// Of the last event, to go on from.
+    /// The resourceVersion of the last event, from which to resume.
     version: String,
-    began: bool,
+    started: bool,
     events: Option<BoxStream<'static, kube::Result<WatchEvent<K>>>>,
     since: Instant,
-    /// When the server was last not there.
-    away: Option<Instant>,
+    last_unavailable: Option<Instant>,
 }
 
 impl<K> Watch<K>
 where
     K: Object + Send + 'static,
 {
-    async fn next(&mut self) -> anyhow::Result<Seen<K>> {
+    async fn next(&mut self) -> anyhow::Result<WatchUpdate<K>> {
         loop {
             let Some(events) = &mut self.events else {
-                match self.begin().await? {
+                match self.start().await? {
                     Some(seen) => return Ok(seen),
                     None => continue,
                 }
             };
-            match tokio::time::timeout(SILENCE, events.next()).await {
+            match tokio::time::timeout(HANG_TIMEOUT, events.next()).await {
                 Ok(Some(Ok(WatchEvent::Bookmark(bookmark)))) => {
                     self.version = bookmark.metadata.resource_version;
                 }
                 Ok(Some(Ok(WatchEvent::Error(status)))) => {
                     tracing::debug!("watch: {}", status.message);
-                    // 410: the version is too old by now.
-                    FROM_THE_START.clone_into(&mut self.version);
+                    // 410: the version is too old.
+                    INITIAL_VERSION.clone_into(&mut self.version);
                     self.events = None;
                 }
                 Ok(Some(Ok(event))) => {
@@ -101,77 +103,85 @@ where
                     {
                         self.version.clone_from(version);
                     }
-                    return Ok(Seen::Event(event));
+                    return Ok(WatchUpdate::Event(event));
                 }
                 Ok(Some(Err(error))) => {
                     self.events = None;
-                    self.away = Some(Instant::now());
-                    return Ok(Seen::Trouble(chain(&error)));
+                    self.last_unavailable = Some(Instant::now());
+                    return Ok(WatchUpdate::Disconnected(chain(&error)));
                 }
                 Ok(None) => {
                     self.events = None;
-                    // Before its time: by the end of the server, or of the connection.
+                    // Before its timeout: the server or the connection ended.
                     if self.since.elapsed() < Duration::from_secs(WATCH_SECONDS.into()) {
-                        self.away = Some(Instant::now());
+                        self.last_unavailable = Some(Instant::now());
                     }
                 }
                 Err(_) => {
                     self.events = None;
-                    return Ok(Seen::Trouble(format!(
-                        "it has said nothing for {} s",
-                        SILENCE.as_secs()
+                    return Ok(WatchUpdate::Disconnected(format!(
+                        "the API server has sent nothing for {} s",
+                        HANG_TIMEOUT.as_secs()
                     )));
                 }
             }
         }
     }
 
-    async fn begin(&mut self) -> anyhow::Result<Option<Seen<K>>> {
-        if std::mem::replace(&mut self.began, true) {
-            tokio::time::sleep(PAUSE).await;
+    async fn start(&mut self) -> anyhow::Result<Option<WatchUpdate<K>>> {
+        if std::mem::replace(&mut self.started, true) {
+            tokio::time::sleep(RESTART_DELAY).await;
         }
         let begun = self.api.watch(&self.params, &self.version);
-        let error = match tokio::time::timeout(self.request.within(), begun).await {
+        let error = match tokio::time::timeout(self.operation.timeout(), begun).await {
             Ok(Ok(events)) => {
-                let events = events.map(|event| typed(event?).map_err(kube::Error::SerdeError));
+                let events = events.map(|event| decode_event(event?).map_err(kube::Error::SerdeError));
                 self.events = Some(events.boxed());
                 self.since = Instant::now();
-                let anew = self.version == FROM_THE_START;
-                return Ok(Some(if anew { Seen::Anew } else { Seen::Resumed }));
+                let reset = self.version == INITIAL_VERSION;
+                return Ok(Some(if reset {
+                    WatchUpdate::Reset
+                } else {
+                    WatchUpdate::Reconnected
+                }));
             }
             Ok(Err(error)) => error,
             Err(_) => {
-                let seconds = self.request.within().as_secs();
-                return Ok(Some(Seen::Trouble(format!("no answer within {seconds} s"))));
+                let seconds = self.operation.timeout().as_secs();
+                return Ok(Some(WatchUpdate::Disconnected(format!(
+                    "no response within {seconds} s"
+                ))));
             }
         };
-        let cause = refusal::cause(&error);
-        if cause.is_unavailable() {
-            self.away = Some(Instant::now());
+        let kind = error::failure_kind(&error);
+        if kind.is_unavailable() {
+            self.last_unavailable = Some(Instant::now());
         }
         match &error {
-            error if cause.is_startup_denial(self.away) => Ok(Some(Seen::Trouble(chain(error)))),
+            error if kind.is_startup_denial(self.last_unavailable) => {
+                Ok(Some(WatchUpdate::Disconnected(chain(error))))
+            }
             kube::Error::Api(status) if status.code == 403 && self.optional => {
-                tracing::debug!("not watched: {}", status.message);
+                tracing::debug!("watch denied: {}", status.message);
                 std::future::pending().await
             }
             kube::Error::Api(status) if status.code == 410 => {
-                FROM_THE_START.clone_into(&mut self.version);
+                INITIAL_VERSION.clone_into(&mut self.version);
                 Ok(None)
             }
-            error if !matches!(cause, FailureKind::Permanent | FailureKind::Denied) => {
-                Ok(Some(Seen::Trouble(chain(error))))
+            error if !matches!(kind, FailureKind::Permanent | FailureKind::Denied) => {
+                Ok(Some(WatchUpdate::Disconnected(chain(error))))
             }
-            error => Err(self.cluster.refused(error, &self.request)),
+            error => Err(self.cluster.request_error(error, &self.operation)),
         }
     }
 }
 
-fn typed<K: DeserializeOwned>(event: WatchEvent<DynamicObject>) -> serde_json::Result<WatchEvent<K>> {
+fn decode_event<K: DeserializeOwned>(event: WatchEvent<DynamicObject>) -> serde_json::Result<WatchEvent<K>> {
     Ok(match event {
-        WatchEvent::Added(object) => WatchEvent::Added(known(&object)?),
-        WatchEvent::Modified(object) => WatchEvent::Modified(known(&object)?),
-        WatchEvent::Deleted(object) => WatchEvent::Deleted(known(&object)?),
+        WatchEvent::Added(object) => WatchEvent::Added(decode(&object)?),
+        WatchEvent::Modified(object) => WatchEvent::Modified(decode(&object)?),
+        WatchEvent::Deleted(object) => WatchEvent::Deleted(decode(&object)?),
         WatchEvent::Bookmark(bookmark) => WatchEvent::Bookmark(bookmark),
         WatchEvent::Error(status) => WatchEvent::Error(status),
     })

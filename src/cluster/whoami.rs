@@ -1,11 +1,11 @@
-//! Whom the cluster takes this job for, and what it lets it do.
+//! Asks the cluster who this job is and what it may do.
 
 use serde_json::{Value, json};
 
 use super::Cluster;
-use super::raw::Seen;
+use super::lookup::Lookup;
 
-/// A user, in the cluster's words.
+/// The user as which the cluster authenticated this job.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Identity {
     pub name: String,
@@ -13,19 +13,20 @@ pub struct Identity {
 }
 
 impl Cluster {
-    /// `None`: the token is good, and this cluster does not say whose it is (before Kubernetes 1.28, or by its RBAC).
+    /// Returns the authenticated user. `None`: the token is valid, but the cluster does not tell the user (before Kubernetes
+    /// 1.28, or because of its RBAC).
     pub async fn whoami(&self) -> anyhow::Result<Option<Identity>> {
         let review = json!({"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"});
         let path = "/apis/authentication.k8s.io/v1/selfsubjectreviews";
         match self.review("selfsubjectreviews", path, &review).await? {
-            Seen::There(answer) => Ok(Some(identity(&answer))),
-            Seen::Absent | Seen::Forbidden(_) => Ok(None),
+            Lookup::Found(answer) => Ok(Some(identity(&answer))),
+            Lookup::NotFound | Lookup::Forbidden(_) => Ok(None),
         }
     }
 
-    /// Whether RBAC, or another authorizer, allows it in the agent's namespace; `None` when that may not be asked.
-    /// `resource` with its subresource: `pods/exec`.
-    pub async fn may(&self, verb: &str, group: &str, resource: &str) -> anyhow::Result<Option<bool>> {
+    /// Returns whether RBAC, or another authorizer, allows the operation in the agent's namespace; `None` if the review itself is
+    /// denied. `resource` includes a subresource: `pods/exec`.
+    pub async fn is_allowed(&self, verb: &str, group: &str, resource: &str) -> anyhow::Result<Option<bool>> {
         let (resource, subresource) = resource.split_once('/').unwrap_or((resource, ""));
         let review = json!({
             "apiVersion": "authorization.k8s.io/v1",
@@ -40,8 +41,8 @@ impl Cluster {
         });
         let path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews";
         match self.review("selfsubjectaccessreviews", path, &review).await? {
-            Seen::There(answer) => Ok(Some(answer["status"]["allowed"] == true)),
-            Seen::Absent | Seen::Forbidden(_) => Ok(None),
+            Lookup::Found(answer) => Ok(Some(answer["status"]["allowed"] == true)),
+            Lookup::NotFound | Lookup::Forbidden(_) => Ok(None),
         }
     }
 }

@@ -5,7 +5,7 @@ use crate::agent::Spec;
 use crate::agent::group::Group;
 use crate::agent::platform::Platform;
 use crate::agent::state::{self, Deployment};
-use crate::cluster::Answer;
+use crate::cluster::DaemonStatus;
 use crate::error_code::ErrorCode;
 use crate::github;
 use crate::inputs::Plan;
@@ -50,7 +50,11 @@ pub(super) fn agent_unusable(spec: &Spec, why: &str) -> Problem {
 
 /// Returns the answer if the agent builds the group's platforms natively. An emulator would be a silent and slow
 /// fallback.
-pub(super) fn check_native_arch(spec: &Spec, group: &Group, answer: Answer) -> Result<Answer, Problem> {
+pub(super) fn check_native_arch(
+    spec: &Spec,
+    group: &Group,
+    answer: DaemonStatus,
+) -> Result<DaemonStatus, Problem> {
     let reported = answer.buildkit.platforms.first().and_then(|p| Platform::parse(p));
     let arch = reported.map(|platform| platform.arch);
     if spec.arch.is_none() || spec.arch == arch {

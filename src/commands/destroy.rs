@@ -10,7 +10,7 @@ use super::cluster_access;
 use super::guard::{self, Guard, Interrupted};
 use super::job_state::JobState;
 use crate::cli::DestroyArgs;
-use crate::cluster::Made;
+use crate::cluster::OwnedObjects;
 use crate::error_code::ErrorCode;
 use crate::inputs::{self, Removal};
 use crate::output;
@@ -52,7 +52,7 @@ async fn destroy(removal: Arc<Removal>, job_state: Arc<JobState>) -> anyhow::Res
     let retrier = Retrier::new(Instant::now() + RETRY_TIME, Report::detail);
     let (cluster, session) =
         cluster_access::open(cluster_access, namespace, &job_state, &report, &retrier).await?;
-    let made = match cluster.made(name).await {
+    let made = match cluster.list_owned(name).await {
         Ok(made) => made,
         Err(error) => return Err(cluster_access::explain_unauthorized(error, session.as_ref()).await),
     };
@@ -77,7 +77,7 @@ async fn destroy(removal: Arc<Removal>, job_state: Arc<JobState>) -> anyhow::Res
 }
 
 /// Prints what will be removed and what will be kept.
-fn print_plan(made: &Made, volumes: bool) {
+fn print_plan(made: &OwnedObjects, volumes: bool) {
     for object in &made.deployments {
         say(&format!("  Deployment {}", object.name));
     }

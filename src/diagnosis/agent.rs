@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::Finding;
 use crate::agent::quantity::parse_bytes;
 use crate::agent::{Spec, state};
-use crate::cluster::{Claim, Seen, Use};
+use crate::cluster::{Claim, DiskUsage, Lookup};
 
 /// In what an agent is not as the inputs describe it.
 #[derive(Debug, PartialEq, Eq)]
@@ -51,7 +51,7 @@ pub fn serving(spec: &Spec, deployment: &state::Deployment, differs: &Drift) -> 
 }
 
 /// The volume of an agent that is there. `name`: the claim that its Deployment names.
-pub fn volume(spec: &Spec, ready: bool, name: Option<&str>, seen: &Seen<Claim>) -> Finding {
+pub fn volume(spec: &Spec, ready: bool, name: Option<&str>, seen: &Lookup<Claim>) -> Finding {
     let namespace = &spec.namespace;
     let Some(name) = name else {
         return Finding::warning(
@@ -60,22 +60,22 @@ pub fn volume(spec: &Spec, ready: bool, name: Option<&str>, seen: &Seen<Claim>) 
         );
     };
     match seen {
-        Seen::There(claim) if claim.phase == "Bound" => bound(spec, claim),
-        Seen::There(claim) => Finding::failed(
+        Lookup::Found(claim) if claim.phase == "Bound" => bound(spec, claim),
+        Lookup::Found(claim) => Finding::failed(
             format!("the PersistentVolumeClaim {namespace}/{name} is {}", claim.phase),
             format!("Read its events: kubectl -n {namespace} describe persistentvolumeclaim {name}."),
         ),
-        Seen::Absent => Finding::failed(
+        Lookup::NotFound => Finding::failed(
             format!("the agent's PersistentVolumeClaim {namespace}/{name} does not exist"),
             format!(
                 "Delete the Deployment, so that connect deploys the agent and its volume again: kubectl -n {namespace} delete deployment {}.",
                 spec.name
             ),
         ),
-        Seen::Forbidden(_) if ready => Finding::ok(format!(
+        Lookup::Forbidden(_) if ready => Finding::ok(format!(
             "no permission to read the PersistentVolumeClaim {name}; not needed: the pod has its volume"
         )),
-        Seen::Forbidden(why) => Finding::warning(
+        Lookup::Forbidden(why) => Finding::warning(
             format!("no permission to read the PersistentVolumeClaim {name}: {why}"),
             "Bind the Role remote-buildkit-deploy, which has this permission.",
         ),
@@ -109,21 +109,21 @@ fn bound(spec: &Spec, claim: &Claim) -> Finding {
 }
 
 /// The volume of an agent that is absent.
-pub fn volume_left(spec: &Spec, seen: &Seen<Claim>) -> Finding {
+pub fn volume_left(spec: &Spec, seen: &Lookup<Claim>) -> Finding {
     match seen {
-        Seen::There(claim) => Finding::ok(format!(
+        Lookup::Found(claim) => Finding::ok(format!(
             "the PersistentVolumeClaim {} of an earlier agent exists ({}): the next agent uses its cache",
             claim.name, claim.phase
         )),
-        Seen::Absent => Finding::skipped(format!(
+        Lookup::NotFound => Finding::skipped(format!(
             "does not exist yet: it is created with the agent {}",
             spec.name
         )),
-        Seen::Forbidden(_) => Finding::skipped("skipped (requires agent)"),
+        Lookup::Forbidden(_) => Finding::skipped("skipped (requires agent)"),
     }
 }
 
-pub fn disk(usage: Use) -> Finding {
+pub fn disk(usage: DiskUsage) -> Finding {
     let found = usage.to_string();
     if usage.is_almost_full() {
         return Finding::warning(
@@ -180,8 +180,8 @@ mod tests {
     use super::super::CheckStatus;
     use super::*;
 
-    fn claim(phase: &str, size: &str) -> Seen<Claim> {
-        Seen::There(Claim {
+    fn claim(phase: &str, size: &str) -> Lookup<Claim> {
+        Lookup::Found(Claim {
             name: "agent".into(),
             phase: phase.into(),
             class: Some("gp3".into()),
@@ -224,7 +224,7 @@ mod tests {
         );
         assert_eq!(of(&spec, claim("Bound", "20Gi")).state, CheckStatus::Warning);
         assert_eq!(of(&spec, claim("Pending", "50Gi")).state, CheckStatus::Failed);
-        assert_eq!(of(&spec, Seen::Absent).state, CheckStatus::Failed);
+        assert_eq!(of(&spec, Lookup::NotFound).state, CheckStatus::Failed);
         let other = Spec {
             storage_class: Some("io2".into()),
             ..Spec::example()
@@ -238,7 +238,7 @@ mod tests {
 
     #[test]
     fn a_claim_that_may_not_be_looked_at_is_no_worry_while_the_pod_is_ready() {
-        let seen = Seen::Forbidden("cannot get".into());
+        let seen = Lookup::Forbidden("cannot get".into());
         let of = |ready| volume(&Spec::example(), ready, Some("agent"), &seen).state;
         assert_eq!((of(true), of(false)), (CheckStatus::Ok, CheckStatus::Warning));
     }
@@ -262,7 +262,7 @@ mod tests {
     #[test]
     fn a_disk_above_ninety_percent_is_a_worry() {
         let of = |used: u64| {
-            disk(Use {
+            disk(DiskUsage {
                 used: used << 30,
                 total: 100 << 30,
             })

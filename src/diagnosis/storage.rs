@@ -1,7 +1,7 @@
 //! Where an agent's volume comes from.
 
 use super::Finding;
-use crate::cluster::{Class, Seen};
+use crate::cluster::{Class, Lookup};
 
 /// What depends on the StorageClass.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,14 +17,14 @@ const LOOK: &str = "Bind a ClusterRole to this identity with the rule {apiGroups
                     an administrator.";
 
 /// The class that volumes will be of: the one of the inputs, or the default one.
-pub fn class(wanted: Option<&str>, seen: &Seen<Vec<Class>>, need: VolumeNeed) -> (Finding, Option<Class>) {
+pub fn class(wanted: Option<&str>, seen: &Lookup<Vec<Class>>, need: VolumeNeed) -> (Finding, Option<Class>) {
     let class = match seen {
-        Seen::There(classes) => classes.iter().find(|class| match wanted {
+        Lookup::Found(classes) => classes.iter().find(|class| match wanted {
             Some(name) => class.name == name,
             None => class.default,
         }),
-        Seen::Absent => None,
-        Seen::Forbidden(why) => return (forbidden(why, need), None),
+        Lookup::NotFound => None,
+        Lookup::Forbidden(why) => return (forbidden(why, need), None),
     };
     let Some(class) = class else {
         return (absent(wanted, seen, need), None);
@@ -38,7 +38,7 @@ pub fn class(wanted: Option<&str>, seen: &Seen<Vec<Class>>, need: VolumeNeed) ->
     (Finding::ok(found), Some(class.clone()))
 }
 
-fn absent(wanted: Option<&str>, seen: &Seen<Vec<Class>>, need: VolumeNeed) -> Finding {
+fn absent(wanted: Option<&str>, seen: &Lookup<Vec<Class>>, need: VolumeNeed) -> Finding {
     let finding = match (wanted, seen) {
         (Some(name), _) => Finding::failed(
             format!("the StorageClass {name} does not exist"),
@@ -47,8 +47,8 @@ fn absent(wanted: Option<&str>, seen: &Seen<Vec<Class>>, need: VolumeNeed) -> Fi
         ),
         (None, seen) => {
             let names = match seen {
-                Seen::There(classes) => classes.iter().map(|class| class.name.as_str()).collect(),
-                Seen::Absent | Seen::Forbidden(_) => vec![],
+                Lookup::Found(classes) => classes.iter().map(|class| class.name.as_str()).collect(),
+                Lookup::NotFound | Lookup::Forbidden(_) => vec![],
             };
             let there_are = if names.is_empty() {
                 "none exists".into()
@@ -97,19 +97,21 @@ pub fn no_driver(class: &Class) -> Finding {
 }
 
 /// Whether a driver is there, and on how many nodes of how many.
-pub fn csi(driver: &str, seen: &Seen<()>, nodes: &Seen<(usize, usize)>, need: VolumeNeed) -> Finding {
+pub fn csi(driver: &str, seen: &Lookup<()>, nodes: &Lookup<(usize, usize)>, need: VolumeNeed) -> Finding {
     let finding = match (seen, nodes) {
-        (Seen::Forbidden(why), _) => return forbidden(why, need),
-        (Seen::Absent, _) => Finding::failed(
+        (Lookup::Forbidden(why), _) => return forbidden(why, need),
+        (Lookup::NotFound, _) => Finding::failed(
             format!("the CSI driver {driver} is not installed: the CSIDriver object does not exist"),
             "Install it. On EKS, ebs.csi.aws.com is the add-on aws-ebs-csi-driver, which needs an IAM role of its own.",
         ),
-        (Seen::There(()), Seen::There((0, of))) if *of > 0 => Finding::failed(
+        (Lookup::Found(()), Lookup::Found((0, of))) if *of > 0 => Finding::failed(
             format!("{driver} is installed, but runs on none of the {of} nodes"),
             "Check why its pods do not run there; for EKS: kubectl -n kube-system get pods -l app=ebs-csi-node.",
         ),
-        (Seen::There(()), Seen::There((on, of))) => Finding::ok(format!("{driver}, on {on} of {of} nodes")),
-        (Seen::There(()), _) => Finding::ok(format!("{driver}; no permission to read its nodes")),
+        (Lookup::Found(()), Lookup::Found((on, of))) => {
+            Finding::ok(format!("{driver}, on {on} of {of} nodes"))
+        }
+        (Lookup::Found(()), _) => Finding::ok(format!("{driver}; no permission to read its nodes")),
     };
     match need {
         VolumeNeed::New => finding,
@@ -122,14 +124,14 @@ mod tests {
     use super::super::CheckStatus;
     use super::*;
 
-    fn classes() -> Seen<Vec<Class>> {
+    fn classes() -> Lookup<Vec<Class>> {
         let class = |name: &str, provisioner: &str, default| Class {
             name: name.into(),
             provisioner: provisioner.into(),
             default,
             expands: default,
         };
-        Seen::There(vec![
+        Lookup::Found(vec![
             class("gp2", "kubernetes.io/aws-ebs", false),
             class("gp3", "ebs.csi.aws.com", true),
         ])
@@ -150,19 +152,19 @@ mod tests {
 
     #[test]
     fn a_class_that_is_missing_matters_to_a_new_volume() {
-        let (finding, _) = class(Some("tape"), &Seen::Absent, VolumeNeed::New);
+        let (finding, _) = class(Some("tape"), &Lookup::NotFound, VolumeNeed::New);
         assert_eq!(finding.state, CheckStatus::Failed);
         assert_eq!(finding.found, "the StorageClass tape does not exist");
-        let (finding, _) = class(Some("tape"), &Seen::Absent, VolumeNeed::Has);
+        let (finding, _) = class(Some("tape"), &Lookup::NotFound, VolumeNeed::Has);
         assert_eq!(finding.state, CheckStatus::Warning);
-        let none = Seen::There(vec![]);
+        let none = Lookup::Found(vec![]);
         assert!(
             class(None, &none, VolumeNeed::New)
                 .0
                 .found
                 .ends_with("none exists")
         );
-        let forbidden = Seen::Forbidden("cannot list".into());
+        let forbidden = Lookup::Forbidden("cannot list".into());
         assert_eq!(
             class(None, &forbidden, VolumeNeed::New).0.state,
             CheckStatus::Warning
@@ -173,14 +175,20 @@ mod tests {
     #[test]
     fn a_driver_has_to_be_there_and_on_a_node() {
         let of = |seen, nodes| csi("ebs.csi.aws.com", &seen, &nodes, VolumeNeed::New);
-        let there = Seen::There(());
+        let there = Lookup::Found(());
         assert_eq!(
-            of(there.clone(), Seen::There((2, 3))),
+            of(there.clone(), Lookup::Found((2, 3))),
             Finding::ok("ebs.csi.aws.com, on 2 of 3 nodes")
         );
-        assert_eq!(of(there.clone(), Seen::There((0, 3))).state, CheckStatus::Failed);
+        assert_eq!(
+            of(there.clone(), Lookup::Found((0, 3))).state,
+            CheckStatus::Failed
+        );
         // Nodes that an autoscaler has yet to make.
-        assert_eq!(of(there, Seen::There((0, 0))).state, CheckStatus::Ok);
-        assert_eq!(of(Seen::Absent, Seen::There((0, 3))).state, CheckStatus::Failed);
+        assert_eq!(of(there, Lookup::Found((0, 0))).state, CheckStatus::Ok);
+        assert_eq!(
+            of(Lookup::NotFound, Lookup::Found((0, 3))).state,
+            CheckStatus::Failed
+        );
     }
 }

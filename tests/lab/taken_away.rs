@@ -37,7 +37,7 @@ fn permission_that_is_taken_away_is_not_waited_for() -> Result<()> {
     let inputs = [("role-to-assume", role.as_str())];
     let take = || namespace.kubectl(&["delete", "rolebinding", "job"]).map(drop);
     let (mut runner, before, outcome) = taken_away(&namespace, &inputs, take)?;
-    let words = ["in the namespace taken-rbac and got 403", "Bind a Role"];
+    let words = ["in namespace taken-rbac with 403", "Bind a Role"];
     before.ensure_failed_cleanly(&runner, &outcome, "Cluster denied permission (403)", &words)?;
 
     // Given again, and a node for the agent: the next job has what it wants.

@@ -8,7 +8,7 @@ use super::{Job, update};
 use crate::agent::manifests::Objects;
 use crate::agent::state::Deployment;
 use crate::agent::{Spec, changes, state};
-use crate::cluster::{Answer, Lost};
+use crate::cluster::{AgentGone, DaemonStatus};
 use crate::commands::agent_checks::{agent_not_found, agent_unusable, is_ours};
 use crate::error_code::ErrorCode;
 use crate::inputs::Deploy;
@@ -17,13 +17,13 @@ use crate::report::Report;
 
 /// The agent's answer, or why this agent is unavailable and another one may be tried. A failure that affects all agents
 /// is an error instead.
-pub(super) type Ready = Result<Answer, Problem>;
+pub(super) type Ready = Result<DaemonStatus, Problem>;
 
 /// Makes the preferred agent ready: deploys or updates it as `deploy` says, and returns when its BuildKit responds.
 pub(super) async fn ensure_ready(job: &Job, spec: &Spec) -> anyhow::Result<Ready> {
     let Job { cluster, report, .. } = job;
     let Spec { name, namespace, .. } = spec;
-    let Some((deployment, raw)) = cluster.whole_deployment(name).await? else {
+    let Some((deployment, raw)) = cluster.get_deployment_raw(name).await? else {
         if job.plan.deploy == Deploy::Never {
             return Ok(Err(agent_not_found(job.cluster.server(), spec)));
         }
@@ -114,7 +114,7 @@ fn log_found(job: &Job, spec: &Spec, deployment: &Deployment) {
 }
 
 /// Waits until a pod of the agent is ready, and asks its BuildKit.
-async fn wait_and_probe(job: &Job, spec: &Spec, deadline: Instant) -> anyhow::Result<Answer> {
+async fn wait_and_probe(job: &Job, spec: &Spec, deadline: Instant) -> anyhow::Result<DaemonStatus> {
     let Job { cluster, report, .. } = job;
     let pods = cluster.pods(&spec.name).await?;
     if state::ready_pod(&pods).is_none() {
@@ -122,7 +122,7 @@ async fn wait_and_probe(job: &Job, spec: &Spec, deadline: Instant) -> anyhow::Re
         let log = |line: &str| Report::detail(&format!("{name}: {line}"));
         tokio::select! {
             ready = cluster.wait_ready(name, deadline, log) => ready?,
-            lost = cluster.lost(name) => return Err(agent_gone(spec, lost)),
+            lost = cluster.wait_until_gone(name) => return Err(agent_gone(spec, lost)),
         }
         report.done(&format!("Agent {}/{name} is ready", spec.namespace));
     }
@@ -156,7 +156,7 @@ fn log_differences(job: &Job, spec: &Spec, deployment: &Value) -> anyhow::Result
 /// Repairs the ConfigMap that a job left inconsistent when it was killed during a deployment. Without the permission for
 /// that, the agent is used as it is.
 async fn repair_config_map(job: &Job, spec: &Spec, deployment: &Deployment) {
-    match job.cluster.mend(spec, deployment).await {
+    match job.cluster.repair_config_map(spec, deployment).await {
         Ok(true) => Report::detail(
             "its ConfigMap did not match its Deployment: repaired; buildkitd reads it at its next start",
         ),
@@ -182,10 +182,10 @@ fn explain_inputs_not_applied(error: anyhow::Error, deploy: Deploy) -> anyhow::E
 }
 
 /// Returns the error for an agent that was deleted or changed while connect waited for it.
-fn agent_gone(spec: &Spec, lost: Lost) -> anyhow::Error {
+fn agent_gone(spec: &Spec, lost: AgentGone) -> anyhow::Error {
     let Spec { name, namespace, .. } = spec;
     match lost {
-        Lost::Deleted => Problem::new(
+        AgentGone::Deleted => Problem::new(
             ErrorCode::AgentNotFound,
             format!(
                 "The Deployment of the agent {namespace}/{name} was deleted while connect waited for it."
@@ -193,7 +193,7 @@ fn agent_gone(spec: &Spec, lost: Lost) -> anyhow::Error {
             "Run the job again: it deploys the agent again, unless `deploy: never` is set.",
         )
         .into(),
-        Lost::Unusable(why) => agent_unusable(spec, &why.to_string()).into(),
-        Lost::Refused(error) => error,
+        AgentGone::Unusable(why) => agent_unusable(spec, &why.to_string()).into(),
+        AgentGone::Denied(error) => error,
     }
 }

@@ -15,7 +15,7 @@ use super::{agent_checks, cluster_access, doctor, registries};
 use crate::agent::platform::Platform;
 use crate::buildx::{self, Builder, Node, Store};
 use crate::cli::ConnectArgs;
-use crate::cluster::{Answer, Cluster};
+use crate::cluster::{Cluster, DaemonStatus};
 use crate::docker::Docker;
 use crate::github;
 use crate::inputs::{self, Plan};
@@ -114,7 +114,7 @@ pub(super) struct ConnectedAgent {
     agent: String,
     /// The platforms to build on it; empty if the input `platforms` is not set.
     platforms: Vec<Platform>,
-    answer: Answer,
+    answer: DaemonStatus,
 }
 
 /// The agents and registries of a connected job.

@@ -4,7 +4,7 @@ use super::agent::{self, Ready};
 use super::{ConnectedAgent, Job};
 use crate::agent::group::Group;
 use crate::agent::{Spec, routing};
-use crate::cluster::{Answer, Use};
+use crate::cluster::{DaemonStatus, DiskUsage};
 use crate::commands::agent_checks::{check_native_arch, join_platforms};
 use crate::diagnosis::{CheckStatus, agent as evaluate};
 use crate::error_code::ErrorCode;
@@ -65,7 +65,7 @@ fn no_agent_available(group: &Group, first_error: Option<Problem>) -> Problem {
     Problem { what, ..problem }
 }
 
-fn log_connected(job: &Job, spec: &Spec, answer: &Answer) {
+fn log_connected(job: &Job, spec: &Spec, answer: &DaemonStatus) {
     job.report.done(&format!(
         "BuildKit {} responds in the pod {}: {}",
         answer.buildkit.version,
@@ -77,7 +77,7 @@ fn log_connected(job: &Job, spec: &Spec, answer: &Answer) {
     }
 }
 
-fn log_disk(spec: &Spec, disk: Use) {
+fn log_disk(spec: &Spec, disk: DiskUsage) {
     Report::detail(&format!("its volume: {disk}"));
     let finding = evaluate::disk(disk);
     if finding.state == CheckStatus::Warning {

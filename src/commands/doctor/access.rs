@@ -122,7 +122,7 @@ impl Doctor {
         wanted: &RequiredRule,
         deploys: bool,
     ) -> anyhow::Result<(Finding, ())> {
-        let ask = |(verb, _): &(&'static str, _)| cluster.may(verb, wanted.group, wanted.resource);
+        let ask = |(verb, _): &(&'static str, _)| cluster.is_allowed(verb, wanted.group, wanted.resource);
         let answers = try_join_all(wanted.verbs.iter().map(ask)).await?;
         let answers: Option<Vec<bool>> = answers.into_iter().collect();
         let finding = match answers {

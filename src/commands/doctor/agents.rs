@@ -10,7 +10,7 @@ use crate::agent::group::Group;
 use crate::agent::manifests::Objects;
 use crate::agent::state::Deployment;
 use crate::agent::{Spec, changes, state};
-use crate::cluster::{Answer, Cluster, Seen};
+use crate::cluster::{Cluster, DaemonStatus, Lookup};
 use crate::commands::agent_checks;
 use crate::diagnosis::agent::{self as evaluate, Drift};
 use crate::diagnosis::{Finding, storage::VolumeNeed, versions};
@@ -135,7 +135,7 @@ impl Doctor {
             "{}/{} does not exist; connect would deploy it",
             spec.namespace, spec.name
         );
-        let finding = match cluster.would_deploy(spec).await {
+        let finding = match cluster.dry_run_deploy(spec).await {
             Ok(()) => Finding::failed(
                 format!("{absent}; the API server accepted a dry run"),
                 "Run connect with these inputs.",
@@ -217,7 +217,7 @@ impl Doctor {
         let name = state::claim_name(&there.deployment);
         let seen = match name {
             Some(name) => cluster.claim(name).await?,
-            None => Seen::Absent,
+            None => Lookup::NotFound,
         };
         Ok((evaluate::volume(&agent.spec, there.ready, name, &seen), ()))
     }
@@ -227,7 +227,7 @@ impl Doctor {
         Ok((evaluate::volume_left(&agent.spec, &seen), ()))
     }
 
-    async fn daemon(&self, cluster: &Cluster, agent: &Agent) -> anyhow::Result<(Finding, Answer)> {
+    async fn daemon(&self, cluster: &Cluster, agent: &Agent) -> anyhow::Result<(Finding, DaemonStatus)> {
         let answer = cluster.probe(&agent.spec.name).await?;
         let answer = agent_checks::check_native_arch(&agent.spec, &agent.group, answer)?;
         let Finding { state, found, remedy } = versions::buildkit(&answer.buildkit.version);
@@ -249,7 +249,7 @@ impl Agent {
 }
 
 async fn find(cluster: &Cluster, spec: &Spec) -> anyhow::Result<Option<FoundAgent>> {
-    let Some((deployment, whole)) = cluster.whole_deployment(&spec.name).await? else {
+    let Some((deployment, whole)) = cluster.get_deployment_raw(&spec.name).await? else {
         return Ok(None);
     };
     let pods = cluster.pods(&spec.name).await?;

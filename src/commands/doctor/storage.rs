@@ -2,7 +2,7 @@
 
 use super::agents::Agent;
 use super::{Doctor, plan};
-use crate::cluster::{Class, Cluster, Seen};
+use crate::cluster::{Class, Cluster, Lookup};
 use crate::diagnosis::storage::{self, VolumeNeed};
 use crate::diagnosis::{CheckStatus, Finding};
 
@@ -53,8 +53,8 @@ impl Doctor {
         };
         let seen = cluster.csi_driver(driver).await?;
         let nodes = match seen {
-            Seen::There(()) => cluster.csi_nodes(driver).await?,
-            Seen::Absent | Seen::Forbidden(_) => Seen::Absent,
+            Lookup::Found(()) => cluster.csi_nodes(driver).await?,
+            Lookup::NotFound | Lookup::Forbidden(_) => Lookup::NotFound,
         };
         Ok((storage::csi(driver, &seen, &nodes, need), ()))
     }

@@ -143,7 +143,7 @@ fn nobody_there_is_everything() {
     let silent = TcpListener::bind("127.0.0.1:0").expect("a port");
     job.event.api_url = Some(format!("http://{}", silent.local_addr().expect("an address")));
     let reason = job.reason();
-    assert!(reason.contains("no answer within"), "{reason}");
+    assert!(reason.contains("no response within"), "{reason}");
     job.event.api_url = Some("no address".into());
     assert!(job.reason().contains("no address"));
     job.event.repository = None;

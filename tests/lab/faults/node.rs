@@ -35,7 +35,7 @@ fn gone_before_connect() -> Result<()> {
     let fault = cut_off()?;
     scenario.expect_failure(
         "Timed out",
-        &["by exec and got: no answer within 15 s", "timeout of 17 s"],
+        &["failed: no response within 15 s", "timeout of 17 s"],
     )?;
     fault.end()?;
     scenario.expect_recovery()

@@ -1,4 +1,4 @@
-//! From the kubeconfig of this job to a client.
+//! Creates a Kubernetes client from the kubeconfig of this job.
 
 use std::task::{Context as Task, Poll};
 use std::time::Duration;
@@ -13,32 +13,32 @@ use kube::config::{self, Kubeconfig};
 use kube::{Client, Config};
 use tower::{Layer, Service};
 
-use super::refusal;
+use super::error;
 use crate::error_code::ErrorCode;
 use crate::problem::{Problem, chain};
 use crate::trace::{self, Exchange};
 use crate::{proxy, trust};
 
-/// A client and the server's address.
-pub(super) fn open(kubeconfig: Kubeconfig) -> anyhow::Result<(Client, Uri)> {
-    let config = read(kubeconfig).context("reading the kubeconfig of this job")?;
+/// Returns a client and the URL of the API server.
+pub(super) fn connect(kubeconfig: Kubeconfig) -> anyhow::Result<(Client, Uri)> {
+    let config = to_config(kubeconfig).context("cannot use the kubeconfig of this job")?;
     let server = config.cluster_url.clone();
-    let layer = Observe {
+    let layer = LogRequests {
         server: server.to_string().trim_end_matches('/').to_owned(),
     };
-    // This calls the plugin, and blocks until it has answered. Unless told, the runtime may have nobody else awake who
-    // turns the clock (tokio-rs/tokio#4730), and no deadline would end it.
+    // This runs the credential plugin and blocks until it ends. Without block_in_place no other worker may drive the timers
+    // (tokio-rs/tokio#4730), and no deadline would end it.
     let client = tokio::task::block_in_place(|| ClientBuilder::try_from(config));
     let client = client.map(|builder| builder.with_layer(&layer).build());
-    let client = client.map_err(|error| match refusal::no_credential(&error) {
+    let client = client.map_err(|error| match error::plugin_error(&error) {
         Some(problem) => problem.into(),
-        None => anyhow::Error::new(error).context("making a Kubernetes client"),
+        None => anyhow::Error::new(error).context("cannot create a Kubernetes client"),
     })?;
     Ok((client, server))
 }
 
-/// As kube's own loader reads it, but for the proxy (see `proxy`). There is one cluster and one user.
-fn read(kubeconfig: Kubeconfig) -> anyhow::Result<Config> {
+/// Converts a kubeconfig with one cluster and one user as kube's own loader does, except for the proxy (see `proxy`).
+fn to_config(kubeconfig: Kubeconfig) -> anyhow::Result<Config> {
     let cluster = kubeconfig.clusters.into_iter().find_map(|named| named.cluster);
     let cluster = cluster.context("it has no cluster")?;
     let user = kubeconfig
@@ -51,37 +51,39 @@ fn read(kubeconfig: Kubeconfig) -> anyhow::Result<Config> {
     {
         exec.cluster = Some((&cluster).try_into()?);
     }
-    let server = cluster.server.as_deref().context("it names no server")?;
-    let mut config = Config::new(server.parse().context("its server is no address")?);
-    config.root_cert = authorities(&cluster)?;
+    let server = cluster.server.as_deref().context("it has no server")?;
+    let mut config = Config::new(server.parse().context("its server is not a valid URL")?);
+    config.root_cert = ca_certificates(&cluster)?;
     config.accept_invalid_certs = cluster.insecure_skip_tls_verify.unwrap_or(false);
     let proxy = cluster.proxy_url.filter(|url| !url.is_empty());
-    let proxy = proxy.or_else(|| proxy::of(&config.cluster_url));
-    config.proxy_url = proxy.map(|url| usable(&url)).transpose()?;
+    let proxy = proxy.or_else(|| proxy::for_url(&config.cluster_url));
+    config.proxy_url = proxy.map(|url| parse_proxy(&url)).transpose()?;
     config.tls_server_name = cluster.tls_server_name;
     config.auth_info = user;
     config.connect_timeout = Some(Duration::from_secs(10));
-    // `retry` sees to that.
+    // Requests are retried by `retry`.
     config.default_retry = false;
     Ok(config)
 }
 
-fn authorities(cluster: &config::Cluster) -> anyhow::Result<Option<Vec<Vec<u8>>>> {
+fn ca_certificates(cluster: &config::Cluster) -> anyhow::Result<Option<Vec<Vec<u8>>>> {
     let pem = match (
         &cluster.certificate_authority_data,
         &cluster.certificate_authority,
     ) {
-        (Some(data), _) => STANDARD.decode(data).context("its CA is no base64")?,
-        (None, Some(path)) => std::fs::read(path).with_context(|| format!("reading the CA in {path}"))?,
+        (Some(data), _) => STANDARD.decode(data).context("its CA is not valid base64")?,
+        (None, Some(path)) => {
+            std::fs::read(path).with_context(|| format!("cannot read its CA file {path}"))?
+        }
         (None, None) => return Ok(None),
     };
     let found = trust::certificates(&pem);
-    anyhow::ensure!(!found.is_empty(), "its CA is no certificate in PEM");
+    anyhow::ensure!(!found.is_empty(), "its CA contains no PEM certificate");
     Ok(Some(found.into_iter().map(|found| found.to_vec()).collect()))
 }
 
-/// kube would print the password of one that it cannot use.
-fn usable(url: &str) -> Result<Uri, Problem> {
+/// Parses the URL of a proxy. Checked here because kube prints the password of a proxy that it cannot use.
+fn parse_proxy(url: &str) -> Result<Uri, Problem> {
     let parsed = url.parse::<Uri>().ok();
     let http =
         parsed.filter(|url| matches!(url.scheme_str(), Some("http" | "https")) && url.host().is_some());
@@ -89,37 +91,36 @@ fn usable(url: &str) -> Result<Uri, Problem> {
         Problem::new(
             ErrorCode::UnsupportedProxy,
             format!(
-                "The cluster is behind the proxy {}, which is none of HTTP.",
+                "The proxy for the cluster, {}, is not an HTTP proxy.",
                 trace::redacted(url)
             ),
-            "Set HTTPS_PROXY, or proxy-url in the kubeconfig, to http://HOST:PORT, or the cluster's address into \
-             NO_PROXY.",
+            "Set HTTPS_PROXY, or proxy-url in the kubeconfig, to http://HOST:PORT, or add the cluster's host to NO_PROXY.",
         )
     })
 }
 
-/// Puts each request into the debug log.
-struct Observe {
+/// The tower layer that writes each request to the debug log.
+struct LogRequests {
     server: String,
 }
 
-impl<S> Layer<S> for Observe {
-    type Service = Observed<S>;
+impl<S> Layer<S> for LogRequests {
+    type Service = LoggedService<S>;
 
-    fn layer(&self, inner: S) -> Observed<S> {
-        Observed {
+    fn layer(&self, inner: S) -> LoggedService<S> {
+        LoggedService {
             inner,
             server: self.server.clone(),
         }
     }
 }
 
-struct Observed<S> {
+struct LoggedService<S> {
     inner: S,
     server: String,
 }
 
-impl<S, B> Service<Request<Body>> for Observed<S>
+impl<S, B> Service<Request<Body>> for LoggedService<S>
 where
     S: Service<Request<Body>, Response = Response<B>>,
     S::Error: Into<tower::BoxError>,
@@ -163,9 +164,9 @@ mod tests {
     }
 
     #[test]
-    fn what_a_kubeconfig_says_of_its_cluster() {
+    fn a_kubeconfig_becomes_a_client_configuration() {
         let ca = STANDARD.encode(include_str!("../fixtures/ca.pem").repeat(2));
-        let config = read(kubeconfig(&format!(
+        let config = to_config(kubeconfig(&format!(
             "{{server: 'https://[::1]:6443/prefix', certificate-authority-data: {ca}, tls-server-name: kubernetes, \
              proxy-url: 'http://me:word@[::1]:3128'}}"
         )));
@@ -181,9 +182,9 @@ mod tests {
     }
 
     #[test]
-    fn a_proxy_that_is_none_is_told_without_its_password() {
+    fn an_unsupported_proxy_is_reported_without_its_password() {
         for url in ["socks5://me:word@proxy:1080", "http://me:word@", "me:word@proxy"] {
-            let error = read(kubeconfig(&format!(
+            let error = to_config(kubeconfig(&format!(
                 "{{server: 'https://a', proxy-url: '{url}'}}"
             )));
             let error = error.expect_err("no proxy").to_string();
@@ -193,14 +194,14 @@ mod tests {
     }
 
     #[test]
-    fn a_ca_that_is_none_is_an_error() {
+    fn an_invalid_ca_is_an_error() {
         for ca in [
             "certificate-authority-data: '*'",
             "certificate-authority-data: Q0E=",
             "certificate-authority: /no",
         ] {
             assert!(
-                read(kubeconfig(&format!("{{server: 'https://a', {ca}}}"))).is_err(),
+                to_config(kubeconfig(&format!("{{server: 'https://a', {ca}}}"))).is_err(),
                 "{ca}"
             );
         }

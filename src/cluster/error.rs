@@ -1,0 +1,217 @@
+//! Converts errors of the API server to errors with a remedy.
+
+use std::time::Duration;
+
+use kube::Error;
+use kube::client::AuthError;
+use kube::core::Status;
+
+use super::Cluster;
+use crate::error_code::ErrorCode;
+use crate::problem::{Problem, chain};
+use crate::retry::{AttemptError, FailureKind};
+
+/// The operation that a request performs, as RBAC names it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct ApiOperation {
+    verb: &'static str,
+    /// The verbs that RBAC must allow, as the items of a YAML list.
+    verbs: &'static str,
+    resource: &'static str,
+    group: &'static str,
+}
+
+impl ApiOperation {
+    pub(super) const fn new(verb: &'static str, resource: &'static str) -> Self {
+        Self {
+            verb,
+            verbs: verb,
+            resource,
+            group: "",
+        }
+    }
+
+    /// Returns the operation on objects of a kind.
+    pub(super) fn on<K: k8s_openapi::Resource>(verb: &'static str) -> Self {
+        Self::new(verb, K::URL_PATH_SEGMENT).group(K::GROUP)
+    }
+
+    /// Returns a server-side apply: RBAC sees a patch, and also a create if the object does not exist.
+    pub(super) const fn apply(resource: &'static str) -> Self {
+        Self {
+            verbs: "create, patch",
+            ..Self::new("apply", resource)
+        }
+    }
+
+    /// Returns how long to wait for a response. A write waits for admission webhooks, at most 30 s; a read waits for nothing.
+    pub(super) fn timeout(&self) -> Duration {
+        Duration::from_secs(if self.verb == "apply" { 35 } else { 15 })
+    }
+
+    pub(super) const fn group(self, group: &'static str) -> Self {
+        Self { group, ..self }
+    }
+}
+
+/// Returns the kind of failure, which decides whether the request is retried.
+pub(super) fn failure_kind(error: &Error) -> FailureKind {
+    match error {
+        Error::Api(status) if is_field_conflict(status) || is_unknown_field(&status.message) => {
+            FailureKind::Permanent
+        }
+        Error::Api(status) if status.code == 403 => FailureKind::Denied,
+        Error::Api(status) => FailureKind::from_status(status.code),
+        Error::Auth(_) => FailureKind::Permanent,
+        other => FailureKind::from_error(other),
+    }
+}
+
+/// Returns whether a 409 names another field manager: it owns the fields, so a retry fails as well.
+pub(super) fn is_field_conflict(status: &Status) -> bool {
+    let mut causes = status.details.iter().flat_map(|details| &details.causes);
+    causes.any(|cause| cause.reason == "FieldManagerConflict")
+}
+
+fn rejected(what: String) -> Problem {
+    Problem::new(
+        ErrorCode::RequestRejected,
+        what,
+        "Correct the input that the server's message names, or the quota of the namespace.",
+    )
+}
+
+/// Returns whether server-side apply rejected an unknown field, which the server reports as its own error, a 500
+/// (kube-apiserver 1.34).
+fn is_unknown_field(message: &str) -> bool {
+    message.contains("failed to create typed patch object")
+}
+
+/// Returns the error for a credential plugin of the kubeconfig that failed. The plugin's standard output may contain a
+/// credential and is not shown.
+pub(super) fn plugin_error(error: &Error) -> Option<Problem> {
+    let Error::Auth(auth) = error else {
+        return None;
+    };
+    let why = match auth {
+        AuthError::AuthExecRun { cmd, out } => {
+            let stderr = String::from_utf8_lossy(&out.stderr);
+            format!("`{cmd}` ended with {}: {}", out.status, stderr.trim())
+        }
+        other => chain(other),
+    };
+    Some(Problem::new(
+        ErrorCode::CredentialPluginFailed,
+        format!("The credential plugin of the kubeconfig returned no credential: {why}."),
+        "Run the plugin's command (in the kubeconfig under users, exec) on this runner and correct what fails. It must be \
+         installed here.",
+    ))
+}
+
+impl Cluster {
+    /// Returns a failed attempt: the error with its remedy, and whether it is retried.
+    pub(super) fn attempt_error(&self, error: &Error, operation: &ApiOperation) -> AttemptError {
+        let after = match error {
+            Error::Api(status) => status.details.as_ref().map(|details| details.retry_after_seconds),
+            _ => None,
+        };
+        AttemptError {
+            kind: failure_kind(error),
+            retry_after: after.map(|seconds| Duration::from_secs(seconds.into())),
+            error: self.request_error(error, operation),
+        }
+    }
+
+    /// Returns the failed attempt of an operation that got no response in time.
+    pub(super) fn timed_out(&self, operation: &ApiOperation) -> AttemptError {
+        let why = format!("no response within {} s", operation.timeout().as_secs());
+        AttemptError::new(FailureKind::TimedOut, self.unreachable(operation, &why))
+    }
+
+    fn describe_operation(&self, operation: &ApiOperation) -> String {
+        let ApiOperation { verb, resource, .. } = operation;
+        format!("`{verb} {resource}` in namespace {}", self.namespace)
+    }
+
+    /// Returns a sentence with the operation and the server's answer to it.
+    pub(super) fn describe_status(&self, status: &Status, operation: &ApiOperation) -> String {
+        let message = status.message.trim_end_matches('.');
+        format!(
+            "API server {} answered {} with {}: {message}.",
+            self.server,
+            self.describe_operation(operation),
+            status.code
+        )
+    }
+
+    fn unreachable(&self, operation: &ApiOperation, why: &str) -> Problem {
+        Problem::new(
+            ErrorCode::ClusterUnreachable,
+            format!(
+                "API server {} did not answer {}: {why}.",
+                self.server,
+                self.describe_operation(operation)
+            ),
+            self.reachability.remedy(),
+        )
+    }
+
+    /// Returns the error of a request, with a remedy if there is one.
+    pub(super) fn request_error(&self, error: &Error, operation: &ApiOperation) -> anyhow::Error {
+        let ApiOperation {
+            verbs,
+            resource,
+            group,
+            ..
+        } = operation;
+        if let Some(problem) = plugin_error(error) {
+            return problem.into();
+        }
+        let status = match error {
+            Error::Api(status) => status,
+            other => return self.unreachable(operation, &chain(other)).into(),
+        };
+        let what = self.describe_status(status, operation);
+        let kind = status.details.as_ref().map(|d| d.kind.as_str());
+        match (status.code, kind) {
+            (401, _) => Unauthorized { what }.into(),
+            // 403 is also the answer of a quota and of a namespace that is being deleted.
+            (403, _) if status.message.contains(" cannot ") => Problem::new(
+                ErrorCode::Forbidden,
+                what,
+                format!(
+                    "Bind a Role to this identity in the namespace {} with the rule {{apiGroups: [\"{group}\"], \
+                     resources: [{resource}], verbs: [{verbs}]}}; remote-buildkit manifests --rbac prints the complete Roles.",
+                    self.namespace
+                ),
+            )
+            .into(),
+            (404, Some("namespaces")) => Problem::new(
+                ErrorCode::NamespaceNotFound,
+                what,
+                format!(
+                    "Create it (kubectl create namespace {}), or correct the input `namespace`.",
+                    self.namespace
+                ),
+            )
+            .into(),
+            (403 | 422, _) => rejected(what).into(),
+            (400 | 500, _) if is_unknown_field(&status.message) => rejected(what).into(),
+            (409 | 429 | 500.., _) => Problem::new(
+                ErrorCode::ClusterUnavailable,
+                what,
+                "Retry later: the API server is reachable but overloaded or failing. If it persists, check its logs and \
+                 kubectl get --raw '/readyz?verbose'.",
+            )
+            .into(),
+            _ => anyhow::anyhow!(what),
+        }
+    }
+}
+
+/// The error of a 401. Its remedy needs the identity, which only the code that signed in knows.
+#[derive(Debug, thiserror::Error)]
+#[error("{what}")]
+pub struct Unauthorized {
+    pub what: String,
+}
