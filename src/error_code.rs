@@ -207,14 +207,20 @@ error_codes! {
         WorkdirNotFound: "Working directory not found",
             "The directory `workdir` does not exist.",
             "Check the repository out before this step, or correct `workdir`.";
-        NothingToBuild: "Nothing to build",
+        NoTargetsFound: "No targets found",
             "The repository has no bake file, Compose file or Dockerfile where `matrix` looked.",
             "Check the repository out before this step, or set `files` or `pattern`.";
+        BaseNotFound: "Base not found",
+            "`base` names a commit, branch or tag that neither the clone nor GitHub has.",
+            "Correct `base`. With `--base`, fetch it first: `git fetch origin`.";
+        DockerfileNotParsed: "Cannot parse Dockerfile",
+            "A warning: the Dockerfile has an error, or syntax that `matrix` does not support, so its targets are always built.",
+            "Correct the line that the message names. If BuildKit accepts it, report it.";
         BakeFailed: "Cannot read the bake file",
             "buildx rejected the bake file; the message has the file and line.",
             "Correct the bake file.";
         UnknownBakeFormat: "Unknown bake format",
-            "buildx printed a definition that this version of remote-buildkit does not understand.",
+            "The output of `docker buildx bake --print` cannot be parsed.",
             "Update buildx, or remote-buildkit.";
         UnknownBakeTarget: "Unknown bake target",
             "buildx knows no target of this name. The message lists the existing targets.",
@@ -230,7 +236,7 @@ error_codes! {
             "Plan fewer targets at once with `targets`.";
         GithubChangesUnavailable: "Cannot read the changes from GitHub",
             "A warning: GitHub's API did not return the changes, so the matrix has every image.",
-            "Give the job `permissions: contents: read` and the input `token`; or check out with full history.";
+            "Give the job `permissions: contents: read` and the input `github-token`; or check out with full history.";
     }
     "Self-hosted runners" {
         InvalidDockerConfig: "Docker config cannot be used",

@@ -1,10 +1,10 @@
-//! Dockerfiles. Each read is of a line that is there, and is asked about paths, through links as well.
+//! Parses Dockerfiles. Each read has an existing line, and matches the same paths after links were followed.
 #![no_main]
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use libfuzzer_sys::fuzz_target;
-use remote_buildkit_matrix::dockerfile::{Build, What, has_triggers, reads};
+use remote_buildkit_matrix::dockerfile::{BuildParams, Scope, context_reads, has_onbuild};
 
 const PATHS: [&str; 4] = ["a", "src/main.go", "src/.hidden", "two words/[x]"];
 
@@ -16,34 +16,34 @@ fuzz_target!(|text: &str| {
         ("src/b".to_owned(), "../a".to_owned()),
     ]);
     let lines = text.lines().count().max(1);
-    let _ = has_triggers(text);
+    let _ = has_onbuild(text);
     for stage in [None, Some("s1"), Some("0")] {
-        let build = Build {
+        let params = BuildParams {
             stage,
             args: &args,
             contexts: &contexts,
             platforms: &[],
         };
-        let reads = match reads(text, &build) {
+        let reads = match context_reads(text, &params) {
             Ok(reads) => reads,
-            Err(fault) => {
-                assert!((1..=lines).contains(&fault.line), "{fault} of {lines}");
+            Err(error) => {
+                assert!((1..=lines).contains(&error.line), "{error} of {lines}");
                 continue;
             }
         };
         for read in reads {
             assert!((1..=lines).contains(&read.line), "{read:?} of {lines}");
-            let What::Paths(sources) = read.what else {
+            let Scope::Paths(sources) = read.scope else {
                 continue;
             };
-            let resolved = sources.resolved(&links);
+            let resolved = sources.with_links_followed(&links);
             for path in PATHS {
-                // What is read without links is read with them, too.
+                // Following links only adds paths.
                 assert!(
-                    !sources.takes(path) || resolved.takes(path),
+                    !sources.matches(path) || resolved.matches(path),
                     "{path}: {sources:?}"
                 );
-                let _ = resolved.may_take_below(path);
+                let _ = resolved.may_match_below(path);
             }
         }
     }

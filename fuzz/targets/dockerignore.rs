@@ -1,15 +1,15 @@
-//! .dockerignore files. One without patterns leaves nothing out.
+//! Parses .dockerignore files. A file without patterns ignores nothing.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use remote_buildkit_matrix::ignore::Ignore;
+use remote_buildkit_matrix::ignore::Dockerignore;
 
 const PATHS: [&str; 5] = ["a", "src/main.go", "src/.hidden", "a/b/c/d/e/f", "two words/[x]"];
 
 fuzz_target!(|text: &str| {
-    let ignore = Ignore::parse(text);
+    let dockerignore = Dockerignore::parse(text);
     for path in PATHS {
-        let ignored = ignore.ignores(path);
-        assert!(!ignored || !ignore.is_empty(), "{path}");
+        let ignored = dockerignore.ignores(path);
+        assert!(!ignored || !dockerignore.is_empty(), "{path}");
     }
 });

@@ -1,8 +1,8 @@
-//! Payloads of events, which choose what is compared: by ids of commits alone, or else with everything.
+//! Parses event payloads. They select commits by valid ids, or give a reason to build all targets.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use remote_buildkit_matrix::comparison::{Base, Comparison, Head, Situation, comparison};
+use remote_buildkit_matrix::comparison::{Base, Comparison, EventContext, Head, comparison};
 use serde_json::Value;
 
 const EVENTS: [&str; 7] = [
@@ -25,7 +25,7 @@ fuzz_target!(|body: &[u8]| {
         return;
     };
     for event in EVENTS {
-        let situation = Situation {
+        let context = EventContext {
             in_job: true,
             event,
             payload: Some(&payload),
@@ -33,9 +33,9 @@ fuzz_target!(|body: &[u8]| {
             checked_out: Some(ID),
             base: None,
         };
-        match comparison(&situation) {
-            Comparison::Everything { reason } => assert!(!reason.is_empty()),
-            Comparison::Between { base, head } => {
+        match comparison(&context) {
+            Err(reason) => assert!(!reason.to_string().is_empty()),
+            Ok(Comparison { base, head }) => {
                 match base {
                     Base::Commit(id) => assert!(is_id(&id), "{id}"),
                     Base::MergeBase { branch, change } => {

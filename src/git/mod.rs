@@ -1,27 +1,29 @@
-//! What a clone on this machine says: commits, trees, and the files of its work tree. Reads only; nothing here fetches,
-//! asks for a password or writes.
+//! Reads a clone on this machine: commits, trees, and the files of its working tree. Nothing here fetches, asks for a
+//! password or writes.
 
-mod read;
+mod parse;
 mod run;
+pub mod tree;
 
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 
-use crate::matrix::changes::{Change, Changes, Entry, Kind};
+use crate::matrix::changes::{Change, ChangeKind};
+use tree::{ChangeSet, TreeEntry};
 
-/// A clone with a work tree.
+/// A clone with a working tree.
 #[derive(Debug, Clone)]
 pub struct Git {
     top: PathBuf,
-    /// The folder `.git`, or the file of that name that a linked work tree or a submodule has.
-    directory: PathBuf,
+    /// The directory `.git`, or the file of that name in a linked working tree or a submodule.
+    git_dir: PathBuf,
 }
 
-/// What a build may find in the work tree: what Git tracks, and what it neither tracks nor ignores.
+/// A file that a build can find in the working tree: one that Git tracks, or neither tracks nor ignores.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct File {
-    /// Relative to the top, with `/` between its parts.
+pub struct WorkTreeFile {
+    /// Relative to the root, separated by `/`.
     pub path: String,
     pub kind: FileKind,
 }
@@ -31,23 +33,23 @@ pub enum FileKind {
     File,
     /// A symbolic link.
     Link,
-    /// A folder with a repository of its own.
+    /// A directory that is a repository of its own.
     Submodule,
 }
 
 impl Git {
-    /// The clone that a folder is in; none where there is no clone, or no git to read it.
-    pub fn open(folder: &Path) -> anyhow::Result<Option<Self>> {
-        let folder = folder
+    /// Opens the clone that contains a directory; `None` if there is no clone, or git is not installed.
+    pub fn open(dir: &Path) -> anyhow::Result<Option<Self>> {
+        let dir = dir
             .canonicalize()
-            .with_context(|| format!("looking for {}", folder.display()))?;
-        // Git's own search stops where a folder belongs to somebody else (safe.directory), as all do in the container
-        // of a job. It does not mistrust a repository that it is told of.
-        let found = folder.ancestors().find_map(|top| {
-            let directory = top.join(".git");
-            (directory.is_file() || directory.join("HEAD").exists()).then(|| Self {
+            .with_context(|| format!("looking for {}", dir.display()))?;
+        // Git's own search fails in a directory of another user (safe.directory), as in the container of a job. Git does
+        // not check the owner of a repository that GIT_DIR names.
+        let found = dir.ancestors().find_map(|top| {
+            let git_dir = top.join(".git");
+            (git_dir.is_file() || git_dir.join("HEAD").exists()).then(|| Self {
                 top: top.to_owned(),
-                directory,
+                git_dir,
             })
         });
         let Some(git) = found else {
@@ -60,17 +62,17 @@ impl Git {
         }
     }
 
-    /// The folder that paths are relative to.
+    /// Returns the root directory, which paths are relative to.
     pub fn top(&self) -> &Path {
         &self.top
     }
 
-    /// The commit that is checked out; none before the first one.
+    /// Returns the commit that is checked out; `None` before the first commit.
     pub fn head(&self) -> anyhow::Result<Option<String>> {
         self.commit("HEAD")
     }
 
-    /// The id of a commit that is in this clone, from any of its names.
+    /// Returns the id of a commit by any of its names; `None` if the clone does not have it.
     pub fn commit(&self, name: &str) -> anyhow::Result<Option<String>> {
         if name.starts_with('-') {
             return Ok(None);
@@ -80,11 +82,11 @@ impl Git {
         if !output.succeeded || id.is_empty() {
             return Ok(None);
         }
-        // A full id is one to rev-parse whether or not the commit is here.
+        // rev-parse accepts any full id, whether or not the clone has the commit.
         Ok(self.has(&id).then_some(id))
     }
 
-    /// Whether an object is in this clone, by its id.
+    /// Returns whether the clone has the object of an id.
     pub fn has(&self, id: &str) -> bool {
         let is_id = id.bytes().all(|digit| digit.is_ascii_hexdigit());
         is_id
@@ -93,8 +95,7 @@ impl Git {
                 .is_ok_and(|output| output.succeeded)
     }
 
-    /// The newest commit that both have behind them. None where the history is cut off, because then another commit
-    /// may look like it.
+    /// Returns the newest commit that both descend from. `None` in a shallow clone, whose history may show a wrong one.
     pub fn merge_base(&self, one: &str, other: &str) -> anyhow::Result<Option<String>> {
         if self.lines(&["rev-parse", "--is-shallow-repository"])? != "false" {
             return Ok(None);
@@ -109,20 +110,20 @@ impl Git {
         Ok((output.succeeded && !id.is_empty()).then_some(id))
     }
 
-    /// What differs between two commits.
+    /// Returns what differs between two commits.
     pub fn changes(&self, base: &str, head: &str) -> anyhow::Result<Vec<Change>> {
-        // Submodules are hidden where the repository's own .gitmodules says so, unless Git is told not to.
+        // Otherwise .gitmodules can hide changes of submodules.
         let options = ["-r", "--raw", "-z", "--no-renames", "--ignore-submodules=none"];
         let output = self.checked(&[&["diff-tree"], &options[..], &[base, head, "--"]].concat())?;
-        let mut changes = Changes::default();
-        read::raw_changes(&output, &mut changes)?;
+        let mut changes = ChangeSet::default();
+        parse::raw_changes(&output, &mut changes)?;
         Ok(changes.into_vec())
     }
 
-    /// What differs between a commit and the work tree: commits since, what is not committed, and files that Git
+    /// Returns what differs between a commit and the working tree: later commits, uncommitted changes, and files that Git
     /// neither tracks nor ignores.
-    pub fn changes_of_work_tree(&self, base: &str) -> anyhow::Result<Vec<Change>> {
-        // diff and not diff-index, which counts files that were only touched.
+    pub fn work_tree_changes(&self, base: &str) -> anyhow::Result<Vec<Change>> {
+        // diff, because diff-index reports files of which only the timestamp changed.
         let options = [
             "--raw",
             "-z",
@@ -131,45 +132,46 @@ impl Git {
             "--ignore-submodules=none",
         ];
         let output = self.checked(&[&["diff"], &options[..], &[base, "--"]].concat())?;
-        let mut changes = Changes::default();
-        read::raw_changes(&output, &mut changes)?;
+        let mut changes = ChangeSet::default();
+        parse::raw_changes(&output, &mut changes)?;
         for file in self.untracked()? {
             let kind = match file.kind {
-                FileKind::Submodule => Kind::Submodule,
-                FileKind::File | FileKind::Link => Kind::File,
+                FileKind::Submodule => ChangeKind::Submodule,
+                FileKind::File | FileKind::Link => ChangeKind::File,
             };
             changes.add(file.path, kind);
         }
         Ok(changes.into_vec())
     }
 
-    /// The entries of a commit or tree: all files below it where `whole`, else those that are right in it.
-    pub fn tree(&self, id: &str, whole: bool) -> anyhow::Result<Vec<Entry>> {
-        let recursive: &[&str] = if whole { &["-r"] } else { &[] };
+    /// Returns the entries of a commit or tree: all files below it if `recursive`, else its direct entries.
+    pub fn tree(&self, id: &str, recursive: bool) -> anyhow::Result<Vec<TreeEntry>> {
+        let recursive: &[&str] = if recursive { &["-r"] } else { &[] };
         let output = self.checked(&[&["ls-tree", "-z", "--full-tree"], recursive, &[id]].concat())?;
-        read::tree(&output)
+        parse::tree(&output)
     }
 
-    /// The files that a build may find. A file that Git tracks and that is not there counts as well: it may have been
-    /// deleted, or left out by a sparse checkout.
-    pub fn files(&self) -> anyhow::Result<Vec<File>> {
+    /// Returns the files that a build can find. A tracked file counts even if it does not exist: it may have been deleted, or
+    /// left out by a sparse checkout.
+    pub fn files(&self) -> anyhow::Result<Vec<WorkTreeFile>> {
         let output = self.checked(&["ls-files", "-z", "--stage"])?;
-        let mut files = read::index(&output)?;
+        let mut files = parse::index(&output)?;
         files.extend(self.untracked()?);
         files.sort_unstable();
-        // One that is in conflict has an entry for each side.
+        // A file with a merge conflict has an entry for each side.
         files.dedup_by(|file, previous| file.path == previous.path);
         Ok(files)
     }
 
-    fn untracked(&self) -> anyhow::Result<Vec<File>> {
+    /// Returns the files that Git neither tracks nor ignores.
+    fn untracked(&self) -> anyhow::Result<Vec<WorkTreeFile>> {
         let output = self.checked(&["ls-files", "-z", "--others", "--exclude-standard"])?;
-        let paths = read::paths(&output);
+        let paths = parse::paths(&output);
         let file = |path: &str| {
-            // Git shows a folder only where it has a repository of its own.
-            if let Some(folder) = path.strip_suffix('/') {
-                let (path, kind) = (folder.to_owned(), FileKind::Submodule);
-                return File { path, kind };
+            // Git lists a directory only if it is a repository of its own.
+            if let Some(dir) = path.strip_suffix('/') {
+                let (path, kind) = (dir.to_owned(), FileKind::Submodule);
+                return WorkTreeFile { path, kind };
             }
             let kind = if self.top.join(path).is_symlink() {
                 FileKind::Link
@@ -177,7 +179,7 @@ impl Git {
                 FileKind::File
             };
             let path = path.to_owned();
-            File { path, kind }
+            WorkTreeFile { path, kind }
         };
         Ok(paths.iter().map(|path| file(path)).collect())
     }

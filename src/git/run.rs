@@ -1,4 +1,4 @@
-//! Running git.
+//! Runs git.
 
 use std::io::{self, ErrorKind, Read};
 use std::process::{Child, Command, Stdio};
@@ -8,20 +8,20 @@ use anyhow::{Context, bail, ensure};
 use super::Git;
 use crate::env;
 
-/// What git printed.
+/// The output of git.
 pub(super) struct Output {
     pub(super) succeeded: bool,
     pub(super) stdout: Vec<u8>,
     stderr: String,
 }
 
-/// In bytes. A line of a tree has about 150, so this is a repository of three million files.
-const LONGEST: u64 = 512 << 20;
-/// Of what it says of an error.
-const LONGEST_ERROR: u64 = 16 << 10;
+/// The most bytes of output. A line of a tree has about 150, so this suffices for three million files.
+const MAX_OUTPUT: u64 = 512 << 20;
+/// The most bytes of an error message.
+const MAX_ERROR: u64 = 16 << 10;
 
-/// Where git is, and the settings of the machine and the user.
-const SETUP: [&str; 4] = [
+/// The variables that are passed on: where git is, and the settings of the machine and the user.
+const PASSED_VARIABLES: [&str; 4] = [
     "GIT_EXEC_PATH",
     "GIT_CONFIG_GLOBAL",
     "GIT_CONFIG_NOSYSTEM",
@@ -29,41 +29,41 @@ const SETUP: [&str; 4] = [
 ];
 
 impl Git {
-    /// Runs git to its end.
+    /// Runs git and waits for it.
     pub(super) fn output(&self, arguments: &[&str]) -> anyhow::Result<Output> {
         let mut command = Command::new("git");
-        // Of the variables that mean something to it, none is for this repository but how git itself is set up.
+        // Other variables may refer to another repository.
         for name in env::beginning_with("GIT_") {
-            if !SETUP.iter().any(|setup| name == *setup) {
+            if !PASSED_VARIABLES.iter().any(|passed| name == *passed) {
                 command.env_remove(name);
             }
         }
         command
             .args(["--no-pager", "--no-replace-objects", "--literal-pathspecs"])
-            // It would run a program that the repository names.
+            // Otherwise git would run a program that the repository names.
             .args(["-c", "core.fsmonitor="])
             .args(arguments)
             .current_dir(&self.top)
-            .env("GIT_DIR", &self.directory)
+            .env("GIT_DIR", &self.git_dir)
             .env("GIT_WORK_TREE", &self.top)
             .env("GIT_OPTIONAL_LOCKS", "0")
             .env("GIT_TERMINAL_PROMPT", "0")
-            // A partial clone would fetch what it lacks; before 2.45 git knows no better way to forbid that.
+            // Otherwise a partial clone would fetch missing objects; git before 2.45 has no other way to prevent that.
             .env("GIT_NO_LAZY_FETCH", "1")
             .env("GIT_ALLOW_PROTOCOL", "none")
             .env("LC_ALL", "C")
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
-        let what = || format!("running git {}", arguments.join(" "));
-        let mut child = command.spawn().with_context(what)?;
+        let context = || format!("running git {}", arguments.join(" "));
+        let mut child = command.spawn().with_context(context)?;
         let read = read(&mut child);
         if read.is_err() {
-            // It may wait for a reader for ever.
+            // git may wait forever for its output to be read.
             let _ = child.kill();
         }
-        let status = child.wait().with_context(what)?;
-        let (stdout, stderr) = read.with_context(what)?;
+        let status = child.wait().with_context(context)?;
+        let (stdout, stderr) = read.with_context(context)?;
         Ok(Output {
             succeeded: status.success(),
             stdout,
@@ -71,7 +71,7 @@ impl Git {
         })
     }
 
-    /// What it printed, if it succeeded.
+    /// Runs git and returns its output, or an error if it failed.
     pub(super) fn checked(&self, arguments: &[&str]) -> anyhow::Result<Vec<u8>> {
         let output = self.output(arguments)?;
         if !output.succeeded {
@@ -80,37 +80,38 @@ impl Git {
         Ok(output.stdout)
     }
 
-    /// The same as text, without its end of line.
+    /// Runs git and returns its output as text, without the final newline.
     pub(super) fn lines(&self, arguments: &[&str]) -> anyhow::Result<String> {
         let output = self.checked(arguments)?;
         Ok(String::from_utf8_lossy(&output).trim().to_owned())
     }
 }
 
-/// Both at once: git waits where a pipe is full.
+/// Reads standard output and standard error at the same time, because git blocks on a full pipe.
 fn read(child: &mut Child) -> anyhow::Result<(Vec<u8>, Vec<u8>)> {
     let stdout = child.stdout.take().context("git has no standard output")?;
     let stderr = child.stderr.take().context("git has no standard error")?;
     std::thread::scope(|scope| {
-        let said = scope.spawn(move || bounded(stderr, LONGEST_ERROR, true));
-        let printed = bounded(stdout, LONGEST, false)?;
-        let said = said.join().unwrap_or_else(|_| Ok(Vec::new()))?;
-        Ok((printed, said))
+        let error = scope.spawn(move || read_limited(stderr, MAX_ERROR, true));
+        let printed = read_limited(stdout, MAX_OUTPUT, false)?;
+        let error = error.join().unwrap_or_else(|_| Ok(Vec::new()))?;
+        Ok((printed, error))
     })
 }
 
-/// Reads to the end. What is beyond the limit is left out, or an error.
-fn bounded(mut from: impl Read, limit: u64, leave_out: bool) -> anyhow::Result<Vec<u8>> {
+/// Reads to the end. Output beyond the limit is dropped if `truncate` is set, and an error otherwise.
+fn read_limited(mut from: impl Read, limit: u64, truncate: bool) -> anyhow::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     from.by_ref().take(limit).read_to_end(&mut bytes)?;
     let more = io::copy(
-        &mut from.by_ref().take(if leave_out { u64::MAX } else { 1 }),
+        &mut from.by_ref().take(if truncate { u64::MAX } else { 1 }),
         &mut io::sink(),
     )?;
-    ensure!(leave_out || more == 0, "it printed more than {limit} bytes");
+    ensure!(truncate || more == 0, "git printed more than {limit} bytes");
     Ok(bytes)
 }
 
+/// Returns whether the error means that git is not installed.
 pub(super) fn is_not_installed(error: &anyhow::Error) -> bool {
     let io = error.downcast_ref::<io::Error>();
     io.is_some_and(|error| error.kind() == ErrorKind::NotFound)

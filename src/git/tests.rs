@@ -6,12 +6,12 @@ use tempfile::TempDir;
 
 use super::*;
 
-/// A repository with a commit, in a folder that goes away with it.
+/// A repository with a commit, in a dir that goes away with it.
 struct Repository(TempDir);
 
 impl Repository {
     fn new() -> Self {
-        let repository = Self(tempfile::tempdir().expect("a folder"));
+        let repository = Self(tempfile::tempdir().expect("a directory"));
         repository.git(&["init", "--quiet", "--initial-branch=main"]);
         repository.write("a/file", "1");
         repository.write("script", "1");
@@ -25,7 +25,7 @@ impl Repository {
 
     fn write(&self, path: &str, content: &str) {
         let path = self.path().join(path);
-        fs::create_dir_all(path.parent().expect("a parent")).expect("folder");
+        fs::create_dir_all(path.parent().expect("a parent")).expect("directory");
         fs::write(path, content).expect("file");
     }
 
@@ -44,12 +44,12 @@ impl Repository {
     }
 }
 
-fn git_in(folder: &Path, arguments: &[&str]) -> String {
+fn git_in(dir: &Path, arguments: &[&str]) -> String {
     let output = Command::new("git")
         .args(["-c", "user.name=t", "-c", "user.email=t@example.com"])
         .args(["-c", "protocol.file.allow=always"])
         .args(arguments)
-        .current_dir(folder)
+        .current_dir(dir)
         .output()
         .expect("git");
     let stderr = String::from_utf8_lossy(&output.stderr);
@@ -57,18 +57,18 @@ fn git_in(folder: &Path, arguments: &[&str]) -> String {
     String::from_utf8_lossy(&output.stdout).trim().to_owned()
 }
 
-fn change(path: &str, kind: Kind) -> Change {
+fn change(path: &str, kind: ChangeKind) -> Change {
     let path = path.to_owned();
     Change { path, kind }
 }
 
-fn file(path: &str, kind: FileKind) -> File {
+fn file(path: &str, kind: FileKind) -> WorkTreeFile {
     let path = path.to_owned();
-    File { path, kind }
+    WorkTreeFile { path, kind }
 }
 
 #[test]
-fn a_clone_is_found_from_a_folder_in_it() {
+fn a_clone_is_found_from_a_directory_in_it() {
     let repository = Repository::new();
     let top = repository.path().canonicalize().expect("a path");
     let git = Git::open(&repository.path().join("a"))
@@ -80,7 +80,7 @@ fn a_clone_is_found_from_a_folder_in_it() {
         Some(repository.git(&["rev-parse", "HEAD"]))
     );
 
-    let linked = tempfile::tempdir().expect("a folder");
+    let linked = tempfile::tempdir().expect("a directory");
     let linked = linked.path().join("linked");
     repository.git(&[
         "worktree",
@@ -95,26 +95,26 @@ fn a_clone_is_found_from_a_folder_in_it() {
         Some(repository.git(&["rev-parse", "HEAD"]))
     );
 
-    let elsewhere = tempfile::tempdir().expect("a folder");
+    let elsewhere = tempfile::tempdir().expect("a directory");
     assert!(Git::open(elsewhere.path()).expect("git").is_none());
-    fs::create_dir(elsewhere.path().join(".git")).expect("folder");
+    fs::create_dir(elsewhere.path().join(".git")).expect("directory");
     assert!(Git::open(elsewhere.path()).expect("git").is_none());
 }
 
 #[test]
 fn a_clone_without_a_commit_has_no_head() {
-    let folder = tempfile::tempdir().expect("a folder");
-    git_in(folder.path(), &["init", "--quiet"]);
-    let git = Git::open(folder.path()).expect("git").expect("a clone");
+    let dir = tempfile::tempdir().expect("a directory");
+    git_in(dir.path(), &["init", "--quiet"]);
+    let git = Git::open(dir.path()).expect("git").expect("a clone");
     assert_eq!(git.head().expect("head"), None);
     assert_eq!(git.files().expect("files"), []);
 }
 
 #[test]
-fn a_clone_of_somebody_else_is_read() {
+fn a_clone_of_another_user_can_be_read() {
     let repository = Repository::new();
     if chown(repository.path(), Some(12345), None).is_err() {
-        // Only root may.
+        // Only root can change the owner.
         return;
     }
     chown(repository.path().join(".git"), Some(12345), None).expect("chown");
@@ -133,7 +133,7 @@ fn a_clone_of_somebody_else_is_read() {
 }
 
 #[test]
-fn a_commit_is_known_by_its_names_if_it_is_there() {
+fn a_commit_is_found_by_its_names() {
     let repository = Repository::new();
     let head = repository.git(&["rev-parse", "HEAD"]);
     repository.git(&["tag", "-a", "v1", "-m", "v1"]);
@@ -148,11 +148,11 @@ fn a_commit_is_known_by_its_names_if_it_is_there() {
 }
 
 #[test]
-fn each_kind_of_change_is_seen() {
+fn each_kind_of_change_is_reported() {
     let repository = Repository::new();
     let other = Repository::new();
     let base = repository.git(&["rev-parse", "HEAD"]);
-    // A repository may ask that its submodules are not looked at.
+    // A repository may configure its submodules to be ignored.
     repository.write(
         ".gitmodules",
         "[submodule \"sub\"]\n\tpath = sub\n\turl = ./sub\n\tignore = all\n",
@@ -172,12 +172,12 @@ fn each_kind_of_change_is_seen() {
     repository.git(&["commit", "--quiet", "-m", "second"]);
     let head = repository.git(&["rev-parse", "HEAD"]);
     let expected = [
-        change(".gitmodules", Kind::File),
-        change("a/file", Kind::File),
-        change("a/renamed", Kind::File),
-        change("link", Kind::File),
-        change("script", Kind::Edited),
-        change("sub", Kind::Submodule),
+        change(".gitmodules", ChangeKind::File),
+        change("a/file", ChangeKind::File),
+        change("a/renamed", ChangeKind::File),
+        change("link", ChangeKind::File),
+        change("script", ChangeKind::Edited),
+        change("sub", ChangeKind::Submodule),
     ];
     let git = repository.opened();
     assert_eq!(git.changes(&base, &head).expect("changes"), expected);
@@ -190,12 +190,12 @@ fn each_kind_of_change_is_seen() {
             .find(|entry| entry.path == path)
             .map(|entry| entry.mode)
     };
-    use crate::matrix::changes::Mode;
+    use super::tree::FileMode;
     for (path, expected) in [
-        ("a/renamed", Mode::File),
-        ("link", Mode::Link),
-        ("script", Mode::Executable),
-        ("sub", Mode::Submodule),
+        ("a/renamed", FileMode::File),
+        ("link", FileMode::Link),
+        ("script", FileMode::Executable),
+        ("sub", FileMode::Submodule),
     ] {
         assert_eq!(mode(path), Some(expected), "{path}");
     }
@@ -209,7 +209,7 @@ fn each_kind_of_change_is_seen() {
 }
 
 #[test]
-fn a_work_tree_counts_with_what_is_not_committed() {
+fn work_tree_changes_include_uncommitted_files() {
     let repository = Repository::new();
     let base = repository.git(&["rev-parse", "HEAD"]);
     repository.write(".gitignore", "ignored\n");
@@ -218,9 +218,9 @@ fn a_work_tree_counts_with_what_is_not_committed() {
     repository.write("a/file", "2");
     repository.write("staged", "1");
     repository.git(&["add", "staged"]);
-    repository.write("new folder/untracked", "1");
+    repository.write("new dir/untracked", "1");
     repository.write("ignored", "1");
-    // Touched, and the same.
+    // The timestamp changes, and the content does not.
     repository.write("script", "1");
     git_in(repository.path(), &["init", "--quiet", "nested"]);
     repository.write("nested/file", "1");
@@ -230,19 +230,19 @@ fn a_work_tree_counts_with_what_is_not_committed() {
         &["commit", "--quiet", "-m", "nested"],
     );
     let expected = [
-        change(".gitignore", Kind::File),
-        change("a/file", Kind::Edited),
-        change("committed", Kind::File),
-        change("nested", Kind::Submodule),
-        change("new folder/untracked", Kind::File),
-        change("staged", Kind::File),
+        change(".gitignore", ChangeKind::File),
+        change("a/file", ChangeKind::Edited),
+        change("committed", ChangeKind::File),
+        change("nested", ChangeKind::Submodule),
+        change("new dir/untracked", ChangeKind::File),
+        change("staged", ChangeKind::File),
     ];
     let git = repository.opened();
-    assert_eq!(git.changes_of_work_tree(&base).expect("changes"), expected);
+    assert_eq!(git.work_tree_changes(&base).expect("changes"), expected);
 }
 
 #[test]
-fn files_are_those_that_are_not_ignored() {
+fn files_do_not_include_ignored_files() {
     let repository = Repository::new();
     repository.write(".gitignore", "ignored\n");
     repository.write("ignored", "1");
@@ -270,7 +270,7 @@ fn files_are_those_that_are_not_ignored() {
 }
 
 #[test]
-fn a_history_that_is_cut_off_has_no_merge_base() {
+fn a_shallow_clone_has_no_merge_base() {
     let repository = Repository::new();
     let fork = repository.commit("second");
     repository.git(&["checkout", "--quiet", "-b", "change"]);
@@ -284,10 +284,10 @@ fn a_history_that_is_cut_off_has_no_merge_base() {
     repository.commit("unrelated");
     assert_eq!(git.merge_base("main", "unrelated").expect("git"), None);
 
-    let folder = tempfile::tempdir().expect("a folder");
+    let dir = tempfile::tempdir().expect("a directory");
     let url = format!("file://{}", repository.path().display());
     git_in(
-        folder.path(),
+        dir.path(),
         &[
             "clone",
             "--quiet",
@@ -297,7 +297,7 @@ fn a_history_that_is_cut_off_has_no_merge_base() {
             "shallow",
         ],
     );
-    let shallow = Git::open(&folder.path().join("shallow"))
+    let shallow = Git::open(&dir.path().join("shallow"))
         .expect("git")
         .expect("a clone");
     assert!(shallow.commit("origin/change").expect("git").is_some());
@@ -314,10 +314,10 @@ fn a_partial_clone_does_not_fetch() {
     repository.write("b/file", "1");
     let head = repository.commit("second");
     repository.git(&["config", "uploadpack.allowFilter", "true"]);
-    let folder = tempfile::tempdir().expect("a folder");
+    let dir = tempfile::tempdir().expect("a directory");
     let url = format!("file://{}", repository.path().display());
     git_in(
-        folder.path(),
+        dir.path(),
         &[
             "clone",
             "--quiet",
@@ -327,7 +327,7 @@ fn a_partial_clone_does_not_fetch() {
             "treeless",
         ],
     );
-    let treeless = Git::open(&folder.path().join("treeless"))
+    let treeless = Git::open(&dir.path().join("treeless"))
         .expect("git")
         .expect("a clone");
     assert!(treeless.commit(&head).expect("git").is_some());

@@ -3,28 +3,29 @@
 use super::Faults;
 use super::lists::entries;
 use crate::cli::MatrixArgs;
-use crate::matrix::ignore::Patterns;
+use crate::matrix::ignore::PatternList;
 use crate::problem::Problem;
 use crate::secret::Secret;
 
-/// Everything `matrix` is asked.
+/// The inputs of `matrix`, validated.
 #[derive(Debug)]
-pub struct Matrix {
+pub struct MatrixInputs {
     pub files: Vec<String>,
     pub targets: Vec<String>,
     pub set: Vec<String>,
-    /// Where Dockerfiles are looked for, bake file or not.
+    /// Patterns of Dockerfiles. If there are any, bake files are ignored.
     pub pattern: Vec<String>,
     pub workdir: String,
     pub base: Option<String>,
     pub per_platform: bool,
     pub token: Option<Secret>,
-    /// The target of which the files are asked for.
+    /// The target whose input files to print.
     pub explain: Option<String>,
     pub json: bool,
 }
 
-pub fn matrix(args: &MatrixArgs) -> Result<Matrix, Problem> {
+/// Validates the inputs, and reports all invalid ones at once.
+pub fn matrix(args: &MatrixArgs) -> Result<MatrixInputs, Problem> {
     let MatrixArgs {
         files,
         targets,
@@ -47,11 +48,11 @@ pub fn matrix(args: &MatrixArgs) -> Result<Matrix, Problem> {
         faults.add(
             "files",
             file,
-            "a file on this machine: definitions from elsewhere are not planned for",
+            "a local file; remote definitions are not supported",
         );
     }
     for target in targets.iter().filter(|target| !is_target(target)) {
-        let allowed = "the name of a target or group, or a pattern of names such as api-*";
+        let allowed = "the name of a target or group, or a pattern such as api-*";
         faults.add("targets", target, allowed);
     }
     let lines = set.iter().flat_map(|text| text.lines());
@@ -60,22 +61,23 @@ pub fn matrix(args: &MatrixArgs) -> Result<Matrix, Problem> {
     for entry in set.iter().filter(|entry| !is_override(entry)) {
         faults.add("set", entry, "TARGET.KEY=VALUE, such as *.platform=linux/amd64");
     }
-    if Patterns::new(&pattern).is_none() {
-        let allowed = "patterns as in a .dockerignore, such as services/*/Dockerfile";
+    if PatternList::new(&pattern).is_none() {
+        let allowed = "patterns in .dockerignore syntax, such as services/*/Dockerfile";
         faults.add("pattern", &pattern.join(","), allowed);
     }
-    let of_bake = !files.is_empty() || !set.is_empty();
-    if of_bake && !pattern.is_empty() {
-        let allowed = "where Dockerfiles are looked for there is no bake file, so neither `files` nor `set`";
+    let uses_bake = !files.is_empty() || !set.is_empty();
+    if uses_bake && !pattern.is_empty() {
+        let allowed = "`pattern` replaces the bake file, so it cannot be combined with `files` or `set`";
         faults.add("pattern", &pattern.join(","), allowed);
     }
     if let Some(base) = base {
-        let fine = !base.starts_with('-') && !base.contains(|c: char| c.is_whitespace() || c.is_control());
-        faults.check(fine, "base", base, "a commit, a branch or a tag");
+        let is_valid =
+            !base.starts_with('-') && !base.contains(|c: char| c.is_whitespace() || c.is_control());
+        faults.check(is_valid, "base", base, "a commit, a branch or a tag");
     }
-    let fine = ["true", "false"].contains(&per_platform.as_str());
-    faults.check(fine, "per-platform", per_platform, "true or false");
-    faults.finish(Some(Matrix {
+    let is_valid = ["true", "false"].contains(&per_platform.as_str());
+    faults.check(is_valid, "per-platform", per_platform, "true or false");
+    faults.finish(Some(MatrixInputs {
         files,
         targets,
         set,
@@ -89,18 +91,21 @@ pub fn matrix(args: &MatrixArgs) -> Result<Matrix, Problem> {
     }))
 }
 
-/// `-` is standard input, which is read once, and other schemes than buildx's own for local files are remote.
+/// Returns whether a bake file is local. `-` is standard input, which can be read only once, and any scheme except buildx's
+/// `cwd://` is remote.
 fn is_local(file: &str) -> bool {
     let path = file.strip_prefix("cwd://").unwrap_or(file);
     path != "-" && !path.contains("://") && !path.starts_with("git@")
 }
 
-/// What `targetNamePattern` and `matchNames` in buildx's bake/bake.go take, and the dots of compose's services.
+/// Returns whether `targetNamePattern` and `matchNames` in buildx's bake/bake.go accept the name. Compose services may also
+/// contain dots.
 fn is_target(name: &str) -> bool {
     let allowed = |c: char| c.is_ascii_alphanumeric() || "_-.*?[]^".contains(c);
     !name.starts_with('-') && name.chars().all(allowed)
 }
 
+/// Returns whether the text has the form TARGET.KEY=VALUE.
 fn is_override(entry: &str) -> bool {
     let key = entry.split_once('=').map_or(entry, |(key, _)| key);
     key.split_once('.')
@@ -114,7 +119,7 @@ mod tests {
     use super::*;
     use crate::cli::{Cli, Command};
 
-    fn plan(flags: &[&str]) -> Result<Matrix, Problem> {
+    fn validate(flags: &[&str]) -> Result<MatrixInputs, Problem> {
         let line = ["remote-buildkit", "matrix"].iter().chain(flags);
         match Cli::parse_from(line).command {
             Command::Matrix(args) => matrix(&args),
@@ -122,67 +127,72 @@ mod tests {
         }
     }
 
-    /// Every input with something wrong: its name and value are shown, and what is allowed.
+    /// Each invalid input is shown with its name, its value and the allowed values.
     #[test]
-    fn every_bad_input_is_named_at_once() {
-        let bad = [
-            ("files", "https://example.com/bake.hcl", "a file on this machine"),
+    fn all_invalid_inputs_are_reported_at_once() {
+        let invalid = [
+            ("files", "https://example.com/bake.hcl", "a local file"),
             (
                 "targets",
                 "https://github.com/acme/shop.git",
                 "the name of a target or group",
             ),
             ("set", "platform=linux/amd64", "TARGET.KEY=VALUE"),
-            ("pattern", "[", "as in a .dockerignore"),
+            ("pattern", "[", "in .dockerignore syntax"),
             ("base", "-x", "a commit, a branch or a tag"),
             ("per-platform", "yes", "true or false"),
         ];
-        let flags: Vec<String> = bad
+        let flags: Vec<String> = invalid
             .iter()
             .map(|(input, value, _)| format!("--{input}={value}"))
             .collect();
         let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
-        let error = plan(&flags).expect_err("all of it is bad").what;
-        for (input, value, allowed) in bad {
+        let error = validate(&flags).expect_err("all inputs are invalid").what;
+        for (input, value, allowed) in invalid {
             let shown = format!("`{input}: {value}`: ");
-            let fault = error.split("\n- ").find(|fault| fault.starts_with(&shown));
-            let fault = fault.unwrap_or_else(|| panic!("{input} is not in {error}"));
-            assert!(fault.contains(allowed), "{allowed} is not in {fault}");
+            let shown_fault = error.split("\n- ").find(|fault| fault.starts_with(&shown));
+            let shown_fault = shown_fault.unwrap_or_else(|| panic!("{input} is not in {error}"));
+            assert!(shown_fault.contains(allowed), "{allowed} is not in {shown_fault}");
         }
         let cli = Cli::command();
         let flags = cli.find_subcommand("matrix").expect("matrix").get_arguments();
-        let untried: Vec<&str> = flags
+        let untested: Vec<&str> = flags
             .filter_map(|arg| arg.get_long())
-            .filter(|name| bad.iter().all(|(input, ..)| input != name))
+            .filter(|name| invalid.iter().all(|(input, ..)| input != name))
             .collect();
-        // A folder is looked for later, and any text may be a token or a target; a flag without a value has no wrong one.
-        assert_eq!(untried, ["workdir", "github-token", "explain", "json"]);
+        // The directory is opened later, any text may be a token or a target, and a flag without a value cannot be invalid.
+        assert_eq!(untested, ["workdir", "github-token", "explain", "json"]);
     }
 
     #[test]
-    fn lists_are_as_in_dockers_actions() {
-        let asked = plan(&[
+    fn lists_are_parsed_as_in_docker_actions() {
+        let inputs = validate(&[
             "--files=a.hcl, cwd://b.json\nc.yml",
             "--targets=api,web-*\nm.x",
             "--set=*.platform=linux/amd64,linux/arm64\n\nweb.args.A=b c\n",
             "--per-platform=true",
         ])
         .expect("good");
-        assert_eq!(asked.files, ["a.hcl", "cwd://b.json", "c.yml"]);
-        assert_eq!(asked.targets, ["api", "web-*", "m.x"]);
+        assert_eq!(inputs.files, ["a.hcl", "cwd://b.json", "c.yml"]);
+        assert_eq!(inputs.targets, ["api", "web-*", "m.x"]);
         assert_eq!(
-            asked.set,
+            inputs.set,
             ["*.platform=linux/amd64,linux/arm64", "web.args.A=b c"]
         );
-        assert!(asked.per_platform && asked.workdir == ".");
+        assert!(inputs.per_platform && inputs.workdir == ".");
     }
 
     #[test]
-    fn a_pattern_goes_without_a_bake_file() {
+    fn a_pattern_cannot_be_combined_with_a_bake_file() {
         for other in ["--files=a.hcl", "--set=*.x=y"] {
-            let error = plan(&["--pattern=**/Dockerfile", other]).expect_err(other).what;
-            assert!(error.contains("neither `files` nor `set`"), "{error}");
+            let error = validate(&["--pattern=**/Dockerfile", other])
+                .expect_err(other)
+                .what;
+            assert!(
+                error.contains("cannot be combined with `files` or `set`"),
+                "{error}"
+            );
         }
-        assert!(plan(&["--pattern=**/Dockerfile", "--targets=a"]).is_ok());
+        assert!(validate(&["--pattern=**/Dockerfile", "--targets=a"]).is_ok());
     }
 }

@@ -18,7 +18,7 @@ use crate::error_code::ErrorCode;
 use crate::problem::Problem;
 
 pub use cluster_access::{ClusterAccess, Identity, Role};
-pub use matrix::{Matrix, matrix};
+pub use matrix::{MatrixInputs, matrix};
 pub use registration::{Registration, RegistrationCredential, SecretSource};
 pub use registries::Registries;
 pub use runner::{Machine, Programs, Runner, runner};

@@ -1,5 +1,5 @@
-//! `matrix` in repositories without a bake file: the real program, with git, and without buildx or a network.
-//! What buildx has a part in is in `tests/lab/matrix.rs`.
+//! `matrix` in repositories without a bake file: runs the program with git, without buildx and without a network.
+//! `tests/lab/matrix.rs` has the tests with buildx.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -27,7 +27,7 @@ impl Repository {
     fn write(&self, files: &[(&str, &str)]) -> Result<()> {
         for (path, text) in files {
             let path = self.path().join(path);
-            std::fs::create_dir_all(path.parent().context("a file in a folder")?)?;
+            std::fs::create_dir_all(path.parent().context("a file in a dir")?)?;
             std::fs::write(path, text)?;
         }
         Ok(())
@@ -46,14 +46,14 @@ impl Repository {
         Ok(String::from_utf8(output.stdout)?.trim().to_owned())
     }
 
-    /// All that there is; its id comes back.
+    /// Commits all files and returns the commit's id.
     fn commit(&self) -> Result<String> {
         self.git(&["add", "-A"])?;
         self.git(&["commit", "-q", "--allow-empty", "-m", "Shop"])?;
         self.git(&["rev-parse", "HEAD"])
     }
 
-    /// The program with an environment in which nothing is left of this machine's but git.
+    /// Returns the program with an environment that has nothing of this machine except git.
     fn matrix(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_remote-buildkit"));
         command
@@ -66,10 +66,10 @@ impl Repository {
         command
     }
 
-    /// As a step of a job that a push from one commit to another started.
+    /// Runs the program as a step of a job that a push started.
     fn step(&self, before: &str, after: &str, inputs: &[(&str, &str)]) -> Result<Step> {
-        let folder = tempfile::tempdir()?;
-        let file = |name: &str| folder.path().join(name);
+        let dir = tempfile::tempdir()?;
+        let file = |name: &str| dir.path().join(name);
         let event = json!({"before": before, "after": after, "forced": false, "ref": "refs/heads/main"});
         std::fs::write(file("event.json"), event.to_string())?;
         let mut command = self.matrix(&[]);
@@ -86,7 +86,7 @@ impl Repository {
             ("GITHUB_STEP_SUMMARY", file("summary")),
             ("GITHUB_EVENT_PATH", file("event.json")),
             ("GITHUB_WORKSPACE", self.path().to_owned()),
-            ("RUNNER_TEMP", folder.path().to_owned()),
+            ("RUNNER_TEMP", dir.path().to_owned()),
         ] {
             command.env(name, path);
         }
@@ -111,7 +111,7 @@ struct Step {
 }
 
 impl Step {
-    fn legs(&self) -> Result<Vec<Value>> {
+    fn entries(&self) -> Result<Vec<Value>> {
         let matrix = self.outputs.get("matrix").with_context(|| self.log.clone())?;
         let matrix: Value = serde_json::from_str(matrix)?;
         Ok(matrix["include"].as_array().context("no include")?.clone())
@@ -124,7 +124,7 @@ fn outputs(file: &PathBuf) -> Result<BTreeMap<String, String>> {
     let mut outputs = BTreeMap::new();
     let mut lines = text.lines();
     while let Some(line) = lines.next() {
-        let (name, delimiter) = line.split_once("<<").context("no record")?;
+        let (name, delimiter) = line.split_once("<<").context("not a record")?;
         let value: Vec<&str> = lines.by_ref().take_while(|line| *line != delimiter).collect();
         outputs.insert(name.to_owned(), value.join("\n"));
     }
@@ -149,7 +149,7 @@ const SHOP: &[(&str, &str)] = &[
 ];
 
 #[test]
-fn a_push_builds_what_it_touches_and_says_why() -> Result<()> {
+fn a_push_builds_the_affected_targets_with_their_reasons() -> Result<()> {
     let shop = Repository::new(SHOP)?;
     let before = shop.git(&["rev-parse", "HEAD"])?;
     shop.write(&[
@@ -160,7 +160,7 @@ fn a_push_builds_what_it_touches_and_says_why() -> Result<()> {
     let step = shop.step(&before, &after, &[])?;
     ensure!(step.code == Some(0), "{}", step.log);
     assert_eq!(
-        step.legs()?[0],
+        step.entries()?[0],
         json!({
             "target": "services-api",
             "platforms": "",
@@ -182,21 +182,21 @@ fn a_push_builds_what_it_touches_and_says_why() -> Result<()> {
         ("true", "2")
     );
     let reason = format!(
-        "3 of 4 targets are built: 2 files changed between {} and {}.",
+        "3 of 4 targets to build: 2 files changed between {} and {}.",
         &before[..12],
         &after[..12]
     );
     assert_eq!(step.outputs["reason"], reason);
     for line in [
-        "services-api        built    services/api/src/main.go\n",
-        "services-web-debug  built    services/web/index.html\n",
+        "services-api        to build  services/api/src/main.go\n",
+        "services-web-debug  to build  services/web/index.html\n",
         "shop                skipped\n",
     ] {
         ensure!(step.log.contains(line), "{line} is not in {}", step.log);
     }
     ensure!(
         step.summary
-            .contains("| <code>services-api</code> | built | <code>services/api/src/main.go</code> |"),
+            .contains("| <code>services-api</code> | to build | <code>services/api/src/main.go</code> |"),
         "{}",
         step.summary
     );
@@ -209,7 +209,7 @@ fn a_push_builds_what_it_touches_and_says_why() -> Result<()> {
 }
 
 #[test]
-fn nothing_to_build_is_no_error() -> Result<()> {
+fn nothing_to_build_is_not_an_error() -> Result<()> {
     let shop = Repository::new(SHOP)?;
     let before = shop.git(&["rev-parse", "HEAD"])?;
     shop.write(&[
@@ -226,7 +226,7 @@ fn nothing_to_build_is_no_error() -> Result<()> {
         ("[]", "false")
     );
     ensure!(
-        step.outputs["reason"].starts_with("Nothing is built: 3 files changed"),
+        step.outputs["reason"].starts_with("Nothing to build: 3 files changed"),
         "{:?}",
         step.outputs
     );
@@ -234,7 +234,7 @@ fn nothing_to_build_is_no_error() -> Result<()> {
 }
 
 #[test]
-fn in_doubt_everything_is_built_and_the_reason_is_told_everywhere() -> Result<()> {
+fn an_uncertain_change_builds_all_targets_with_the_reason() -> Result<()> {
     let shop = Repository::new(SHOP)?;
     let before = shop.git(&["rev-parse", "HEAD"])?;
     shop.write(&[(".github/workflows/ci.yml", "on: push\n")])?;
@@ -243,15 +243,15 @@ fn in_doubt_everything_is_built_and_the_reason_is_told_everywhere() -> Result<()
     for (before, named) in [(before.as_str(), ".github/workflows/ci.yml"), (&zero, "")] {
         let step = shop.step(before, &workflow, &[])?;
         ensure!(step.code == Some(0), "{}", step.log);
-        assert_eq!(step.legs()?.len(), 4);
+        assert_eq!(step.entries()?.len(), 4);
         let reason = &step.outputs["reason"];
         ensure!(
-            reason.starts_with("All 4 targets are built: ") && reason.contains(named),
+            reason.starts_with("All 4 targets to build: ") && reason.contains(named),
             "{reason}"
         );
         ensure!(step.log.contains(reason), "{}", step.log);
         ensure!(
-            step.summary.contains("All 4 targets are built"),
+            step.summary.contains("All 4 targets to build"),
             "{}",
             step.summary
         );
@@ -260,7 +260,7 @@ fn in_doubt_everything_is_built_and_the_reason_is_told_everywhere() -> Result<()
 }
 
 #[test]
-fn a_dockerfile_that_is_not_understood_is_built_with_a_warning_that_has_its_line() -> Result<()> {
+fn an_invalid_dockerfile_is_built_with_a_warning_that_has_its_line() -> Result<()> {
     let shop = Repository::new(SHOP)?;
     let before = shop.git(&["rev-parse", "HEAD"])?;
     shop.write(&[("services/api/Dockerfile", "FROM scratch\n\nCOPYY src /src\n")])?;
@@ -273,7 +273,7 @@ fn a_dockerfile_that_is_not_understood_is_built_with_a_warning_that_has_its_line
     assert_eq!(step.outputs["targets"], r#"["services-api"]"#);
     ensure!(
         step.log
-            .contains("::warning title=Dockerfile not understood::services/api/Dockerfile:3: "),
+            .contains("::warning title=Cannot parse Dockerfile::services/api/Dockerfile:3: "),
         "{}",
         step.log
     );
@@ -281,11 +281,11 @@ fn a_dockerfile_that_is_not_understood_is_built_with_a_warning_that_has_its_line
 }
 
 #[test]
-fn pattern_and_targets_choose_among_the_dockerfiles() -> Result<()> {
+fn pattern_and_targets_select_dockerfiles() -> Result<()> {
     let shop = Repository::new(SHOP)?;
     let zero = "0".repeat(40);
     let head = shop.git(&["rev-parse", "HEAD"])?;
-    let built = |inputs: &[(&str, &str)]| -> Result<String> {
+    let to_build = |inputs: &[(&str, &str)]| -> Result<String> {
         let step = shop.step(&zero, &head, inputs)?;
         Ok(step
             .outputs
@@ -294,22 +294,22 @@ fn pattern_and_targets_choose_among_the_dockerfiles() -> Result<()> {
             .clone())
     };
     assert_eq!(
-        built(&[("pattern", "**/Dockerfile\n!services/api/**")])?,
+        to_build(&[("pattern", "**/Dockerfile\n!services/api/**")])?,
         r#"["services-web","shop"]"#
     );
     assert_eq!(
-        built(&[("targets", "services-web*,shop")])?,
+        to_build(&[("targets", "services-web*,shop")])?,
         r#"["services-web","services-web-debug","shop"]"#
     );
     assert_eq!(
-        built(&[("workdir", "services/web")])?,
+        to_build(&[("workdir", "services/web")])?,
         r#"["services-web","services-web-debug"]"#
     );
     Ok(())
 }
 
 #[test]
-fn what_cannot_be_planned_says_what_to_do() -> Result<()> {
+fn errors_have_a_remedy() -> Result<()> {
     let shop = Repository::new(SHOP)?;
     let empty = Repository::new(&[("README.md", "")])?;
     let zero = "0".repeat(40);
@@ -317,7 +317,7 @@ fn what_cannot_be_planned_says_what_to_do() -> Result<()> {
         (
             &shop,
             ("targets", "nope"),
-            ["title=Unknown target::", "There are: services-api, services-web"],
+            ["title=Unknown target::", "Use one of: services-api, services-web"],
         ),
         (
             &shop,
@@ -327,7 +327,7 @@ fn what_cannot_be_planned_says_what_to_do() -> Result<()> {
         (
             &empty,
             ("workdir", "."),
-            ["title=Nothing to build::", "among 1 file"],
+            ["title=No targets found::", "among 1 file"],
         ),
         (&shop, ("base", "-x"), ["title=Invalid input::", "`base: -x`"]),
     ] {
@@ -342,7 +342,7 @@ fn what_cannot_be_planned_says_what_to_do() -> Result<()> {
 }
 
 #[test]
-fn a_laptop_compares_with_a_base_and_explains_a_target() -> Result<()> {
+fn outside_a_job_base_and_explain_read_the_working_tree() -> Result<()> {
     let shop = Repository::new(SHOP)?;
     shop.write(&[
         ("services/api/src/new.go", ""),
@@ -362,13 +362,13 @@ fn a_laptop_compares_with_a_base_and_explains_a_target() -> Result<()> {
     };
     let (table, _) = run(&["--base=HEAD"])?;
     ensure!(
-        table.contains("services-api        built    services/api/src/new.go\n"),
+        table.contains("services-api        to build  services/api/src/new.go\n"),
         "{table}"
     );
-    let (json, aside) = run(&["--base=HEAD", "--json"])?;
+    let (json, log) = run(&["--base=HEAD", "--json"])?;
     let matrix: Value = serde_json::from_str(&json)?;
     assert_eq!(matrix["include"][0]["cache-key"], "services-api");
-    ensure!(aside.contains("1 of 4 targets is built"), "{aside}");
+    ensure!(log.contains("1 of 4 targets to build"), "{log}");
     let (files, _) = run(&["--explain", "services-api"])?;
     assert_eq!(
         files,
@@ -376,22 +376,22 @@ fn a_laptop_compares_with_a_base_and_explains_a_target() -> Result<()> {
     );
     let unknown = shop.matrix(&["--explain=nope"]).output()?;
     ensure!(!unknown.status.success());
-    let said = String::from_utf8(unknown.stderr)?;
+    let stderr = String::from_utf8(unknown.stderr)?;
     ensure!(
-        said.contains("error: Unknown target") && said.contains("There are: "),
-        "{said}"
+        stderr.contains("error: Unknown target") && stderr.contains("Use one of: "),
+        "{stderr}"
     );
     Ok(())
 }
 
-/// As after a checkout on a runner without Git.
+/// actions/checkout leaves no clone on a runner without Git.
 #[test]
-fn files_without_a_clone_are_enough_to_build_everything() -> Result<()> {
+fn without_a_clone_all_targets_are_built() -> Result<()> {
     let shop = Repository::new(SHOP)?;
     std::fs::remove_dir_all(shop.path().join(".git"))?;
     let step = shop.step(&"0".repeat(40), &"1".repeat(40), &[])?;
     ensure!(step.code == Some(0), "{}", step.log);
-    // What Git would ignore is not known to be ignored.
-    assert_eq!(step.legs()?.len(), 5);
+    // Without Git it is unknown which files are ignored.
+    assert_eq!(step.entries()?.len(), 5);
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! `matrix` by the real buildx: bake and compose files, overrides, groups, and what is wrong with them.
+//! `matrix` with the real buildx: bake and compose files, overrides, groups, and their errors.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -11,14 +11,14 @@ use crate::support::{LAB, Outcome, Runner, run};
 /// A repository beside a runner, with one commit.
 struct Repository {
     runner: Runner,
-    folder: PathBuf,
+    dir: PathBuf,
 }
 
 impl Repository {
     fn new(files: &[(&str, &str)]) -> Result<Self> {
         let runner = Runner::new()?;
-        let folder = runner.dir().join("shop");
-        let repository = Self { runner, folder };
+        let dir = runner.dir().join("shop");
+        let repository = Self { runner, dir };
         repository.write(files)?;
         repository.git(&["init", "-q", "-b", "main"])?;
         repository.commit()?;
@@ -27,8 +27,8 @@ impl Repository {
 
     fn write(&self, files: &[(&str, &str)]) -> Result<()> {
         for (path, text) in files {
-            let path = self.folder.join(path);
-            std::fs::create_dir_all(path.parent().context("a file in a folder")?)?;
+            let path = self.dir.join(path);
+            std::fs::create_dir_all(path.parent().context("a file in a dir")?)?;
             std::fs::write(path, text)?;
         }
         Ok(())
@@ -37,7 +37,7 @@ impl Repository {
     fn git(&self, arguments: &[&str]) -> Result<String> {
         let name = ["-c", "user.name=octocat", "-c", "user.email=octocat@example.com"];
         let mut git = Command::new("git");
-        run(git.current_dir(&self.folder).args(name).args(arguments))
+        run(git.current_dir(&self.dir).args(name).args(arguments))
     }
 
     fn commit(&self) -> Result<()> {
@@ -45,7 +45,7 @@ impl Repository {
         self.git(&["commit", "-qm", "Shop"]).map(drop)
     }
 
-    /// A step that compares with the commit before.
+    /// Runs a step that compares with the commit before.
     fn matrix(&mut self, inputs: &[(&str, &str)]) -> Result<Outcome> {
         let mut command = self.command(inputs);
         command.env("INPUT_BASE", "HEAD~1");
@@ -54,7 +54,7 @@ impl Repository {
 
     fn command(&self, inputs: &[(&str, &str)]) -> Command {
         let mut command = self.runner.command(crate::support::program());
-        command.arg("matrix").current_dir(&self.folder);
+        command.arg("matrix").current_dir(&self.dir);
         command.env("GITHUB_EVENT_NAME", "push");
         for (name, value) in inputs {
             command.env(format!("INPUT_{}", name.to_uppercase()), value);
@@ -62,8 +62,8 @@ impl Repository {
         command
     }
 
-    /// Changes these files, and tells which targets that touches.
-    fn touched(&mut self, files: &[(&str, &str)], inputs: &[(&str, &str)]) -> Result<Vec<String>> {
+    /// Commits the files and returns the targets that this affects.
+    fn affected(&mut self, files: &[(&str, &str)], inputs: &[(&str, &str)]) -> Result<Vec<String>> {
         self.write(files)?;
         self.commit()?;
         let outcome = self.matrix(inputs)?.ok()?;
@@ -116,9 +116,9 @@ const SHOP: &[(&str, &str)] = &[
 ];
 
 #[test]
-fn each_file_of_a_bake_definition_touches_what_is_made_of_it() -> Result<()> {
+fn each_input_of_a_bake_definition_affects_its_targets() -> Result<()> {
     let mut shop = Repository::new(SHOP)?;
-    for (file, touched) in [
+    for (file, affected) in [
         ("base/x", vec!["api"]),
         ("base/other", vec![]),
         ("docker/api.Dockerfile.dockerignore", vec!["api"]),
@@ -132,24 +132,24 @@ fn each_file_of_a_bake_definition_touches_what_is_made_of_it() -> Result<()> {
         ("docker-bake.override.hcl", vec!["api", "tool-a", "tool-b"]),
     ] {
         let text = if file.ends_with(".hcl") { "" } else { "2\n" };
-        let found = shop.touched(&[(file, text)], &[])?;
-        ensure!(found == touched, "{file} touches {found:?}");
+        let found = shop.affected(&[(file, text)], &[])?;
+        ensure!(found == affected, "{file} affects {found:?}");
     }
-    // A target that is asked for by name, a pattern, and an override that changes what is read.
+    // A target requested by name, a pattern, and an override that changes the inputs.
     assert_eq!(
-        shop.touched(
+        shop.affected(
             &[("unused/Dockerfile", "FROM scratch\n# 2\n")],
             &[("targets", "unused,tool-*")]
         )?,
         ["unused"]
     );
     let set = [("set", "tool-a.args.TOOL=c\ntool-b.platform=linux/arm64")];
-    assert_eq!(shop.touched(&[("tools/c/x", "1")], &set)?, ["tool-a"]);
+    assert_eq!(shop.affected(&[("tools/c/x", "1")], &set)?, ["tool-a"]);
     Ok(())
 }
 
 #[test]
-fn legs_have_what_the_definition_says() -> Result<()> {
+fn entries_have_the_fields_of_the_definition() -> Result<()> {
     let mut shop = Repository::new(SHOP)?;
     shop.write(&[("base/x", "2")])?;
     shop.commit()?;
@@ -167,20 +167,20 @@ fn legs_have_what_the_definition_says() -> Result<()> {
         }])
     );
     ensure!(
-        outcome.log.contains("api     built    base, which has base/x\n"),
+        outcome.log.contains("api     to build  links to base: base/x\n"),
         "{}",
         outcome.log
     );
     let outcome = shop.matrix(&[("per-platform", "true")])?.ok()?;
     let matrix: Value = serde_json::from_str(&outcome.outputs["matrix"])?;
-    let legs = matrix["include"].as_array().context("legs")?;
-    let legs: Vec<(&Value, &Value)> = legs
+    let entries = matrix["include"].as_array().context("entries")?;
+    let entries: Vec<(&Value, &Value)> = entries
         .iter()
-        .map(|leg| (&leg["platforms"], &leg["cache-key"]))
+        .map(|entry| (&entry["platforms"], &entry["cache-key"]))
         .collect();
     let key = json!("acme/shop/api");
     assert_eq!(
-        legs,
+        entries,
         [(&json!("linux/amd64"), &key), (&json!("linux/arm64"), &key)]
     );
     let mut explain = shop.command(&[]);
@@ -200,7 +200,7 @@ fn legs_have_what_the_definition_says() -> Result<()> {
 }
 
 #[test]
-fn a_compose_file_is_a_definition_and_what_it_names_is_part_of_it() -> Result<()> {
+fn a_compose_file_and_its_referenced_files_define_targets() -> Result<()> {
     let compose = "services:\n  db: {image: postgres}\n  api:\n    build: {context: ./api, additional_contexts: [\"web=service:web\"]}\n    env_file: api.env\n  web: {build: web}\n";
     let mut shop = Repository::new(&[
         ("compose.yaml", compose),
@@ -210,23 +210,23 @@ fn a_compose_file_is_a_definition_and_what_it_names_is_part_of_it() -> Result<()
         ("web/x", "1"),
         ("other/Dockerfile", "FROM scratch\n"),
     ])?;
-    assert_eq!(shop.touched(&[("web/x", "2")], &[])?, ["api", "web"]);
+    assert_eq!(shop.affected(&[("web/x", "2")], &[])?, ["api", "web"]);
     assert_eq!(
-        shop.touched(&[("other/Dockerfile", "FROM scratch\n# 2\n")], &[])?,
+        shop.affected(&[("other/Dockerfile", "FROM scratch\n# 2\n")], &[])?,
         [""; 0]
     );
-    assert_eq!(shop.touched(&[("api.env", "A=2\n")], &[])?, ["api", "web"]);
-    // One without a build is no definition of builds: then the Dockerfiles are.
-    shop.touched(&[("compose.yaml", "services: {db: {image: postgres}}\n")], &[])?;
+    assert_eq!(shop.affected(&[("api.env", "A=2\n")], &[])?, ["api", "web"]);
+    // A compose file without a build defines no targets, so the Dockerfiles do.
+    shop.affected(&[("compose.yaml", "services: {db: {image: postgres}}\n")], &[])?;
     assert_eq!(
-        shop.touched(&[("other/Dockerfile", "FROM scratch\n# 3\n")], &[])?,
+        shop.affected(&[("other/Dockerfile", "FROM scratch\n# 3\n")], &[])?,
         ["other"]
     );
     Ok(())
 }
 
 #[test]
-fn buildx_alone_is_enough() -> Result<()> {
+fn a_standalone_buildx_suffices() -> Result<()> {
     let mut shop = Repository::new(SHOP)?;
     shop.write(&[("lib/c", "2")])?;
     shop.commit()?;
@@ -234,7 +234,7 @@ fn buildx_alone_is_enough() -> Result<()> {
     std::fs::create_dir(&bin)?;
     std::os::unix::fs::symlink(LAB.bin.join("docker-buildx"), bin.join("buildx"))?;
     let git = std::env::split_paths(&std::env::var_os("PATH").context("PATH")?)
-        .map(|folder| folder.join("git"))
+        .map(|dir| dir.join("git"))
         .find(|git| git.is_file())
         .context("git")?;
     std::os::unix::fs::symlink(git, bin.join("git"))?;
@@ -248,7 +248,7 @@ fn buildx_alone_is_enough() -> Result<()> {
 }
 
 #[test]
-fn what_is_wrong_with_a_definition_is_said_with_its_place() -> Result<()> {
+fn errors_in_a_definition_have_their_place() -> Result<()> {
     let cyclic = "target \"default\" {\n  contexts = { x = \"target:b\" }\n}\ntarget \"b\" {\n  contexts = { x = \"target:default\" }\n}\n";
     let mut shop = Repository::new(&[
         ("docker-bake.hcl", BAKE),

@@ -1,4 +1,4 @@
-//! The workflow of a monorepo under act: of twelve images a change builds its own and those that stand on it, each on
+//! The workflow of a monorepo under act: of twelve images a change builds one and the images that are based on it, each on
 //! the agent that has its cache.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -32,7 +32,7 @@ jobs:
     if: needs.plan.outputs.any == 'true'
     runs-on: ubuntu-latest
     strategy:
-      # Jobs of act have one home.
+      # Jobs of act share a home directory.
       max-parallel: 1
       matrix: ${{ fromJSON(needs.plan.outputs.matrix) }}
     steps:
@@ -49,12 +49,13 @@ jobs:
       - uses: docker/bake-action@v7
         with: { targets: "${{ matrix.target }}", push: true }
       - run: |
-          echo "leg ${{ matrix.target }} ${{ matrix.cache-key }} ${{ fromJSON(steps.builder.outputs.nodes)[0].name }}"
+          echo "job ${{ matrix.target }} ${{ matrix.cache-key }} ${{ fromJSON(steps.builder.outputs.nodes)[0].name }}"
 "#;
 const AGENTS: [&str; 2] = ["remote-buildkit-agent", "remote-buildkit-agent-2"];
 
-/// Names of the images; those of the second list stand on `runtime`, and `gateway` on one of them.
-const ALONE: [&str; 7] = ["docs", "cron", "mail", "admin", "proxy", "stats", "runtime"];
+/// The images without a base.
+const INDEPENDENT: [&str; 7] = ["docs", "cron", "mail", "admin", "proxy", "stats", "runtime"];
+/// The images with their bases.
 const LINKED: [(&str, &str); 5] = [
     ("shop", "runtime"),
     ("cart", "runtime"),
@@ -70,7 +71,10 @@ fn files() -> Vec<(String, String)> {
         .replace("ROLE", &role("ci"));
     let mut files = vec![(".github/workflows/images.yml".to_owned(), workflow)];
     let mut bake = String::new();
-    let names: Vec<&str> = ALONE.into_iter().chain(LINKED.map(|(name, _)| name)).collect();
+    let names: Vec<&str> = INDEPENDENT
+        .into_iter()
+        .chain(LINKED.map(|(name, _)| name))
+        .collect();
     let _ = writeln!(bake, "group \"default\" {{ targets = {} }}", json!(names));
     for name in names {
         let base = LINKED.iter().find(|(of, _)| *of == name).map(|(_, base)| base);
@@ -91,34 +95,34 @@ fn files() -> Vec<(String, String)> {
     files
 }
 
-/// Key and agent by target.
-type Legs<'a> = BTreeMap<&'a str, (&'a str, &'a str)>;
+/// Cache key and agent by target.
+type BuildJobs<'a> = BTreeMap<&'a str, (&'a str, &'a str)>;
 
-/// What the steps printed: the targets planned, and the legs.
-fn legs(log: &str) -> Result<(BTreeSet<&str>, Legs<'_>)> {
-    let said = |word: &'static str| {
+/// Parses what the steps printed: the planned targets, and the jobs that built them.
+fn parse_log(log: &str) -> Result<(BTreeSet<&str>, BuildJobs<'_>)> {
+    let lines_after = |word: &'static str| {
         log.lines()
             .filter_map(move |line| line.split_once("| ")?.1.strip_prefix(word))
     };
-    let planned = said("planned ").next().context("no plan")?;
+    let planned = lines_after("planned ").next().context("no plan")?;
     let planned = planned
         .split(' ')
         .skip(1)
         .filter(|target| !target.is_empty())
         .collect();
-    let mut legs = BTreeMap::new();
-    for leg in said("leg ") {
-        let words: Vec<&str> = leg.split(' ').collect();
+    let mut jobs = BTreeMap::new();
+    for job in lines_after("job ") {
+        let words: Vec<&str> = job.split(' ').collect();
         let [target, key, agent] = words[..] else {
-            anyhow::bail!("{leg}");
+            anyhow::bail!("{job}");
         };
-        ensure!(legs.insert(target, (key, agent)).is_none(), "{target} twice");
+        ensure!(jobs.insert(target, (key, agent)).is_none(), "{target} twice");
     }
-    Ok((planned, legs))
+    Ok((planned, jobs))
 }
 
 #[test]
-fn a_change_of_one_of_twelve_images_builds_it_and_those_that_stand_on_it() -> Result<()> {
+fn a_change_of_one_of_twelve_images_builds_it_and_the_images_based_on_it() -> Result<()> {
     let _namespace = Namespace::new("monorepo")?;
     let files = files();
     let files: Vec<(&str, &str)> = files
@@ -137,7 +141,7 @@ fn a_change_of_one_of_twelve_images_builds_it_and_those_that_stand_on_it() -> Re
 
     let second = repository.commit(&[("images/shop/src/main", "shop 2\n")])?;
     let job = push(&first, &second)?;
-    let (planned, built) = legs(&job.log)?;
+    let (planned, built) = parse_log(&job.log)?;
     assert_eq!(planned, BTreeSet::from(["shop", "gateway"]), "{}", job.log);
     assert_eq!(
         built.keys().copied().collect::<BTreeSet<_>>(),
@@ -148,7 +152,7 @@ fn a_change_of_one_of_twelve_images_builds_it_and_those_that_stand_on_it() -> Re
 
     let third = repository.commit(&[("images/runtime/src/main", "runtime 2\n")])?;
     let job = push(&second, &third)?;
-    let (planned, built) = legs(&job.log)?;
+    let (planned, built) = parse_log(&job.log)?;
     let all = BTreeSet::from(["runtime", "shop", "cart", "pay", "search", "gateway"]);
     assert_eq!(planned, all, "{}", job.log);
     assert_eq!(
@@ -168,10 +172,10 @@ fn a_change_of_one_of_twelve_images_builds_it_and_those_that_stand_on_it() -> Re
     let agents: BTreeSet<&str> = built.values().map(|(_, agent)| *agent).collect();
     ensure!(agents.len() == 2, "one agent has all keys: {built:?}");
 
-    // Nothing of it is in an image: no leg, and no failure.
+    // The change is in no image: no build job, and no failure.
     let fourth = repository.commit(&[("images/docs/README.md", "read me\n")])?;
     let job = push(&third, &fourth)?;
-    let (planned, built) = legs(&job.log)?;
+    let (planned, built) = parse_log(&job.log)?;
     ensure!(planned.is_empty() && built.is_empty(), "{}", job.log);
     Ok(())
 }

@@ -1,5 +1,5 @@
-//! What `docker buildx bake --print` prints: the definition after variables, functions, inheritance, matrices and
-//! overrides, as JSON (docker/buildx, commands/bake.go and `Target` in bake/bake.go).
+//! Parses the output of `docker buildx bake --print`: the definition as JSON, with variables, functions, inheritance,
+//! matrices and overrides applied (docker/buildx, commands/bake.go and `Target` in bake/bake.go).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
@@ -8,39 +8,60 @@ use serde_json::{Map, Value};
 
 use super::target::{Target, Targets};
 
-/// buildx puts what was asked for into a group of this name, whatever was asked for.
-const ASKED: &str = "default";
+/// The group that contains the requested targets. buildx always prints it under this name.
+const REQUESTED_GROUP: &str = "default";
 
-/// The targets of a printed definition. A fault names the target and the field; fields without a meaning here are left
-/// alone.
-pub fn targets(printed: &str) -> Result<Targets, String> {
-    let printed: Value = serde_json::from_str(printed).map_err(|error| format!("it is no JSON: {error}"))?;
-    let printed = printed.as_object().ok_or("it is no JSON object")?;
+/// An error in a printed definition, with its place: line and column, or target or group, and field.
+#[derive(Debug, thiserror::Error)]
+pub enum BakeError {
+    /// The message has the line and the column.
+    #[error("invalid JSON: {0}")]
+    InvalidJson(#[from] serde_json::Error),
+    #[error("expected a JSON object")]
+    NotAnObject,
+    /// An entry of `target` or `group`, or one of those itself.
+    #[error("{0} is not a JSON object")]
+    EntryNotAnObject(String),
+    #[error("target {target:?}: {field} is not {expected}")]
+    InvalidField {
+        target: String,
+        field: String,
+        expected: &'static str,
+    },
+    #[error("group {0:?}: targets is not a list of names")]
+    InvalidGroup(String),
+    #[error("a group contains {0:?}, which is neither a target nor a group")]
+    UnknownMember(String),
+}
+
+/// Parses a printed definition. TargetFields that do not matter here are ignored.
+pub fn parse_definition(printed: &str) -> Result<Targets, BakeError> {
+    let printed: Value = serde_json::from_str(printed)?;
+    let printed = printed.as_object().ok_or(BakeError::NotAnObject)?;
     let mut all = BTreeMap::new();
     for (name, fields) in object(printed.get("target"), "target")? {
         let fields = object(Some(fields), &format!("target {name:?}"))?;
-        all.insert(name.clone(), Fields { name, fields }.target()?);
+        all.insert(name.clone(), TargetFields { name, fields }.target()?);
     }
     let mut groups = BTreeMap::new();
     for (name, fields) in object(printed.get("group"), "group")? {
         let fields = object(Some(fields), &format!("group {name:?}"))?;
-        let members = strings(fields.get("targets"))
-            .ok_or_else(|| format!("group {name:?}: targets is no list of names"))?;
+        let members = strings(fields.get("targets")).ok_or_else(|| BakeError::InvalidGroup(name.clone()))?;
         groups.insert(name.as_str(), members);
     }
     let selected = selected(&all, &groups)?;
     Ok(Targets { all, selected })
 }
 
-/// The members of the group of what was asked for, and of the groups in it. A name that is a group's and a target's is
-/// the target's where that group was taken already; groups may hold each other.
+/// Returns the requested targets: the members of the requested group, and of the groups in it. A name that a group and a
+/// target share means the target if the group was expanded already; groups may contain each other.
 fn selected(
     all: &BTreeMap<String, Target>,
     groups: &BTreeMap<&str, Vec<String>>,
-) -> Result<BTreeSet<String>, String> {
-    let mut taken = BTreeSet::new();
-    let mut opened = BTreeSet::from([ASKED]);
-    let mut next: Vec<&String> = groups.get(ASKED).into_iter().flatten().collect();
+) -> Result<BTreeSet<String>, BakeError> {
+    let mut selected = BTreeSet::new();
+    let mut opened = BTreeSet::from([REQUESTED_GROUP]);
+    let mut next: Vec<&String> = groups.get(REQUESTED_GROUP).into_iter().flatten().collect();
     while let Some(name) = next.pop() {
         let group = groups.get(name.as_str());
         if let Some(members) = group
@@ -48,24 +69,22 @@ fn selected(
         {
             next.extend(members);
         } else if all.contains_key(name) {
-            taken.insert(name.clone());
+            selected.insert(name.clone());
         } else if group.is_none() {
-            return Err(format!(
-                "a group has {name:?}, which is neither a target nor a group"
-            ));
+            return Err(BakeError::UnknownMember(name.clone()));
         }
     }
-    Ok(taken)
+    Ok(selected)
 }
 
-/// The fields of one target.
-struct Fields<'a> {
+/// The fields of a target.
+struct TargetFields<'a> {
     name: &'a str,
     fields: &'a Map<String, Value>,
 }
 
-impl Fields<'_> {
-    fn target(&self) -> Result<Target, String> {
+impl TargetFields<'_> {
+    fn target(&self) -> Result<Target, BakeError> {
         let or = |text: Option<String>, default: &str| {
             text.filter(|text| !text.is_empty())
                 .unwrap_or_else(|| default.to_owned())
@@ -73,16 +92,16 @@ impl Fields<'_> {
         Ok(Target {
             context: or(self.text("context")?, "."),
             dockerfile: or(self.text("dockerfile")?, "Dockerfile"),
-            // An empty one is none to buildx.
+            // buildx ignores an empty one.
             inline: self
                 .text("dockerfile-inline")?
                 .filter(|text| !text.is_empty())
-                .map(|text| plain(&text)),
+                .map(|text| unescape(&text)),
             contexts: self.texts("contexts")?,
             args: self
                 .texts("args")?
                 .into_iter()
-                .map(|(name, value)| (name, plain(&value)))
+                .map(|(name, value)| (name, unescape(&value)))
                 .collect(),
             stage: self.text("target")?.filter(|stage| !stage.is_empty()),
             platforms: self.list("platforms")?,
@@ -90,25 +109,29 @@ impl Fields<'_> {
         })
     }
 
-    fn wrong(&self, field: &str, wanted: &str) -> String {
-        format!("target {:?}: {field} is no {wanted}", self.name)
-    }
-
-    fn text(&self, field: &str) -> Result<Option<String>, String> {
-        match self.fields.get(field) {
-            None | Some(Value::Null) => Ok(None),
-            Some(Value::String(text)) => Ok(Some(text.clone())),
-            Some(_) => Err(self.wrong(field, "text")),
+    fn invalid(&self, field: &str, expected: &'static str) -> BakeError {
+        BakeError::InvalidField {
+            target: self.name.to_owned(),
+            field: field.to_owned(),
+            expected,
         }
     }
 
-    fn list(&self, field: &str) -> Result<Vec<String>, String> {
-        strings(self.fields.get(field)).ok_or_else(|| self.wrong(field, "list of text"))
+    fn text(&self, field: &str) -> Result<Option<String>, BakeError> {
+        match self.fields.get(field) {
+            None | Some(Value::Null) => Ok(None),
+            Some(Value::String(text)) => Ok(Some(text.clone())),
+            Some(_) => Err(self.invalid(field, "a string")),
+        }
     }
 
-    /// Without those that have no value.
-    fn texts(&self, field: &str) -> Result<BTreeMap<String, String>, String> {
-        let wrong = || self.wrong(field, "mapping of text");
+    fn list(&self, field: &str) -> Result<Vec<String>, BakeError> {
+        strings(self.fields.get(field)).ok_or_else(|| self.invalid(field, "a list of strings"))
+    }
+
+    /// Returns a map of strings, without names that have no value.
+    fn texts(&self, field: &str) -> Result<BTreeMap<String, String>, BakeError> {
+        let invalid = || self.invalid(field, "a map of strings");
         let mut found = BTreeMap::new();
         match self.fields.get(field) {
             None | Some(Value::Null) => {}
@@ -117,27 +140,27 @@ impl Fields<'_> {
                     match value {
                         Value::Null => {}
                         Value::String(text) => drop(found.insert(name.clone(), text.clone())),
-                        _ => return Err(wrong()),
+                        _ => return Err(invalid()),
                     }
                 }
             }
-            Some(_) => return Err(wrong()),
+            Some(_) => return Err(invalid()),
         }
         Ok(found)
     }
 }
 
-/// One that is absent is empty.
-fn object<'a>(value: Option<&'a Value>, what: &str) -> Result<&'a Map<String, Value>, String> {
+/// Returns the value as an object; an absent one is empty.
+fn object<'a>(value: Option<&'a Value>, what: &str) -> Result<&'a Map<String, Value>, BakeError> {
     static EMPTY: LazyLock<Map<String, Value>> = LazyLock::new(Map::new);
     match value {
         None | Some(Value::Null) => Ok(&EMPTY),
         Some(Value::Object(entries)) => Ok(entries),
-        Some(_) => Err(format!("{what} is no JSON object")),
+        Some(_) => Err(BakeError::EntryNotAnObject(what.to_owned())),
     }
 }
 
-/// A list that is absent is empty; `None` where it is something else.
+/// Returns the value as a list of strings; an absent one is empty. `None` if it is something else.
 fn strings(value: Option<&Value>) -> Option<Vec<String>> {
     match value {
         None | Some(Value::Null) => Some(Vec::new()),
@@ -148,9 +171,9 @@ fn strings(value: Option<&Value>) -> Option<Vec<String>> {
     }
 }
 
-/// The value itself: buildx prints `${` as `$${` and `%{` as `%%{`, so that its output is a definition again
+/// Returns the unescaped value: buildx prints `${` as `$${` and `%{` as `%%{`, so that its output is a definition again
 /// (`MarshalJSON` in bake/bake.go).
-fn plain(printed: &str) -> String {
+fn unescape(printed: &str) -> String {
     printed.replace("$${", "${").replace("%%{", "%{")
 }
 
@@ -165,8 +188,8 @@ mod tests {
     }
 
     #[test]
-    fn a_printed_definition_is_read() {
-        let found = targets(
+    fn a_printed_definition_is_parsed() {
+        let found = parse_definition(
             r#"{"group": {"default": {"targets": ["a", "m"]}, "m": {"description": "both", "targets": ["m-1", "m-2"]}},
                 "target": {
                   "a": {"context": "svc/a", "contexts": {"base": "target:base"}, "dockerfile": "../Dockerfile",
@@ -203,9 +226,9 @@ mod tests {
     }
 
     #[test]
-    fn groups_may_hold_each_other_and_share_a_name_with_a_target() {
+    fn groups_may_contain_each_other_and_share_a_name_with_a_target() {
         for (printed, selected) in [
-            // A target of the name default, asked for as such.
+            // The requested target is called default.
             (
                 r#"{"group": {"default": {"targets": ["default"]}}, "target": {"default": {}}}"#,
                 vec!["default"],
@@ -221,48 +244,48 @@ mod tests {
             ),
             ("{}", vec![]),
         ] {
-            assert_eq!(names(&targets(printed).expect(printed)), selected);
+            assert_eq!(names(&parse_definition(printed).expect(printed)), selected);
         }
     }
 
     #[test]
-    fn a_fault_names_target_and_field() {
-        for (printed, fault) in [
-            ("[]", "it is no JSON object"),
-            ("{", "it is no JSON: EOF while parsing"),
-            (r#"{"target": {"a": []}}"#, r#"target "a" is no JSON object"#),
+    fn errors_name_the_target_and_the_field() {
+        for (printed, message) in [
+            ("[]", "expected a JSON object"),
+            ("{", "invalid JSON: EOF while parsing"),
+            (r#"{"target": {"a": []}}"#, r#"target "a" is not a JSON object"#),
             (
                 r#"{"target": {"a": {"context": 1}}}"#,
-                r#"target "a": context is no text"#,
+                r#"target "a": context is not a string"#,
             ),
             (
                 r#"{"target": {"a": {"args": {"B": 1}}}}"#,
-                r#"target "a": args is no mapping of text"#,
+                r#"target "a": args is not a map of strings"#,
             ),
             (
                 r#"{"target": {"a": {"tags": "x"}}}"#,
-                r#"target "a": tags is no list of text"#,
+                r#"target "a": tags is not a list of strings"#,
             ),
             (
                 r#"{"group": {"g": {"targets": [1]}}}"#,
-                r#"group "g": targets is no list of names"#,
+                r#"group "g": targets is not a list of names"#,
             ),
             (
                 r#"{"group": {"default": {"targets": ["nope"]}}}"#,
-                r#"a group has "nope", which is neither a target nor a group"#,
+                r#"a group contains "nope", which is neither a target nor a group"#,
             ),
         ] {
-            let error = targets(printed).expect_err(printed);
-            assert!(error.starts_with(fault), "{error}");
+            let error = parse_definition(printed).expect_err(printed).to_string();
+            assert!(error.starts_with(message), "{error}");
         }
     }
 
     proptest! {
-        /// What buildx escapes is had back, whatever the value is.
+        /// Any value that buildx escapes is restored.
         #[test]
         fn escapes_are_undone(value in "[$%{}a]{0,12}") {
             let printed = value.replace("${", "$${").replace("%{", "%%{");
-            prop_assert_eq!(plain(&printed), value);
+            prop_assert_eq!(unescape(&printed), value);
         }
     }
 }

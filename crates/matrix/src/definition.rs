@@ -1,16 +1,16 @@
-//! The files that say what there is to build: bake and compose files, and what compose files include. A change in one of
-//! them changes targets in ways that only buildx could tell.
+//! The files that define the targets: bake and compose files, and the files that compose files include. Only buildx could
+//! tell which targets a change in one of them affects.
 
 use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use super::place::Place;
-use super::tree::{Tree, join};
+use super::repo_paths::{ReadFile, RepoPaths};
+use super::tree::{FileTree, join};
 
-/// Those that buildx looks for when none is named, in its order (`defaultFilenames` in bake/bake.go, `DefaultFileNames`
+/// The files that buildx reads when none is named, in its order (`defaultFilenames` in bake/bake.go, `DefaultFileNames`
 /// of compose-go).
-pub const DEFAULTS: [&str; 8] = [
+pub const DEFAULT_FILES: [&str; 8] = [
     "compose.yaml",
     "compose.yml",
     "docker-compose.yml",
@@ -21,108 +21,111 @@ pub const DEFAULTS: [&str; 8] = [
     "docker-bake.override.hcl",
 ];
 
-/// What buildx reads to know the targets.
+/// The files that buildx reads to determine the targets.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Definition {
-    /// From the root. Some may not be there: a change that makes or deletes one of them counts as well.
+    /// Paths from the root. Some may not exist: creating or deleting one is a change as well.
     pub files: BTreeSet<String>,
-    /// Why a change in any file may be one of these, in a sentence.
-    pub doubt: Option<String>,
+    /// The reason why any file may be part of the definition, as a sentence without its full stop.
+    pub uncertain_because: Option<String>,
 }
 
 impl Definition {
-    /// Of the files that are named, as buildx takes them, or of the default ones. `text` gives a file by its path from the
-    /// root. What lies outside of the repository is not part of a change in it.
-    pub fn of(
-        named: &[String],
-        place: Place<'_>,
-        tree: &Tree,
-        text: &dyn Fn(&str) -> Result<Option<String>, String>,
-    ) -> Self {
+    /// Returns the definition that consists of the named files, as buildx resolves them, or of the default files. Files
+    /// outside the repository are left out, because no change in the repository touches them.
+    pub fn collect(named: &[String], paths: RepoPaths<'_>, tree: &FileTree, read: ReadFile<'_>) -> Self {
         let mut definition = Self::default();
         let names: Vec<&str> = if named.is_empty() {
-            DEFAULTS.to_vec()
+            DEFAULT_FILES.to_vec()
         } else {
             let bare = named
                 .iter()
                 .map(|name| name.strip_prefix("cwd://").unwrap_or(name));
             bare.collect()
         };
-        let mut next = Vec::new();
+        let mut unread = Vec::new();
         for name in names {
-            definition.add(name, place, tree, &mut next);
+            definition.add(name, paths, tree, &mut unread);
         }
-        while let Some(file) = next.pop() {
+        while let Some(file) = unread.pop() {
             if may_be_compose(&file)
-                && let Ok(Some(text)) = text(&file)
+                && let Ok(Some(text)) = read(&file)
             {
-                definition.compose(&file, &text, place, tree, &mut next);
+                definition.add_referenced(&file, &text, paths, tree, &mut unread);
             }
         }
         definition
     }
 
-    fn add(&mut self, path: &str, place: Place<'_>, tree: &Tree, next: &mut Vec<String>) {
-        let Some(resolved) = place.resolve(path, tree) else {
+    fn add(&mut self, path: &str, paths: RepoPaths<'_>, tree: &FileTree, unread: &mut Vec<String>) {
+        let Some(resolved) = paths.resolve(path, tree) else {
             return;
         };
         self.files.extend(resolved.links);
         if let Some(file) = resolved.path
             && self.files.insert(file.clone())
         {
-            next.push(file);
+            unread.push(file);
         }
     }
 
-    /// What a compose file reads besides itself. A path in one that is included may be meant from the working folder or
-    /// from its own: both count.
-    fn compose(&mut self, file: &str, text: &str, place: Place<'_>, tree: &Tree, next: &mut Vec<String>) {
-        let own = file.rsplit_once('/').map_or("", |(folder, _)| folder);
-        let own = join(place.root.trim_end_matches('/'), own);
-        // Variables come from there (`composeEnv` in bake/compose.go; an include has one of its own).
-        let mut paths = vec![".env".to_owned()];
+    /// Adds the files that a compose file refers to. A path in an included file may be relative to the working directory
+    /// or to the directory of that file, so both are added.
+    fn add_referenced(
+        &mut self,
+        file: &str,
+        text: &str,
+        paths: RepoPaths<'_>,
+        tree: &FileTree,
+        unread: &mut Vec<String>,
+    ) {
+        let own_dir = file.rsplit_once('/').map_or("", |(dir, _)| dir);
+        let own_dir = join(paths.root.trim_end_matches('/'), own_dir);
+        // Compose reads variables from it (`composeEnv` in bake/compose.go; an include has its own).
+        let mut referenced = vec![".env".to_owned()];
         match serde_saphyr::from_str::<Value>(text) {
-            Ok(document) => collect(&document, false, &mut paths),
+            Ok(document) => collect_paths(&document, false, &mut referenced),
             Err(_) => {
-                let doubt = format!("{file} is not understood, so that any file may be part of it");
-                self.doubt.get_or_insert(doubt);
+                let reason = format!("cannot parse {file}, so it may include any file");
+                self.uncertain_because.get_or_insert(reason);
             }
         }
-        for path in paths {
+        for path in referenced {
             if path.contains('$') {
-                let doubt = format!("{file} names {path}, which may be any file");
-                self.doubt.get_or_insert(doubt);
+                let reason = format!("{file} refers to {path}, which may be any file");
+                self.uncertain_because.get_or_insert(reason);
             }
-            self.add(&path, place, tree, next);
+            self.add(&path, paths, tree, unread);
             if !path.starts_with('/') {
-                self.add(&format!("{own}/{path}"), place, tree, next);
+                self.add(&format!("{own_dir}/{path}"), paths, tree, unread);
             }
         }
     }
 }
 
-/// By its name: buildx tries others as both (`validateComposeFile` in bake/compose.go).
+/// Returns whether the name allows a compose file: buildx parses a file with another extension as both formats
+/// (`validateComposeFile` in bake/compose.go).
 fn may_be_compose(file: &str) -> bool {
     let file = file.to_lowercase();
     !file.ends_with(".hcl") && !file.ends_with(".json")
 }
 
-/// Keys of a compose file that name files which decide about builds
+/// Keys of a compose file that refer to files which affect builds
 /// (<https://github.com/compose-spec/compose-spec/blob/main/spec.md>).
-const KEYS: [&str; 3] = ["include", "extends", "env_file"];
+const FILE_KEYS: [&str; 3] = ["include", "extends", "env_file"];
 
-/// Every text below one of these keys. Some are no paths but names; as paths they name nothing.
-fn collect(value: &Value, taken: bool, paths: &mut Vec<String>) {
+/// Collects every string below one of the keys. Some are names and not paths; those match no file.
+fn collect_paths(value: &Value, below_key: bool, paths: &mut Vec<String>) {
     match value {
-        Value::String(text) if taken => paths.push(text.clone()),
+        Value::String(text) if below_key => paths.push(text.clone()),
         Value::Array(entries) => {
             for entry in entries {
-                collect(entry, taken, paths);
+                collect_paths(entry, below_key, paths);
             }
         }
         Value::Object(entries) => {
             for (key, entry) in entries {
-                collect(entry, taken || KEYS.contains(&key.as_str()), paths);
+                collect_paths(entry, below_key || FILE_KEYS.contains(&key.as_str()), paths);
             }
         }
         _ => {}
@@ -137,13 +140,13 @@ mod tests {
 
     fn definition(named: &[&str], files: &[(&str, &str)]) -> Definition {
         let files: BTreeMap<&str, &str> = files.iter().copied().collect();
-        let place = Place {
+        let paths = RepoPaths {
             root: "/work/shop",
             workdir: "deploy",
         };
         let named: Vec<String> = named.iter().map(|name| (*name).to_owned()).collect();
         let text = |path: &str| Ok(files.get(path).map(|text| (*text).to_owned()));
-        Definition::of(&named, place, &Tree::default(), &text)
+        Definition::collect(&named, paths, &FileTree::default(), &text)
     }
 
     fn files(definition: &Definition) -> Vec<&str> {
@@ -151,14 +154,14 @@ mod tests {
     }
 
     #[test]
-    fn without_names_the_default_ones_count_whether_they_are_there_or_not() {
+    fn without_named_files_the_default_files_count_even_if_they_do_not_exist() {
         let found = definition(&[], &[("deploy/docker-bake.hcl", "include: [x]")]);
-        assert_eq!(found.files.len(), DEFAULTS.len());
+        assert_eq!(found.files.len(), DEFAULT_FILES.len());
         assert!(found.files.contains("deploy/docker-bake.override.hcl"));
     }
 
     #[test]
-    fn named_files_are_seen_from_the_working_folder() {
+    fn named_files_are_relative_to_the_working_directory() {
         let found = definition(
             &["../docker-bake.hcl", "cwd://x.json", "/tmp/bake-meta.json"],
             &[],
@@ -167,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn a_compose_file_names_others() {
+    fn files_that_a_compose_file_refers_to_are_part_of_the_definition() {
         let compose = "
 include:
   - ../common/compose.yaml
@@ -202,26 +205,26 @@ services:
             assert!(found.files.contains(file), "{file} is not in {found:?}");
         }
         assert!(!found.files.contains("deploy/api"));
-        assert_eq!(found.doubt, None);
+        assert_eq!(found.uncertain_because, None);
     }
 
     #[test]
-    fn a_name_that_a_variable_decides_may_be_any() {
+    fn a_reference_with_a_variable_may_be_any_file() {
         let compose = [("deploy/c.yml", "services: {x: {env_file: '${FILE}'}}")];
-        let doubt = definition(&["c.yml"], &compose).doubt;
+        let reason = definition(&["c.yml"], &compose).uncertain_because;
         assert_eq!(
-            doubt.as_deref(),
-            Some("deploy/c.yml names ${FILE}, which may be any file")
+            reason.as_deref(),
+            Some("deploy/c.yml refers to ${FILE}, which may be any file")
         );
         let broken = definition(&["c.yml"], &[("deploy/c.yml", "a: [")]);
-        assert!(broken.doubt.is_some());
+        assert!(broken.uncertain_because.is_some());
     }
 
     #[test]
-    fn tags_of_compose_are_understood() {
+    fn compose_yaml_tags_are_parsed() {
         let compose = "services:\n  x:\n    ports: !reset []\n    env_file: !override\n      - x.env\n";
         let found = definition(&["c.yml"], &[("deploy/c.yml", compose)]);
-        assert_eq!(found.doubt, None);
+        assert_eq!(found.uncertain_because, None);
         assert!(found.files.contains("deploy/x.env"));
     }
 }

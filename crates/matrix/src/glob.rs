@@ -1,11 +1,12 @@
-//! Go's `path.Match`, by which BuildKit matches the sources of COPY and ADD (cache/contenthash/checksum.go, fsutil's
-//! copy.go): `*` and `?` match anything but `/`, `[a-z]` and `[^a-z]` a character, `\` takes the next one as it is.
+//! Go's `path.Match`, with which BuildKit matches the sources of COPY and ADD (cache/contenthash/checksum.go, fsutil's
+//! copy.go): `*` and `?` match any character except `/`, `[a-z]` and `[^a-z]` match one character, `\` escapes the next
+//! one. The crate `globset` has other rules: `{a,b}`, `[!a]`, `**`, and no class that matches `/`.
 
 use std::iter::Peekable;
 use std::str::Chars;
 
-/// Whether a source is a pattern at all: BuildKit takes one without an unescaped `*`, `?` or `[` literally, backslashes
-/// included.
+/// Returns whether a source is a pattern. BuildKit uses a source without an unescaped `*`, `?` or `[` literally, including
+/// its backslashes.
 pub fn has_wildcards(text: &str) -> bool {
     let mut chars = text.chars();
     while let Some(c) = chars.next() {
@@ -18,42 +19,42 @@ pub fn has_wildcards(text: &str) -> bool {
     false
 }
 
-/// Whether Go takes the pattern for well-formed.
+/// Returns whether Go accepts the pattern.
 pub fn is_valid(pattern: &str) -> bool {
-    tokens(pattern).is_some()
+    parse_tokens(pattern).is_some()
 }
 
-/// A well-formed pattern.
+/// A compiled pattern.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Glob(Vec<Token>);
+pub struct Glob(Vec<GlobToken>);
 
 impl Glob {
     pub fn new(pattern: &str) -> Option<Glob> {
-        tokens(pattern).map(Glob)
+        parse_tokens(pattern).map(Glob)
     }
 
-    /// Whether a part of the pattern may match a `/`: a class may, in Go.
+    /// Returns whether a token of the pattern may match a `/`: a character class may, in Go.
     pub fn crosses_directories(&self) -> bool {
         self.0
             .iter()
-            .any(|token| matches!(token, Token::Class { .. }) && token.takes('/'))
+            .any(|token| matches!(token, GlobToken::Class { .. }) && token.matches_char('/'))
     }
 
-    /// Whether the pattern matches all of the name. With one place to come back to: the last `*`. An earlier one need
-    /// not take more, because it could only leave less for those after it.
+    /// Returns whether the pattern matches the whole name. Backtracks to the last `*` only: if an earlier one matched more,
+    /// less would remain for the tokens after it.
     pub fn matches(&self, name: &str) -> bool {
         let (mut token, mut rest) = (0, name.chars());
         let mut star: Option<(usize, Chars<'_>)> = None;
         loop {
             let own = self.0.get(token);
-            if matches!(own, Some(Token::Many)) {
+            if matches!(own, Some(GlobToken::AnyChars)) {
                 star = Some((token, rest.clone()));
                 token += 1;
                 continue;
             }
             match (own, rest.next()) {
                 (None, None) => return true,
-                (Some(own), Some(c)) if own.takes(c) => token += 1,
+                (Some(own), Some(c)) if own.matches_char(c) => token += 1,
                 _ => {
                     let Some((many, from)) = &mut star else {
                         return false;
@@ -69,66 +70,66 @@ impl Glob {
     }
 }
 
-/// One part of a pattern.
+/// One token of a pattern.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Token {
+enum GlobToken {
     Char(char),
     /// `?`
-    One,
+    AnyChar,
     /// `*`
-    Many,
-    /// As Go has it, this may match `/` too.
+    AnyChars,
+    /// In Go a class may match `/` too.
     Class {
         negated: bool,
         ranges: Vec<(char, char)>,
     },
 }
 
-impl Token {
-    /// For tokens that stand for one character.
-    fn takes(&self, c: char) -> bool {
+impl GlobToken {
+    /// Returns whether a token that stands for one character matches it.
+    fn matches_char(&self, c: char) -> bool {
         match self {
-            Token::Char(own) => *own == c,
-            Token::One | Token::Many => c != '/',
-            Token::Class { negated, ranges } => {
+            GlobToken::Char(own) => *own == c,
+            GlobToken::AnyChar | GlobToken::AnyChars => c != '/',
+            GlobToken::Class { negated, ranges } => {
                 ranges.iter().any(|(low, high)| (*low..=*high).contains(&c)) != *negated
             }
         }
     }
 }
 
-fn tokens(pattern: &str) -> Option<Vec<Token>> {
+fn parse_tokens(pattern: &str) -> Option<Vec<GlobToken>> {
     let mut tokens = Vec::new();
     let mut chars = pattern.chars().peekable();
     while let Some(c) = chars.next() {
         tokens.push(match c {
-            '*' => Token::Many,
-            '?' => Token::One,
-            '\\' => Token::Char(chars.next()?),
-            '[' => class(&mut chars)?,
-            c => Token::Char(c),
+            '*' => GlobToken::AnyChars,
+            '?' => GlobToken::AnyChar,
+            '\\' => GlobToken::Char(chars.next()?),
+            '[' => parse_class(&mut chars)?,
+            c => GlobToken::Char(c),
         });
     }
     Some(tokens)
 }
 
-fn class(chars: &mut Peekable<Chars<'_>>) -> Option<Token> {
+fn parse_class(chars: &mut Peekable<Chars<'_>>) -> Option<GlobToken> {
     let negated = chars.next_if_eq(&'^').is_some();
     let mut ranges = Vec::new();
     while ranges.is_empty() || chars.next_if_eq(&']').is_none() {
-        let low = bound(chars)?;
+        let low = parse_bound(chars)?;
         let high = if chars.next_if_eq(&'-').is_some() {
-            bound(chars)?
+            parse_bound(chars)?
         } else {
             low
         };
         ranges.push((low, high));
     }
-    Some(Token::Class { negated, ranges })
+    Some(GlobToken::Class { negated, ranges })
 }
 
-/// An end of a range; `-` and `]` want a backslash there.
-fn bound(chars: &mut Peekable<Chars<'_>>) -> Option<char> {
+/// Parses one end of a range, where `-` and `]` need a backslash.
+fn parse_bound(chars: &mut Peekable<Chars<'_>>) -> Option<char> {
     match chars.next()? {
         '-' | ']' => None,
         '\\' => chars.next(),
@@ -142,7 +143,7 @@ mod tests {
 
     /// The rows of Go's own test (src/path/match_test.go); `None` is ErrBadPattern.
     #[test]
-    fn as_go_matches() {
+    fn matches_as_go_does() {
         for (pattern, name, expected) in [
             ("abc", "abc", Some(true)),
             ("*", "abc", Some(true)),
@@ -207,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_a_pattern() {
+    fn patterns_are_distinguished_from_paths() {
         for (text, expected) in [
             ("a.txt", false),
             ("*.txt", true),

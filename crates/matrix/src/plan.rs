@@ -1,134 +1,146 @@
-//! Which targets are built, and why.
+//! Decides which targets to build, and records the reason of each.
 
 use std::collections::{BTreeMap, VecDeque};
 
+use super::build_inputs::{BuildInputs, ChangedInputs};
 use super::changes::Change;
 use super::definition::Definition;
-use super::parts::{Parts, Touch};
 use super::target::Targets;
 use super::tree::within;
 
-/// What is to be built of what there is.
+/// The decision for each selected target.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Plan {
-    /// In the order of their names.
-    pub rows: Vec<Row>,
-    /// Why all are built, whatever they are made of.
-    pub everything: Option<String>,
+    /// One row per selected target, sorted by name.
+    pub rows: Vec<PlanRow>,
+    /// The reason to build all targets regardless of their inputs, if there is one.
+    pub build_all_because: Option<String>,
 }
 
+/// The decision for one target.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Row {
+pub struct PlanRow {
     pub target: String,
-    /// Why it is built; it is skipped without.
-    pub built: Option<Why>,
+    /// The reason to build the target; `None` skips it.
+    pub reason: Option<BuildReason>,
 }
 
+/// The reason to build a target.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Why {
-    /// The plan says why.
-    Everything,
-    Touched(Touch),
-    /// What it is made of cannot be known, for this reason.
-    Unknown(String),
-    /// A target that it links to, and why that one is another than before.
-    Linked(String, Box<Why>),
+pub enum BuildReason {
+    /// All targets are built; [`Plan::build_all_because`] has the reason.
+    BuildAll,
+    /// The change modifies inputs of the target.
+    InputsChanged(ChangedInputs),
+    /// The inputs of the target cannot be determined, because of this.
+    Uncertain(String),
+    /// A target that it links to is rebuilt: the name of that target, and the reason at the end of the chain of links.
+    LinkedTarget(String, Box<BuildReason>),
 }
 
-/// What changes how everything is built: the folders of workflows and of actions that they use.
-const WORKFLOWS: [&str; 2] = [".github/workflows", ".github/actions"];
+/// Directories whose files may change how every target is built: workflows, and the actions that they use.
+const WORKFLOW_DIRS: [&str; 2] = [".github/workflows", ".github/actions"];
 
-/// Why everything is built all the same, when it is: a change that may change how.
-pub fn everything(changes: &[Change], definition: &Definition) -> Option<String> {
-    if let Some(doubt) = &definition.doubt {
-        return Some(doubt.clone());
+/// Returns the reason to build all targets, if a change affects how targets are built and not only their inputs.
+pub fn build_all_because(changes: &[Change], definition: &Definition) -> Option<String> {
+    if let Some(reason) = &definition.uncertain_because {
+        return Some(reason.clone());
     }
     changes.iter().find_map(|change| {
         let path = &change.path;
-        let around = |other: &str| within(other, path).is_some() || within(path, other).is_some();
-        if let Some(folder) = WORKFLOWS.into_iter().find(|folder| around(folder)) {
+        let overlaps = |other: &str| within(other, path).is_some() || within(path, other).is_some();
+        if let Some(dir) = WORKFLOW_DIRS.into_iter().find(|dir| overlaps(dir)) {
             return Some(format!(
-                "{path} changed, and what is in {folder} may change how all is built"
+                "{path} changed, and files in {dir} can change how every target is built"
             ));
         }
         let file = definition
             .files
             .iter()
             .find(|file| within(path, file).is_some())?;
-        Some(format!(
-            "{file} changed, which says what there is to build and how"
-        ))
+        Some(format!("{file} changed, which defines the targets"))
     })
 }
 
 impl Plan {
-    /// All of them.
-    pub fn everything(targets: &Targets, reason: String) -> Self {
-        let row = |target: &String| Row {
+    /// Returns the plan that builds all selected targets.
+    pub fn build_all(targets: &Targets, reason: String) -> Self {
+        let row = |target: &String| PlanRow {
             target: target.clone(),
-            built: Some(Why::Everything),
+            reason: Some(BuildReason::BuildAll),
         };
         Self {
             rows: targets.selected.iter().map(row).collect(),
-            everything: Some(reason),
+            build_all_because: Some(reason),
         }
     }
 
-    /// Those that a change goes into, and those that link to one of them. The changes are in order.
-    pub fn of(targets: &Targets, parts: &BTreeMap<String, Parts>, changes: &[Change]) -> Self {
-        let mut whys: BTreeMap<&str, Why> = BTreeMap::new();
-        let mut linking: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
-        for (name, parts) in parts {
-            // A change that is known says more than what is not.
-            let touched = parts.touched(changes).map(Why::Touched);
-            let unknown = || parts.unknown.clone().map(Why::Unknown);
-            if let Some(why) = touched.or_else(unknown) {
-                whys.insert(name, why);
+    /// Returns the plan that builds the targets whose inputs changed, and the targets that link to one of those. The
+    /// changes must be sorted.
+    pub fn from_changes(
+        targets: &Targets,
+        inputs: &BTreeMap<String, BuildInputs>,
+        changes: &[Change],
+    ) -> Self {
+        let mut reasons: BTreeMap<&str, BuildReason> = BTreeMap::new();
+        let mut dependents: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+        for (name, inputs) in inputs {
+            // A known change is the more specific reason.
+            let changed = inputs.changed_inputs(changes).map(BuildReason::InputsChanged);
+            let uncertain = || {
+                inputs
+                    .uncertain_because
+                    .as_ref()
+                    .map(|reason| BuildReason::Uncertain(reason.to_string()))
+            };
+            if let Some(reason) = changed.or_else(uncertain) {
+                reasons.insert(name, reason);
             }
-            for linked in &parts.linked {
-                linking.entry(linked).or_default().push(name);
+            for linked in &inputs.linked {
+                dependents.entry(linked).or_default().push(name);
             }
         }
-        // Each is looked at once, so that a cycle ends.
-        let mut next: VecDeque<&str> = whys.keys().copied().collect();
-        while let Some(name) = next.pop_front() {
-            let Some(why) = whys.get(name).cloned() else {
+        // Each target is visited once, so a cycle of links terminates.
+        let mut queue: VecDeque<&str> = reasons.keys().copied().collect();
+        while let Some(name) = queue.pop_front() {
+            let Some(reason) = reasons.get(name).cloned() else {
                 continue;
             };
-            let why = match why {
-                Why::Linked(_, root) => root,
+            let root = match reason {
+                BuildReason::LinkedTarget(_, root) => root,
                 own => Box::new(own),
             };
-            for parent in linking.get(name).into_iter().flatten() {
-                if !whys.contains_key(parent) {
-                    whys.insert(parent, Why::Linked(name.to_owned(), why.clone()));
-                    next.push_back(parent);
+            for dependent in dependents.get(name).into_iter().flatten() {
+                if !reasons.contains_key(dependent) {
+                    let reason = BuildReason::LinkedTarget(name.to_owned(), root.clone());
+                    reasons.insert(dependent, reason);
+                    queue.push_back(dependent);
                 }
             }
         }
-        let row = |target: &String| Row {
+        let row = |target: &String| PlanRow {
             target: target.clone(),
-            built: whys.get(target.as_str()).cloned(),
+            reason: reasons.get(target.as_str()).cloned(),
         };
         Self {
             rows: targets.selected.iter().map(row).collect(),
-            everything: None,
+            build_all_because: None,
         }
     }
 
-    /// The names of what is built, in order.
-    pub fn built(&self) -> Vec<&str> {
-        let built = self.rows.iter().filter(|row| row.built.is_some());
-        built.map(|row| row.target.as_str()).collect()
+    /// Returns the names of the targets to build, sorted.
+    pub fn to_build(&self) -> Vec<&str> {
+        let to_build = self.rows.iter().filter(|row| row.reason.is_some());
+        to_build.map(|row| row.target.as_str()).collect()
     }
 }
 
-/// A target and all that it links to, itself first, each once.
-pub fn with_links<'a>(target: &'a str, parts: &'a BTreeMap<String, Parts>) -> Vec<&'a str> {
+/// Returns a target and every target that it links to, directly or through others: the target first, each once.
+pub fn with_linked_targets<'a>(target: &'a str, inputs: &'a BTreeMap<String, BuildInputs>) -> Vec<&'a str> {
     let mut found = vec![target];
     let mut next = 0;
     while let Some(name) = found.get(next) {
-        for linked in parts.get(*name).into_iter().flat_map(|parts| &parts.linked) {
+        for linked in inputs.get(*name).into_iter().flat_map(|inputs| &inputs.linked) {
             if !found.contains(&linked.as_str()) {
                 found.push(linked);
             }
@@ -143,24 +155,26 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
-    use crate::changes::Kind;
+    use crate::build_inputs::Uncertainty;
+    use crate::changes::ChangeKind;
     use crate::target::Target;
 
     fn changes(paths: &[&str]) -> Vec<Change> {
         let change = |path: &&str| Change {
             path: (*path).to_owned(),
-            kind: Kind::File,
+            kind: ChangeKind::File,
         };
         paths.iter().map(change).collect()
     }
 
-    /// Targets that link to others, and are unknown where it says why.
-    fn parts(all: &[(&str, &[&str], &str)]) -> (Targets, BTreeMap<String, Parts>) {
-        let parts = all.iter().map(|(name, linked, unknown)| {
-            let mut parts = Parts::default();
-            parts.linked = linked.iter().map(|name| (*name).to_owned()).collect();
-            parts.unknown = Some((*unknown).to_owned()).filter(|why| !why.is_empty());
-            ((*name).to_owned(), parts)
+    /// Returns targets with their links. The third text is the name of a missing Dockerfile, if it is not empty.
+    fn inputs(all: &[(&str, &[&str], &str)]) -> (Targets, BTreeMap<String, BuildInputs>) {
+        let inputs = all.iter().map(|(name, linked, missing)| {
+            let mut inputs = BuildInputs::default();
+            inputs.linked = linked.iter().map(|name| (*name).to_owned()).collect();
+            inputs.uncertain_because =
+                (!missing.is_empty()).then(|| Uncertainty::DockerfileMissing((*missing).to_owned()));
+            ((*name).to_owned(), inputs)
         });
         let names: BTreeSet<String> = all.iter().map(|(name, ..)| (*name).to_owned()).collect();
         let targets = Targets {
@@ -170,64 +184,74 @@ mod tests {
                 .collect(),
             selected: names.iter().filter(|name| *name != "hidden").cloned().collect(),
         };
-        (targets, parts.collect())
+        (targets, inputs.collect())
     }
 
     #[test]
-    fn what_links_to_a_target_that_is_built_is_built_for_the_same_reason() {
-        let (targets, parts) = parts(&[
+    fn a_target_that_links_to_a_rebuilt_target_is_built_for_the_same_reason() {
+        let (targets, inputs) = inputs(&[
             ("api", &["base"], ""),
             ("base", &["hidden"], ""),
-            ("hidden", &[], "it is remote"),
+            ("hidden", &[], "x"),
             ("web", &[], ""),
         ]);
-        let plan = Plan::of(&targets, &parts, &[]);
-        assert_eq!(plan.built(), ["api", "base"]);
-        let root = || Box::new(Why::Unknown("it is remote".into()));
-        let whys: Vec<Option<Why>> = plan.rows.into_iter().map(|row| row.built).collect();
+        let plan = Plan::from_changes(&targets, &inputs, &[]);
+        assert_eq!(plan.to_build(), ["api", "base"]);
+        let root = || {
+            Box::new(BuildReason::Uncertain(
+                "its Dockerfile x is not in the repository".into(),
+            ))
+        };
+        let reasons: Vec<Option<BuildReason>> = plan.rows.into_iter().map(|row| row.reason).collect();
         assert_eq!(
-            whys,
+            reasons,
             [
-                Some(Why::Linked("base".into(), root())),
-                Some(Why::Linked("hidden".into(), root())),
+                Some(BuildReason::LinkedTarget("base".into(), root())),
+                Some(BuildReason::LinkedTarget("hidden".into(), root())),
                 None
             ]
         );
-        assert_eq!(with_links("api", &parts), ["api", "base", "hidden"]);
+        assert_eq!(with_linked_targets("api", &inputs), ["api", "base", "hidden"]);
     }
 
     #[test]
-    fn a_cycle_ends() {
-        let (targets, circle) = parts(&[("a", &["b"], ""), ("b", &["a", "c"], ""), ("c", &["a"], "x")]);
-        assert_eq!(Plan::of(&targets, &circle, &[]).built(), ["a", "b", "c"]);
-        assert_eq!(with_links("a", &circle), ["a", "b", "c"]);
-        let (targets, untouched) = parts(&[("a", &["a", "b"], ""), ("b", &["a"], "")]);
-        assert_eq!(Plan::of(&targets, &untouched, &[]).built(), [""; 0]);
+    fn a_cycle_of_links_terminates() {
+        let (targets, cycle) = inputs(&[("a", &["b"], ""), ("b", &["a", "c"], ""), ("c", &["a"], "x")]);
+        assert_eq!(
+            Plan::from_changes(&targets, &cycle, &[]).to_build(),
+            ["a", "b", "c"]
+        );
+        assert_eq!(with_linked_targets("a", &cycle), ["a", "b", "c"]);
+        let (targets, untouched) = inputs(&[("a", &["a", "b"], ""), ("b", &["a"], "")]);
+        assert_eq!(Plan::from_changes(&targets, &untouched, &[]).to_build(), [""; 0]);
     }
 
     #[test]
-    fn workflows_and_bake_files_change_everything() {
+    fn a_change_to_workflows_or_bake_files_builds_all_targets() {
         let definition = Definition {
             files: BTreeSet::from(["deploy/docker-bake.hcl".to_owned()]),
-            doubt: None,
+            uncertain_because: None,
         };
-        for (path, everything) in [
+        for (path, builds_all) in [
             (".github/workflows/ci.yml", true),
             (".github/actions/setup/action.yml", true),
             (".github", true),
             (".github/dependabot.yml", false),
             ("deploy/docker-bake.hcl", true),
-            // It was a link, or is one.
+            // The directory was a link, or is one now.
             ("deploy", true),
             ("docker-bake.hcl", false),
         ] {
-            let reason = super::everything(&changes(&["a", path]), &definition);
-            assert_eq!(reason.is_some(), everything, "{path}: {reason:?}");
+            let reason = super::build_all_because(&changes(&["a", path]), &definition);
+            assert_eq!(reason.is_some(), builds_all, "{path}: {reason:?}");
         }
-        let doubtful = Definition {
-            doubt: Some("for a reason".into()),
+        let uncertain = Definition {
+            uncertain_because: Some("for a reason".into()),
             ..definition
         };
-        assert_eq!(super::everything(&[], &doubtful).as_deref(), Some("for a reason"));
+        assert_eq!(
+            super::build_all_because(&[], &uncertain).as_deref(),
+            Some("for a reason")
+        );
     }
 }

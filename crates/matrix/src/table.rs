@@ -1,157 +1,165 @@
-//! The plan as a table: lines for the log, Markdown for the summary of the job.
+//! The plan as a table: lines for the log, Markdown for the job summary.
 
-use super::parts::{MANY, Role, Touch};
-use super::plan::{Plan, Row, Why};
+use super::build_inputs::{ChangedInputs, FileRole, MAX_COUNTED};
+use super::plan::{BuildReason, Plan, PlanRow};
 
-/// Nobody reads more.
-const MOST_ROWS: usize = 500;
+/// The most rows that a table shows. Nobody reads more.
+const MAX_ROWS: usize = 500;
 
-/// The summary of a step may have 1 MiB
-/// (<https://docs.github.com/actions/reference/workflows-and-actions/workflow-commands#adding-a-job-summary>); an earlier
-/// part of the step may have written to it.
-const LARGEST: usize = 900 * 1024;
+/// The most bytes of Markdown. The summary of a step may have 1 MiB
+/// (<https://docs.github.com/actions/reference/workflows-and-actions/workflow-commands#adding-a-job-summary>), and an
+/// earlier part of the step may have written some of it.
+const MAX_SUMMARY_BYTES: usize = 900 * 1024;
 
-/// Lines as wide as they have to be, what is built first.
+/// Returns the table as aligned lines, the targets to build first.
 pub fn lines(plan: &Plan) -> Vec<String> {
-    let rows = sorted(plan);
+    let rows = to_build_first(plan);
     let width = rows
         .iter()
         .map(|row| row.target.chars().count())
         .max()
         .unwrap_or(0);
-    let line = |row: &&Row| {
-        let (target, because) = (visible(&row.target), visible(&because(row, &str::to_owned)));
-        let line = format!("{target:width$}  {:7}  {because}", state(row));
+    let line = |row: &&PlanRow| {
+        let target = without_controls(&row.target);
+        let reason = without_controls(&reason_of(row, &str::to_owned));
+        let line = format!("{target:width$}  {:8}  {reason}", decision(row));
         line.trim_end().to_owned()
     };
-    let mut lines: Vec<String> = rows.iter().take(MOST_ROWS).map(line).collect();
-    lines.extend(left_out(rows.len(), lines.len()));
+    let mut lines: Vec<String> = rows.iter().take(MAX_ROWS).map(line).collect();
+    lines.extend(omitted_rows(rows.len(), lines.len()));
     lines
 }
 
-/// Markdown, with the verdict above the table and whatever else there is to say.
-pub fn markdown(plan: &Plan, verdict: &str, notes: &[String]) -> String {
-    let rows = sorted(plan);
-    let mut text = format!("### Matrix\n\n{}\n", escaped(verdict));
+/// Returns the table as Markdown, below the summary sentence and the notes.
+pub fn markdown(plan: &Plan, summary: &str, notes: &[String]) -> String {
+    let rows = to_build_first(plan);
+    let mut text = format!("### Build matrix\n\n{}\n", escape_markdown(summary));
     for note in notes {
-        text += &format!("\n{}\n", escaped(note));
+        text += &format!("\n{}\n", escape_markdown(note));
     }
     if rows.is_empty() {
         return text;
     }
-    text += "\n| Target | | Because of |\n|---|---|---|\n";
-    let code = |text: &str| format!("<code>{}</code>", escaped(text));
+    text += "\n| Target | Decision | Reason |\n|---|---|---|\n";
+    let code = |text: &str| format!("<code>{}</code>", escape_markdown(text));
     let mut shown = 0;
-    for row in rows.iter().take(MOST_ROWS) {
+    for row in rows.iter().take(MAX_ROWS) {
         let cells = format!(
             "| {} | {} | {} |\n",
             code(&row.target),
-            state(row),
-            because(row, &code)
+            decision(row),
+            reason_of(row, &code)
         );
-        if text.len() + cells.len() > LARGEST {
+        if text.len() + cells.len() > MAX_SUMMARY_BYTES {
             break;
         }
         text += &cells;
         shown += 1;
     }
-    if let Some(left_out) = left_out(rows.len(), shown) {
-        text += &format!("\n{left_out}\n");
+    if let Some(omitted) = omitted_rows(rows.len(), shown) {
+        text += &format!("\n{omitted}\n");
     }
     text
 }
 
-/// What came out of it, in a sentence. `changed` has how many files changed, and between what.
-pub fn verdict(plan: &Plan, changed: Option<(usize, &str)>) -> String {
-    let (built, all) = (plan.built().len(), plan.rows.len());
-    let what = match (built, all) {
-        (0, _) => "Nothing is built".to_owned(),
-        (1, 1) => "The only target is built".to_owned(),
-        (1, all) => format!("1 of {all} targets is built"),
-        (built, all) if built == all => format!("All {all} targets are built"),
-        (built, all) => format!("{built} of {all} targets are built"),
+/// Returns the plan in one sentence. `changed` is the number of changed files, and between what.
+pub fn summary(plan: &Plan, changed: Option<(usize, &str)>) -> String {
+    let (to_build, all) = (plan.to_build().len(), plan.rows.len());
+    let what = match (to_build, all) {
+        (0, _) => "Nothing to build".to_owned(),
+        (to_build, all) if to_build == all && all > 1 => format!("All {all} targets to build"),
+        (to_build, all) => format!("{to_build} of {} to build", count(all, "target")),
     };
-    match (&plan.everything, changed) {
+    match (&plan.build_all_because, changed) {
         (Some(reason), _) => format!("{what}: {reason}."),
         (None, Some((files, between))) => format!("{what}: {} changed {between}.", count(files, "file")),
         (None, None) => format!("{what}."),
     }
 }
 
-fn count(number: usize, what: &str) -> String {
+/// Returns a number with its noun, in the plural where needed.
+pub fn count(number: usize, noun: &str) -> String {
     if number == 1 {
-        format!("1 {what}")
+        format!("1 {noun}")
     } else {
-        format!("{number} {what}s")
+        format!("{number} {noun}s")
     }
 }
 
-fn sorted(plan: &Plan) -> Vec<&Row> {
-    let mut rows: Vec<&Row> = plan.rows.iter().collect();
-    rows.sort_by_key(|row| row.built.is_none());
+fn to_build_first(plan: &Plan) -> Vec<&PlanRow> {
+    let mut rows: Vec<&PlanRow> = plan.rows.iter().collect();
+    rows.sort_by_key(|row| row.reason.is_none());
     rows
 }
 
-fn state(row: &Row) -> &'static str {
-    if row.built.is_some() { "built" } else { "skipped" }
-}
-
-fn left_out(all: usize, shown: usize) -> Option<String> {
-    let left = all - shown;
-    (left > 0).then(|| format!("{left} more are not shown; the output targets has all that are built."))
-}
-
-fn because(row: &Row, quoted: &dyn Fn(&str) -> String) -> String {
-    row.built
-        .as_ref()
-        .map_or_else(String::new, |why| reason(why, quoted))
-}
-
-fn reason(why: &Why, quoted: &dyn Fn(&str) -> String) -> String {
-    match why {
-        Why::Everything => "everything is built".into(),
-        Why::Touched(touch) => touched(touch, quoted),
-        Why::Unknown(reason) => quoted(reason),
-        Why::Linked(target, root) => format!("{}, which has {}", quoted(target), reason(root, quoted)),
+fn decision(row: &PlanRow) -> &'static str {
+    if row.reason.is_some() {
+        "to build"
+    } else {
+        "skipped"
     }
 }
 
-fn touched(touch: &Touch, quoted: &dyn Fn(&str) -> String) -> String {
-    let Touch { path, role, more } = touch;
+fn omitted_rows(all: usize, shown: usize) -> Option<String> {
+    let omitted = all - shown;
+    (omitted > 0).then(|| {
+        format!("{omitted} more rows are not shown; the output `targets` lists every target to build.")
+    })
+}
+
+fn reason_of(row: &PlanRow, quote: &dyn Fn(&str) -> String) -> String {
+    row.reason
+        .as_ref()
+        .map_or_else(String::new, |reason| describe(reason, quote))
+}
+
+fn describe(reason: &BuildReason, quote: &dyn Fn(&str) -> String) -> String {
+    match reason {
+        BuildReason::BuildAll => "all targets are built".into(),
+        BuildReason::InputsChanged(changed) => describe_changed(changed, quote),
+        BuildReason::Uncertain(reason) => quote(reason),
+        BuildReason::LinkedTarget(target, root) => {
+            format!("links to {}: {}", quote(target), describe(root, quote))
+        }
+    }
+}
+
+fn describe_changed(changed: &ChangedInputs, quote: &dyn Fn(&str) -> String) -> String {
+    let ChangedInputs { path, role, more } = changed;
     let role = match role {
-        Some(Role::Dockerfile) => " (its Dockerfile)",
-        Some(Role::Ignore) => " (says what is copied)",
-        Some(Role::Link) => " (a link)",
-        Some(Role::Policy) => " (its policy)",
+        Some(FileRole::Dockerfile) => " (Dockerfile)",
+        Some(FileRole::Dockerignore) => " (ignore file)",
+        Some(FileRole::Link) => " (symbolic link)",
+        Some(FileRole::Policy) => " (build policy)",
         None => "",
     };
     let more = match *more {
         0 => String::new(),
-        MANY => format!(" and at least {MANY} more"),
+        MAX_COUNTED => format!(" and at least {MAX_COUNTED} more"),
         more => format!(" and {more} more"),
     };
-    format!("{}{role}{more}", quoted(path))
+    format!("{}{role}{more}", quote(path))
 }
 
-/// A path may hold anything, line breaks and what moves a cursor among it.
-fn visible(text: &str) -> String {
+/// Returns the text with each control character replaced: a path may contain line breaks and terminal escapes.
+fn without_controls(text: &str) -> String {
     text.chars()
         .map(|c| if c.is_control() { '\u{fffd}' } else { c })
         .collect()
 }
 
-/// Text that is neither Markdown nor HTML, whatever it holds: a character by its number has no other meaning
-/// (CommonMark, "Entity and numeric character references").
-fn escaped(text: &str) -> String {
+/// Returns text that neither Markdown nor HTML interprets, whatever it contains: a numeric character reference has no
+/// other meaning (CommonMark, "Entity and numeric character references").
+fn escape_markdown(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
-    for c in visible(text).chars() {
+    for c in without_controls(text).chars() {
         if c.is_ascii_punctuation() && !"-/,.".contains(c) {
             escaped += &format!("&#{};", u32::from(c));
         } else {
             escaped.push(c);
         }
     }
-    // GitHub makes a link of it.
+    // GitHub turns it into a link.
     escaped.replace("www.", "www&#46;")
 }
 
@@ -161,15 +169,15 @@ mod tests {
 
     use super::*;
 
-    fn row(target: &str, built: Option<Why>) -> Row {
-        Row {
+    fn row(target: &str, reason: Option<BuildReason>) -> PlanRow {
+        PlanRow {
             target: target.into(),
-            built,
+            reason,
         }
     }
 
-    fn touch(path: &str, role: Option<Role>, more: usize) -> Why {
-        Why::Touched(Touch {
+    fn changed(path: &str, role: Option<FileRole>, more: usize) -> BuildReason {
+        BuildReason::InputsChanged(ChangedInputs {
             path: path.into(),
             role,
             more,
@@ -177,105 +185,116 @@ mod tests {
     }
 
     fn plan() -> Plan {
+        let linked = |name: &str, root| BuildReason::LinkedTarget(name.into(), Box::new(root));
         Plan {
             rows: vec![
                 row("admin", None),
-                row("api", Some(touch("api/a|b.go", None, 2))),
-                row("base", Some(touch("base/Dockerfile", Some(Role::Dockerfile), 0))),
+                row("api", Some(changed("api/a|b.go", None, 2))),
                 row(
-                    "web",
-                    Some(Why::Linked("base".into(), Box::new(touch("base/x", None, MANY)))),
+                    "base",
+                    Some(changed("base/Dockerfile", Some(FileRole::Dockerfile), 0)),
                 ),
-                row("worker", Some(Why::Unknown("its context is ../x".into()))),
+                row(
+                    "cart",
+                    Some(changed("cart/.dockerignore", Some(FileRole::Dockerignore), 0)),
+                ),
+                row("docs", Some(changed("docs/current", Some(FileRole::Link), 0))),
+                row(
+                    "mail",
+                    Some(changed("mail/Dockerfile.rego", Some(FileRole::Policy), 0)),
+                ),
+                row("web", Some(linked("base", changed("base/x", None, MAX_COUNTED)))),
+                row(
+                    "worker",
+                    Some(BuildReason::Uncertain(
+                        "its context ../x is outside the repository".into(),
+                    )),
+                ),
             ],
-            everything: None,
+            build_all_because: None,
         }
     }
 
     #[test]
-    fn what_is_built_comes_first_with_its_reason() {
-        assert_eq!(
-            lines(&plan()),
-            [
-                "api     built    api/a|b.go and 2 more",
-                "base    built    base/Dockerfile (its Dockerfile)",
-                "web     built    base, which has base/x and at least 99 more",
-                "worker  built    its context is ../x",
-                "admin   skipped",
-            ]
-        );
+    fn the_table_lists_targets_to_build_first_with_their_reasons() {
+        insta::assert_snapshot!("table", lines(&plan()).join("\n"));
     }
 
     #[test]
-    fn the_summary_is_a_table_of_the_same() {
-        let text = markdown(&plan(), "4 of 5 <b>targets", &["A note.".into()]);
-        assert!(
-            text.starts_with("### Matrix\n\n4 of 5 &#60;b&#62;targets\n\nA note.\n\n| Target |"),
-            "{text}"
-        );
-        assert!(text.contains("| <code>api</code> | built | <code>api/a&#124;b.go</code> and 2 more |\n"));
-        assert!(text.contains("| <code>admin</code> | skipped |  |\n"), "{text}");
+    fn the_table_says_when_all_targets_are_built() {
+        let plan = Plan {
+            rows: vec![row("api", Some(BuildReason::BuildAll))],
+            build_all_because: Some("the push was forced".into()),
+        };
+        insta::assert_snapshot!("table_of_all", lines(&plan).join("\n"));
+    }
+
+    #[test]
+    fn the_job_summary_has_the_same_table_as_markdown() {
+        let text = markdown(&plan(), "7 of 8 <b>targets", &["A note.".into()]);
+        insta::assert_snapshot!("job_summary", text);
         let none = Plan {
             rows: vec![],
-            everything: None,
+            build_all_because: None,
         };
         assert!(!markdown(&none, "Nothing.", &[]).contains("Target"));
     }
 
     #[test]
-    fn long_tables_are_cut_and_say_so() {
+    fn long_tables_are_truncated_with_a_note() {
         let rows = (0..700).map(|number| row(&format!("t{number}"), None)).collect();
         let plan = Plan {
             rows,
-            everything: None,
+            build_all_because: None,
         };
-        let said = "200 more are not shown";
-        assert_eq!(lines(&plan).len(), MOST_ROWS + 1);
-        assert!(lines(&plan)[MOST_ROWS].starts_with(said));
-        assert!(markdown(&plan, "", &[]).contains(said));
-        let wide = (0..400).map(|_| row("t", Some(Why::Unknown("x".repeat(4000)))));
+        let note = "200 more rows are not shown";
+        assert_eq!(lines(&plan).len(), MAX_ROWS + 1);
+        assert!(lines(&plan)[MAX_ROWS].starts_with(note));
+        assert!(markdown(&plan, "", &[]).contains(note));
+        let wide = (0..400).map(|_| row("t", Some(BuildReason::Uncertain("x".repeat(4000)))));
         let plan = Plan {
             rows: wide.collect(),
-            everything: None,
+            build_all_because: None,
         };
         let text = markdown(&plan, "", &[]);
-        assert!(text.len() < LARGEST + 200 && text.contains("more are not shown"));
+        assert!(text.len() < MAX_SUMMARY_BYTES + 200 && text.contains("more rows are not shown"));
     }
 
     #[test]
-    fn verdicts() {
+    fn summary_sentences() {
         let mut plan = plan();
+        plan.rows.truncate(5);
         let changed = Some((1, "between a and b"));
         assert_eq!(
-            verdict(&plan, changed),
-            "4 of 5 targets are built: 1 file changed between a and b."
+            summary(&plan, changed),
+            "4 of 5 targets to build: 1 file changed between a and b."
         );
-        plan.everything = Some("the base is not known".into());
+        plan.build_all_because = Some("the base is unknown".into());
         plan.rows.remove(0);
         assert_eq!(
-            verdict(&plan, None),
-            "All 4 targets are built: the base is not known."
+            summary(&plan, None),
+            "All 4 targets to build: the base is unknown."
         );
-        plan.everything = None;
+        plan.build_all_because = None;
         plan.rows.truncate(1);
         assert_eq!(
-            verdict(&plan, changed),
-            "The only target is built: 1 file changed between a and b."
+            summary(&plan, changed),
+            "1 of 1 target to build: 1 file changed between a and b."
         );
         plan.rows.push(row("admin", None));
-        assert_eq!(verdict(&plan, None), "1 of 2 targets is built.");
+        assert_eq!(summary(&plan, None), "1 of 2 targets to build.");
         plan.rows.clear();
         assert_eq!(
-            verdict(&plan, Some((0, "since a"))),
-            "Nothing is built: 0 files changed since a."
+            summary(&plan, Some((0, "since a"))),
+            "Nothing to build: 0 files changed since a."
         );
     }
 
     proptest! {
-        /// A path cannot leave its cell.
+        /// A path cannot leave its table cell.
         #[test]
-        fn nothing_in_a_name_is_markup(text in "\\PC{0,20}|[<>|`*_@:&\\[\\]\n\r]{0,20}") {
-            let escaped = escaped(&text);
+        fn no_markup_survives_escaping(text in "\\PC{0,20}|[<>|`*_@:&\\[\\]\n\r]{0,20}") {
+            let escaped = escape_markdown(&text);
             let plain = escaped.chars().all(|c| !"<>|`*_@:[]\n\r".contains(c));
             prop_assert!(plain, "{}", escaped);
         }

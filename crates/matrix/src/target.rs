@@ -1,19 +1,19 @@
-//! What there is to build, wherever that was said.
+//! Targets: the builds that a bake definition or the Dockerfiles of a repository define.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-/// A target as bake knows it: one build.
+/// A bake target: one build.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Target {
-    /// As written: relative to the working folder, absolute, or remote.
+    /// As written: relative to the working directory, absolute, or remote.
     pub context: String,
     /// As written: relative to the context.
     pub dockerfile: String,
-    /// The Dockerfile itself, in its place.
+    /// The text of the Dockerfile, if the definition contains it.
     pub inline: Option<String>,
-    /// Named contexts: a folder, `target:NAME`, `docker-image://…` and so on, by their names.
+    /// Named contexts by name: a directory, `target:NAME`, `docker-image://…` and so on.
     pub contexts: BTreeMap<String, String>,
-    /// Build arguments that are given. One without a value is not passed on by buildx.
+    /// Build arguments. buildx does not pass on arguments without a value.
     pub args: BTreeMap<String, String>,
     pub stage: Option<String>,
     pub platforms: Vec<String>,
@@ -21,53 +21,60 @@ pub struct Target {
 }
 
 impl Target {
-    /// The targets that named contexts link to, each once.
+    /// Returns the targets that named contexts link to, each once.
     pub fn links(&self) -> BTreeSet<&str> {
-        self.contexts.values().filter_map(|value| linked(value)).collect()
+        self.contexts
+            .values()
+            .filter_map(|value| linked_target(value))
+            .collect()
     }
 }
 
-/// The name of the target that a named context is.
-pub fn linked(context: &str) -> Option<&str> {
+/// Returns the name of the target that a named context links to.
+pub fn linked_target(context: &str) -> Option<&str> {
     context.strip_prefix("target:")
 }
 
-/// Targets by their names.
+/// The targets of a repository.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Targets {
+    /// All targets by name.
     pub all: BTreeMap<String, Target>,
-    /// Those that are asked for, in the order of their names; others are only linked to.
+    /// The names of the requested targets. Other targets are only linked to.
     pub selected: BTreeSet<String>,
 }
 
 impl Targets {
-    /// A chain of links that leads back to its beginning, if there is one: no order of builds serves it.
-    pub fn cycle(&self) -> Option<Vec<&str>> {
-        let mut left: BTreeMap<&str, BTreeSet<&str>> = self
+    /// Returns a cycle of links, if there is one: its targets cannot be built in any order.
+    pub fn find_cycle(&self) -> Option<Vec<&str>> {
+        let mut remaining: BTreeMap<&str, BTreeSet<&str>> = self
             .all
             .iter()
             .map(|(name, target)| (name.as_str(), target.links()))
             .collect();
-        // What links to nothing that is left is not part of a cycle; where all that is left links to something left, any
-        // walk comes back to where it was.
+        // Remove targets that link to no remaining target, until every remaining target links to another one. Then
+        // following links from any of them ends in a cycle.
         loop {
-            let before = left.len();
-            let names: BTreeSet<&str> = left.keys().copied().collect();
-            left.retain(|_, links| links.iter().any(|link| names.contains(link)));
-            if left.len() == before {
+            let before = remaining.len();
+            let names: BTreeSet<&str> = remaining.keys().copied().collect();
+            remaining.retain(|_, links| links.iter().any(|link| names.contains(link)));
+            if remaining.len() == before {
                 break;
             }
         }
-        let mut walk = vec![*left.keys().next()?];
+        let mut chain = vec![*remaining.keys().next()?];
         loop {
-            let last = walk.last()?;
-            let next = *left.get(last)?.iter().find(|link| left.contains_key(*link))?;
-            if let Some(at) = walk.iter().position(|name| *name == next) {
-                walk.drain(..at);
-                walk.push(next);
-                return Some(walk);
+            let last = chain.last()?;
+            let next = *remaining
+                .get(last)?
+                .iter()
+                .find(|link| remaining.contains_key(*link))?;
+            if let Some(at) = chain.iter().position(|name| *name == next) {
+                chain.drain(..at);
+                chain.push(next);
+                return Some(chain);
             }
-            walk.push(next);
+            chain.push(next);
         }
     }
 }
@@ -94,17 +101,17 @@ mod tests {
     }
 
     #[test]
-    fn a_cycle_is_named_from_its_beginning_to_its_beginning() {
+    fn a_cycle_is_returned_with_its_first_target_at_both_ends() {
         let fine = targets(&[("a", &["b", "c"]), ("b", &["c"]), ("c", &["elsewhere"])]);
-        assert_eq!(fine.cycle(), None);
+        assert_eq!(fine.find_cycle(), None);
         let itself = targets(&[("a", &["a"])]);
-        assert_eq!(itself.cycle(), Some(vec!["a", "a"]));
+        assert_eq!(itself.find_cycle(), Some(vec!["a", "a"]));
         let far = targets(&[("a", &["b"]), ("b", &["c"]), ("c", &["d"]), ("d", &["b"])]);
-        assert_eq!(far.cycle(), Some(vec!["b", "c", "d", "b"]));
+        assert_eq!(far.find_cycle(), Some(vec!["b", "c", "d", "b"]));
     }
 
     #[test]
-    fn links_are_targets_and_nothing_else() {
+    fn only_target_contexts_are_links() {
         let target = Target {
             contexts: [
                 ("a", "target:x"),

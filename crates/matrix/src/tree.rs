@@ -2,30 +2,31 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-/// What is in the working copy and not ignored by Git.
+/// The files of the working tree that Git does not ignore.
 #[derive(Debug, Clone, Default)]
-pub struct Tree {
-    /// In order, links among them.
+pub struct FileTree {
+    /// Sorted. Symbolic links are among them.
     files: Vec<String>,
+    /// The target of each symbolic link.
     links: BTreeMap<String, String>,
-    /// Folders that hold a commit of another repository; what is in them is not among the files.
+    /// Directories that hold a commit of another repository. Their files are not in `files`.
     submodules: BTreeSet<String>,
 }
 
-/// Where a path leads.
+/// A path after symbolic links were followed.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Resolved {
-    /// Without links; `None` when it leads out of the repository, or nowhere.
+pub struct ResolvedPath {
+    /// The path without symbolic links; `None` if it is outside the repository, or a link loops.
     pub path: Option<String>,
-    /// The links on the way.
+    /// The links that were followed.
     pub links: Vec<String>,
 }
 
-/// As Linux has it: more are a loop (ELOOP).
-const MOST_LINKS: usize = 40;
+/// The most links that one path may follow. Linux has the same limit (ELOOP).
+const MAX_LINKS: usize = 40;
 
-impl Tree {
-    /// Of paths in any order, of links by what they say, and of submodules.
+impl FileTree {
+    /// Creates a tree from paths in any order, the targets of symbolic links, and submodules.
     pub fn new(
         mut files: Vec<String>,
         links: BTreeMap<String, String>,
@@ -44,9 +45,9 @@ impl Tree {
         &self.files
     }
 
-    /// The files below a folder, by their paths from the root.
-    pub fn below(&self, folder: &str) -> &[String] {
-        below(&self.files, folder, |file| file)
+    /// Returns the files below a directory, as paths from the root.
+    pub fn below(&self, dir: &str) -> &[String] {
+        below(&self.files, dir, |file| file)
     }
 
     pub fn has_file(&self, path: &str) -> bool {
@@ -59,86 +60,87 @@ impl Tree {
         self.submodules.iter().map(String::as_str)
     }
 
-    /// Whether a path is a submodule's, or in one.
+    /// Returns whether a path is a submodule or inside one.
     pub fn is_in_submodule(&self, path: &str) -> bool {
         self.submodules().any(|module| within(module, path).is_some())
     }
 
-    /// The links below a folder, by their paths from there.
-    pub fn links_below(&self, folder: &str) -> BTreeMap<String, String> {
-        let from = if folder.is_empty() {
+    /// Returns the symbolic links below a directory, as paths relative to it.
+    pub fn links_below(&self, dir: &str) -> BTreeMap<String, String> {
+        let prefix = if dir.is_empty() {
             String::new()
         } else {
-            format!("{folder}/")
+            format!("{dir}/")
         };
-        let links = self.links.range(from.clone()..);
-        let links = links.map_while(|(path, to)| Some((path.strip_prefix(&from)?, to)));
+        let links = self.links.range(prefix.clone()..);
+        let links = links.map_while(|(path, to)| Some((path.strip_prefix(&prefix)?, to)));
         links.map(|(path, to)| (path.to_owned(), to.clone())).collect()
     }
 
-    /// Follows links as the operating system does: part by part, `..` after the link before it.
-    pub fn resolve(&self, path: &str) -> Resolved {
+    /// Follows symbolic links as the operating system does: component by component, with `..` applied after the link
+    /// before it.
+    pub fn resolve(&self, path: &str) -> ResolvedPath {
         let mut links = Vec::new();
-        let path = self.walk(path, &mut links);
-        Resolved { path, links }
+        let path = self.follow(path, &mut links);
+        ResolvedPath { path, links }
     }
 
-    fn walk(&self, path: &str, links: &mut Vec<String>) -> Option<String> {
-        let mut left: Vec<String> = path.rsplit('/').map(str::to_owned).collect();
-        let mut walked = String::new();
-        while let Some(part) = left.pop() {
-            match part.as_str() {
+    fn follow(&self, path: &str, links: &mut Vec<String>) -> Option<String> {
+        let mut remaining: Vec<String> = path.rsplit('/').map(str::to_owned).collect();
+        let mut resolved = String::new();
+        while let Some(component) = remaining.pop() {
+            match component.as_str() {
                 "" | "." => continue,
-                ".." if walked.is_empty() => return None,
+                ".." if resolved.is_empty() => return None,
                 ".." => {
-                    walked.truncate(walked.rfind('/').unwrap_or(0));
+                    resolved.truncate(resolved.rfind('/').unwrap_or(0));
                     continue;
                 }
                 _ => {}
             }
-            let here = join(&walked, &part);
-            let Some(to) = self.links.get(&here) else {
-                walked = here;
+            let current = join(&resolved, &component);
+            let Some(to) = self.links.get(&current) else {
+                resolved = current;
                 continue;
             };
-            links.push(here);
-            if to.starts_with('/') || links.len() > MOST_LINKS {
+            links.push(current);
+            if to.starts_with('/') || links.len() > MAX_LINKS {
                 return None;
             }
-            left.extend(to.rsplit('/').map(str::to_owned));
+            remaining.extend(to.rsplit('/').map(str::to_owned));
         }
-        Some(walked)
+        Some(resolved)
     }
 }
 
-/// The part of what is in the order of paths that lies below a folder.
-pub fn below<'a, T>(sorted: &'a [T], folder: &str, path: impl Fn(&T) -> &str) -> &'a [T] {
-    if folder.is_empty() {
+/// Returns the items below a directory, of items that are sorted by path.
+pub fn below<'a, T>(sorted: &'a [T], dir: &str, path: impl Fn(&T) -> &str) -> &'a [T] {
+    if dir.is_empty() {
         return sorted;
     }
-    let from = format!("{folder}/");
-    // The character after the slash.
-    let to = format!("{folder}0");
+    let from = format!("{dir}/");
+    // `0` is the character after the slash.
+    let to = format!("{dir}0");
     let start = sorted.partition_point(|one| path(one) < from.as_str());
     let end = sorted.partition_point(|one| path(one) < to.as_str());
     sorted.get(start..end).unwrap_or_default()
 }
 
-/// A path from the root, of a folder and a path from there.
-pub fn join(folder: &str, path: &str) -> String {
-    match (folder, path) {
+/// Joins a directory and a path relative to it.
+pub fn join(dir: &str, path: &str) -> String {
+    match (dir, path) {
         ("", path) => path.to_owned(),
-        (folder, "") => folder.to_owned(),
-        (folder, path) => format!("{folder}/{path}"),
+        (dir, "") => dir.to_owned(),
+        (dir, path) => format!("{dir}/{path}"),
     }
 }
 
-/// A path from a folder, of one from the root; empty for the folder itself, `None` for what is not below it.
-pub fn within<'a>(folder: &str, path: &'a str) -> Option<&'a str> {
-    if folder.is_empty() {
+/// Returns a path relative to a directory: empty for the directory itself, `None` if the path is not below it.
+pub fn within<'a>(dir: &str, path: &'a str) -> Option<&'a str> {
+    if dir.is_empty() {
         return Some(path);
     }
-    let rest = path.strip_prefix(folder)?;
+    let rest = path.strip_prefix(dir)?;
     if rest.is_empty() {
         Some(rest)
     } else {
@@ -146,20 +148,20 @@ pub fn within<'a>(folder: &str, path: &'a str) -> Option<&'a str> {
     }
 }
 
-/// Without empty parts, `.` and `..`, by its letters alone, as Go's `path.Clean`; an absolute path stays one, and one
-/// that leads upwards begins with `..`.
+/// Removes empty components, `.` and `..` lexically, as Go's `path.Clean` does, but returns "" where Go returns `.`. An
+/// absolute path stays absolute; a relative path that leads upwards begins with `..`.
 pub fn clean(path: &str) -> String {
     let absolute = path.starts_with('/');
-    let mut parts: Vec<&str> = Vec::new();
-    for part in path.split('/') {
-        match part {
+    let mut components: Vec<&str> = Vec::new();
+    for component in path.split('/') {
+        match component {
             "" | "." => {}
-            ".." if parts.last().is_some_and(|last| *last != "..") => drop(parts.pop()),
+            ".." if components.last().is_some_and(|last| *last != "..") => drop(components.pop()),
             ".." if absolute => {}
-            part => parts.push(part),
+            component => components.push(component),
         }
     }
-    let path = parts.join("/");
+    let path = components.join("/");
     if absolute { format!("/{path}") } else { path }
 }
 
@@ -167,13 +169,13 @@ pub fn clean(path: &str) -> String {
 mod tests {
     use super::*;
 
-    fn tree(links: &[(&str, &str)]) -> Tree {
+    fn tree(links: &[(&str, &str)]) -> FileTree {
         let links = links.iter().map(|(at, to)| ((*at).to_owned(), (*to).to_owned()));
-        Tree::new(Vec::new(), links.collect(), BTreeSet::new())
+        FileTree::new(Vec::new(), links.collect(), BTreeSet::new())
     }
 
     #[test]
-    fn links_are_followed_as_the_system_does() {
+    fn links_are_followed_as_the_operating_system_does() {
         let tree = tree(&[
             ("current", "versions/2"),
             ("versions/2/lib", "../../lib"),
@@ -185,7 +187,7 @@ mod tests {
         assert_eq!(to("a/./b//c"), Some("a/b/c".into()));
         assert_eq!(to("current/lib/x"), Some("lib/x".into()));
         assert_eq!(tree.resolve("current/lib/x").links, ["current", "versions/2/lib"]);
-        // By its letters it would be `x`.
+        // Lexically it would be `x`.
         assert_eq!(to("current/../x"), Some("versions/x".into()));
         assert_eq!(to(""), Some(String::new()));
         for path in ["..", "out", "absolute/x", "loop/x"] {
@@ -194,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn links_below_a_folder_are_seen_from_there() {
+    fn links_below_a_directory_are_relative_to_it() {
         let tree = tree(&[("a/x", "y"), ("a/b/z", "../x"), ("ab", "a"), ("a-b/c", "d")]);
         let below: Vec<(String, String)> = tree.links_below("a").into_iter().collect();
         assert_eq!(below, [("b/z".into(), "../x".into()), ("x".into(), "y".into())]);
@@ -202,11 +204,11 @@ mod tests {
     }
 
     #[test]
-    fn what_is_below_a_folder_lies_together() {
+    fn files_below_a_directory_are_found_by_prefix() {
         let files = ["a", "a-b/c", "a.b", "a/b", "a/b/c", "ab"]
             .map(str::to_owned)
             .to_vec();
-        let tree = Tree::new(files, BTreeMap::new(), BTreeSet::new());
+        let tree = FileTree::new(files, BTreeMap::new(), BTreeSet::new());
         assert_eq!(tree.below("a"), ["a/b", "a/b/c"]);
         assert_eq!(tree.below("").len(), 6);
         assert!(tree.below("b").is_empty());
@@ -214,15 +216,15 @@ mod tests {
     }
 
     #[test]
-    fn a_submodule_has_all_that_is_below_it() {
-        let tree = Tree::new(Vec::new(), BTreeMap::new(), BTreeSet::from(["a/b".to_owned()]));
+    fn a_submodule_contains_every_path_below_it() {
+        let tree = FileTree::new(Vec::new(), BTreeMap::new(), BTreeSet::from(["a/b".to_owned()]));
         for (path, inside) in [("a", false), ("a/b", true), ("a/b/c", true), ("a/bc", false)] {
             assert_eq!(tree.is_in_submodule(path), inside, "{path}");
         }
     }
 
     #[test]
-    fn paths_are_cleaned_as_in_go() {
+    fn paths_are_cleaned_as_go_does() {
         for (path, cleaned) in [
             (".", ""),
             ("./a//b/", "a/b"),
@@ -237,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn a_path_from_a_folder() {
+    fn paths_are_made_relative_to_a_directory() {
         assert_eq!(within("a", "a/b"), Some("b"));
         assert_eq!(within("a", "a"), Some(""));
         assert_eq!(within("a", "ab"), None);

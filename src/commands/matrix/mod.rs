@@ -1,72 +1,76 @@
-//! `matrix`: which images of a repository a change touches. Reads files, asks buildx, Git and perhaps GitHub; changes
-//! nothing.
+//! `matrix`: outputs a job matrix of the images that a change affects. Reads files, buildx, Git and, if needed, GitHub's API;
+//! modifies nothing.
 
-pub mod changed;
-mod difference;
+pub mod changes;
+mod checkout;
+mod output;
 mod targets;
-mod tell;
-mod workplace;
+mod tree_diff;
 
 use std::sync::Arc;
 
 use super::guard::{self, Guard, Interrupted};
 use crate::cli::MatrixArgs;
 use crate::github;
-use crate::inputs::{self, Matrix};
-use crate::matrix::folders::with_folders;
-use crate::matrix::parts::gather;
+use crate::inputs::{self, MatrixInputs};
+use crate::matrix::build_inputs::collect;
+use crate::matrix::directories::with_directories;
 use crate::matrix::plan::{self, Plan};
-use crate::output;
+use crate::matrix::table::count;
+use crate::output::aside;
 use crate::report::Report;
-use changed::{Changed, Question, changed};
-use workplace::Workplace;
+use changes::{ChangeQuery, DetectedChanges, detect_changes};
+use checkout::Checkout;
 
 pub fn run(args: &MatrixArgs) -> anyhow::Result<()> {
-    let asked = inputs::matrix(args)?;
-    if let Some(token) = &asked.token {
+    let inputs = inputs::matrix(args)?;
+    if let Some(token) = &inputs.token {
         github::mask(token);
     }
-    if asked.json || asked.explain.is_some() {
-        output::aside();
+    if inputs.json || inputs.explain.is_some() {
+        aside();
     }
-    guard::block_on(run_async(Arc::new(asked)))
+    guard::block_on(run_async(Arc::new(inputs)))
 }
 
-/// A signal ends buildx and Git as well.
-async fn run_async(asked: Arc<Matrix>) -> anyhow::Result<()> {
+/// Runs the command until it ends or a signal arrives, which also ends buildx and Git.
+async fn run_async(inputs: Arc<MatrixInputs>) -> anyhow::Result<()> {
     let mut guard = Guard::listen()?;
-    match guard.run_until(matrix(asked), None).await {
+    match guard.run_until(matrix(inputs), None).await {
         Ok(done) => done,
         Err(Interrupted::Signal(name)) => Err(anyhow::anyhow!("stopped by {name}")),
         Err(Interrupted::Deadline) => Err(anyhow::anyhow!("out of time")),
     }
 }
 
-async fn matrix(asked: Arc<Matrix>) -> anyhow::Result<()> {
+async fn matrix(inputs: Arc<MatrixInputs>) -> anyhow::Result<()> {
     let report = Report::start();
-    let workplace = Workplace::open(&asked.workdir)?;
-    let (targets, definition) = targets::find(&asked, &workplace, &report).await?;
-    let parts = workplace.read(|repository| gather(&targets, repository));
+    let checkout = Checkout::open(&inputs.workdir)?;
+    let (targets, definition) = targets::find_targets(&inputs, &checkout, &report).await?;
+    let build_inputs = checkout.with_files(|repository| collect(&targets, repository));
     report.done(&format!(
-        "Read what goes into {}",
-        tell::number(parts.len(), "target")
+        "Read the inputs of {}",
+        count(build_inputs.len(), "target")
     ));
-    if let Some(target) = &asked.explain {
-        return tell::explained(target, &targets, &parts, &definition, &workplace);
+    if let Some(target) = &inputs.explain {
+        return output::explain(target, &targets, &build_inputs, &definition, &checkout);
     }
-    tell::faults(&parts);
-    let question = Question {
-        root: &workplace.top,
-        base: asked.base.as_deref(),
-        token: asked.token.clone().or_else(tell::token),
+    output::warn_of_dockerfile_errors(&build_inputs);
+    let query = ChangeQuery {
+        root: &checkout.root_dir,
+        base: inputs.base.as_deref(),
+        token: inputs.token.clone().or_else(output::environment_token),
     };
-    let changed = changed(&question, &report).await?;
-    let plan = match &changed {
-        Changed::Everything { reason } => Plan::everything(&targets, reason.clone()),
-        Changed::These { changes, .. } => match plan::everything(changes, &definition) {
-            Some(reason) => Plan::everything(&targets, reason),
-            None => Plan::of(&targets, &parts, &with_folders(changes, &workplace.tree)),
+    let detected = detect_changes(&query, &report).await?;
+    let plan = match &detected {
+        DetectedChanges::Unknown { reason } => Plan::build_all(&targets, reason.clone()),
+        DetectedChanges::Known { changes, .. } => match plan::build_all_because(changes, &definition) {
+            Some(reason) => Plan::build_all(&targets, reason),
+            None => {
+                let changes = with_directories(changes, &checkout.tree);
+                Plan::from_changes(&targets, &build_inputs, &changes)
+            }
         },
     };
-    tell::planned(&asked, &targets, &plan, &changed)
+    output::print_plan(&inputs, &targets, &plan, &detected)
 }

@@ -1,25 +1,24 @@
-//! What there is to build: by buildx where there is a bake or compose file, else by the Dockerfiles.
+//! Finds the targets: with buildx if there is a bake or compose file, else one for each Dockerfile.
 
 use std::collections::BTreeSet;
 
-use super::workplace::Workplace;
+use super::checkout::Checkout;
 use crate::buildx::bake::Bake;
 use crate::error_code::ErrorCode;
-use crate::inputs::Matrix;
-use crate::matrix::definition::{DEFAULTS, Definition};
+use crate::inputs::MatrixInputs;
+use crate::matrix::definition::{DEFAULT_FILES, Definition};
 use crate::matrix::glob::Glob;
-use crate::matrix::ignore::Patterns;
+use crate::matrix::ignore::PatternList;
+use crate::matrix::table::count;
 use crate::matrix::target::Targets;
-use crate::matrix::tree::{Tree, within};
+use crate::matrix::tree::{FileTree, within};
 use crate::matrix::{bake, discovery};
 use crate::problem::Problem;
 use crate::report::Report;
 use crate::{buildx, env, files, github};
 
-use super::tell::number;
-
-/// Without a bake file, whatever is called like one.
-const PATTERN: [&str; 6] = [
+/// The names of Dockerfiles that are found without the input `pattern`.
+const DEFAULT_PATTERN: [&str; 6] = [
     "**/Dockerfile",
     "**/Dockerfile.*",
     "**/*.Dockerfile",
@@ -28,50 +27,45 @@ const PATTERN: [&str; 6] = [
     "!**/*.dockerignore",
 ];
 
-pub(super) async fn find(
-    asked: &Matrix,
-    workplace: &Workplace,
+/// Returns the targets, and the files that define them.
+pub(super) async fn find_targets(
+    inputs: &MatrixInputs,
+    checkout: &Checkout,
     report: &Report,
 ) -> anyhow::Result<(Targets, Definition)> {
-    if asked.pattern.is_empty() {
-        let named = named(asked);
-        let defaults = DEFAULTS
+    if inputs.pattern.is_empty() {
+        let named = named_files(inputs);
+        let defaults = DEFAULT_FILES
             .iter()
-            .filter(|name| workplace.working.join(name).is_file());
+            .filter(|name| checkout.work_dir.join(name).is_file());
         let found: Vec<&str> = if named.is_empty() {
             defaults.copied().collect()
         } else {
             named.iter().map(String::as_str).collect()
         };
-        if !found.is_empty() || !asked.set.is_empty() {
-            let targets = baked(asked, workplace).await?;
-            // A compose file may be there to run other people's images.
-            if !targets.all.is_empty() || !named.is_empty() || !asked.targets.is_empty() {
-                let said = format!(
-                    "Found {} by {}",
-                    number(targets.selected.len(), "target"),
-                    found.join(", ")
-                );
-                report.done(&said);
-                let text = |path: &str| workplace.text(path);
-                let definition = Definition::of(&named, workplace.place(), &workplace.tree, &text);
+        if !found.is_empty() || !inputs.set.is_empty() {
+            let targets = bake_targets(inputs, checkout).await?;
+            // A compose file may only run images of others.
+            if !targets.all.is_empty() || !named.is_empty() || !inputs.targets.is_empty() {
+                let targets_found = count(targets.selected.len(), "target");
+                report.done(&format!("Found {targets_found} in {}", found.join(", ")));
+                let read = |path: &str| checkout.read(path);
+                let definition = Definition::collect(&named, checkout.paths(), &checkout.tree, &read);
                 return Ok((targets, definition));
             }
-            report.done(&format!("Found no target by {}", found.join(", ")));
+            report.done(&format!("Found no targets in {}", found.join(", ")));
         }
     }
-    let targets = discovered(asked, workplace)?;
-    report.done(&format!(
-        "Found {} by Dockerfiles",
-        number(targets.selected.len(), "target")
-    ));
+    let targets = dockerfile_targets(inputs, checkout)?;
+    let selected = targets.selected.len();
+    report.done(&format!("Found {} with a Dockerfile", count(selected, "target")));
     Ok((targets, Definition::default()))
 }
 
-/// The files that are named, by the input or by buildx's own variable (`bakeEnvFiles` in its commands/bake.go).
-fn named(asked: &Matrix) -> Vec<String> {
-    if !asked.files.is_empty() {
-        return asked.files.clone();
+/// Returns the files that the input `files` or buildx's own variable names (`bakeEnvFiles` in its commands/bake.go).
+fn named_files(inputs: &MatrixInputs) -> Vec<String> {
+    if !inputs.files.is_empty() {
+        return inputs.files.clone();
     }
     let separator = env::get(env::BUILDX_BAKE_PATH_SEPARATOR).unwrap_or_else(|| ":".into());
     let files = env::get(env::BUILDX_BAKE_FILE).unwrap_or_default();
@@ -82,43 +76,43 @@ fn named(asked: &Matrix) -> Vec<String> {
     files.map(str::to_owned).collect()
 }
 
-async fn baked(asked: &Matrix, workplace: &Workplace) -> anyhow::Result<Targets> {
+async fn bake_targets(inputs: &MatrixInputs, checkout: &Checkout) -> anyhow::Result<Targets> {
     buildx::check_installed()?;
     let bake = Bake {
-        files: asked.files.clone(),
-        targets: asked.targets.clone(),
-        overrides: asked.set.clone(),
+        files: inputs.files.clone(),
+        targets: inputs.targets.clone(),
+        overrides: inputs.set.clone(),
     };
-    let scratch = Scratch::new()?;
-    let printed = bake.print(&workplace.working, &scratch.0).await?;
-    let targets = bake::targets(&printed).map_err(|fault| {
+    let scratch = ScratchDir::new()?;
+    let printed = bake.print(&checkout.work_dir, &scratch.0).await?;
+    let targets = bake::parse_definition(&printed).map_err(|error| {
         Problem::new(
             ErrorCode::UnknownBakeFormat,
-            format!("buildx bake --print printed what is not understood: {fault}."),
-            "Use a buildx from 0.10 on; if that does not help, report it with the output of `buildx bake --print`.",
+            format!("Cannot parse the output of `docker buildx bake --print`: {error}."),
+            "Install buildx 0.10 or newer; if the error persists, report it with the output of that command.",
         )
     })?;
-    match targets.cycle() {
-        Some(cycle) => Err(cyclic(&cycle).into()),
+    match targets.find_cycle() {
+        Some(cycle) => Err(target_cycle(&cycle).into()),
         None => Ok(targets),
     }
 }
 
-fn cyclic(cycle: &[&str]) -> Problem {
+fn target_cycle(cycle: &[&str]) -> Problem {
     Problem::new(
         ErrorCode::TargetCycle,
         format!(
-            "The contexts of these targets lead in a circle: {}.",
+            "The contexts of these targets form a cycle: {}.",
             cycle.join(" → ")
         ),
-        "Take one of these `target:` contexts out.",
+        "Remove one of these `target:` contexts.",
     )
 }
 
-/// A folder for what buildx writes, removed with it.
-struct Scratch(std::path::PathBuf);
+/// A temporary directory for buildx, removed when dropped.
+struct ScratchDir(std::path::PathBuf);
 
-impl Scratch {
+impl ScratchDir {
     fn new() -> anyhow::Result<Self> {
         let name = format!("remote-buildkit-{}", files::random_hex()?);
         let parent = env::path(env::RUNNER_TEMP).unwrap_or_else(std::env::temp_dir);
@@ -126,82 +120,83 @@ impl Scratch {
     }
 }
 
-impl Drop for Scratch {
+impl Drop for ScratchDir {
     fn drop(&mut self) {
-        // It holds what buildx printed and no more.
+        // It contains only what buildx printed.
         let _ = std::fs::remove_dir_all(&self.0);
     }
 }
 
-fn discovered(asked: &Matrix, workplace: &Workplace) -> anyhow::Result<Targets> {
-    let place = workplace.place();
-    let found = dockerfiles(&asked.pattern, place.workdir, &workplace.tree);
+fn dockerfile_targets(inputs: &MatrixInputs, checkout: &Checkout) -> anyhow::Result<Targets> {
+    let workdir = checkout.paths().workdir;
+    let found = find_dockerfiles(&inputs.pattern, workdir, &checkout.tree);
     if found.is_empty() {
-        return Err(nothing(asked, workplace).into());
+        return Err(no_targets_found(inputs, checkout).into());
     }
-    let mut targets = discovery::targets(found, github::repository().as_deref(), place.workdir);
-    if asked.targets.is_empty() {
+    let repository = github::repository();
+    let mut targets = discovery::targets_of_dockerfiles(found, repository.as_deref(), workdir);
+    if inputs.targets.is_empty() {
         return Ok(targets);
     }
     let mut selected = BTreeSet::new();
-    for wanted in &asked.targets {
-        let glob = Glob::new(wanted);
+    for requested in &inputs.targets {
+        let glob = Glob::new(requested);
         let matches =
-            |name: &&String| *name == wanted || glob.as_ref().is_some_and(|glob| glob.matches(name));
+            |name: &&String| *name == requested || glob.as_ref().is_some_and(|glob| glob.matches(name));
         let named = targets.all.keys().filter(matches);
         let before = selected.len();
         selected.extend(named.cloned());
-        if selected.len() == before && !selected.contains(wanted) {
-            return Err(unknown(wanted, &targets).into());
+        if selected.len() == before && !selected.contains(requested) {
+            return Err(unknown_target(requested, &targets).into());
         }
     }
     targets.selected = selected;
     Ok(targets)
 }
 
-/// Files below the working folder that a pattern takes by themselves, not for a folder that they are in.
-fn dockerfiles<'a>(pattern: &[String], workdir: &str, tree: &'a Tree) -> Vec<&'a str> {
+/// Returns the files below the working directory that match a pattern themselves, and not only through a parent directory.
+fn find_dockerfiles<'a>(pattern: &[String], workdir: &str, tree: &'a FileTree) -> Vec<&'a str> {
     let patterns = if pattern.is_empty() {
-        Patterns::new(PATTERN)
+        PatternList::new(DEFAULT_PATTERN)
     } else {
-        Patterns::new(pattern)
+        PatternList::new(pattern)
     };
     let patterns = patterns.unwrap_or_default();
     let files = tree.below(workdir).iter().map(String::as_str);
-    let takes = |file: &&str| {
+    let is_dockerfile = |file: &&str| {
         let path = within(workdir, file).unwrap_or(file);
-        let folder = path.rsplit_once('/').map_or("", |(folder, _)| folder);
-        patterns.matches(path, false) && !patterns.matches(folder, false)
+        let dir = path.rsplit_once('/').map_or("", |(dir, _)| dir);
+        patterns.matches(path, false) && !patterns.matches(dir, false)
     };
-    files.filter(takes).collect()
+    files.filter(is_dockerfile).collect()
 }
 
-fn nothing(asked: &Matrix, workplace: &Workplace) -> Problem {
-    let pattern = match asked.pattern.as_slice() {
-        [] => PATTERN.join(", "),
+fn no_targets_found(inputs: &MatrixInputs, checkout: &Checkout) -> Problem {
+    let pattern = match inputs.pattern.as_slice() {
+        [] => DEFAULT_PATTERN.join(", "),
         pattern => pattern.join(", "),
     };
     Problem::new(
-        ErrorCode::NothingToBuild,
+        ErrorCode::NoTargetsFound,
         format!(
             "Looked in {} for bake and compose files ({}) and for Dockerfiles ({pattern}) among {}, and found none.",
-            workplace.working.display(),
-            DEFAULTS.join(", "),
-            number(workplace.tree.files().len(), "file"),
+            checkout.work_dir.display(),
+            DEFAULT_FILES.join(", "),
+            count(checkout.tree.files().len(), "file"),
         ),
-        "Check the repository out first (actions/checkout), or say where to look with `files`, `workdir` or `pattern`.",
+        "Check the repository out before this step (actions/checkout), or set `files`, `workdir` or `pattern`.",
     )
 }
 
-pub(super) fn unknown(wanted: &str, targets: &Targets) -> Problem {
+pub(super) fn unknown_target(requested: &str, targets: &Targets) -> Problem {
     let names: Vec<&str> = targets.all.keys().map(String::as_str).collect();
     Problem::new(
         ErrorCode::UnknownTarget,
         format!(
-            "Looked for the target {wanted} among {} and did not find it.",
-            number(names.len(), "target")
+            "Looked for the target {requested} among {}, and found none of this name.",
+            count(names.len(), "target")
         ),
-        format!("There are: {}.", names.join(", ")),
+        format!("Use one of: {}.", names.join(", ")),
     )
 }
 
@@ -211,13 +206,13 @@ mod tests {
 
     use super::*;
 
-    fn found<'a>(pattern: &[&str], workdir: &str, tree: &'a Tree) -> Vec<&'a str> {
+    fn found<'a>(pattern: &[&str], workdir: &str, tree: &'a FileTree) -> Vec<&'a str> {
         let pattern: Vec<String> = pattern.iter().map(|one| (*one).to_owned()).collect();
-        dockerfiles(&pattern, workdir, tree)
+        find_dockerfiles(&pattern, workdir, tree)
     }
 
     #[test]
-    fn dockerfiles_are_told_by_their_names() {
+    fn dockerfiles_are_found_by_their_names() {
         let files = [
             "Dockerfile",
             "Dockerfile.debug",
@@ -229,7 +224,7 @@ mod tests {
             "a/dockerfile.go",
         ];
         let files = files.map(str::to_owned).to_vec();
-        let tree = Tree::new(files, BTreeMap::new(), BTreeSet::new());
+        let tree = FileTree::new(files, BTreeMap::new(), BTreeSet::new());
         assert_eq!(
             found(&[], "", &tree),
             [

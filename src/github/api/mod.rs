@@ -65,16 +65,17 @@ impl RepositoryApi {
         self.server.send(&request, explain).await
     }
 
-    /// Requests `/repos/OWNER/NAME/…` like [`Self::get`]; returns `None` if GitHub responds with 404.
+    /// Requests `/repos/OWNER/NAME/…` like [`Self::get`]; returns `None` if GitHub responds with the status `absent`.
     async fn get_optional(
         &self,
         what: &str,
         route: &str,
         accept: &'static str,
+        absent: StatusCode,
     ) -> anyhow::Result<Option<Bytes>> {
         let request = self.request(route, accept);
         let explain = |failed| self.explain(failed, what, &request.route);
-        self.server.send_optional(&request, explain).await
+        self.server.send_optional(&request, absent, explain).await
     }
 
     /// Adds to a failure what was requested, and the remedy.

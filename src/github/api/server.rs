@@ -132,16 +132,17 @@ impl GitHubApi {
         response.await
     }
 
-    /// Sends a request like [`Self::send`]; returns `None` if the response is 404.
+    /// Sends a request like [`Self::send`]; returns `None` if the response has the status `absent`.
     pub(super) async fn send_optional(
         &self,
         request: &ApiRequest,
+        absent: StatusCode,
         explain: impl Fn(AttemptError) -> AttemptError,
     ) -> anyhow::Result<Option<Bytes>> {
         let response = self.retrier.run(|| async {
             match self.attempt(request).await {
                 Ok(body) => Ok(Some(body)),
-                Err(failed) if status_of(&failed) == Some(StatusCode::NOT_FOUND) => Ok(None),
+                Err(failed) if status_of(&failed) == Some(absent) => Ok(None),
                 Err(failed) => Err(explain(failed)),
             }
         });

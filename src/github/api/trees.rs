@@ -1,19 +1,20 @@
 //! Commits and trees.
 
 use anyhow::Context;
+use http::StatusCode;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
 
 use super::server::JSON;
 use super::{RepositoryApi, SHA};
 use crate::error_code::ErrorCode;
-use crate::matrix::changes::{Entry, Mode};
+use crate::git::tree::{FileMode, TreeEntry};
 use crate::problem::Problem;
 
 /// The entries of a tree.
 #[derive(Debug)]
 pub struct Listing {
-    pub entries: Vec<Entry>,
+    pub entries: Vec<TreeEntry>,
     /// Whether GitHub left entries out: a response has at most 100,000 entries or 7 MB
     /// (<https://docs.github.com/rest/git/trees#get-a-tree>).
     pub truncated: bool,
@@ -53,17 +54,21 @@ struct TreeItem {
 }
 
 impl RepositoryApi {
-    /// Returns the id of a commit, from any of its names.
-    pub async fn commit(&self, name: &str) -> anyhow::Result<String> {
+    /// Returns the id of a commit by any of its names; `None` if GitHub answers that it does not exist.
+    pub async fn commit(&self, name: &str) -> anyhow::Result<Option<String>> {
         // GitHub's API writes refs as heads/NAME and tags/NAME.
         let reference = name.strip_prefix("refs/").unwrap_or(name);
         let route = format!("commits/{}", utf8_percent_encode(reference, ESCAPED));
-        let response = self.get(&format!("the commit {name}"), &route, SHA).await?;
+        // GitHub responds with 404 if the token has no access to the repository.
+        let absent = StatusCode::UNPROCESSABLE_ENTITY;
+        let what = format!("the commit {name}");
+        let Some(response) = self.get_optional(&what, &route, SHA, absent).await? else {
+            return Ok(None);
+        };
         let id = String::from_utf8_lossy(&response).trim().to_owned();
         let is_id = matches!(id.len(), 40 | 64) && id.bytes().all(|digit| digit.is_ascii_hexdigit());
-        is_id
-            .then_some(id)
-            .context(unreadable(&route, "it is not a commit id"))
+        let id = is_id.then_some(id);
+        id.context(unreadable(&route, "it is not a commit id")).map(Some)
     }
 
     /// Returns the merge base of two commits.
@@ -75,7 +80,8 @@ impl RepositoryApi {
         for page in pages {
             let route = format!("compare/{one}...{other}{page}");
             let response = if page == pages[0] {
-                self.get_optional(&what, &route, JSON).await?
+                self.get_optional(&what, &route, JSON, StatusCode::NOT_FOUND)
+                    .await?
             } else {
                 Some(self.get(&what, &route, JSON).await?)
             };
@@ -103,18 +109,18 @@ impl RepositoryApi {
 fn listing(response: &[u8], whole: bool) -> anyhow::Result<Listing> {
     let TreeResponse { truncated, tree } = serde_json::from_slice(response)?;
     let entry = |item: TreeItem| {
-        let mode = Mode::of(&item.mode)?;
-        Some(Entry {
+        let mode = FileMode::parse(&item.mode)?;
+        Some(TreeEntry {
             path: item.path,
             mode,
             id: item.sha,
         })
     };
-    let entries: Option<Vec<Entry>> = tree.into_iter().map(entry).collect();
+    let entries: Option<Vec<TreeEntry>> = tree.into_iter().map(entry).collect();
     let mut entries = entries.context("it has an entry with an unknown mode")?;
     if whole {
         // Their contents are listed as well.
-        entries.retain(|entry| entry.mode != Mode::Tree);
+        entries.retain(|entry| entry.mode != FileMode::Tree);
     } else if truncated {
         anyhow::bail!("it is truncated: the directory has more entries than GitHub returns");
     }

@@ -1,9 +1,10 @@
-//! The payloads of each event, from the event to the paths.
+//! The changed paths for the payload of each event.
 
 use std::fs;
 
-use remote_buildkit::commands::matrix::changed::WORK_TREE;
-use remote_buildkit_matrix::changes::Kind;
+use remote_buildkit::commands::matrix::changes::WORK_TREE;
+use remote_buildkit::problem::Problem;
+use remote_buildkit_matrix::changes::ChangeKind;
 
 use super::github::{Answer, Mood};
 use super::repository::{COMMIT, Repository};
@@ -15,7 +16,7 @@ const AFTER: &str = "59b20b8d5c6ff8d09518454d4dd8b7b30f095ab5";
 const BRANCH: &str = "f95f852bd8fca8fcc58a9a2d6c842781e32a215e";
 const CHANGE: &str = "ec26c3e57ca3a959ca5aad62de7213c562f8c821";
 
-/// main goes on after `change` has left it; `merge` is both.
+/// Branches: `main` has commits after `change` branched off, and `merge` merges both.
 fn branches() -> Repository {
     let repository = Repository::new();
     let on = |branch: &str, from: &str, rest: &str| {
@@ -53,7 +54,7 @@ fn paths(job: &Job<'_>) -> Vec<String> {
 }
 
 #[test]
-fn a_pull_request_is_compared_from_where_it_left() {
+fn a_pull_request_is_compared_with_its_merge_base() {
     let repository = branches();
     let id = |name: &str| repository.git(&["rev-parse", name]);
     let (main, change, merge) = (id("main"), id("change"), id("merge"));
@@ -70,7 +71,7 @@ fn a_pull_request_is_compared_from_where_it_left() {
             } else if root == nothing.path() {
                 assert_eq!(paths(&job), ["change 1", "change 2", "old"], "{name}");
             } else {
-                // Neither what this event checks out by itself nor the change: the checkout is what counts.
+                // The checkout is neither the default of this event nor the head of the change, so the checkout counts.
                 assert_eq!(paths(&job), ["both", "change 1", "change 2", "main", "old"]);
             }
             job.base = Some("main");
@@ -92,7 +93,7 @@ fn a_pull_request_is_compared_from_where_it_left() {
 }
 
 #[test]
-fn a_merge_base_is_asked_for_without_the_differences_first() {
+fn a_merge_base_is_requested_without_the_file_list_first() {
     let repository = branches();
     let [main, change] = ["main", "change"].map(|name| repository.git(&["rev-parse", name]));
     let payload = payload("pull_request", &[(BRANCH, &main), (CHANGE, &change)]);
@@ -119,7 +120,7 @@ fn a_merge_base_is_asked_for_without_the_differences_first() {
 }
 
 #[test]
-fn a_push_and_a_merge_group_are_compared_with_what_was_before() {
+fn a_push_and_a_merge_group_are_compared_with_the_commit_before() {
     let repository = branches();
     let id = |name: &str| repository.git(&["rev-parse", name]);
     let (before, after) = (id("main~1"), id("main"));
@@ -139,12 +140,12 @@ fn a_push_and_a_merge_group_are_compared_with_what_was_before() {
             ["both", "main"]
         );
     }
-    // Twice in the shallow clone the tree before, twice in none both.
+    // For each event: one tree with the shallow clone, two without a clone.
     assert_eq!(github.requests().len(), 2 + 4, "{:?}", github.requests());
 }
 
 #[test]
-fn other_events_ask_nobody() {
+fn other_events_send_no_requests() {
     let repository = branches();
     let github = GitHub::of(&repository, Mood::default());
     let sha = repository.git(&["rev-parse", "main"]);
@@ -165,7 +166,7 @@ fn other_events_ask_nobody() {
 }
 
 #[test]
-fn a_base_is_a_name_that_the_clone_or_github_knows() {
+fn a_base_is_found_in_the_clone_or_by_github() {
     let repository = branches();
     repository.git(&["branch", "release/1.0-ü", "change"]);
     let github = GitHub::of(&repository, Mood::default());
@@ -177,31 +178,60 @@ fn a_base_is_a_name_that_the_clone_or_github_knows() {
         assert!(!paths(&job).is_empty(), "{name}");
     }
     job.base = Some("gone");
+    let error = job.detect().expect_err("no such base").to_string();
+    assert_eq!(
+        error,
+        "Base not found: Looked for the base gone in the clone and on GitHub, and found no such commit, branch or tag.\n\
+         Correct the input `base`, or push that commit, branch or tag first."
+    );
+    // A workflow may pass a commit of the event, such as the one before a forced push.
+    let id = "1".repeat(40);
+    job.base = Some(&id);
     let reason = job.reason();
-    for word in ["the commit gone", "422", "No commit found for SHA: gone"] {
-        assert!(reason.contains(word), "{reason}");
-    }
+    assert_eq!(
+        reason,
+        format!(
+            "cannot determine what changed: Looked for the base {id} in the clone and on GitHub, and found no such commit, \
+             branch or tag"
+        )
+    );
 }
 
 #[test]
-fn a_laptop_asks_its_clone_alone() {
+fn outside_a_job_only_the_clone_is_read() {
     let repository = branches();
     repository.git(&["checkout", "--quiet", "change"]);
     fs::write(repository.path().join("new"), "1").expect("file");
     let github = GitHub::of(&repository, Mood::default());
     let mut job = Job::new("", Value::Null, "", &github, repository.path());
     job.event.in_job = false;
-    assert!(job.reason().contains("only the input base"));
+    assert!(job.reason().contains("a comparison needs `--base`"));
     job.base = Some("change~1");
-    let Changed::These { changes, base, head } = job.changed() else {
-        panic!("everything")
+    let DetectedChanges::Known { changes, base, head } = job.detect().expect("changes") else {
+        panic!("unknown changes")
     };
     let paths: Vec<&str> = changes.iter().map(|change| change.path.as_str()).collect();
     assert_eq!(paths, ["change 2", "new", "old"]);
-    assert!(changes.iter().all(|change| change.kind == Kind::File));
+    assert!(changes.iter().all(|change| change.kind == ChangeKind::File));
     assert_eq!(base, repository.git(&["rev-parse", "change~1"]));
     assert_eq!(head, WORK_TREE);
     job.base = Some("gone");
-    assert_eq!(job.reason(), "the clone does not know gone, the input base");
+    let error = job.detect().expect_err("no such base");
+    let problem = error.downcast_ref::<Problem>().expect("a problem");
+    assert_eq!(
+        problem.what,
+        "Looked for the base gone in this clone, and found no such commit, branch or tag."
+    );
+    assert_eq!(
+        problem.remedy,
+        "Correct `--base`, or fetch it: `git fetch origin`."
+    );
+    let nothing = no_clone();
+    job.root = nothing.path();
+    let error = job.detect().expect_err("no clone").to_string();
+    assert!(
+        error.contains("in the working directory, which is not in a Git clone"),
+        "{error}"
+    );
     assert_eq!(github.requests(), [""; 0]);
 }

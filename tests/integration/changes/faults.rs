@@ -1,4 +1,4 @@
-//! GitHub does not answer, or not with what was asked for: then everything is built, and the reason says why.
+//! If GitHub does not answer, or answers with an error, all targets are built, and the reason has the error.
 
 use std::net::TcpListener;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
@@ -31,7 +31,7 @@ fn always(answer: Answer) -> Mood {
 }
 
 #[test]
-fn a_limit_is_waited_for_as_github_asks() {
+fn a_rate_limit_is_waited_for() {
     let (repository, commits) = repository();
     let now = SystemTime::now()
         .duration_since(UNIX_EPOCH)
@@ -46,7 +46,7 @@ fn a_limit_is_waited_for_as_github_asks() {
     };
     assert_ne!(now, DATE_SECONDS);
     for (name, fault, at_least) in [
-        // By the clock of the server, whatever this machine's says.
+        // The wait follows the server's clock, not this machine's.
         ("primary", primary(DATE, DATE_SECONDS + 1), 2),
         (
             "secondary",
@@ -74,7 +74,7 @@ fn a_limit_is_waited_for_as_github_asks() {
 }
 
 #[test]
-fn a_limit_that_lasts_for_longer_than_the_job_waits_is_not_waited_for() {
+fn a_rate_limit_longer_than_the_timeout_fails_at_once() {
     let (repository, commits) = repository();
     for fault in [
         Answer::new(403, "API rate limit exceeded")
@@ -97,7 +97,7 @@ fn a_limit_that_lasts_for_longer_than_the_job_waits_is_not_waited_for() {
 }
 
 #[test]
-fn a_server_that_fails_is_asked_again() {
+fn a_server_error_is_retried() {
     let (repository, commits) = repository();
     let faults = [500, 502, 503].map(|status| Answer::new(status, "Server Error"));
     let github = GitHub::of(&repository, with_faults(faults.to_vec()));
@@ -107,16 +107,16 @@ fn a_server_that_fails_is_asked_again() {
 }
 
 #[test]
-fn a_server_that_goes_on_failing_is_given_up() {
+fn a_permanent_server_error_ends_the_retries() {
     let (repository, commits) = repository();
     let github = GitHub::of(&repository, always(Answer::new(500, "Server Error")));
     let nothing = no_clone();
     let mut job = Job::push(&commits, &github, nothing.path());
-    job.event.within = Duration::from_secs(2);
+    job.event.api_timeout = Duration::from_secs(2);
     let began = Instant::now();
     let reason = job.reason();
     for word in [
-        "it is not known what changed",
+        "cannot determine what changed",
         "500 Internal Server Error",
         "Gave up after ",
     ] {
@@ -126,12 +126,12 @@ fn a_server_that_goes_on_failing_is_given_up() {
 }
 
 #[test]
-fn nobody_there_is_everything() {
+fn an_unreachable_server_builds_all() {
     let (repository, commits) = repository();
     let github = GitHub::of(&repository, Mood::default());
     let nothing = no_clone();
     let mut job = Job::push(&commits, &github, nothing.path());
-    job.event.within = Duration::from_secs(1);
+    job.event.api_timeout = Duration::from_secs(1);
     let port = {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         listener.local_addr().expect("an address").port()
@@ -139,7 +139,7 @@ fn nobody_there_is_everything() {
     job.event.api_url = Some(format!("http://127.0.0.1:{port}"));
     let reason = job.reason();
     assert!(reason.contains("Connection refused"), "{reason}");
-    // It takes connections and says nothing.
+    // The server accepts connections and does not answer.
     let silent = TcpListener::bind("127.0.0.1:0").expect("a port");
     job.event.api_url = Some(format!("http://{}", silent.local_addr().expect("an address")));
     let reason = job.reason();
@@ -151,7 +151,7 @@ fn nobody_there_is_everything() {
 }
 
 #[test]
-fn who_may_not_read_is_told_and_builds_everything() {
+fn a_denied_request_builds_all_and_the_reason_has_the_answer() {
     let (repository, commits) = repository();
     let private = || Mood {
         token: Some("right"),
@@ -184,7 +184,7 @@ fn who_may_not_read_is_told_and_builds_everything() {
 }
 
 #[test]
-fn a_commit_that_nobody_knows_is_everything() {
+fn an_unknown_commit_builds_all() {
     let (repository, [_, after]) = repository();
     let github = GitHub::of(&repository, Mood::default());
     let commits = ["1".repeat(40), after];
@@ -193,7 +193,7 @@ fn a_commit_that_nobody_knows_is_everything() {
 }
 
 #[test]
-fn an_enterprise_server_has_a_path() {
+fn an_enterprise_server_may_have_a_path() {
     let (repository, commits) = repository();
     let mood = Mood {
         prefix: "/api/v3",
@@ -208,7 +208,7 @@ fn an_enterprise_server_has_a_path() {
 }
 
 #[test]
-fn a_repository_that_was_renamed_is_followed_but_not_elsewhere() {
+fn a_redirect_of_a_renamed_repository_is_followed_on_the_same_server() {
     let (repository, commits) = repository();
     let moved = |to: String| Answer::new(301, "Moved Permanently").header("location", to);
     let github = GitHub::of(&repository, Mood::default());
@@ -218,7 +218,7 @@ fn a_repository_that_was_renamed_is_followed_but_not_elsewhere() {
     );
     let github = GitHub::of(&repository, with_faults(vec![moved(target.clone())]));
     let nothing = no_clone();
-    // The address that it names is another server's: the path is followed, on the server that was asked.
+    // The redirect names another server, so only its path is followed.
     assert_eq!(Job::push(&commits, &github, nothing.path()).changes().len(), 3);
     assert_eq!(github.requests().len(), 3);
     let github = GitHub::of(&repository, always(moved(target)));
@@ -228,7 +228,7 @@ fn a_repository_that_was_renamed_is_followed_but_not_elsewhere() {
 }
 
 #[test]
-fn an_answer_that_is_none_is_everything() {
+fn an_invalid_answer_builds_all() {
     let (repository, commits) = repository();
     for body in [
         "<html>Sign in to the proxy</html>",

@@ -1,4 +1,4 @@
-//! GitHub's REST API for a repository on this machine, as far as commits and trees go, with its limits
+//! A fake of GitHub's REST API for commits and trees, backed by a local repository, with GitHub's limits
 //! (<https://docs.github.com/rest/git/trees>, <https://docs.github.com/rest/commits/commits>).
 
 use std::io::{BufRead, BufReader, Write};
@@ -20,7 +20,7 @@ struct State {
     prefix: String,
     repository: PathBuf,
     token: Option<&'static str>,
-    /// Entries of a recursive tree.
+    /// The most entries of a recursive tree.
     most: usize,
     faults: Mutex<Vec<Answer>>,
     always: Option<Answer>,
@@ -50,18 +50,18 @@ impl Answer {
     }
 }
 
-/// How GitHub is today.
+/// The behaviour of the fake.
 #[derive(Default)]
 pub struct Mood {
-    /// Of an Enterprise server's addresses.
+    /// The path prefix of an Enterprise server.
     pub prefix: &'static str,
-    /// For a repository that is not public.
+    /// The token that a private repository requires.
     pub token: Option<&'static str>,
-    /// Entries that it tells of a recursive tree, if other than 100,000.
+    /// The most entries of a recursive tree, if not 100,000.
     pub most: Option<usize>,
-    /// The first answers.
+    /// The first answers, before the fake answers normally.
     pub faults: Vec<Answer>,
-    /// Every answer.
+    /// The answer to every request.
     pub always: Option<Answer>,
 }
 
@@ -82,7 +82,7 @@ impl GitHub {
         });
         let url = format!("http://{address}{}", mood.prefix);
         let served = state.clone();
-        // They end with the tests.
+        // The threads end with the test process.
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 let state = served.clone();
@@ -92,7 +92,7 @@ impl GitHub {
         Self { url, state }
     }
 
-    /// Paths with their queries, below the repository's.
+    /// Returns the requested paths with their queries, relative to the repository's.
     pub fn requests(&self) -> Vec<String> {
         self.state.requests.lock().expect("requests").clone()
     }

@@ -1,4 +1,4 @@
-//! What changed, asked of real repositories and of an API like GitHub's, with the events of a job.
+//! Detects changes in real repositories and with a fake of GitHub's API, for the events of a job.
 
 mod events;
 mod faults;
@@ -10,7 +10,9 @@ mod trees;
 use std::path::Path;
 use std::time::Duration;
 
-use remote_buildkit::commands::matrix::changed::{Changed, Event, Question, changed_by};
+use remote_buildkit::commands::matrix::changes::{
+    ChangeQuery, DetectedChanges, RunEvent, detect_changes_for,
+};
 use remote_buildkit::report::Report;
 use remote_buildkit::secret::Secret;
 use remote_buildkit_matrix::changes::Change;
@@ -18,9 +20,9 @@ use serde_json::{Value, json};
 
 use self::github::GitHub;
 
-/// What a job asks.
+/// A job that detects its changes.
 struct Job<'a> {
-    event: Event,
+    event: RunEvent,
     root: &'a Path,
     base: Option<&'a str>,
     token: Option<&'static str>,
@@ -29,14 +31,14 @@ struct Job<'a> {
 impl<'a> Job<'a> {
     fn new(name: &str, payload: Value, sha: &str, github: &GitHub, root: &'a Path) -> Self {
         Self {
-            event: Event {
+            event: RunEvent {
                 in_job: true,
                 name: name.to_owned(),
                 payload: Some(payload),
                 sha: Some(sha.to_owned()),
                 repository: Some("acme/shop".to_owned()),
                 api_url: Some(github.url.clone()),
-                within: Duration::from_secs(60),
+                api_timeout: Duration::from_secs(60),
             },
             root,
             base: None,
@@ -50,10 +52,10 @@ impl<'a> Job<'a> {
         Self::new("push", payload, after, github, root)
     }
 
-    fn changed(&self) -> Changed {
+    fn detect(&self) -> anyhow::Result<DetectedChanges> {
         // As main does.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let question = Question {
+        let query = ChangeQuery {
             root: self.root,
             base: self.base,
             token: self.token.map(Secret::new),
@@ -61,27 +63,25 @@ impl<'a> Job<'a> {
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
         let runtime = runtime.expect("a runtime");
         let report = Report::start();
-        runtime
-            .block_on(changed_by(&self.event, &question, &report))
-            .expect("an answer")
+        runtime.block_on(detect_changes_for(&self.event, &query, &report))
     }
 
     fn changes(&self) -> Vec<Change> {
-        match self.changed() {
-            Changed::These { changes, .. } => changes,
-            Changed::Everything { reason } => panic!("everything: {reason}"),
+        match self.detect().expect("an answer") {
+            DetectedChanges::Known { changes, .. } => changes,
+            DetectedChanges::Unknown { reason } => panic!("unknown changes: {reason}"),
         }
     }
 
     fn reason(&self) -> String {
-        match self.changed() {
-            Changed::Everything { reason } => reason,
-            Changed::These { changes, base, head } => panic!("{base} {head} {changes:?}"),
+        match self.detect().expect("an answer") {
+            DetectedChanges::Unknown { reason } => reason,
+            DetectedChanges::Known { changes, base, head } => panic!("{base} {head} {changes:?}"),
         }
     }
 }
 
-/// A folder that is no clone.
+/// A directory that is not a clone.
 fn no_clone() -> tempfile::TempDir {
-    tempfile::tempdir().expect("a folder")
+    tempfile::tempdir().expect("a directory")
 }

@@ -1,4 +1,4 @@
-//! Whatever two commits hold, GitHub's API says of their difference what git diff-tree says.
+//! For random commits, the comparison with GitHub's API agrees with git diff-tree.
 
 use std::collections::BTreeMap;
 
@@ -10,13 +10,13 @@ use super::github::Mood;
 use super::repository::{COMMIT, Repository};
 use super::*;
 
-/// Few names, so that files, folders and submodules come to take each other's place.
+/// Few names, so that files, directories and submodules replace each other.
 fn path() -> impl Strategy<Value = String> {
     let name = prop::sample::select(vec!["a", "b", "c d", "é", "-x", "[e]", "f\tg"]);
     prop::collection::vec(name, 1..4).prop_map(|parts| parts.join("/"))
 }
 
-/// Mode and content: a file, one to execute, a link, a submodule.
+/// Mode and content: a file, an executable, a symbolic link or a submodule.
 fn entry() -> impl Strategy<Value = (&'static str, u8)> {
     (
         prop::sample::select(vec!["100644", "100755", "120000", "160000"]),
@@ -24,7 +24,7 @@ fn entry() -> impl Strategy<Value = (&'static str, u8)> {
     )
 }
 
-/// No path is below another that is not a folder.
+/// A tree in which no path is below a file.
 fn tree() -> impl Strategy<Value = BTreeMap<String, (&'static str, u8)>> {
     prop::collection::btree_map(path(), entry(), 0..12).prop_map(|all| {
         let is_file = |path: &str| all.contains_key(path);
@@ -71,7 +71,7 @@ fn api_and_git_agree() {
         let nothing = no_clone();
         let changes = Job::push(&commits, &github, nothing.path()).changes();
         prop_assert_eq!(&changes, &expected);
-        // git's own list of names, without our reading of its modes.
+        // git's own list of names, which does not depend on our parser.
         let names = repository.git(&["diff-tree", "-r", "-z", "--name-only", &commits[0], &commits[1]]);
         let mut names: Vec<&str> = names.split('\0').filter(|name| !name.is_empty()).collect();
         names.sort_unstable();

@@ -1,4 +1,4 @@
-//! Git repositories, made in folders that go away with them.
+//! Git repositories in temporary directories.
 
 use std::io::Write;
 use std::path::Path;
@@ -10,7 +10,7 @@ pub struct Repository(TempDir);
 
 impl Repository {
     pub fn new() -> Self {
-        let repository = Self(tempfile::tempdir().expect("a folder"));
+        let repository = Self(tempfile::tempdir().expect("a directory"));
         repository.git(&["init", "--quiet", "--initial-branch=main"]);
         repository
     }
@@ -23,11 +23,11 @@ impl Repository {
         git(self.path(), arguments)
     }
 
-    /// Two commits, each on the one before, of which the second changes so many files of the first: each in content, but
-    /// every tenth gone. Their ids.
-    pub fn of_changes(&self, folders: usize, files: usize, changed: usize) -> [String; 2] {
+    /// Makes two commits, of which the second edits the given number of files and deletes every tenth of them. Returns their
+    /// ids.
+    pub fn of_changes(&self, directories: usize, files: usize, changed: usize) -> [String; 2] {
         let mut stream = "blob\nmark :1\ndata 1\n1\nblob\nmark :2\ndata 1\n2\n".to_owned();
-        let path = |number: usize| format!("folder-{:04}/file-{number:06}", number % folders);
+        let path = |number: usize| format!("directory-{:04}/file-{number:06}", number % directories);
         stream += COMMIT;
         for number in 0..files {
             stream += &format!("M 100644 :1 {}\n", path(number));
@@ -46,7 +46,7 @@ impl Repository {
         ]
     }
 
-    /// See git-fast-import. It makes repositories of 100,000 files in a second.
+    /// Runs git-fast-import, which makes a repository of 100,000 files in a second.
     pub fn import(&self, stream: &str) {
         let mut child = Command::new("git")
             .args(["fast-import", "--quiet", "--force"])
@@ -60,13 +60,13 @@ impl Repository {
         assert!(child.wait().expect("git").success());
     }
 
-    /// A clone as actions/checkout makes it: of one commit, without what is before it.
+    /// Makes a clone as actions/checkout does: one commit without its history.
     pub fn shallow(&self, commit: &str) -> Self {
         let clone = Self::new();
         let url = format!("file://{}", self.path().display());
         self.git(&["config", "uploadpack.allowAnySHA1InWant", "true"]);
         clone.git(&["fetch", "--quiet", "--depth=1", &url, commit]);
-        // Nobody looks at the files.
+        // The files are not needed.
         clone.git(&["update-ref", "--no-deref", "HEAD", "FETCH_HEAD"]);
         clone
     }
@@ -74,21 +74,21 @@ impl Repository {
 
 pub const COMMIT: &str = "commit refs/heads/main\ncommitter T <t@example.com> 1795633200 +0000\ndata 1\nc\n";
 
-pub fn git(folder: &Path, arguments: &[&str]) -> String {
-    let output = raw(folder, arguments);
+pub fn git(dir: &Path, arguments: &[&str]) -> String {
+    let output = raw(dir, arguments);
     String::from_utf8_lossy(&output).trim().to_owned()
 }
 
-pub fn raw(folder: &Path, arguments: &[&str]) -> Vec<u8> {
-    succeeded(folder, arguments).unwrap_or_else(|| panic!("git {arguments:?} failed"))
+pub fn raw(dir: &Path, arguments: &[&str]) -> Vec<u8> {
+    succeeded(dir, arguments).unwrap_or_else(|| panic!("git {arguments:?} failed"))
 }
 
-/// What it printed, if it succeeded.
-pub fn succeeded(folder: &Path, arguments: &[&str]) -> Option<Vec<u8>> {
+/// Returns the output, if the command succeeded.
+pub fn succeeded(dir: &Path, arguments: &[&str]) -> Option<Vec<u8>> {
     let output = Command::new("git")
         .args(["-c", "user.name=t", "-c", "user.email=t@example.com"])
         .args(arguments)
-        .current_dir(folder)
+        .current_dir(dir)
         .output()
         .expect("git");
     output.status.success().then_some(output.stdout)

@@ -1,4 +1,4 @@
-//! Trees of every size.
+//! Trees of different sizes.
 
 use super::github::Mood;
 use super::repository::Repository;
@@ -11,7 +11,7 @@ fn by_git(repository: &Repository, [before, after]: &[String; 2]) -> Vec<Change>
 }
 
 #[test]
-fn as_many_as_there_are() {
+fn any_number_of_changes_is_found() {
     for changed in [1, 300, 3_000] {
         let repository = Repository::new();
         let commits = repository.of_changes(20, 5_000, changed);
@@ -25,7 +25,7 @@ fn as_many_as_there_are() {
 }
 
 #[test]
-fn a_hundred_thousand_of_more_than_github_tells_at_once() {
+fn a_hundred_thousand_changes_in_a_truncated_tree_are_found() {
     let repository = Repository::new();
     let commits = repository.of_changes(40, 120_000, 100_000);
     let expected = by_git(&repository, &commits);
@@ -33,9 +33,9 @@ fn a_hundred_thousand_of_more_than_github_tells_at_once() {
     let github = GitHub::of(&repository, Mood::default());
     let (shallow, nothing) = (repository.shallow(&commits[1]), no_clone());
     for (root, requests) in [
-        // One that is cut off, the folders of both, and each folder of both.
+        // One that is cut off, the folders of both, and each dir of both.
         (nothing.path(), 1 + 2 + 2 * 40),
-        // The other side is in the clone.
+        // The clone has the other commit.
         (shallow.path(), 1 + 1 + 40),
     ] {
         let before = github.requests().len();
@@ -45,7 +45,7 @@ fn a_hundred_thousand_of_more_than_github_tells_at_once() {
 }
 
 #[test]
-fn of_a_large_tree_only_what_differs_is_asked_for() {
+fn only_the_differing_directories_of_a_truncated_tree_are_requested() {
     let repository = Repository::new();
     let commits = repository.of_changes(1000, 10_000, 3);
     let most = Some(2_000);
@@ -63,7 +63,7 @@ fn of_a_large_tree_only_what_differs_is_asked_for() {
 }
 
 #[test]
-fn what_would_use_up_the_requests_of_an_hour_is_everything() {
+fn too_many_differing_directories_build_all() {
     let repository = Repository::new();
     let commits = repository.of_changes(500, 1_000, 1_000);
     let most = Some(100);
@@ -76,16 +76,16 @@ fn what_would_use_up_the_requests_of_an_hour_is_everything() {
     );
     let nothing = no_clone();
     let reason = Job::push(&commits, &github, nothing.path()).reason();
-    assert!(reason.contains("differ in more than 200 folders"), "{reason}");
+    assert!(reason.contains("differ in more than 200 directories"), "{reason}");
     assert!(github.requests().len() < 500, "{}", github.requests().len());
 }
 
 #[test]
-fn a_partial_clone_asks_github_for_what_it_lacks() {
+fn missing_trees_of_a_partial_clone_are_read_from_github() {
     let repository = Repository::new();
     let commits = repository.of_changes(5, 50, 7);
     repository.git(&["config", "uploadpack.allowFilter", "true"]);
-    let folder = no_clone();
+    let dir = no_clone();
     let url = format!("file://{}", repository.path().display());
     let arguments = [
         "clone",
@@ -95,9 +95,9 @@ fn a_partial_clone_asks_github_for_what_it_lacks() {
         &url,
         "treeless",
     ];
-    repository::git(folder.path(), &arguments);
+    repository::git(dir.path(), &arguments);
     let github = GitHub::of(&repository, Mood::default());
-    let changes = Job::push(&commits, &github, &folder.path().join("treeless")).changes();
+    let changes = Job::push(&commits, &github, &dir.path().join("treeless")).changes();
     assert_eq!(changes, by_git(&repository, &commits));
     assert_eq!(github.requests().len(), 2);
 }

@@ -1,6 +1,6 @@
 use super::*;
 
-/// As GitHub documents them, and fills them in a job.
+/// Reads a payload as GitHub documents it, with the fields that it has in a job.
 macro_rules! payload {
     ($name:literal) => {
         serde_json::from_str::<Value>(include_str!(concat!("../../../../tests/events/", $name, ".json")))
@@ -8,17 +8,17 @@ macro_rules! payload {
     };
 }
 
-/// Of the payloads: a push from one to the other.
+/// The payloads' push goes from one to the other.
 const BEFORE: &str = "6113728f27ae82c7b1a177c8d03f9e96e0adf246";
 const AFTER: &str = "59b20b8d5c6ff8d09518454d4dd8b7b30f095ab5";
-/// Of a pull request: the branch's newest commit, the request's, and their merge, which is checked out.
+/// The commits of the payloads' pull request: the base branch, the head, and their merge, which is checked out.
 const BRANCH: &str = "f95f852bd8fca8fcc58a9a2d6c842781e32a215e";
 const CHANGE: &str = "ec26c3e57ca3a959ca5aad62de7213c562f8c821";
 const MERGE: &str = "9049f1265b7d61be4a8904a9a27120d2064dab3b";
 const OTHER: &str = "0000000000000000000000000000000000000001";
 
-fn job<'a>(event: &'a str, payload: &'a Value, sha: &'a str) -> Situation<'a> {
-    Situation {
+fn job<'a>(event: &'a str, payload: &'a Value, sha: &'a str) -> EventContext<'a> {
+    EventContext {
         in_job: true,
         event,
         payload: Some(payload),
@@ -28,20 +28,20 @@ fn job<'a>(event: &'a str, payload: &'a Value, sha: &'a str) -> Situation<'a> {
     }
 }
 
-fn between(base: Base, head: &str) -> Comparison {
+fn between(base: Base, head: &str) -> Result<Comparison, NoComparison> {
     let head = Head::Commit(head.to_owned());
-    Comparison::Between { base, head }
+    Ok(Comparison { base, head })
 }
 
-fn reason(situation: &Situation<'_>) -> String {
-    match comparison(situation) {
-        Comparison::Everything { reason } => reason,
-        between @ Comparison::Between { .. } => panic!("no reason for everything: {between:?}"),
+fn reason(context: &EventContext<'_>) -> String {
+    match comparison(context) {
+        Err(reason) => reason.to_string(),
+        Ok(comparison) => panic!("no reason to build all targets: {comparison:?}"),
     }
 }
 
 #[test]
-fn a_pull_request_is_what_it_changes_itself() {
+fn a_pull_request_is_compared_with_its_merge_base() {
     let merge_base = || Base::MergeBase {
         branch: BRANCH.into(),
         change: CHANGE.into(),
@@ -56,15 +56,15 @@ fn a_pull_request_is_what_it_changes_itself() {
         for (checked_out, head) in [
             (None, CHANGE),
             (Some(CHANGE), CHANGE),
-            // Something else was checked out, and is built.
+            // Another commit is checked out, and is built.
             (Some(OTHER), OTHER),
         ] {
-            let situation = Situation {
+            let context = EventContext {
                 checked_out,
                 ..merged
             };
             assert_eq!(
-                comparison(&situation),
+                comparison(&context),
                 between(merge_base(), head),
                 "{event} {checked_out:?}"
             );
@@ -73,17 +73,17 @@ fn a_pull_request_is_what_it_changes_itself() {
 }
 
 #[test]
-fn a_push_is_what_came_with_it() {
+fn a_push_is_compared_with_the_commit_before() {
     let payload = payload!("push");
     let push = job("push", &payload, AFTER);
     let base = || Base::Commit(BEFORE.into());
     assert_eq!(comparison(&push), between(base(), AFTER));
-    let other = Situation {
+    let other = EventContext {
         checked_out: Some(OTHER),
         ..push
     };
     assert_eq!(comparison(&other), between(base(), OTHER));
-    let no_clone = Situation {
+    let no_clone = EventContext {
         checked_out: None,
         ..push
     };
@@ -91,25 +91,25 @@ fn a_push_is_what_came_with_it() {
 }
 
 #[test]
-fn a_push_with_nothing_before_it_is_everything() {
+fn a_push_without_a_commit_before_builds_all() {
     for (payload, expected) in [
         (
             payload!("push_new_branch"),
-            "the push created the branch: there is no commit before it",
+            "the push created the branch, so there is no commit before it",
         ),
         (
             payload!("push_tag"),
-            "the push created the tag: there is no commit before it",
+            "the push created the tag, so there is no commit before it",
         ),
         (
             payload!("push_forced"),
-            "the push was forced: what was there before is not what was built on",
+            "the push was forced, so the commit before it is not an ancestor",
         ),
         (payload!("push_deleted"), "the push deleted the branch or tag"),
     ] {
         assert_eq!(reason(&job("push", &payload, AFTER)), expected);
     }
-    // The zeros are enough, of either length.
+    // The zeros suffice, in either length.
     for (field, zeros) in [("before", 40), ("before", 64), ("after", 40), ("after", 64)] {
         let mut payload = payload!("push");
         payload[field] = "0".repeat(zeros).into();
@@ -119,7 +119,7 @@ fn a_push_with_nothing_before_it_is_everything() {
 }
 
 #[test]
-fn a_merge_group_has_its_own_commits() {
+fn a_merge_group_is_compared_with_its_base() {
     let payload = payload!("merge_group");
     assert_eq!(
         comparison(&job("merge_group", &payload, CHANGE)),
@@ -128,12 +128,12 @@ fn a_merge_group_has_its_own_commits() {
 }
 
 #[test]
-fn other_events_are_everything() {
+fn other_events_build_all() {
     for (event, payload) in [
         ("workflow_dispatch", payload!("workflow_dispatch")),
         ("schedule", payload!("schedule")),
         ("release", payload!("release")),
-        // It has a pull request, but is about something else.
+        // Its payload has a pull request, but the event is about a review.
         ("pull_request_review", payload!("pull_request")),
     ] {
         assert_eq!(
@@ -144,83 +144,83 @@ fn other_events_are_everything() {
 }
 
 #[test]
-fn a_payload_that_says_too_little_is_everything() {
-    // As act makes one up.
+fn an_incomplete_payload_builds_all() {
+    // As act makes it up.
     let empty = serde_json::json!({});
     for (event, expected) in [
-        ("push", "the payload of the event has no commit in before"),
+        ("push", "the payload of the event has no commit in `before`"),
         (
             "pull_request",
-            "the payload of the event has no commit in pull_request.base.sha",
+            "the payload of the event has no commit in `pull_request.base.sha`",
         ),
         (
             "merge_group",
-            "the payload of the event has no commit in merge_group.base_sha",
+            "the payload of the event has no commit in `merge_group.base_sha`",
         ),
-        ("", "the name of the event is not known"),
+        ("", "GITHUB_EVENT_NAME is not set"),
     ] {
         assert_eq!(reason(&job(event, &empty, AFTER)), expected);
     }
-    let unread = Situation {
+    let unread = EventContext {
         payload: None,
         ..job("push", &empty, AFTER)
     };
-    assert_eq!(reason(&unread), "the payload of the event push cannot be read");
+    assert_eq!(reason(&unread), "cannot read the payload of the event push");
     let mut payload = payload!("push");
     payload["before"] = "main --output=/etc/passwd".into();
     assert_eq!(
         reason(&job("push", &payload, AFTER)),
-        "the payload of the event has no commit in before"
+        "the payload of the event has no commit in `before`"
     );
 }
 
 #[test]
-fn the_input_decides_before_the_event() {
+fn the_input_base_takes_precedence_over_the_event() {
     let payload = payload!("push_new_branch");
     let push = job("push", &payload, AFTER);
-    let named = |base| Situation {
+    let named = |base| EventContext {
         base: Some(base),
         ..push
     };
     let base = || Base::Named("main".into());
     assert_eq!(comparison(&named("main")), between(base(), AFTER));
-    let other = Situation {
+    let other = EventContext {
         checked_out: Some(OTHER),
         ..named("main")
     };
     assert_eq!(comparison(&other), between(base(), OTHER));
-    let nothing = Situation {
+    let nothing = EventContext {
         checked_out: None,
         sha: None,
         ..named("main")
     };
     assert_eq!(
         reason(&nothing),
-        "there is no commit to compare with the input base"
+        "there is no commit to compare with the input `base`"
     );
     assert_eq!(
         reason(&named("--all")),
-        "the input base is --all, which names no commit"
+        "the input `base` is --all, which is not a commit, branch or tag"
     );
 }
 
 #[test]
-fn on_a_laptop_only_the_input_says_what_to_compare_with() {
-    let laptop = Situation {
+fn outside_a_job_a_comparison_needs_the_input_base() {
+    let laptop = EventContext {
         checked_out: Some(AFTER),
-        ..Situation::default()
+        ..EventContext::default()
     };
     assert_eq!(
         reason(&laptop),
-        "outside of GitHub Actions only the input base says what to compare with"
+        "outside GitHub Actions a comparison needs `--base`"
     );
-    let with_base = Situation {
+    let with_base = EventContext {
         base: Some("main"),
         ..laptop
     };
-    let expected = Comparison::Between {
+    let expected = Comparison {
         base: Base::Named("main".into()),
         head: Head::WorkTree,
     };
-    assert_eq!(comparison(&with_base), expected);
+    assert_eq!(comparison(&with_base), Ok(expected));
 }

@@ -1,39 +1,45 @@
-//! What the stages that a build wants read, for one platform (BuildKit's dockerfile2llb/convert.go and what is beside
+//! Evaluates the stages that a params needs, for one platform (BuildKit's dockerfile2llb/convert.go and the files beside
 //! it).
 
 mod environment;
 mod graph;
 mod platform;
 
-use super::instruction::{Copy, Instruction};
-use super::lexer::{HOLE, Lexer};
-use super::mount::Mount;
+use super::error::{DockerfileError, DockerfileErrorKind};
+use super::instruction::{CopyInstruction, Instruction};
+use super::lexer::{Lexer, UNRESOLVED};
+use super::mount::RunMount;
 use super::stages::Dockerfile;
-use super::{Build, Read, Source, Sources, SyntaxFault, What};
-use environment::Environment;
-use graph::{Base, Graph, Origin};
+use super::{BuildParams, ContextName, ContextRead, Scope, SourcePaths};
+use environment::StageEnvironment;
+use graph::{ReadOrigin, StageBase, StageGraph};
 
-pub fn reads(file: &Dockerfile, build: &Build<'_>, platform: Option<&str>) -> Result<Vec<Read>, SyntaxFault> {
+/// Returns what the params reads for one platform.
+pub fn context_reads(
+    file: &Dockerfile,
+    params: &BuildParams<'_>,
+    platform: Option<&str>,
+) -> Result<Vec<ContextRead>, DockerfileError> {
     let lexer = Lexer::new(file.escape);
-    let globals = environment::globals(file, build, platform, &lexer)?;
-    let graph = Graph::new(file, build, &globals, &lexer)?;
-    let wanted = graph.wanted()?;
-    let mut reads = graph.reads_of_bases(&wanted);
-    let mut environments: Vec<Environment> = Vec::with_capacity(file.stages.len());
+    let globals = environment::globals(file, params, platform, &lexer)?;
+    let graph = StageGraph::new(file, params, &globals, &lexer)?;
+    let needed = graph.needed_stages()?;
+    let mut reads = graph.base_reads(&needed);
+    let mut environments: Vec<StageEnvironment> = Vec::with_capacity(file.stages.len());
     for index in 0..file.stages.len() {
         let mut environment = match graph.base(index) {
-            Base::Stage(base) if graph.is_replaced(*base) => Environment::default(),
-            Base::Stage(base) => environments
+            StageBase::Stage(base) if graph.is_replaced(*base) => StageEnvironment::default(),
+            StageBase::Stage(base) => environments
                 .get(*base)
-                .map(Environment::inherited)
+                .map(StageEnvironment::inherited)
                 .unwrap_or_default(),
-            Base::Scratch => Environment::empty(),
-            Base::Named(_) | Base::Image(_) | Base::Unknown => Environment::default(),
+            StageBase::Scratch => StageEnvironment::empty(),
+            StageBase::Named(_) | StageBase::Image(_) | StageBase::Unknown => StageEnvironment::default(),
         };
-        if wanted.contains(&index) {
+        if needed.contains(&index) {
             for (line, instruction) in graph.instructions(index) {
-                let mut step = Step {
-                    build,
+                let mut step = StageEvaluator {
+                    params,
                     lexer: &lexer,
                     globals: &globals,
                     environment: &mut environment,
@@ -47,23 +53,23 @@ pub fn reads(file: &Dockerfile, build: &Build<'_>, platform: Option<&str>) -> Re
     Ok(reads)
 }
 
-/// One instruction, when it is run.
-struct Step<'a> {
-    build: &'a Build<'a>,
+/// Evaluates one instruction.
+struct StageEvaluator<'a> {
+    params: &'a BuildParams<'a>,
     lexer: &'a Lexer,
-    globals: &'a environment::Values,
-    environment: &'a mut Environment,
+    globals: &'a environment::VariableValues,
+    environment: &'a mut StageEnvironment,
     line: usize,
 }
 
-impl Step<'_> {
+impl StageEvaluator<'_> {
     fn run(
         &mut self,
         instruction: &Instruction,
         stage: usize,
-        graph: &Graph<'_>,
-        reads: &mut Vec<Read>,
-    ) -> Result<(), SyntaxFault> {
+        graph: &StageGraph<'_>,
+        reads: &mut Vec<ContextRead>,
+    ) -> Result<(), DockerfileError> {
         match instruction {
             Instruction::Arg(arguments) => {
                 for (name, default) in arguments {
@@ -71,7 +77,7 @@ impl Step<'_> {
                 }
             }
             Instruction::Env(pairs) => {
-                // All of them see the environment as it was before.
+                // Every value sees the variables as they were before the instruction.
                 let mut expanded = Vec::with_capacity(pairs.len());
                 for (name, value) in pairs {
                     expanded.push((self.expand(name)?, self.expand(value)?));
@@ -82,15 +88,15 @@ impl Step<'_> {
             }
             Instruction::Copy(copy) => {
                 let origin = graph.origin_of_copy(stage, &copy.from, self.line)?;
-                if let Some(what) = self.copied(copy)? {
-                    self.push(reads, origin, what);
+                if let Some(scope) = self.copy_scope(copy)? {
+                    self.push(reads, origin, scope);
                 }
             }
             Instruction::Run(mounts) => {
                 for mount in mounts {
                     let origin = graph.origin_of_mount(stage, &mount.from, self.line)?;
-                    if let Some(what) = self.mounted(mount)? {
-                        self.push(reads, origin, what);
+                    if let Some(scope) = self.mount_scope(mount)? {
+                        self.push(reads, origin, scope);
                     }
                 }
             }
@@ -99,25 +105,27 @@ impl Step<'_> {
         Ok(())
     }
 
-    fn push(&self, reads: &mut Vec<Read>, origin: Origin, what: What) {
-        let mut push = |from| {
-            reads.push(Read {
-                from,
-                what: what.clone(),
+    fn push(&self, reads: &mut Vec<ContextRead>, origin: ReadOrigin, scope: Scope) {
+        let mut push = |context| {
+            reads.push(ContextRead {
+                context,
+                scope: scope.clone(),
                 line: self.line,
             })
         };
         match origin {
-            Origin::Context => push(Source::Context),
-            Origin::Named(names) => names.into_iter().map(Source::Named).for_each(push),
-            Origin::Stage { replaced_by, .. } => replaced_by.into_iter().map(Source::Named).for_each(push),
-            Origin::Image => (),
+            ReadOrigin::Context => push(ContextName::Main),
+            ReadOrigin::Named(names) => names.into_iter().map(ContextName::Named).for_each(push),
+            ReadOrigin::Stage { replaced_by, .. } => {
+                replaced_by.into_iter().map(ContextName::Named).for_each(push)
+            }
+            ReadOrigin::Image => (),
         }
     }
 
-    /// The build's argument, else the default, else what is known before the first FROM (`dispatchArg`).
-    fn argument(&mut self, name: &str, default: Option<&str>) -> Result<(), SyntaxFault> {
-        let value = match (self.build.args.get(name), default) {
+    /// Sets a variable to the params argument, else to the default, else to the value before the first FROM (`dispatchArg`).
+    fn argument(&mut self, name: &str, default: Option<&str>) -> Result<(), DockerfileError> {
+        let value = match (self.params.args.get(name), default) {
             (Some(value), _) => Some(value.clone()),
             (None, Some(default)) => Some(self.expand(default)?),
             (None, None) => self.globals.get(name).cloned(),
@@ -128,15 +136,13 @@ impl Step<'_> {
         Ok(())
     }
 
-    /// `None` when nothing is read.
-    fn copied(&self, copy: &Copy) -> Result<Option<What>, SyntaxFault> {
+    /// Returns what COPY or ADD reads; `None` if it reads no context.
+    fn copy_scope(&self, copy: &CopyInstruction) -> Result<Option<Scope>, DockerfileError> {
         let mut sources = Vec::with_capacity(copy.sources.len());
         for source in &copy.sources {
             let source = self.expand(source)?;
-            if source.contains(HOLE) {
-                return Ok(Some(What::All(
-                    "a source depends on a variable that is not known",
-                )));
+            if source.contains(UNRESOLVED) {
+                return Ok(Some(Scope::All("a source depends on an unknown variable")));
             }
             if !(copy.is_add && is_remote(&source)) {
                 sources.push(source);
@@ -145,47 +151,46 @@ impl Step<'_> {
         Ok(if sources.is_empty() {
             None
         } else {
-            Some(Sources::of_copy(copy, &sources))
+            Some(SourcePaths::from_copy(copy, &sources))
         })
     }
 
-    fn mounted(&self, mount: &Mount) -> Result<Option<What>, SyntaxFault> {
+    /// Returns what a mount reads; `None` if it reads no context.
+    fn mount_scope(&self, mount: &RunMount) -> Result<Option<Scope>, DockerfileError> {
         let kind = self.expand(&mount.kind)?.to_lowercase();
         let source = self.expand(&mount.source)?;
         let reads = match kind.as_str() {
             "bind" => true,
-            // Without one it is a directory of its own.
+            // Without `from` the cache starts empty.
             "cache" => !mount.from.is_empty(),
             "tmpfs" | "secret" | "ssh" => false,
-            _ if kind.contains(HOLE) => true,
+            _ if kind.contains(UNRESOLVED) => true,
             _ => {
-                return Err(SyntaxFault::new(
+                return Err(DockerfileError::new(
                     self.line,
-                    format!("{kind} is no type of a mount"),
+                    DockerfileErrorKind::UnsupportedMountType(kind),
                 ));
             }
         };
         Ok(match reads {
             false => None,
-            true if source.contains(HOLE) => {
-                Some(What::All("a mount depends on a variable that is not known"))
-            }
-            true => Some(Sources::of_mount(&source)),
+            true if source.contains(UNRESOLVED) => Some(Scope::All("a mount depends on an unknown variable")),
+            true => Some(SourcePaths::from_mount(&source)),
         })
     }
 
-    fn expand(&self, word: &str) -> Result<String, SyntaxFault> {
-        // Most have neither.
+    fn expand(&self, word: &str) -> Result<String, DockerfileError> {
+        // Most words need no expansion.
         if !word.contains(['$', '\'', '"', self.lexer.escape, '<']) {
             return Ok(word.to_owned());
         }
         self.lexer
             .word(word, self.environment)
-            .map_err(|what| SyntaxFault::new(self.line, what))
+            .map_err(DockerfileErrorKind::at(self.line))
     }
 }
 
-/// Whether ADD fetches it: a URL, or a Git repository by SSH (dockerfile2llb/convert_copy.go, dfgitutil/git_ref.go).
+/// Returns whether ADD downloads the source: a URL, or a Git repository over SSH (dockerfile2llb/convert_copy.go, dfgitutil/git_ref.go).
 fn is_remote(source: &str) -> bool {
     if let Some((scheme, _)) = source.split_once("://") {
         return matches!(scheme, "http" | "https")

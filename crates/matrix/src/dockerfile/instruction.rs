@@ -1,13 +1,13 @@
-//! From an instruction's line to its parts (BuildKit's parser/split_command.go, parser/line_parsers.go and
-//! instructions/parse.go), as far as they say what a build reads.
+//! Parses an instruction (BuildKit's parser/split_command.go, parser/line_parsers.go and instructions/parse.go), as far as
+//! it affects what a build reads.
 
 mod flags;
 mod words;
 
 use serde_json::Value;
 
-use super::SyntaxFault;
-use super::lines::{self, Line};
+use super::error::{DockerfileError, DockerfileErrorKind};
+use super::lines::{self, LogicalLine};
 use super::mount;
 use flags::Flags;
 
@@ -17,43 +17,43 @@ pub enum Instruction {
         base: String,
         name: Option<String>,
     },
-    /// Names, with their defaults.
+    /// Names with their default values.
     Arg(Vec<(String, Option<String>)>),
     Env(Vec<(String, String)>),
-    Copy(Copy),
+    Copy(CopyInstruction),
     /// The mounts of a RUN.
-    Run(Vec<mount::Mount>),
+    Run(Vec<mount::RunMount>),
     Onbuild(Box<Instruction>),
-    /// One that reads nothing and sets nothing.
+    /// An instruction that reads no files and sets no variables.
     Other,
 }
 
-/// COPY or ADD. Its values may hold variables, except for `from` and `excludes`.
+/// COPY or ADD. The values may contain variables, except `from` and `excludes`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Copy {
-    /// ADD takes URLs too.
+pub struct CopyInstruction {
+    /// Whether it is ADD, which also accepts URLs.
     pub is_add: bool,
-    /// A stage, a named context or an image; "" is the build's context.
+    /// A stage, a named context or an image; "" for the build's main context.
     pub from: String,
     pub parents: bool,
     pub excludes: Vec<String>,
-    /// Without the here-documents.
+    /// The sources, without here-documents.
     pub sources: Vec<String>,
 }
 
-/// A line split into its keyword, its flags and the rest.
-struct Split {
+/// A line, split into its keyword, its flags and the rest.
+struct SplitLine {
     keyword: String,
     flags: Flags,
     rest: String,
 }
 
-impl Split {
-    fn new(text: &str, escape: char) -> Split {
+impl SplitLine {
+    fn new(text: &str, escape: char) -> SplitLine {
         let text = text.trim();
         let (keyword, rest) = text.split_once(words::is_space).unwrap_or((text, ""));
         let (flags, rest) = Flags::split(rest.trim_start_matches(words::is_space), escape);
-        Split {
+        SplitLine {
             keyword: keyword.to_ascii_lowercase(),
             flags,
             rest: rest.trim().to_owned(),
@@ -61,16 +61,17 @@ impl Split {
     }
 }
 
-pub fn parse(line: &Line, escape: char) -> Result<Instruction, SyntaxFault> {
-    parse_text(&line.text, escape).map_err(|what| SyntaxFault::new(line.number, what))
+/// Parses the instruction of a logical line.
+pub fn parse(line: &LogicalLine, escape: char) -> Result<Instruction, DockerfileError> {
+    parse_text(&line.text, escape).map_err(DockerfileErrorKind::at(line.number))
 }
 
-fn parse_text(text: &str, escape: char) -> Result<Instruction, String> {
-    let Split {
+fn parse_text(text: &str, escape: char) -> Result<Instruction, DockerfileErrorKind> {
+    let SplitLine {
         keyword,
         mut flags,
         rest,
-    } = Split::new(text, escape);
+    } = SplitLine::new(text, escape);
     let instruction = match keyword.as_str() {
         "from" => {
             flags.one("platform")?;
@@ -94,32 +95,32 @@ fn parse_text(text: &str, escape: char) -> Result<Instruction, String> {
             )
         }
         "onbuild" => {
-            let inner = Split::new(&rest, escape);
+            let inner = SplitLine::new(&rest, escape);
             if matches!(inner.keyword.as_str(), "" | "onbuild" | "from" | "maintainer") {
-                return Err("ONBUILD wants another instruction after it".into());
+                return Err(missing("ONBUILD", "another instruction"));
             }
             Instruction::Onbuild(Box::new(parse_text(&rest, escape)?))
         }
         "cmd" | "entrypoint" | "expose" | "healthcheck" | "label" | "maintainer" | "shell" | "stopsignal"
         | "user" | "volume" | "workdir" => return Ok(Instruction::Other),
-        _ => return Err(format!("unknown instruction: {keyword}")),
+        _ => return Err(DockerfileErrorKind::UnknownInstruction(keyword)),
     };
     flags.finish()?;
     Ok(instruction)
 }
 
-/// Whether here-documents may follow the line.
+/// Returns whether here-documents may follow the line.
 pub fn may_have_heredocs(text: &str, escape: char) -> bool {
-    let mut split = Split::new(text, escape);
+    let mut split = SplitLine::new(text, escape);
     if split.keyword == "onbuild" {
-        split = Split::new(&split.rest, escape);
+        split = SplitLine::new(&split.rest, escape);
     }
     matches!(split.keyword.as_str(), "add" | "copy" | "run")
         && !matches!(json_words(&split.rest), Ok(Some(_)))
 }
 
-/// The words of a JSON array; `None` where it is not JSON.
-fn json_words(rest: &str) -> Result<Option<Vec<String>>, String> {
+/// Parses a JSON array of words; `None` if the text is not a JSON array.
+fn json_words(rest: &str) -> Result<Option<Vec<String>>, DockerfileErrorKind> {
     if !rest.starts_with('[') {
         return Ok(None);
     }
@@ -128,12 +129,16 @@ fn json_words(rest: &str) -> Result<Option<Vec<String>>, String> {
     };
     let word = |value| match value {
         Value::String(word) => Ok(word),
-        _ => Err("an array may hold strings only".to_owned()),
+        _ => Err(DockerfileErrorKind::InvalidArray),
     };
     values.into_iter().map(word).collect::<Result<_, _>>().map(Some)
 }
 
-fn from(rest: &str) -> Result<Instruction, String> {
+fn missing(instruction: &'static str, needs: &'static str) -> DockerfileErrorKind {
+    DockerfileErrorKind::MissingArgument { instruction, needs }
+}
+
+fn from(rest: &str) -> Result<Instruction, DockerfileErrorKind> {
     let words: Vec<&str> = words::by_spaces(rest).collect();
     match words.as_slice() {
         [base] => Ok(Instruction::From {
@@ -144,20 +149,20 @@ fn from(rest: &str) -> Result<Instruction, String> {
             let lower = name.to_lowercase();
             let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "-_.".contains(c);
             if !lower.starts_with(|c: char| c.is_ascii_lowercase()) || !lower.chars().all(fits) {
-                return Err(format!("{name} cannot be the name of a stage"));
+                return Err(DockerfileErrorKind::InvalidStageName((*name).to_owned()));
             }
             Ok(Instruction::From {
                 base: (*base).into(),
                 name: Some(lower),
             })
         }
-        _ => Err("FROM wants an image, or an image, AS, and a name".into()),
+        _ => Err(missing("FROM", "an image, or an image, AS and a name")),
     }
 }
 
-fn arguments(rest: &str, escape: char) -> Result<Vec<(String, Option<String>)>, String> {
+fn arguments(rest: &str, escape: char) -> Result<Vec<(String, Option<String>)>, DockerfileErrorKind> {
     let argument = |word: String| match word.split_once('=') {
-        Some(("", _)) => Err("ARG wants a name before =".to_owned()),
+        Some(("", _)) => Err(missing("ARG", "a name before =")),
         Some((name, value)) => Ok((name.to_owned(), Some(value.to_owned()))),
         None => Ok((word, None)),
     };
@@ -166,41 +171,41 @@ fn arguments(rest: &str, escape: char) -> Result<Vec<(String, Option<String>)>, 
         .map(argument)
         .collect::<Result<_, _>>()?;
     if arguments.is_empty() {
-        Err("ARG wants a name".into())
+        Err(missing("ARG", "a name"))
     } else {
         Ok(arguments)
     }
 }
 
-/// `name=value …`, or the older `name value`.
-fn pairs(rest: &str, escape: char) -> Result<Vec<(String, String)>, String> {
+/// Parses `name=value …`, or the older form `name value`.
+fn pairs(rest: &str, escape: char) -> Result<Vec<(String, String)>, DockerfileErrorKind> {
     let words = words::quoted(rest, escape);
     let Some(first) = words.first() else {
-        return Err("ENV wants a name and a value".into());
+        return Err(missing("ENV", "a name and a value"));
     };
     if !first.contains('=') {
         let (name, value) = rest
             .split_once(words::is_space)
-            .ok_or("ENV wants a name and a value")?;
+            .ok_or(missing("ENV", "a name and a value"))?;
         return Ok(vec![(
             name.to_owned(),
             value.trim_start_matches(words::is_space).to_owned(),
         )]);
     }
     let pair = |word: &String| match word.split_once('=') {
-        Some(("", _)) => Err("ENV wants a name before =".to_owned()),
+        Some(("", _)) => Err(missing("ENV", "a name before =")),
         Some((name, value)) => Ok((name.to_owned(), value.to_owned())),
-        None => Err(format!("ENV wants name=value instead of {word}")),
+        None => Err(DockerfileErrorKind::InvalidEnv(word.clone())),
     };
     words.iter().map(pair).collect()
 }
 
-fn copy(flags: &mut Flags, rest: &str, is_add: bool) -> Result<Copy, String> {
+fn copy(flags: &mut Flags, rest: &str, is_add: bool) -> Result<CopyInstruction, DockerfileErrorKind> {
     let keyword = if is_add { "ADD" } else { "COPY" };
-    let mut copy = Copy {
+    let mut copy = CopyInstruction {
         is_add,
         excludes: flags.all("exclude")?,
-        ..Copy::default()
+        ..CopyInstruction::default()
     };
     let ignored: &[&str] = if is_add {
         &["chown", "chmod", "checksum"]
@@ -224,7 +229,7 @@ fn copy(flags: &mut Flags, rest: &str, is_add: bool) -> Result<Copy, String> {
     };
     let destination = words.pop();
     if words.is_empty() || destination.is_none_or(|word| lines::is_heredoc(&word)) {
-        return Err(format!("{keyword} wants a source and a destination"));
+        return Err(missing(keyword, "a source and a destination"));
     }
     words.retain(|word| !lines::is_heredoc(word));
     copy.sources = words;

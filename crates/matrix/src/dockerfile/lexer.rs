@@ -1,6 +1,6 @@
-//! Quotes, escapes and variables in a word of a Dockerfile (BuildKit's shell/lex.go).
+//! Expands quotes, escapes and variables in a word of a Dockerfile (BuildKit's shell/lex.go).
 //!
-//! A value that is not known is a `HOLE` in the text, and so is whatever is made of it.
+//! An unknown value, and any value computed from it, contains the character [`UNRESOLVED`].
 
 mod pattern;
 mod variable;
@@ -9,18 +9,20 @@ use std::collections::BTreeMap;
 use std::iter::Peekable;
 use std::str::Chars;
 
-/// Stands where the value of a variable is not known. A noncharacter of Unicode: no text has it.
-pub const HOLE: char = '\u{ffff}';
+use super::error::DockerfileErrorKind;
 
-/// `${a:-${b:-…}}` nests no deeper; BuildKit's own stack would take more, nobody's Dockerfile does.
-const DEEPEST: usize = 50;
+/// Marks the unknown value of a variable. It is a noncharacter of Unicode, which no text contains.
+pub const UNRESOLVED: char = '\u{ffff}';
 
-/// What variables may come to in one word, in bytes: each may hold the one before twice.
-const LONGEST: usize = 1 << 20;
+/// The deepest nesting of `${a:-${b:-…}}`. BuildKit allows more, but no real Dockerfile needs it.
+const MAX_DEPTH: usize = 50;
 
-/// Where variables come from.
+/// The most bytes that the variables of one word expand to. Without a limit the size could double with each variable.
+const MAX_BYTES: usize = 1 << 20;
+
+/// The values of variables.
 pub trait Variables {
-    /// `None` when it is not set, a `HOLE` when it may be.
+    /// Returns the value: `None` if it is not set, [`UNRESOLVED`] if it may be set.
     fn get(&self, name: &str) -> Option<&str>;
 }
 
@@ -39,15 +41,15 @@ impl Variables for BTreeMap<String, String> {
     }
 }
 
-/// How a word is read.
+/// How words are expanded.
 #[derive(Debug, Clone)]
 pub struct Lexer {
     pub escape: char,
-    /// Quotes stay.
+    /// Keeps quotes.
     pub raw_quotes: bool,
-    /// Escape characters stay.
+    /// Keeps escape characters.
     pub raw_escapes: bool,
-    /// A variable that is not set stays as it is written.
+    /// Keeps a reference to an unset variable as written.
     pub keep_unset: bool,
 }
 
@@ -61,24 +63,24 @@ impl Lexer {
         }
     }
 
-    /// The word with its variables replaced; an error when it is malformed.
-    pub fn word(&self, word: &str, variables: &dyn Variables) -> Result<String, String> {
+    /// Expands a word.
+    pub fn word(&self, word: &str, variables: &dyn Variables) -> Result<String, DockerfileErrorKind> {
         self.scan(word, variables)
-            .until(None, self.raw_escapes, false, &mut Words::default())
+            .until(None, self.raw_escapes, false, &mut WordBuffer::default())
     }
 
-    /// The same, split at spaces that are not quoted.
-    pub fn words(&self, text: &str, variables: &dyn Variables) -> Result<Vec<String>, String> {
-        let mut words = Words::default();
+    /// Expands a text and splits it at unquoted spaces.
+    pub fn words(&self, text: &str, variables: &dyn Variables) -> Result<Vec<String>, DockerfileErrorKind> {
+        let mut words = WordBuffer::default();
         self.scan(text, variables)
             .until(None, self.raw_escapes, false, &mut words)?;
         words.end();
         Ok(words.done)
     }
 
-    fn scan<'a>(&'a self, text: &'a str, variables: &'a dyn Variables) -> Scan<'a> {
+    fn scan<'a>(&'a self, text: &'a str, variables: &'a dyn Variables) -> WordScanner<'a> {
         let chars = text.chars().peekable();
-        Scan {
+        WordScanner {
             lexer: self,
             variables,
             chars,
@@ -90,12 +92,12 @@ impl Lexer {
 }
 
 #[derive(Default)]
-struct Words {
+struct WordBuffer {
     done: Vec<String>,
     current: String,
 }
 
-impl Words {
+impl WordBuffer {
     fn push(&mut self, c: char) {
         if c.is_whitespace() {
             self.end()
@@ -111,7 +113,7 @@ impl Words {
     }
 }
 
-struct Scan<'a> {
+struct WordScanner<'a> {
     lexer: &'a Lexer,
     variables: &'a dyn Variables,
     chars: Peekable<Chars<'a>>,
@@ -120,15 +122,15 @@ struct Scan<'a> {
     length: usize,
 }
 
-impl Scan<'_> {
-    /// Up to a character, or to the end. In a pattern, an escape character inside quotes is doubled.
+impl WordScanner<'_> {
+    /// Scans up to a character, or to the end. In a pattern, an escape character inside quotes is doubled.
     fn until(
         &mut self,
         stop: Option<char>,
         raw_escapes: bool,
         in_pattern: bool,
-        words: &mut Words,
-    ) -> Result<String, String> {
+        words: &mut WordBuffer,
+    ) -> Result<String, DockerfileErrorKind> {
         let before = std::mem::replace(&mut self.raw_escapes, raw_escapes);
         let mut text = String::new();
         while let Some(&c) = self.chars.peek() {
@@ -170,12 +172,12 @@ impl Scan<'_> {
             }
         }
         match stop {
-            Some(stop) => Err(format!("{stop} is missing")),
+            Some(stop) => Err(DockerfileErrorKind::MissingCharacter(stop)),
             None => Ok(text),
         }
     }
 
-    fn single_quoted(&mut self, in_pattern: bool) -> Result<String, String> {
+    fn single_quoted(&mut self, in_pattern: bool) -> Result<String, DockerfileErrorKind> {
         let mut text = String::new();
         text.extend(self.chars.next().filter(|_| self.lexer.raw_quotes));
         for c in self.chars.by_ref() {
@@ -188,10 +190,10 @@ impl Scan<'_> {
             }
             text.push(c);
         }
-        Err("a single quote is missing".into())
+        Err(DockerfileErrorKind::UnterminatedSingleQuote)
     }
 
-    fn double_quoted(&mut self, in_pattern: bool) -> Result<String, String> {
+    fn double_quoted(&mut self, in_pattern: bool) -> Result<String, DockerfileErrorKind> {
         let mut text = String::new();
         text.extend(self.chars.next().filter(|_| self.lexer.raw_quotes));
         while let Some(&c) = self.chars.peek() {
@@ -223,10 +225,10 @@ impl Scan<'_> {
                 }
             }
         }
-        Err("a double quote is missing".into())
+        Err(DockerfileErrorKind::UnterminatedDoubleQuote)
     }
 
-    /// `<`, or the sign of a here-document with the spaces that may follow it.
+    /// Scans `<`, or `<<` with the spaces that may follow it in a here-document.
     fn less_than(&mut self) -> String {
         self.chars.next();
         let mut text = String::from("<");

@@ -1,32 +1,33 @@
-//! From a Dockerfile's text to its instructions' lines: comments, continued lines, here-documents (BuildKit's
+//! Splits a Dockerfile into logical lines: removes comments, joins continued lines, skips here-documents (BuildKit's
 //! parser/parser.go).
 
-use super::SyntaxFault;
+use super::error::{DockerfileError, DockerfileErrorKind};
 use super::instruction;
 use super::lexer::{self, Lexer};
 use super::syntax;
 
-/// An instruction, its lines joined.
+/// An instruction with its continued lines joined.
 #[derive(Debug)]
-pub struct Line {
-    /// Of its first line, from 1.
+pub struct LogicalLine {
+    /// The number of its first line, from 1.
     pub number: usize,
     pub text: String,
 }
 
 #[derive(Debug)]
-pub struct Lines {
-    /// `\`, or a backquote by a directive.
+pub struct LogicalLines {
+    /// `\`, or a backquote if a directive sets it.
     pub escape: char,
-    pub lines: Vec<Line>,
+    pub lines: Vec<LogicalLine>,
 }
 
-pub fn split(text: &str) -> Result<Lines, SyntaxFault> {
+/// Splits the text of a Dockerfile.
+pub fn split(text: &str) -> Result<LogicalLines, DockerfileError> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let mut directives = Directives {
         escape: '\\',
         seen: Vec::new(),
-        over: false,
+        ended: false,
     };
     let mut lines = Vec::new();
     let mut raw = text
@@ -36,11 +37,11 @@ pub fn split(text: &str) -> Result<Lines, SyntaxFault> {
     while let Some((index, first)) = raw.next() {
         let number = index + 1;
         let first = first.trim_start();
-        directives.look_at(first, number)?;
+        directives.parse_line(first, number)?;
         if first.starts_with('#') || first.is_empty() {
             continue;
         }
-        let (part, mut ends) = continued(first, directives.escape);
+        let (part, mut ends) = continuation(first, directives.escape);
         let mut joined = part.to_owned();
         while !ends {
             let Some((_, next)) = raw.next() else { break };
@@ -48,44 +49,44 @@ pub fn split(text: &str) -> Result<Lines, SyntaxFault> {
             if trimmed.starts_with('#') || trimmed.is_empty() {
                 continue;
             }
-            let (part, end) = continued(next, directives.escape);
+            let (part, end) = continuation(next, directives.escape);
             joined.push_str(part);
             ends = end;
         }
-        let line = Line { number, text: joined };
+        let line = LogicalLine { number, text: joined };
         for ending in heredocs(&line, directives.escape)? {
             if !raw.any(|(_, line)| ending.ends(line)) {
-                return Err(SyntaxFault::new(
+                return Err(DockerfileError::new(
                     number,
-                    format!("the here-document {} does not end", ending.name),
+                    DockerfileErrorKind::UnterminatedHeredoc(ending.name),
                 ));
             }
         }
         lines.push(line);
     }
     if lines.is_empty() {
-        return Err(SyntaxFault::new(1, "the Dockerfile has no instructions"));
+        return Err(DockerfileError::new(1, DockerfileErrorKind::Empty));
     }
-    Ok(Lines {
+    Ok(LogicalLines {
         escape: directives.escape,
         lines,
     })
 }
 
-/// The comments at the top that are more than comments.
+/// The parser directives in the comments at the top of the file.
 struct Directives {
     escape: char,
     seen: Vec<String>,
-    over: bool,
+    ended: bool,
 }
 
 impl Directives {
-    fn look_at(&mut self, line: &str, number: usize) -> Result<(), SyntaxFault> {
-        if self.over {
+    fn parse_line(&mut self, line: &str, number: usize) -> Result<(), DockerfileError> {
+        if self.ended {
             return Ok(());
         }
-        let Some((name, value)) = line.strip_prefix('#').and_then(syntax::parse) else {
-            self.over = true;
+        let Some((name, value)) = line.strip_prefix('#').and_then(syntax::parse_directive) else {
+            self.ended = true;
             return Ok(());
         };
         if name == "escape" {
@@ -93,17 +94,17 @@ impl Directives {
                 "\\" => '\\',
                 "`" => '`',
                 _ => {
-                    return Err(SyntaxFault::new(
+                    return Err(DockerfileError::new(
                         number,
-                        format!("{value} cannot be the escape character"),
+                        DockerfileErrorKind::InvalidEscape(value.to_owned()),
                     ));
                 }
             };
         }
         if self.seen.contains(&name) {
-            return Err(SyntaxFault::new(
+            return Err(DockerfileError::new(
                 number,
-                format!("there is more than one directive {name}"),
+                DockerfileErrorKind::DuplicateDirective(name),
             ));
         }
         self.seen.push(name);
@@ -111,9 +112,9 @@ impl Directives {
     }
 }
 
-/// A line without the character by which it goes on, and whether it ends here. One that is escaped itself does not
-/// continue it.
-fn continued(line: &str, escape: char) -> (&str, bool) {
+/// Returns a line without its continuation character, and whether the instruction ends here. An escaped continuation
+/// character does not continue the line.
+fn continuation(line: &str, escape: char) -> (&str, bool) {
     match line.trim_end_matches([' ', '\t']).strip_suffix(escape) {
         Some(rest) if !rest.ends_with(escape) => (rest, false),
         _ => (line, true),
@@ -122,7 +123,7 @@ fn continued(line: &str, escape: char) -> (&str, bool) {
 
 struct Heredoc {
     name: String,
-    /// Written as `<<-`: tabs go before its end.
+    /// Written as `<<-`: tabs before the delimiter are removed.
     chomp: bool,
 }
 
@@ -137,12 +138,12 @@ impl Heredoc {
     }
 }
 
-/// The here-documents that follow a line.
-fn heredocs(line: &Line, escape: char) -> Result<Vec<Heredoc>, SyntaxFault> {
+/// Returns the here-documents that follow a line.
+fn heredocs(line: &LogicalLine, escape: char) -> Result<Vec<Heredoc>, DockerfileError> {
     if !line.text.contains("<<") || !instruction::may_have_heredocs(&line.text, escape) {
         return Ok(Vec::new());
     }
-    // Here the escape character is always a backslash.
+    // BuildKit always uses a backslash as escape character here.
     let lexer = Lexer {
         raw_quotes: true,
         raw_escapes: true,
@@ -150,20 +151,19 @@ fn heredocs(line: &Line, escape: char) -> Result<Vec<Heredoc>, SyntaxFault> {
         ..Lexer::new('\\')
     };
     let words = lexer.words(&line.text, &lexer::NoVariables).unwrap_or_default();
-    let fault = |what| SyntaxFault::new(line.number, what);
     words
         .iter()
         .filter_map(|word| heredoc(word).transpose())
         .collect::<Result<_, _>>()
-        .map_err(fault)
+        .map_err(DockerfileErrorKind::at(line.number))
 }
 
-/// Whether a word of COPY or ADD stands for a here-document.
+/// Returns whether a word of COPY or ADD is a here-document.
 pub fn is_heredoc(word: &str) -> bool {
     matches!(heredoc(word), Ok(Some(_)))
 }
 
-fn heredoc(word: &str) -> Result<Option<Heredoc>, String> {
+fn heredoc(word: &str) -> Result<Option<Heredoc>, DockerfileErrorKind> {
     let word = word.trim_start_matches(|c: char| c.is_ascii_digit());
     let Some(word) = word.strip_prefix("<<") else {
         return Ok(None);

@@ -1,10 +1,14 @@
-//! What a build reads from its local contexts, from the text of its Dockerfile.
+//! Determines what a build reads from its local contexts, from the text of its Dockerfile.
 //!
-//! The rules are BuildKit's (v0.34, frontend/dockerfile): each part names the file that it follows. Reading them off a
-//! Dockerfile can only be as good as what stands there, so whatever depends on something else (a variable that the base
-//! image may set, another frontend) counts as reading the whole context. One thing cannot be seen at all: ONBUILD
-//! instructions of an image from a registry. They are supposed where the image's name holds "onbuild".
+//! The rules are BuildKit's (v0.34, frontend/dockerfile): each module names the file that it follows. Whatever depends on
+//! something that is not in the Dockerfile (a variable that the base image may set, another frontend) counts as reading
+//! the whole context. The ONBUILD instructions of an image from a registry cannot be seen; they are assumed if the
+//! image's name contains "onbuild".
+//!
+//! The parser is our own because the crate `parse-dockerfile` returns only the syntax, without expanding variables or
+//! evaluating stages, and the result must agree with BuildKit: this one was compared with it over thousands of builds.
 
+mod error;
 mod evaluate;
 mod instruction;
 mod lexer;
@@ -17,86 +21,71 @@ mod syntax;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-pub use sources::Sources;
+pub use error::{DockerfileError, DockerfileErrorKind};
+pub use sources::SourcePaths;
 
-/// What a build does with a Dockerfile.
+/// The parameters of a build.
 #[derive(Debug, Clone, Copy)]
-pub struct Build<'a> {
-    /// The last one when it is not named.
+pub struct BuildParams<'a> {
+    /// The target stage; the last one if it is not set.
     pub stage: Option<&'a str>,
     pub args: &'a BTreeMap<String, String>,
-    /// The names of its named contexts.
+    /// The names of the named contexts.
     pub contexts: &'a BTreeSet<String>,
-    /// Those of the images that are built, as `linux/amd64`. When there are none it is the agent's own, which is not
-    /// known.
+    /// The platforms to build, as `linux/amd64`. If there are none, the build is for the agent's own platform, which is
+    /// unknown here.
     pub platforms: &'a [String],
 }
 
-/// Something that one instruction reads.
+/// What one instruction reads from a context.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Read {
-    pub from: Source,
-    pub what: What,
-    /// Of the instruction, from 1.
+pub struct ContextRead {
+    pub context: ContextName,
+    pub scope: Scope,
+    /// The line of the instruction, from 1.
     pub line: usize,
 }
 
+/// The context that an instruction reads.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Source {
-    /// The build's context.
-    Context,
-    /// A named context, by the name that `Build::contexts` has for it.
+pub enum ContextName {
+    /// The build's main context.
+    Main,
+    /// A named context, by its name in [`BuildParams::contexts`].
     Named(String),
 }
 
+/// How much of a context an instruction reads.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum What {
-    /// All of it, and why.
+pub enum Scope {
+    /// The whole context, and the reason.
     All(&'static str),
-    Paths(Sources),
+    Paths(SourcePaths),
 }
 
-/// A Dockerfile that BuildKit would refuse, or one that is beyond this reader.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("line {line}: {what}")]
-pub struct SyntaxFault {
-    /// From 1.
-    pub line: usize,
-    pub what: String,
-}
-
-impl SyntaxFault {
-    fn new(line: usize, what: impl Into<String>) -> SyntaxFault {
-        SyntaxFault {
-            line,
-            what: what.into(),
-        }
-    }
-}
-
-/// What the build reads, in the order of the Dockerfile; for several platforms, what any of them does.
-pub fn reads(text: &str, build: &Build<'_>) -> Result<Vec<Read>, SyntaxFault> {
-    if let Some(line) = syntax::other_frontend(text, build.args) {
-        let why = "another Dockerfile frontend reads it";
-        let named = build.contexts.iter().cloned().map(Source::Named);
-        let all = |from| Read {
-            from,
-            what: What::All(why),
+/// Returns what the build reads, in the order of the Dockerfile. For several platforms it is what any of them reads.
+pub fn context_reads(text: &str, params: &BuildParams<'_>) -> Result<Vec<ContextRead>, DockerfileError> {
+    if let Some(line) = syntax::other_frontend(text, params.args) {
+        let reason = "another Dockerfile frontend parses the file";
+        let named = params.contexts.iter().cloned().map(ContextName::Named);
+        let all = |context| ContextRead {
+            context,
+            scope: Scope::All(reason),
             line,
         };
-        return Ok([Source::Context].into_iter().chain(named).map(all).collect());
+        return Ok([ContextName::Main].into_iter().chain(named).map(all).collect());
     }
     let file = stages::parse(text)?;
-    let platforms = build.platforms.iter().map(|platform| Some(platform.as_str()));
-    let unknown = build.platforms.is_empty().then_some(None);
+    let platforms = params.platforms.iter().map(|platform| Some(platform.as_str()));
+    let unknown = params.platforms.is_empty().then_some(None);
     let mut all = Vec::new();
     for platform in platforms.chain(unknown) {
-        all.extend(evaluate::reads(&file, build, platform)?);
+        all.extend(evaluate::context_reads(&file, params, platform)?);
     }
     all.sort_by_key(|read| read.line);
-    let mut reads: Vec<Read> = Vec::with_capacity(all.len());
+    let mut reads: Vec<ContextRead> = Vec::with_capacity(all.len());
     for read in all {
-        // The platforms mostly agree.
+        // Most reads are the same for every platform.
         if !reads
             .iter()
             .rev()
@@ -109,10 +98,10 @@ pub fn reads(text: &str, build: &Build<'_>) -> Result<Vec<Read>, SyntaxFault> {
     Ok(reads)
 }
 
-/// Whether the Dockerfile has ONBUILD instructions: a build that has its image as a named context, and is based on it,
-/// runs them over its own context.
-pub fn has_triggers(text: &str) -> bool {
-    stages::parse(text).is_ok_and(|file| file.stages.iter().any(stages::Stage::has_triggers))
+/// Returns whether the Dockerfile has ONBUILD instructions. A build that uses its image as a named context, and is based on
+/// it, runs them with its own context.
+pub fn has_onbuild(text: &str) -> bool {
+    stages::parse(text).is_ok_and(|file| file.stages.iter().any(stages::Stage::has_onbuild))
 }
 
 #[cfg(test)]

@@ -1,16 +1,19 @@
-//! The value of RUN's `--mount` (BuildKit's instructions/commands_runmount.go).
+//! Parses the value of RUN's `--mount` (BuildKit's instructions/commands_runmount.go).
 
-/// Its fields may hold variables, except for `from`.
+use super::error::DockerfileErrorKind;
+
+/// A mount of a RUN instruction. The fields may contain variables, except `from`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Mount {
+pub struct RunMount {
     pub kind: String,
-    /// "" where it is not there.
+    /// "" if there is none.
     pub from: String,
     pub source: String,
 }
 
-pub fn parse(value: &str) -> Result<Mount, String> {
-    let mut mount = Mount {
+/// Parses a mount.
+pub fn parse(value: &str) -> Result<RunMount, DockerfileErrorKind> {
+    let mut mount = RunMount {
         kind: "bind".into(),
         from: String::new(),
         source: String::new(),
@@ -24,7 +27,7 @@ pub fn parse(value: &str) -> Result<Mount, String> {
             "source" | "src" => mount.source = value.into(),
             "from" => {
                 if value.find('$').is_some_and(|at| at + 1 != value.len()) {
-                    return Err("from of a mount takes no variable".into());
+                    return Err(DockerfileErrorKind::VariableInMountFrom);
                 }
                 mount.from = value.into();
             }
@@ -34,13 +37,13 @@ pub fn parse(value: &str) -> Result<Mount, String> {
     Ok(mount)
 }
 
-/// The fields of a line of CSV.
-fn fields(line: &str) -> Result<Vec<String>, String> {
+/// Splits a line of CSV into fields.
+fn fields(line: &str) -> Result<Vec<String>, DockerfileErrorKind> {
     let mut fields = Vec::new();
     let mut rest = line;
     loop {
         let (field, after) = match rest.strip_prefix('"') {
-            Some(quoted) => in_quotes(quoted)?,
+            Some(quoted) => quoted_field(quoted)?,
             None => {
                 let end = rest.find(',').unwrap_or(rest.len());
                 (rest[..end].to_owned(), &rest[end..])
@@ -50,17 +53,19 @@ fn fields(line: &str) -> Result<Vec<String>, String> {
         match after.strip_prefix(',') {
             Some(after) => rest = after,
             None if after.is_empty() => return Ok(fields),
-            None => return Err("a quote of a mount ends inside a field".into()),
+            None => return Err(DockerfileErrorKind::TextAfterMountQuote),
         }
     }
 }
 
-/// A quoted field, where a pair of quotes is one, and what is after it.
-fn in_quotes(text: &str) -> Result<(String, &str), String> {
+/// Returns a quoted field, in which two quotes stand for one, and the text after it.
+fn quoted_field(text: &str) -> Result<(String, &str), DockerfileErrorKind> {
     let mut field = String::new();
     let mut rest = text;
     loop {
-        let (part, after) = rest.split_once('"').ok_or("a quote of a mount does not end")?;
+        let (part, after) = rest
+            .split_once('"')
+            .ok_or(DockerfileErrorKind::UnterminatedMountQuote)?;
         field.push_str(part);
         match after.strip_prefix('"') {
             Some(after) => {

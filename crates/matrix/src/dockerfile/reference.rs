@@ -1,8 +1,9 @@
-//! Image names as BuildKit compares them with the names of contexts: `alpine` is `docker.io/library/alpine:latest`
+//! Normalizes image names as BuildKit does to compare them with the names of contexts: `alpine` is
+//! `docker.io/library/alpine:latest`
 //! (distribution/reference, and `Client.NamedContext` in frontend/dockerui/config.go).
 
-/// The short form of a name, without `:latest`. What is no image's name stays as it is.
-pub fn familiar(name: &str) -> &str {
+/// Returns the short form of an image name, without `:latest`. Other text is returned unchanged.
+pub fn short_name(name: &str) -> &str {
     let name = name.strip_suffix(":latest").unwrap_or(name);
     let Some(rest) = ["docker.io/", "index.docker.io/"]
         .iter()
@@ -18,7 +19,7 @@ pub fn familiar(name: &str) -> &str {
         .unwrap_or(rest)
 }
 
-/// A context's name without the platform that it may be for (`alpine::linux/arm64`), and whether it has one.
+/// Returns a context's name without its platform (`alpine::linux/arm64`), and whether it has one.
 pub fn without_platform(name: &str) -> (&str, bool) {
     match name.split_once("::") {
         Some((name, _)) => (name, true),
@@ -43,7 +44,7 @@ mod tests {
             ("quay.io/library/alpine", "quay.io/library/alpine"),
             ("alpine@sha256:00", "alpine@sha256:00"),
         ] {
-            assert_eq!(familiar(name), expected, "{name}");
+            assert_eq!(short_name(name), expected, "{name}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Which files the sources of an instruction take.
+//! Matches paths of a context with the sources of an instruction.
 
 mod links;
 mod root;
@@ -6,116 +6,122 @@ mod root;
 use std::collections::BTreeMap;
 use std::fmt;
 
-use super::What;
-use super::instruction::Copy;
-use crate::ignore::{Patterns, clean};
-use root::{Globs, Root, below};
+use super::Scope;
+use super::instruction::CopyInstruction;
+use crate::ignore::{PatternList, clean};
+use root::{RootPattern, SourceRoot, below};
 
 /// The sources of one COPY or ADD, or of a mount.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Sources(Vec<Taken>);
+pub struct SourcePaths(Vec<SourcePath>);
 
-/// One of them.
+/// One source.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Taken {
-    root: Root,
-    /// What `--parents` takes of it; everything when there is none.
-    included: Option<Patterns>,
-    /// What `--exclude` leaves out.
-    excluded: Option<Patterns>,
+struct SourcePath {
+    root: SourceRoot,
+    /// The pattern of `--parents`; everything below the root if there is none.
+    included: Option<PatternList>,
+    /// The patterns of `--exclude`.
+    excluded: Option<PatternList>,
 }
 
-impl Sources {
-    /// Of COPY or ADD, its variables replaced, URLs left out.
-    pub(super) fn of_copy(copy: &Copy, sources: &[String]) -> What {
-        // BuildKit refuses a malformed --exclude: then nothing is left out.
-        let excluded = Patterns::new(&copy.excludes).filter(|patterns| !patterns.is_empty());
-        let mut taken = Vec::new();
+impl SourcePaths {
+    /// Returns what COPY or ADD reads, from its sources with variables expanded and without URLs.
+    pub(super) fn from_copy(copy: &CopyInstruction, sources: &[String]) -> Scope {
+        // BuildKit rejects a malformed --exclude, so nothing is excluded here.
+        let excluded = PatternList::new(&copy.excludes).filter(|patterns| !patterns.is_empty());
+        let mut paths = Vec::new();
         for source in sources {
             let (root, included) = match source.split_once("/./") {
                 _ if !copy.parents => (source.as_str(), None),
                 Some((parent, pattern)) => (parent, Some(pattern)),
                 None => ("", Some(source.as_str())),
             };
-            let root = Root::new(root);
+            let root = SourceRoot::new(root);
             let included = match included.map(|pattern| clean(&format!("/{pattern}"))) {
-                // One that is malformed makes the build fail, and takes everything here.
-                Some(pattern) if pattern != "/" => Patterns::new([&pattern[1..]]),
+                // A malformed pattern fails the build, so everything counts as read here.
+                Some(pattern) if pattern != "/" => PatternList::new([&pattern[1..]]),
                 _ => None,
             };
-            if root.globs == Globs::Nothing {
-                return What::All("a source is not a valid pattern");
+            if root.globs == RootPattern::Invalid {
+                return Scope::All("a source is not a valid pattern");
             }
-            if root == Root::new("") && included.is_none() && excluded.is_none() {
-                return What::All("the whole context is copied");
+            if root == SourceRoot::new("") && included.is_none() && excluded.is_none() {
+                return Scope::All("the whole context is copied");
             }
-            taken.push(Taken {
+            paths.push(SourcePath {
                 root,
                 included,
                 excluded: excluded.clone(),
             });
         }
-        What::Paths(Sources(taken))
+        Scope::Paths(SourcePaths(paths))
     }
 
-    /// Of a mount: a path, without wildcards.
-    pub(super) fn of_mount(source: &str) -> What {
+    /// Returns what a mount reads: a path, without wildcards.
+    pub(super) fn from_mount(source: &str) -> Scope {
         let path = clean(&format!("/{source}"));
         if path == "/" {
-            return What::All("the whole context is mounted");
+            return Scope::All("the whole context is mounted");
         }
-        What::Paths(Sources(vec![Taken::all(Root::of(
+        Scope::Paths(SourcePaths(vec![SourcePath::all(SourceRoot::from_parts(
             path[1..].into(),
             String::new(),
         ))]))
     }
 
-    /// The paths, up to the first wildcard, below which all lies that is taken, but for what is in their way.
+    /// Returns the path of each source up to its first wildcard. All paths that match are below these, or are a parent of
+    /// one that changed.
     pub fn roots(&self) -> impl Iterator<Item = &str> {
-        self.0.iter().map(|taken| taken.root.path.as_str())
+        self.0.iter().map(|paths| paths.root.path.as_str())
     }
 
-    /// The same paths but for the context itself, as sources: where one is not there, the build fails or takes nothing.
-    pub fn places(&self) -> impl Iterator<Item = Sources> {
-        let paths = self.0.iter().map(|taken| &taken.root.path);
-        paths
-            .filter(|path| !path.is_empty())
-            .map(|path| Sources(vec![Taken::all(Root::of(path.clone(), String::new()))]))
+    /// Returns the same paths as sources, without the context itself. If one does not exist, the build fails or copies
+    /// nothing.
+    pub fn root_paths(&self) -> impl Iterator<Item = SourcePaths> {
+        let paths = self.0.iter().map(|paths| &paths.root.path);
+        paths.filter(|path| !path.is_empty()).map(|path| {
+            SourcePaths(vec![SourcePath::all(SourceRoot::from_parts(
+                path.clone(),
+                String::new(),
+            ))])
+        })
     }
 
-    /// Whether a file of the context is read when it is at this path: for a path that changed, also whether what stands
-    /// there now, or stood there, is on the way to a source.
-    pub fn takes(&self, path: &str) -> bool {
-        self.0.iter().any(|taken| taken.takes(path))
+    /// Returns whether the path is read. A parent of a source also matches: if such a path changed, it is or was a file or
+    /// a link in place of a directory.
+    pub fn matches(&self, path: &str) -> bool {
+        self.0.iter().any(|paths| paths.matches(path))
     }
 
-    /// Whether something below a directory may be read. Does not look at `--exclude`.
-    pub fn may_take_below(&self, dir: &str) -> bool {
-        self.0.iter().any(|taken| taken.may_take_below(dir))
+    /// Returns whether a path below a directory may be read. Ignores `--exclude`.
+    pub fn may_match_below(&self, dir: &str) -> bool {
+        self.0.iter().any(|paths| paths.may_match_below(dir))
     }
 
-    /// With what the sources reach through symbolic links of the context, given by path and text. The links count as
-    /// well. BuildKit follows them in the path of a source and at its end, not those inside of a directory.
-    pub fn resolved(&self, links: &BTreeMap<String, String>) -> Sources {
+    /// Returns the sources together with the paths that they reach through the context's symbolic links (target by path),
+    /// and the links themselves. BuildKit follows links in the path of a source and at its end, but not links inside a
+    /// copied directory.
+    pub fn with_links_followed(&self, links: &BTreeMap<String, String>) -> SourcePaths {
         if links.is_empty() {
             return self.clone();
         }
-        let more = |taken: &Taken| {
-            let reached = links::reached(&taken.root, links);
-            let through = |root| Taken {
+        let more = |paths: &SourcePath| {
+            let followed = links::follow(&paths.root, links);
+            let through = |root| SourcePath {
                 root,
-                ..taken.clone()
+                ..paths.clone()
             };
-            let passed = |path| Taken::all(Root::of(path, String::new()));
-            let more: Vec<Taken> = reached
+            let passed = |path| SourcePath::all(SourceRoot::from_parts(path, String::new()));
+            let more: Vec<SourcePath> = followed
                 .roots
                 .into_iter()
                 .map(through)
-                .chain(reached.links.into_iter().map(passed))
+                .chain(followed.links.into_iter().map(passed))
                 .collect();
             more
         };
-        Sources(
+        SourcePaths(
             self.0
                 .iter()
                 .cloned()
@@ -125,20 +131,20 @@ impl Sources {
     }
 }
 
-/// `a/b, c/*.go, d without *.md`: paths from the context's root, with what `--parents` takes of them.
-impl fmt::Display for Sources {
+/// Formats the sources as `a/b, c/*.go, d without *.md`: paths from the context's root, with the pattern of `--parents`.
+impl fmt::Display for SourcePaths {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, taken) in self.0.iter().enumerate() {
+        for (index, paths) in self.0.iter().enumerate() {
             if index > 0 {
                 f.write_str(", ")?;
             }
-            taken.fmt(f)?;
+            paths.fmt(f)?;
         }
         Ok(())
     }
 }
 
-impl fmt::Display for Taken {
+impl fmt::Display for SourcePath {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (self.root.path.as_str(), self.root.pattern.as_str()) {
             ("", "") => f.write_str(".")?,
@@ -155,20 +161,20 @@ impl fmt::Display for Taken {
     }
 }
 
-impl Taken {
-    fn all(root: Root) -> Taken {
-        Taken {
+impl SourcePath {
+    fn all(root: SourceRoot) -> SourcePath {
+        SourcePath {
             root,
             included: None,
             excluded: None,
         }
     }
 
-    fn takes(&self, path: &str) -> bool {
+    fn matches(&self, path: &str) -> bool {
         let Some(rest) = self.root.rest(path) else {
-            return self.root.is_led_to_by(path);
+            return self.root.is_below(path);
         };
-        // A source that is a file itself is not asked for.
+        // `--parents` and `--exclude` do not apply to a source that is a file itself.
         rest.is_empty()
             || (self
                 .included
@@ -180,7 +186,7 @@ impl Taken {
                     .is_some_and(|patterns| patterns.matches(rest, false)))
     }
 
-    fn may_take_below(&self, dir: &str) -> bool {
+    fn may_match_below(&self, dir: &str) -> bool {
         let Some(rest) = self.root.rest(dir) else {
             return self.root.may_be_below(dir);
         };

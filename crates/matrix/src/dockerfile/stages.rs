@@ -1,28 +1,31 @@
-//! A Dockerfile as stages.
+//! Parses a Dockerfile into stages.
 
-use super::SyntaxFault;
+use super::error::{DockerfileError, DockerfileErrorKind};
 use super::instruction::{self, Instruction};
 use super::lines;
 
+/// A parsed Dockerfile.
 #[derive(Debug)]
 pub struct Dockerfile {
     pub escape: char,
-    /// Before the first FROM, ARG alone.
+    /// The ARG instructions before the first FROM.
     pub arguments: Vec<Statement>,
     /// At least one.
     pub stages: Vec<Stage>,
 }
 
+/// A stage: a FROM and the instructions after it.
 #[derive(Debug)]
 pub struct Stage {
     pub line: usize,
-    /// With variables.
+    /// The image or stage, with variables not yet expanded.
     pub base: String,
     /// In lower case.
     pub name: Option<String>,
     pub statements: Vec<Statement>,
 }
 
+/// An instruction with its line.
 #[derive(Debug)]
 pub struct Statement {
     pub line: usize,
@@ -30,12 +33,12 @@ pub struct Statement {
 }
 
 impl Stage {
-    pub fn has_triggers(&self) -> bool {
-        self.triggers().next().is_some()
+    pub fn has_onbuild(&self) -> bool {
+        self.onbuild_instructions().next().is_some()
     }
 
-    /// What ONBUILD keeps for the stages that are based on this one.
-    pub fn triggers(&self) -> impl Iterator<Item = (usize, &Instruction)> {
+    /// Returns the ONBUILD instructions, which run in stages that are based on this one.
+    pub fn onbuild_instructions(&self) -> impl Iterator<Item = (usize, &Instruction)> {
         self.statements
             .iter()
             .filter_map(|statement| match &statement.instruction {
@@ -45,7 +48,8 @@ impl Stage {
     }
 }
 
-pub fn parse(text: &str) -> Result<Dockerfile, SyntaxFault> {
+/// Parses the text of a Dockerfile.
+pub fn parse(text: &str) -> Result<Dockerfile, DockerfileError> {
     let lines = lines::split(text)?;
     let mut file = Dockerfile {
         escape: lines.escape,
@@ -76,11 +80,14 @@ pub fn parse(text: &str) -> Result<Dockerfile, SyntaxFault> {
                     instruction,
                 });
             }
-            _ => return Err(SyntaxFault::new(line.number, "there is no FROM before this")),
+            _ => return Err(DockerfileError::new(line.number, DockerfileErrorKind::BeforeFrom)),
         }
     }
     match file.stages.is_empty() {
-        true => Err(SyntaxFault::new(lines.lines.len().max(1), "there is no FROM")),
+        true => Err(DockerfileError::new(
+            lines.lines.len().max(1),
+            DockerfileErrorKind::NoFrom,
+        )),
         false => Ok(file),
     }
 }

@@ -1,22 +1,22 @@
-//! Which frontend reads a Dockerfile (frontend/dockerfile/builder/build.go, parser/directives.go).
+//! Determines which frontend parses a Dockerfile (frontend/dockerfile/builder/build.go, parser/directives.go).
 
 use std::collections::BTreeMap;
 
 /// The build argument that overrides the directive.
 const SYNTAX: &str = "BUILDKIT_SYNTAX";
 
-/// The line that asks for a frontend other than Docker's own; 1 when a build argument does.
+/// Returns the line that selects a frontend other than Docker's; 1 if a build argument does.
 pub fn other_frontend(text: &str, args: &BTreeMap<String, String>) -> Option<usize> {
     let (line, image) = match args.get(SYNTAX) {
         Some(value) => (1, value.trim()),
         None => directive(text)?,
     };
     let image = image.split(' ').next().unwrap_or_default();
-    (!is_dockers_own(image)).then_some(line)
+    (!is_docker_frontend(image)).then_some(line)
 }
 
-/// From any registry: a mirror of it is the same frontend.
-fn is_dockers_own(image: &str) -> bool {
+/// Returns whether the image is Docker's frontend, from any registry: a mirror has the same frontend.
+fn is_docker_frontend(image: &str) -> bool {
     let name = image.split('@').next().unwrap_or_default();
     let name = match name.rsplit_once(':') {
         Some((name, tag)) if !tag.contains('/') => name,
@@ -30,21 +30,21 @@ fn is_dockers_own(image: &str) -> bool {
         })
 }
 
-/// The value of `# syntax=`, or of `// syntax=`, and its line.
+/// Returns the line and value of `# syntax=` or `// syntax=`.
 fn directive(text: &str) -> Option<(usize, &str)> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let shebang = usize::from(text.starts_with("#!"));
     let find = |comment: &str| {
         let lines = text.lines().enumerate().skip(shebang);
         lines
-            .map_while(|(index, line)| Some((index + 1, parse(line.strip_prefix(comment)?)?)))
+            .map_while(|(index, line)| Some((index + 1, parse_directive(line.strip_prefix(comment)?)?)))
             .find_map(|(line, (name, value))| (name == "syntax").then_some((line, value)))
     };
     find("#").or_else(|| find("//"))
 }
 
-/// A directive's name and value, from what follows the comment's sign.
-pub fn parse(comment: &str) -> Option<(String, &str)> {
+/// Parses a directive from the text after the comment sign.
+pub fn parse_directive(comment: &str) -> Option<(String, &str)> {
     let (name, value) = comment.trim_start().split_once('=')?;
     let name = name.trim_end().to_ascii_lowercase();
     let value = value.trim();
@@ -56,7 +56,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn frontends() {
+    fn other_frontends_are_detected() {
         for (text, expected) in [
             ("FROM a", None),
             ("# syntax=docker/dockerfile:1\nFROM a", None),
@@ -79,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn the_argument_goes_before_the_directive() {
+    fn the_build_argument_takes_precedence_over_the_directive() {
         let text = "# syntax=a/b\nFROM a";
         for (value, expected) in [("docker/dockerfile:1", None), ("c/d --option", Some(1))] {
             let args = BTreeMap::from([(SYNTAX.to_owned(), value.to_owned())]);

@@ -1,4 +1,4 @@
-//! Dockerfiles, and what is read.
+//! Parses Dockerfiles and compares what they read.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,12 +6,12 @@ use proptest::prelude::*;
 
 use super::*;
 
-mod faults;
+mod errors;
 mod instructions;
 mod stages;
 mod variables;
 
-/// What a test asks for: the Dockerfile, and the build.
+/// The Dockerfile and the parameters of a test.
 #[derive(Default)]
 struct Case<'a> {
     text: &'a str,
@@ -22,7 +22,7 @@ struct Case<'a> {
 }
 
 impl Case<'_> {
-    fn reads(&self) -> Result<Vec<Read>, SyntaxFault> {
+    fn reads(&self) -> Result<Vec<ContextRead>, DockerfileError> {
         let args: BTreeMap<String, String> = self
             .args
             .iter()
@@ -30,48 +30,48 @@ impl Case<'_> {
             .collect();
         let contexts: BTreeSet<String> = self.contexts.iter().map(|name| (*name).into()).collect();
         let platforms: Vec<String> = self.platforms.iter().map(|name| (*name).into()).collect();
-        let build = Build {
+        let params = BuildParams {
             stage: self.stage,
             args: &args,
             contexts: &contexts,
             platforms: &platforms,
         };
-        reads(self.text, &build)
+        context_reads(self.text, &params)
     }
 
-    /// A line for each read: the instruction's line, the context, and its sources.
-    fn shown(&self) -> String {
+    /// Formats one line per read: the instruction's line, the context, and its sources.
+    fn formatted(&self) -> String {
         match self.reads() {
-            Ok(reads) => reads.iter().map(shown).collect::<Vec<_>>().join("\n"),
-            Err(fault) => fault.to_string(),
+            Ok(reads) => reads.iter().map(format_read).collect::<Vec<_>>().join("\n"),
+            Err(error) => error.to_string(),
         }
     }
 }
 
-fn shown(read: &Read) -> String {
-    let from = match &read.from {
-        Source::Context => "context",
-        Source::Named(name) => name,
+fn format_read(read: &ContextRead) -> String {
+    let context = match &read.context {
+        ContextName::Main => "context",
+        ContextName::Named(name) => name,
     };
-    let what = match &read.what {
-        What::All(why) => format!("all: {why}"),
-        What::Paths(sources) => sources.to_string(),
+    let scope = match &read.scope {
+        Scope::All(reason) => format!("all: {reason}"),
+        Scope::Paths(sources) => sources.to_string(),
     };
-    format!("{} {from} {what}", read.line)
+    format!("{} {context} {scope}", read.line)
 }
 
-/// What a single-stage Dockerfile of these instructions reads.
+/// Returns what a Dockerfile with one stage of these instructions reads.
 fn of(instructions: &str) -> String {
     Case {
         text: &format!("FROM scratch\n{instructions}"),
         ..Case::default()
     }
-    .shown()
+    .formatted()
 }
 
 proptest! {
     #[test]
-    fn whatever_is_written_is_read_or_refused(
+    fn any_text_is_parsed_or_rejected(
         lines in prop::collection::vec(
             prop_oneof![
                 "(FROM|COPY|ADD|RUN|ARG|ENV|ONBUILD COPY)( [a-c$]| --[a-z]{1,7}=[a-c,=]{0,9}| <<A|[${}:#%/'\"\\\\\\[*]){0,6}",
@@ -83,8 +83,8 @@ proptest! {
     ) {
         let text = lines.join("\n");
         let case = Case { text: &text, contexts: &["b", "c"], ..Case::default() };
-        if let Err(fault) = case.reads() {
-            prop_assert!(fault.line >= 1 && fault.line <= lines.len().max(1), "{fault}");
+        if let Err(error) = case.reads() {
+            prop_assert!(error.line >= 1 && error.line <= lines.len().max(1), "{error}");
         }
     }
 }

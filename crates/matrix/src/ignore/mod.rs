@@ -1,41 +1,46 @@
-//! Files by lists of patterns: .dockerignore, and COPY's `--exclude` and `--parents`.
+//! Matches paths with lists of patterns: .dockerignore, and COPY's `--exclude` and `--parents`.
+//!
+//! The patterns are moby/patternmatcher's. The crates `ignore` and `globset` implement gitignore and shell globs, which
+//! differ in `**`, `!`, character classes and the matching of parent directories. With regex-lite the patterns would have
+//! to be translated as patternmatcher does, and matching would be slower than the comparison of text here.
 
 mod pattern;
 
 use std::fmt;
 
-use pattern::{Answer, Pattern};
+use pattern::{MatchResult, Pattern};
 
-/// A .dockerignore, as BuildKit applies it.
+/// A parsed .dockerignore.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Ignore(Patterns);
+pub struct Dockerignore(PatternList);
 
-impl Ignore {
-    /// Where there is no such file.
-    pub fn none() -> Ignore {
-        Ignore::default()
+impl Dockerignore {
+    /// Returns the .dockerignore that ignores nothing.
+    pub fn none() -> Dockerignore {
+        Dockerignore::default()
     }
 
-    /// A file that BuildKit refuses, and with it the build, ignores nothing: then whatever changes counts.
-    pub fn parse(text: &str) -> Ignore {
+    /// Parses a .dockerignore. If BuildKit rejects the file, which fails the build, nothing is ignored, so that any change
+    /// counts.
+    pub fn parse(text: &str) -> Dockerignore {
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-        let lines = text.lines().filter_map(ignorefile_line);
-        Ignore(Patterns::new(lines).unwrap_or_default())
+        let lines = text.lines().filter_map(parse_line);
+        Dockerignore(PatternList::new(lines).unwrap_or_default())
     }
 
-    /// Whether BuildKit leaves out the file at this path of the context.
+    /// Returns whether BuildKit ignores the path of the context.
     pub fn ignores(&self, path: &str) -> bool {
         self.0.matches(path, false)
     }
 
-    /// Whether nothing is ignored.
+    /// Returns whether there are no patterns.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 }
 
-/// A line's pattern (moby/patternmatcher, ignorefile.go). A comment has its `#` in the first column.
-fn ignorefile_line(line: &str) -> Option<String> {
+/// Returns the pattern of a line (moby/patternmatcher, ignorefile.go). A comment has its `#` in the first column.
+fn parse_line(line: &str) -> Option<String> {
     if line.starts_with('#') {
         return None;
     }
@@ -60,13 +65,13 @@ fn ignorefile_line(line: &str) -> Option<String> {
     Some(format!("{sign}{relative}"))
 }
 
-/// Patterns of moby/patternmatcher, in order; the last that speaks of a path decides.
+/// A list of moby/patternmatcher's patterns. The last pattern that matches a path decides.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Patterns(Vec<Pattern>);
+pub struct PatternList(Vec<Pattern>);
 
-impl Patterns {
-    /// `None` where patternmatcher refuses one of them.
-    pub fn new(patterns: impl IntoIterator<Item = impl AsRef<str>>) -> Option<Patterns> {
+impl PatternList {
+    /// Parses patterns; `None` if patternmatcher rejects one of them.
+    pub fn new(patterns: impl IntoIterator<Item = impl AsRef<str>>) -> Option<PatternList> {
         let patterns = patterns.into_iter();
         let mut all = Vec::with_capacity(patterns.size_hint().0);
         for pattern in patterns {
@@ -75,38 +80,38 @@ impl Patterns {
                 all.push(Pattern::new(&clean(pattern))?);
             }
         }
-        Some(Patterns(all))
+        Some(PatternList(all))
     }
 
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// Whether the patterns match a path: `MatchesUsingParentResults`, from the top of the path to its end, because that
-    /// is what fsutil and BuildKit call for each entry of a tree. `MatchesOrParentMatches` differs where a pattern with
-    /// `!` matches a parent that no pattern before it had matched. `doubtful` is the answer wanted where a pattern is
-    /// too odd to tell.
-    pub fn matches(&self, path: &str, doubtful: bool) -> bool {
+    /// Returns whether the patterns match a path. This is `MatchesUsingParentResults`, applied from the first component of
+    /// the path to the last, because fsutil and BuildKit call that for each entry of a tree. `MatchesOrParentMatches`
+    /// differs if a pattern with `!` matches a parent that no pattern before it matched. `if_unsupported` is the result
+    /// if a pattern is not supported.
+    pub fn matches(&self, path: &str, if_unsupported: bool) -> bool {
         if self.0.is_empty() || path.is_empty() {
             return false;
         }
-        let mut of_parent = vec![false; self.0.len()];
+        let mut parent_matched = vec![false; self.0.len()];
         let mut matched = false;
         let ends = path.match_indices('/').map(|(at, _)| at).chain([path.len()]);
         for end in ends {
             let Some(entry) = path.get(..end) else { continue };
             matched = false;
-            for (pattern, of_parent) in self.0.iter().zip(&mut of_parent) {
-                if !*of_parent {
-                    // One that could not change the answer is not asked.
-                    *of_parent = pattern.is_exception == matched
+            for (pattern, parent_matched) in self.0.iter().zip(&mut parent_matched) {
+                if !*parent_matched {
+                    // Skip patterns that cannot change the result.
+                    *parent_matched = pattern.is_exception == matched
                         && match pattern.matches(entry) {
-                            Answer::Yes => true,
-                            Answer::No => false,
-                            Answer::Unknown => doubtful != pattern.is_exception,
+                            MatchResult::Yes => true,
+                            MatchResult::No => false,
+                            MatchResult::Unsupported => if_unsupported != pattern.is_exception,
                         };
                 }
-                if *of_parent {
+                if *parent_matched {
                     matched = !pattern.is_exception;
                 }
             }
@@ -114,7 +119,7 @@ impl Patterns {
         matched
     }
 
-    /// Of each pattern, the directory below which all is that it matches; "" when it could be anything.
+    /// Returns for each pattern the directory below which all its matches are; "" if there is no such directory.
     pub fn literal_parents(&self) -> impl Iterator<Item = &str> {
         self.0
             .iter()
@@ -123,14 +128,14 @@ impl Patterns {
     }
 }
 
-impl fmt::Display for Patterns {
+impl fmt::Display for PatternList {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let patterns: Vec<String> = self.0.iter().map(Pattern::to_string).collect();
         f.write_str(&patterns.join(" "))
     }
 }
 
-/// Go's `filepath.Clean`.
+/// Cleans a path as Go's `filepath.Clean` does.
 pub fn clean(path: &str) -> String {
     let rooted = path.starts_with('/');
     let mut parts: Vec<&str> = Vec::new();

@@ -1,40 +1,40 @@
-//! One pattern of moby/patternmatcher.
+//! A pattern of moby/patternmatcher.
 
 use crate::glob;
 
-/// Compiled as patternmatcher.go does it: most patterns are compared as text, the rest are regular expressions there.
+/// A compiled pattern. patternmatcher.go compares most patterns as text, and compiles the others to regular expressions.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pattern {
-    /// Written with `!`: what it matches is not matched after all.
+    /// Written with `!`: paths that match are excluded from the matches of earlier patterns.
     pub is_exception: bool,
     cleaned: String,
-    kind: Kind,
+    kind: PatternKind,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Kind {
+enum PatternKind {
     Exact,
     /// `dir/**`
     Prefix,
     /// `**/name`
     Suffix,
-    /// With the characters at its start and end that are no part of a wildcard: most paths are told by those.
-    Parts {
-        parts: Vec<Part>,
+    /// A pattern with wildcards. `start` and `end` are its literal prefix and suffix, which decide most paths.
+    Tokens {
+        tokens: Vec<PatternToken>,
         start: String,
         end: String,
     },
-    /// The regular expression that patternmatcher makes of it means something that nobody meant, such as `[*]`.
-    Odd,
+    /// A pattern such as `[*]`, which patternmatcher compiles to a regular expression with another meaning than intended.
+    Unsupported,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Part {
+enum PatternToken {
     Char(char),
-    /// `?`: one character, not `/`.
-    One,
-    /// `*`: any number of them.
-    Many,
+    /// `?`: one character except `/`.
+    AnyChar,
+    /// `*`: any number of characters except `/`.
+    AnyChars,
     /// `**/`: any number of directories.
     Directories,
     /// `**` at the end.
@@ -45,16 +45,16 @@ enum Part {
     },
 }
 
-/// Whether a pattern matches.
+/// The result of matching a path with a pattern.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Answer {
+pub enum MatchResult {
     Yes,
     No,
-    Unknown,
+    Unsupported,
 }
 
 impl Pattern {
-    /// From a cleaned pattern; `None` where patternmatcher refuses it.
+    /// Compiles a cleaned pattern; `None` if patternmatcher rejects it.
     pub fn new(cleaned: &str) -> Option<Pattern> {
         let (is_exception, cleaned) = match cleaned.strip_prefix('!') {
             Some("") => return None,
@@ -67,27 +67,31 @@ impl Pattern {
         Some(Pattern {
             is_exception,
             cleaned: cleaned.into(),
-            kind: kind(cleaned),
+            kind: compile(cleaned),
         })
     }
 
-    pub fn matches(&self, path: &str) -> Answer {
+    pub fn matches(&self, path: &str) -> MatchResult {
         let matches = match &self.kind {
-            Kind::Exact => path == self.cleaned,
-            Kind::Prefix => path.starts_with(&self.cleaned[..self.cleaned.len() - 2]),
-            Kind::Suffix => {
+            PatternKind::Exact => path == self.cleaned,
+            PatternKind::Prefix => path.starts_with(&self.cleaned[..self.cleaned.len() - 2]),
+            PatternKind::Suffix => {
                 let suffix = &self.cleaned[2..];
                 path.ends_with(suffix) || suffix.strip_prefix('/') == Some(path)
             }
-            Kind::Parts { parts, start, end } => {
-                path.starts_with(start) && path.ends_with(end) && run(parts, path)
+            PatternKind::Tokens { tokens, start, end } => {
+                path.starts_with(start) && path.ends_with(end) && matches_tokens(tokens, path)
             }
-            Kind::Odd => return Answer::Unknown,
+            PatternKind::Unsupported => return MatchResult::Unsupported,
         };
-        if matches { Answer::Yes } else { Answer::No }
+        if matches {
+            MatchResult::Yes
+        } else {
+            MatchResult::No
+        }
     }
 
-    /// The directories at its start that hold no special character.
+    /// Returns the directories at its start that contain no special character.
     pub fn literal_parent(&self) -> &str {
         let special = self
             .cleaned
@@ -104,79 +108,83 @@ impl std::fmt::Display for Pattern {
     }
 }
 
-/// As `Pattern.compile` goes through it.
-fn kind(pattern: &str) -> Kind {
-    let mut kind = Kind::Exact;
-    let mut parts = Vec::new();
+/// Compiles the pattern as `Pattern.compile` in patternmatcher.go does.
+fn compile(pattern: &str) -> PatternKind {
+    let mut kind = PatternKind::Exact;
+    let mut tokens = Vec::new();
     let mut chars = pattern.chars().peekable();
     let mut first = true;
-    let (mut regular, mut odd) = (false, false);
+    let (mut is_regex, mut unsupported) = (false, false);
     while let Some(c) = chars.next() {
         let at_start = std::mem::take(&mut first);
         let special = match c {
             '*' if chars.next_if_eq(&'*').is_some() => {
                 let _ = chars.next_if_eq(&'/');
                 let at_end = chars.peek().is_none();
-                parts.push(if at_end { Part::Rest } else { Part::Directories });
+                tokens.push(if at_end {
+                    PatternToken::Rest
+                } else {
+                    PatternToken::Directories
+                });
                 if at_start {
-                    kind = Kind::Suffix;
+                    kind = PatternKind::Suffix;
                     continue;
                 }
-                if at_end && !regular && matches!(kind, Kind::Exact) {
-                    kind = Kind::Prefix;
+                if at_end && !is_regex && matches!(kind, PatternKind::Exact) {
+                    kind = PatternKind::Prefix;
                     continue;
                 }
                 true
             }
             '*' => {
-                parts.push(Part::Many);
+                tokens.push(PatternToken::AnyChars);
                 true
             }
             '?' => {
-                parts.push(Part::One);
+                tokens.push(PatternToken::AnyChar);
                 true
             }
             '\\' => {
-                // Before a letter or digit it is an escape of regular expressions, as \d.
+                // Before a letter or digit it is an escape sequence of regular expressions, such as \d.
                 let escaped = chars.next().unwrap_or('\\');
-                odd |= escaped.is_alphanumeric();
-                parts.push(Part::Char(escaped));
+                unsupported |= escaped.is_alphanumeric();
+                tokens.push(PatternToken::Char(escaped));
                 true
             }
             '[' => {
-                match class(&mut chars) {
-                    Some(class) => parts.push(class),
-                    None => odd = true,
+                match parse_class(&mut chars) {
+                    Some(class) => tokens.push(class),
+                    None => unsupported = true,
                 }
                 true
             }
             ']' => {
-                parts.push(Part::Char(c));
+                tokens.push(PatternToken::Char(c));
                 true
             }
             c => {
-                // The one special character of regular expressions that is not escaped.
-                odd |= c == '^';
-                parts.push(Part::Char(c));
+                // The only special character of regular expressions that patternmatcher does not escape.
+                unsupported |= c == '^';
+                tokens.push(PatternToken::Char(c));
                 false
             }
         };
-        regular |= special;
+        is_regex |= special;
     }
-    match (regular, odd) {
-        // "**" alone, and "**/" cleaned to it: whatever is asked ends with nothing.
+    match (is_regex, unsupported) {
+        // This includes "**", and "**/" cleaned to it: every path ends with the empty suffix.
         (false, _) => kind,
-        (true, true) => Kind::Odd,
+        (true, true) => PatternKind::Unsupported,
         (true, false) => {
-            let literal = |part: &Part| match part {
-                Part::Char(c) => Some(*c),
+            let literal = |token: &PatternToken| match token {
+                PatternToken::Char(c) => Some(*c),
                 _ => None,
             };
-            let start = parts.iter().map_while(literal).collect();
-            let mut end: Vec<char> = parts.iter().rev().map_while(literal).collect();
+            let start = tokens.iter().map_while(literal).collect();
+            let mut end: Vec<char> = tokens.iter().rev().map_while(literal).collect();
             end.reverse();
-            Kind::Parts {
-                parts,
+            PatternKind::Tokens {
+                tokens,
                 start,
                 end: end.into_iter().collect(),
             }
@@ -184,17 +192,17 @@ fn kind(pattern: &str) -> Kind {
     }
 }
 
-/// `None` for one whose regular expression is another thing than the class it looks like.
-fn class(chars: &mut std::iter::Peekable<std::str::Chars<'_>>) -> Option<Part> {
+/// Parses a character class; `None` if its regular expression has another meaning than the class.
+fn parse_class(chars: &mut std::iter::Peekable<std::str::Chars<'_>>) -> Option<PatternToken> {
     let negated = chars.next_if_eq(&'^').is_some();
     let mut ranges = Vec::new();
     loop {
         let low = match chars.next()? {
-            ']' if !ranges.is_empty() => return Some(Part::Class { negated, ranges }),
-            c => bound(c, chars)?,
+            ']' if !ranges.is_empty() => return Some(PatternToken::Class { negated, ranges }),
+            c => parse_bound(c, chars)?,
         };
         let high = match chars.next_if_eq(&'-') {
-            Some(_) => chars.next().and_then(|c| bound(c, chars))?,
+            Some(_) => chars.next().and_then(|c| parse_bound(c, chars))?,
             None => low,
         };
         if low > high {
@@ -204,7 +212,7 @@ fn class(chars: &mut std::iter::Peekable<std::str::Chars<'_>>) -> Option<Part> {
     }
 }
 
-fn bound(c: char, chars: &mut std::iter::Peekable<std::str::Chars<'_>>) -> Option<char> {
+fn parse_bound(c: char, chars: &mut std::iter::Peekable<std::str::Chars<'_>>) -> Option<char> {
     match c {
         '\\' => chars.next().filter(|c| !c.is_alphanumeric()),
         '*' | '?' | '[' | ']' | '-' | '^' | '&' | '~' => None,
@@ -212,31 +220,31 @@ fn bound(c: char, chars: &mut std::iter::Peekable<std::str::Chars<'_>>) -> Optio
     }
 }
 
-/// Follows all ways through the pattern at once, so that no pattern takes longer than its length times the path's.
-fn run(parts: &[Part], path: &str) -> bool {
-    // At `index * 2` a part is still to come; at `index * 2 + 1` directories have been entered.
-    let mut now = vec![false; parts.len() * 2 + 1];
+/// Matches the path by tracking all states at once, so that the time is at most the pattern's length times the path's.
+fn matches_tokens(tokens: &[PatternToken], path: &str) -> bool {
+    // State `index * 2`: the token is next. State `index * 2 + 1`: inside the directories that the token matches.
+    let mut now = vec![false; tokens.len() * 2 + 1];
     let mut next = now.clone();
-    enter(parts, 0, &mut now);
+    activate(tokens, 0, &mut now);
     for c in path.chars() {
         next.fill(false);
-        for (index, part) in parts.iter().enumerate() {
+        for (index, token) in tokens.iter().enumerate() {
             let (outside, inside) = (now[index * 2], now[index * 2 + 1]);
-            match part {
-                Part::Directories if outside || inside => {
+            match token {
+                PatternToken::Directories if outside || inside => {
                     next[index * 2 + 1] = true;
                     if c == '/' {
-                        enter(parts, index + 1, &mut next);
+                        activate(tokens, index + 1, &mut next);
                     }
                 }
-                Part::Rest if outside => enter(parts, index, &mut next),
-                Part::Many if outside && c != '/' => enter(parts, index, &mut next),
-                Part::One if outside && c != '/' => enter(parts, index + 1, &mut next),
-                Part::Char(own) if outside && *own == c => enter(parts, index + 1, &mut next),
-                Part::Class { negated, ranges } if outside => {
+                PatternToken::Rest if outside => activate(tokens, index, &mut next),
+                PatternToken::AnyChars if outside && c != '/' => activate(tokens, index, &mut next),
+                PatternToken::AnyChar if outside && c != '/' => activate(tokens, index + 1, &mut next),
+                PatternToken::Char(own) if outside && *own == c => activate(tokens, index + 1, &mut next),
+                PatternToken::Class { negated, ranges } if outside => {
                     let among = ranges.iter().any(|(low, high)| (*low..=*high).contains(&c));
                     if among != *negated {
-                        enter(parts, index + 1, &mut next);
+                        activate(tokens, index + 1, &mut next);
                     }
                 }
                 _ => (),
@@ -244,16 +252,16 @@ fn run(parts: &[Part], path: &str) -> bool {
         }
         std::mem::swap(&mut now, &mut next);
     }
-    now[parts.len() * 2]
+    now[tokens.len() * 2]
 }
 
-/// Comes to a part, and past it where it may match nothing.
-fn enter(parts: &[Part], index: usize, states: &mut [bool]) {
-    for index in index..=parts.len() {
+/// Activates a token, and the tokens after it while they may match the empty string.
+fn activate(tokens: &[PatternToken], index: usize, states: &mut [bool]) {
+    for index in index..=tokens.len() {
         states[index * 2] = true;
         if !matches!(
-            parts.get(index),
-            Some(Part::Many | Part::Directories | Part::Rest)
+            tokens.get(index),
+            Some(PatternToken::AnyChars | PatternToken::Directories | PatternToken::Rest)
         ) {
             return;
         }

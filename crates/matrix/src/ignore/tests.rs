@@ -2,9 +2,9 @@ use proptest::prelude::*;
 
 use super::*;
 
-/// The rows of patternmatcher's own tests, without those that end in a slash, which no path here does.
+/// The rows of patternmatcher's own tests, without paths that end in a slash, which do not occur here.
 #[test]
-fn as_patternmatcher_matches() {
+fn matches_as_patternmatcher_does() {
     for (pattern, path, expected) in [
         ("**", "file", true),
         ("**/", "file", true),
@@ -79,12 +79,16 @@ fn as_patternmatcher_matches() {
         ("docs/\n!docs/README.md", "docs/README.md", false),
         ("docs/*\n!docs/README.md", "docs/README.md", false),
     ] {
-        assert_eq!(Ignore::parse(pattern).ignores(path), expected, "{pattern} {path}");
+        assert_eq!(
+            Dockerignore::parse(pattern).ignores(path),
+            expected,
+            "{pattern} {path}"
+        );
     }
 }
 
 #[test]
-fn lines_of_a_file() {
+fn lines_are_parsed_as_buildkit_does() {
     for (text, path, expected) in [
         ("", "a", false),
         ("\u{feff}a", "a", true),
@@ -98,28 +102,28 @@ fn lines_of_a_file() {
         ("../a", "a", false),
         (".", "a", false),
         ("A", "a", false),
-        // Refused by BuildKit, and so nothing is ignored.
+        // BuildKit rejects these, so nothing is ignored.
         ("a\n!", "a", false),
         ("a\n[", "a", false),
-        // Too odd to tell, and so not ignored.
+        // Not supported, so not ignored.
         ("[*]", "*", false),
         ("a\n![*]x", "a", false),
         ("*^", "a", false),
     ] {
-        assert_eq!(Ignore::parse(text).ignores(path), expected, "{text} {path}");
+        assert_eq!(Dockerignore::parse(text).ignores(path), expected, "{text} {path}");
     }
-    assert_eq!(Ignore::parse("# a\n\n"), Ignore::none());
+    assert_eq!(Dockerignore::parse("# a\n\n"), Dockerignore::none());
 }
 
-/// As a tree is walked: at `a`, the exception has nothing to except, and at `a/b` it does not match.
+/// BuildKit walks the tree: at `a` nothing is ignored yet, and at `a/b` the exception does not match.
 #[test]
-fn an_exception_for_a_parent_that_was_not_ignored_excepts_nothing() {
-    assert!(Ignore::parse("a/b\n!a").ignores("a/b"));
-    assert!(!Ignore::parse("a\n!a").ignores("a/b"));
+fn an_exception_for_a_parent_that_is_not_ignored_has_no_effect() {
+    assert!(Dockerignore::parse("a/b\n!a").ignores("a/b"));
+    assert!(!Dockerignore::parse("a\n!a").ignores("a/b"));
 }
 
 #[test]
-fn cleaned_as_go_does() {
+fn paths_are_cleaned_as_go_does() {
     for (path, expected) in [
         ("", "."),
         (".", "."),
@@ -135,18 +139,18 @@ fn cleaned_as_go_does() {
 
 proptest! {
     #[test]
-    fn what_is_below_an_ignored_directory_is_ignored(
+    fn paths_below_an_ignored_directory_are_ignored(
         pattern in "[ab*?./]{1,6}",
         dir in "[ab]{1,2}(/[ab]{1,2}){0,2}",
         name in "[ab]{1,2}",
     ) {
-        let ignore = Ignore::parse(&pattern);
+        let ignore = Dockerignore::parse(&pattern);
         let below = format!("{dir}/{name}");
         prop_assert!(!ignore.ignores(&dir) || ignore.ignores(&below));
     }
 
     #[test]
-    fn any_text_is_a_file(text in "(\\PC|[!*/\\[\\]^\\\\\\n-]){0,20}", path in "\\PC{0,9}") {
-        Ignore::parse(&text).ignores(&path);
+    fn any_text_can_be_parsed(text in "(\\PC|[!*/\\[\\]^\\\\\\n-]){0,20}", path in "\\PC{0,9}") {
+        Dockerignore::parse(&text).ignores(&path);
     }
 }

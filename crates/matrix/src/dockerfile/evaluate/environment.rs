@@ -1,116 +1,118 @@
-//! Variables of a stage.
+//! The variables of a stage.
 
 use std::collections::BTreeMap;
 
+use super::super::BuildParams;
+use super::super::error::{DockerfileError, DockerfileErrorKind};
 use super::super::instruction::Instruction;
-use super::super::lexer::{HOLE, Lexer, Variables};
+use super::super::lexer::{Lexer, UNRESOLVED, Variables};
 use super::super::stages::Dockerfile;
-use super::super::{Build, SyntaxFault};
 use super::platform;
 
-pub type Values = BTreeMap<String, String>;
+pub type VariableValues = BTreeMap<String, String>;
 
-/// Where nothing else sets it, as BuildKit's `DefaultPathEnvUnix`.
+/// The default `PATH`, BuildKit's `DefaultPathEnvUnix`.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-/// Longer values, in bytes, are as good as unknown: no source is as long.
-const LONGEST: usize = 4096;
+/// The most bytes of a value. Longer values count as unknown: no source path is as long.
+const MAX_BYTES: usize = 4096;
 
-/// The variables that a stage's instructions see.
+/// The variables of a stage.
 #[derive(Debug, Clone)]
-pub struct Environment {
-    values: Values,
-    /// Those of them that the image keeps: by ENV.
-    of_image: Values,
-    /// Whether an image from elsewhere may have set others.
-    foreign: bool,
+pub struct StageEnvironment {
+    values: VariableValues,
+    /// The variables that ENV set, which the image keeps.
+    image_values: VariableValues,
+    /// Whether an image from a registry may set other variables.
+    from_registry: bool,
 }
 
-impl Default for Environment {
-    /// That of an image from elsewhere.
-    fn default() -> Environment {
-        Environment {
-            values: Values::new(),
-            of_image: Values::new(),
-            foreign: true,
+impl Default for StageEnvironment {
+    /// Returns the variables of an image from a registry.
+    fn default() -> StageEnvironment {
+        StageEnvironment {
+            values: VariableValues::new(),
+            image_values: VariableValues::new(),
+            from_registry: true,
         }
     }
 }
 
-impl Environment {
-    /// That of `scratch`.
-    pub fn empty() -> Environment {
-        let values = Values::from([("PATH".to_owned(), PATH.to_owned())]);
-        Environment {
-            of_image: values.clone(),
+impl StageEnvironment {
+    /// Returns the variables of `scratch`.
+    pub fn empty() -> StageEnvironment {
+        let values = VariableValues::from([("PATH".to_owned(), PATH.to_owned())]);
+        StageEnvironment {
+            image_values: values.clone(),
             values,
-            foreign: false,
+            from_registry: false,
         }
     }
 
-    /// That of a stage that is based on this one: arguments too, but where the image sets a variable, it wins
-    /// (`dispatchStages`). An image from elsewhere may set any.
-    pub fn inherited(&self) -> Environment {
-        let mut values = if self.foreign {
-            Values::new()
+    /// Returns the variables of a stage that is based on this one. It inherits arguments as well, but the variables of the
+    /// image take precedence (`dispatchStages`), and an image from a registry may set any variable.
+    pub fn inherited(&self) -> StageEnvironment {
+        let mut values = if self.from_registry {
+            VariableValues::new()
         } else {
             self.values.clone()
         };
-        values.extend(self.of_image.clone());
-        Environment {
+        values.extend(self.image_values.clone());
+        StageEnvironment {
             values,
-            of_image: self.of_image.clone(),
-            foreign: self.foreign,
+            image_values: self.image_values.clone(),
+            from_registry: self.from_registry,
         }
     }
 
     pub fn set_argument(&mut self, name: String, value: String) {
-        self.values.insert(name, bounded(value));
+        self.values.insert(name, limit_length(value));
     }
 
     pub fn set_variable(&mut self, name: String, value: String) {
-        let value = bounded(value);
-        self.of_image.insert(name.clone(), value.clone());
+        let value = limit_length(value);
+        self.image_values.insert(name.clone(), value.clone());
         self.values.insert(name, value);
     }
 }
 
-impl Variables for Environment {
+impl Variables for StageEnvironment {
     fn get(&self, name: &str) -> Option<&str> {
         match self.values.get(name) {
             Some(value) => Some(value),
-            None => self.foreign.then_some(UNKNOWN),
+            None => self.from_registry.then_some(UNKNOWN),
         }
     }
 }
 
+/// [`UNRESOLVED`] as a string.
 const UNKNOWN: &str = "\u{ffff}";
 
-fn bounded(value: String) -> String {
-    if value.len() > LONGEST {
-        HOLE.to_string()
+fn limit_length(value: String) -> String {
+    if value.len() > MAX_BYTES {
+        UNRESOLVED.to_string()
     } else {
         value
     }
 }
 
-/// What is known before the first FROM (`defaultArgs` and `buildMetaArgs`).
+/// Returns the variables before the first FROM (`defaultArgs` and `buildMetaArgs`).
 pub fn globals(
     file: &Dockerfile,
-    build: &Build<'_>,
+    params: &BuildParams<'_>,
     platform: Option<&str>,
     lexer: &Lexer,
-) -> Result<Values, SyntaxFault> {
+) -> Result<VariableValues, DockerfileError> {
     let mut values = platform::arguments(platform);
     let last = file.stages.last().and_then(|stage| stage.name.as_deref());
-    let target = build
+    let target = params
         .stage
         .filter(|stage| !stage.is_empty())
         .or(last)
         .unwrap_or("default");
     values.insert("TARGETSTAGE".to_owned(), target.to_owned());
     for (name, value) in &mut values {
-        if let Some(given) = build.args.get(name) {
+        if let Some(given) = params.args.get(name) {
             value.clone_from(given);
         }
     }
@@ -119,14 +121,14 @@ pub fn globals(
             continue;
         };
         for (name, default) in arguments {
-            let value = match (build.args.get(name), default) {
+            let value = match (params.args.get(name), default) {
                 (Some(given), _) => given.clone(),
                 (None, Some(default)) => lexer
                     .word(default, &values)
-                    .map_err(|what| SyntaxFault::new(statement.line, what))?,
+                    .map_err(DockerfileErrorKind::at(statement.line))?,
                 (None, None) => continue,
             };
-            values.insert(name.clone(), bounded(value));
+            values.insert(name.clone(), limit_length(value));
         }
     }
     Ok(values)

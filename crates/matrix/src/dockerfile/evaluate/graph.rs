@@ -1,31 +1,32 @@
-//! Which stages a build wants, and where an instruction reads from.
+//! Determines which stages a build needs, and what each instruction reads from.
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::super::error::{DockerfileError, DockerfileErrorKind};
 use super::super::instruction::Instruction;
-use super::super::lexer::{HOLE, Lexer};
-use super::super::reference::{familiar, without_platform};
+use super::super::lexer::{Lexer, UNRESOLVED};
+use super::super::reference::{short_name, without_platform};
 use super::super::stages::Dockerfile;
-use super::super::{Build, Read, Source, SyntaxFault, What};
-use super::environment::Values;
+use super::super::{BuildParams, ContextName, ContextRead, Scope};
+use super::environment::VariableValues;
 
 /// What a stage is based on.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Base {
-    /// An earlier one.
+pub enum StageBase {
+    /// An earlier stage.
     Stage(usize),
     Scratch,
-    /// Named contexts: more than one when they are for a platform each.
+    /// Named contexts: several if each is for one platform.
     Named(Vec<String>),
-    /// One from a registry.
+    /// An image from a registry.
     Image(String),
-    /// It depends on what is not known: any of the above.
+    /// The base depends on an unknown variable and may be any of the above.
     Unknown,
 }
 
-/// Where an instruction reads from.
+/// What an instruction reads from.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Origin {
+pub enum ReadOrigin {
     Context,
     Stage {
         index: usize,
@@ -36,49 +37,51 @@ pub enum Origin {
     Image,
 }
 
+/// The stages of a Dockerfile with their bases.
 #[derive(Debug)]
-pub struct Graph<'a> {
+pub struct StageGraph<'a> {
     file: &'a Dockerfile,
-    build: &'a Build<'a>,
-    bases: Vec<Base>,
+    params: &'a BuildParams<'a>,
+    bases: Vec<StageBase>,
     /// The last stage of each name.
     by_name: BTreeMap<&'a str, usize>,
-    /// By stage, the named contexts of its name.
-    replaced: Vec<Replaced>,
+    /// For each stage, the named contexts that have its name.
+    replaced: Vec<StageReplacement>,
 }
 
+/// The named contexts that replace a stage.
 #[derive(Debug, Default)]
-struct Replaced {
+struct StageReplacement {
     by: Vec<String>,
-    /// For each platform, so that the stage itself counts for nothing.
+    /// Whether they replace it on every platform, so that the stage itself is never used.
     always: bool,
 }
 
-impl<'a> Graph<'a> {
+impl<'a> StageGraph<'a> {
     pub fn new(
         file: &'a Dockerfile,
-        build: &'a Build<'a>,
-        globals: &Values,
+        params: &'a BuildParams<'a>,
+        globals: &VariableValues,
         lexer: &Lexer,
-    ) -> Result<Graph<'a>, SyntaxFault> {
-        let mut graph = Graph {
+    ) -> Result<StageGraph<'a>, DockerfileError> {
+        let mut graph = StageGraph {
             file,
-            build,
+            params,
             bases: Vec::new(),
             by_name: BTreeMap::new(),
             replaced: Vec::new(),
         };
         for (index, stage) in file.stages.iter().enumerate() {
-            let fault = |what| SyntaxFault::new(stage.line, what);
-            let base = lexer.word(&stage.base, globals).map_err(fault)?;
+            let at_stage = DockerfileErrorKind::at(stage.line);
+            let base = lexer.word(&stage.base, globals).map_err(&at_stage)?;
             if base.is_empty() {
-                return Err(fault(format!("{} comes to no image", stage.base)));
+                return Err(at_stage(DockerfileErrorKind::EmptyBase(stage.base.clone())));
             }
             graph.bases.push(graph.base_of(&base));
             let name = stage.name.as_deref().unwrap_or_default();
             let by = graph.named(name);
             let always = by.iter().any(|context| !without_platform(context).1);
-            graph.replaced.push(Replaced { by, always });
+            graph.replaced.push(StageReplacement { by, always });
             if !name.is_empty() {
                 graph.by_name.insert(name, index);
             }
@@ -86,23 +89,23 @@ impl<'a> Graph<'a> {
         Ok(graph)
     }
 
-    fn base_of(&self, base: &str) -> Base {
-        if base.contains(HOLE) {
-            return Base::Unknown;
+    fn base_of(&self, base: &str) -> StageBase {
+        if base.contains(UNRESOLVED) {
+            return StageBase::Unknown;
         }
         if let Some(index) = self.by_name.get(base.to_lowercase().as_str()) {
-            return Base::Stage(*index);
+            return StageBase::Stage(*index);
         }
         if base == "scratch" {
-            return Base::Scratch;
+            return StageBase::Scratch;
         }
         match self.named(base) {
-            named if named.is_empty() => Base::Image(base.into()),
-            named => Base::Named(named),
+            named if named.is_empty() => StageBase::Image(base.into()),
+            named => StageBase::Named(named),
         }
     }
 
-    /// The build's contexts of an image's or a stage's name, for whatever platform (`namedContextFunc`).
+    /// Returns the named contexts with the name of an image or stage, for any platform (`namedContextFunc`).
     fn named(&self, name: &str) -> Vec<String> {
         if name.is_empty()
             || ["scratch", "context"]
@@ -111,29 +114,32 @@ impl<'a> Graph<'a> {
         {
             return Vec::new();
         }
-        let same = |context: &&String| familiar(without_platform(context).0) == familiar(name);
-        self.build.contexts.iter().filter(same).cloned().collect()
+        let same = |context: &&String| short_name(without_platform(context).0) == short_name(name);
+        self.params.contexts.iter().filter(same).cloned().collect()
     }
 
-    pub fn base(&self, stage: usize) -> &Base {
-        self.bases.get(stage).unwrap_or(&Base::Unknown)
+    pub fn base(&self, stage: usize) -> &StageBase {
+        self.bases.get(stage).unwrap_or(&StageBase::Unknown)
     }
 
-    /// Whether a named context stands for the stage, on some platform at least.
+    /// Returns whether a named context replaces the stage on at least one platform.
     pub fn is_replaced(&self, stage: usize) -> bool {
         self.replaced
             .get(stage)
             .is_some_and(|replaced| !replaced.by.is_empty())
     }
 
-    /// A stage's instructions with their lines, after those that its base keeps for it.
+    /// Returns the instructions of a stage with their lines, after the ONBUILD instructions of its base.
     pub fn instructions(&self, stage: usize) -> impl Iterator<Item = (usize, &'a Instruction)> {
         let bases = match self.base(stage) {
-            Base::Stage(base) => self.file.stages.get(*base..=*base),
-            Base::Unknown => self.file.stages.get(..stage),
+            StageBase::Stage(base) => self.file.stages.get(*base..=*base),
+            StageBase::Unknown => self.file.stages.get(..stage),
             _ => None,
         };
-        let triggers = bases.unwrap_or_default().iter().flat_map(|base| base.triggers());
+        let onbuild = bases
+            .unwrap_or_default()
+            .iter()
+            .flat_map(|base| base.onbuild_instructions());
         let own = self
             .file
             .stages
@@ -141,69 +147,83 @@ impl<'a> Graph<'a> {
             .unwrap_or_default()
             .iter()
             .flat_map(|stage| &stage.statements);
-        triggers.chain(own.map(|statement| (statement.line, &statement.instruction)))
+        onbuild.chain(own.map(|statement| (statement.line, &statement.instruction)))
     }
 
-    /// COPY takes a stage by its number too.
-    pub fn origin_of_copy(&self, stage: usize, from: &str, line: usize) -> Result<Origin, SyntaxFault> {
+    /// Returns what COPY reads from. COPY also accepts the number of a stage.
+    pub fn origin_of_copy(
+        &self,
+        stage: usize,
+        from: &str,
+        line: usize,
+    ) -> Result<ReadOrigin, DockerfileError> {
         let Ok(number) = from.parse::<i64>() else {
             return self.origin_of_mount(stage, from, line);
         };
         match usize::try_from(number) {
-            Ok(index) if index < stage => Ok(self.of_stage(index)),
-            _ => Err(SyntaxFault::new(
+            Ok(index) if index < stage => Ok(self.stage_origin(index)),
+            _ => Err(DockerfileError::new(
                 line,
-                format!("there is no stage {from} before this one"),
+                DockerfileErrorKind::StageNotBefore(from.to_owned()),
             )),
         }
     }
 
-    pub fn origin_of_mount(&self, stage: usize, from: &str, line: usize) -> Result<Origin, SyntaxFault> {
+    /// Returns what a mount reads from.
+    pub fn origin_of_mount(
+        &self,
+        stage: usize,
+        from: &str,
+        line: usize,
+    ) -> Result<ReadOrigin, DockerfileError> {
         if from.is_empty() {
-            return Ok(Origin::Context);
+            return Ok(ReadOrigin::Context);
         }
         if from.contains('$') {
-            return Err(SyntaxFault::new(line, format!("from takes no variables: {from}")));
+            return Err(DockerfileError::new(
+                line,
+                DockerfileErrorKind::VariableInFrom(from.to_owned()),
+            ));
         }
         match self.by_name.get(from.to_lowercase().as_str()) {
-            Some(index) if *index < stage => Ok(self.of_stage(*index)),
-            Some(_) => Err(SyntaxFault::new(
+            Some(index) if *index < stage => Ok(self.stage_origin(*index)),
+            Some(_) => Err(DockerfileError::new(
                 line,
-                format!("the stage {from} is not before this one"),
+                DockerfileErrorKind::StageNotBefore(from.to_owned()),
             )),
             None => Ok(match self.named(from) {
-                named if named.is_empty() => Origin::Image,
-                named => Origin::Named(named),
+                named if named.is_empty() => ReadOrigin::Image,
+                named => ReadOrigin::Named(named),
             }),
         }
     }
 
-    fn of_stage(&self, index: usize) -> Origin {
+    fn stage_origin(&self, index: usize) -> ReadOrigin {
         let replaced_by = self
             .replaced
             .get(index)
             .map(|replaced| replaced.by.clone())
             .unwrap_or_default();
-        Origin::Stage { index, replaced_by }
+        ReadOrigin::Stage { index, replaced_by }
     }
 
-    /// The target stage and what it is made of, without stages that a named context stands for.
-    pub fn wanted(&self) -> Result<BTreeSet<usize>, SyntaxFault> {
-        let mut wanted = BTreeSet::new();
-        let mut todo = vec![self.target()?];
-        while let Some(stage) = todo.pop() {
-            if self.replaced.get(stage).is_some_and(|replaced| replaced.always) || !wanted.insert(stage) {
+    /// Returns the target stage and the stages that it needs, without stages that a named context replaces.
+    pub fn needed_stages(&self) -> Result<BTreeSet<usize>, DockerfileError> {
+        let mut needed = BTreeSet::new();
+        let mut queue = vec![self.target()?];
+        while let Some(stage) = queue.pop() {
+            if self.replaced.get(stage).is_some_and(|replaced| replaced.always) || !needed.insert(stage) {
                 continue;
             }
             match self.base(stage) {
-                Base::Stage(base) => todo.push(*base),
-                Base::Unknown => todo.extend(0..stage),
-                Base::Scratch | Base::Named(_) | Base::Image(_) => (),
+                StageBase::Stage(base) => queue.push(*base),
+                StageBase::Unknown => queue.extend(0..stage),
+                StageBase::Scratch | StageBase::Named(_) | StageBase::Image(_) => (),
             }
             for (line, instruction) in self.instructions(stage) {
                 let mut add = |origin| {
-                    if let Origin::Stage { index, .. } = origin {
-                        todo.push(index);
+                    if let ReadOrigin::Stage { index, .. } = origin {
+                        queue.push(index);
                     }
                 };
                 match instruction {
@@ -217,33 +237,33 @@ impl<'a> Graph<'a> {
                 }
             }
         }
-        Ok(wanted)
+        Ok(needed)
     }
 
-    fn target(&self) -> Result<usize, SyntaxFault> {
-        let Some(name) = self.build.stage.filter(|name| !name.is_empty()) else {
+    fn target(&self) -> Result<usize, DockerfileError> {
+        let Some(name) = self.params.stage.filter(|name| !name.is_empty()) else {
             return Ok(self.file.stages.len().saturating_sub(1));
         };
-        let unknown = || SyntaxFault::new(1, format!("there is no stage {name}"));
+        let unknown = || DockerfileError::new(1, DockerfileErrorKind::UnknownStage(name.to_owned()));
         self.by_name
             .get(name.to_lowercase().as_str())
             .copied()
             .ok_or_else(unknown)
     }
 
-    /// Named contexts that the target, or a stage that it is made of, is based on or replaced by.
-    pub fn reads_of_bases(&self, wanted: &BTreeSet<usize>) -> Vec<Read> {
+    /// Returns the reads of named contexts that the target stage, or a stage that it needs, is based on or replaced by.
+    pub fn base_reads(&self, needed: &BTreeSet<usize>) -> Vec<ContextRead> {
         let mut reads = Vec::new();
-        let mut all = |from, why, line| {
-            reads.push(Read {
-                from,
-                what: What::All(why),
+        let mut all = |context, reason, line| {
+            reads.push(ContextRead {
+                context,
+                scope: Scope::All(reason),
                 line,
             })
         };
         let mut based = |names: &[String], line| {
             for name in names {
-                all(Source::Named(name.clone()), "a stage is based on it", line);
+                all(ContextName::Named(name.clone()), "a stage is based on it", line);
             }
         };
         if let Ok(target) = self.target() {
@@ -253,27 +273,27 @@ impl<'a> Graph<'a> {
                 line,
             );
         }
-        for index in wanted {
+        for index in needed {
             let line = self.file.stages.get(*index).map_or(1, |stage| stage.line);
             match self.base(*index) {
-                Base::Stage(base) => based(
+                StageBase::Stage(base) => based(
                     self.replaced.get(*base).map_or(&[], |replaced| &replaced.by),
                     line,
                 ),
-                Base::Named(names) => based(names, line),
-                Base::Unknown => {
-                    let every: Vec<String> = self.build.contexts.iter().cloned().collect();
+                StageBase::Named(names) => based(names, line),
+                StageBase::Unknown => {
+                    let every: Vec<String> = self.params.contexts.iter().cloned().collect();
                     based(&every, line);
                 }
-                Base::Scratch | Base::Image(_) => (),
+                StageBase::Scratch | StageBase::Image(_) => (),
             }
         }
-        for index in wanted {
+        for index in needed {
             let line = self.file.stages.get(*index).map_or(1, |stage| stage.line);
-            if matches!(self.base(*index), Base::Image(name) if name.contains("onbuild")) {
-                reads.push(Read {
-                    from: Source::Context,
-                    what: What::All("its base image is one for ONBUILD"),
+            if matches!(self.base(*index), StageBase::Image(name) if name.contains("onbuild")) {
+                reads.push(ContextRead {
+                    context: ContextName::Main,
+                    scope: Scope::All("its base image may have ONBUILD instructions"),
                     line,
                 });
             }

@@ -1,17 +1,17 @@
-//! The arguments that say what is built for what (BuildKit's dockerfile2llb/platform.go and containerd/platforms).
+//! The predefined arguments for the platforms of the build and of the target (BuildKit's dockerfile2llb/platform.go and containerd/platforms).
 
-use super::super::lexer::HOLE;
-use super::environment::Values;
+use super::super::lexer::UNRESOLVED;
+use super::environment::VariableValues;
 
 const PARTS: [&str; 5] = ["PLATFORM", "OS", "OSVERSION", "ARCH", "VARIANT"];
 
-/// `TARGET…` of a platform as `linux/arm/v7`, and `BUILD…`, which only the agent knows.
-pub fn arguments(platform: Option<&str>) -> Values {
+/// Returns `TARGET…` for a platform such as `linux/arm/v7`, and `BUILD…`, whose values only the agent knows.
+pub fn arguments(platform: Option<&str>) -> VariableValues {
     let target = match platform.and_then(parts) {
         Some(parts) => parts,
-        None => PARTS.map(|_| HOLE.to_string()),
+        None => PARTS.map(|_| UNRESOLVED.to_string()),
     };
-    let build = PARTS.map(|_| HOLE.to_string());
+    let build = PARTS.map(|_| UNRESOLVED.to_string());
     let named = |prefix: &'static str, values: [String; 5]| {
         PARTS
             .into_iter()
@@ -21,7 +21,7 @@ pub fn arguments(platform: Option<&str>) -> Values {
     named("TARGET", target).chain(named("BUILD", build)).collect()
 }
 
-/// In the order of `PARTS`. `None` for what is not written in full, which depends on the machine.
+/// Returns the values in the order of `PARTS`; `None` for an incomplete platform, whose meaning depends on the machine.
 fn parts(platform: &str) -> Option<[String; 5]> {
     let mut parts = platform.split('/');
     let (os, arch, variant) = (parts.next()?, parts.next()?, parts.next().unwrap_or_default());
@@ -40,7 +40,7 @@ fn parts(platform: &str) -> Option<[String; 5]> {
     Some([platform, os, String::new(), arch, variant])
 }
 
-/// `normalizeArch` in containerd/platforms/database.go.
+/// Normalizes an architecture and its variant: `normalizeArch` in containerd/platforms/database.go.
 fn normalized(arch: &str, variant: &str) -> (String, String) {
     let (arch, variant) = match (arch, variant) {
         ("i386", _) => ("386", ""),
@@ -65,7 +65,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn targets() {
+    fn platform_arguments() {
         for (platform, name, expected) in [
             (Some("linux/amd64"), "TARGETPLATFORM", "linux/amd64"),
             (Some("linux/amd64"), "TARGETARCH", "amd64"),

@@ -1,6 +1,8 @@
-//! An instruction's flags (BuildKit's parser/split_command.go and instructions/bflag.go).
+//! The flags of an instruction (BuildKit's parser/split_command.go and instructions/bflag.go).
 
-/// Those that no one has asked for yet.
+use crate::dockerfile::error::DockerfileErrorKind;
+
+/// The flags of a line that were not yet taken.
 #[derive(Debug)]
 pub struct Flags(Vec<Flag>);
 
@@ -11,8 +13,8 @@ struct Flag {
 }
 
 impl Flags {
-    /// Takes the words that start with `--` off a line. Quotes and escapes go. BuildKit reads the line by bytes and
-    /// takes each for a character, so that a name with an umlaut in `--exclude` is never the file's; so does this.
+    /// Splits the words that start with `--` off a line, and removes quotes and escapes. BuildKit decodes each byte as one
+    /// character, so that a name with an umlaut in `--exclude` matches no file; this does the same.
     pub fn split(line: &str, escape: char) -> (Flags, String) {
         let bytes = line.as_bytes();
         let mut flags = Vec::new();
@@ -38,22 +40,27 @@ impl Flags {
         (Flags(flags), String::from_utf8_lossy(rest).into_owned())
     }
 
-    /// The values of a flag that may be repeated.
-    pub fn all(&mut self, name: &str) -> Result<Vec<String>, String> {
+    /// Takes the values of a flag that may be repeated.
+    pub fn all(&mut self, name: &str) -> Result<Vec<String>, DockerfileErrorKind> {
         let found: Vec<Flag> = self.0.extract_if(.., |flag| flag.name == name).collect();
-        let value = |flag: Flag| flag.value.ok_or(format!("--{name} wants a value"));
+        let value = |flag: Flag| {
+            flag.value
+                .ok_or_else(|| DockerfileErrorKind::FlagWithoutValue(name.to_owned()))
+        };
         found.into_iter().map(value).collect()
     }
 
-    pub fn one(&mut self, name: &str) -> Result<Option<String>, String> {
+    /// Takes the value of a flag.
+    pub fn one(&mut self, name: &str) -> Result<Option<String>, DockerfileErrorKind> {
         let mut values = self.all(name)?;
         match (values.pop(), values.is_empty()) {
-            (_, false) => Err(format!("--{name} is there more than once")),
+            (_, false) => Err(DockerfileErrorKind::DuplicateFlag(name.to_owned())),
             (value, _) => Ok(value),
         }
     }
 
-    pub fn switch(&mut self, name: &str) -> Result<bool, String> {
+    /// Takes a flag that is true or false.
+    pub fn switch(&mut self, name: &str) -> Result<bool, DockerfileErrorKind> {
         for flag in &mut self.0 {
             if flag.name == name && flag.value.is_none() {
                 flag.value = Some("true".into());
@@ -62,14 +69,17 @@ impl Flags {
         match self.one(name)?.map(|value| value.to_lowercase()).as_deref() {
             Some("true") => Ok(true),
             Some("false") | None => Ok(false),
-            Some(value) => Err(format!("--{name} is true or false, not {value}")),
+            Some(value) => Err(DockerfileErrorKind::InvalidSwitch {
+                name: name.to_owned(),
+                value: value.to_owned(),
+            }),
         }
     }
 
-    /// What is left, nobody knows.
-    pub fn finish(self) -> Result<(), String> {
+    /// Fails if unknown flags remain.
+    pub fn finish(self) -> Result<(), DockerfileErrorKind> {
         match self.0.first() {
-            Some(flag) => Err(format!("unknown flag: --{}", flag.name)),
+            Some(flag) => Err(DockerfileErrorKind::UnknownFlag(flag.name.clone())),
             None => Ok(()),
         }
     }
@@ -91,7 +101,7 @@ impl Flag {
     }
 }
 
-/// A word without its quotes and escapes, and where it ends.
+/// Returns a word without its quotes and escapes, and where it ends.
 fn word(bytes: &[u8], start: usize, escape: char) -> (String, usize) {
     let mut word = String::new();
     let mut quote = None;

@@ -1,6 +1,6 @@
-//! A line's words.
+//! Splits the arguments of an instruction into words.
 
-/// What BuildKit splits arguments at.
+/// Returns whether BuildKit splits arguments at the character.
 pub fn is_space(c: char) -> bool {
     matches!(c, '\t' | '\u{b}' | '\u{c}' | '\r' | ' ')
 }
@@ -9,7 +9,7 @@ pub fn by_spaces(text: &str) -> impl Iterator<Item = &str> {
     text.split(is_space).filter(|word| !word.is_empty())
 }
 
-/// The words of ARG and ENV, at spaces that are neither quoted nor escaped. Quotes and escapes stay
+/// Splits the arguments of ARG and ENV at spaces that are neither quoted nor escaped, and keeps quotes and escapes
 /// (`parseWords` in parser/line_parsers.go).
 pub fn quoted(text: &str, escape: char) -> Vec<String> {
     let mut words = Vec::new();
@@ -35,7 +35,7 @@ pub fn quoted(text: &str, escape: char) -> Vec<String> {
             _ => (),
         }
         if c == escape && quote != Some('\'') {
-            // At the end of the line it is left out.
+            // At the end of the line it is dropped.
             let Some(escaped) = chars.next() else { break };
             word.push(c);
             word.push(escaped);

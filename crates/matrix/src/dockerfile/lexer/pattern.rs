@@ -1,35 +1,36 @@
-//! The modifiers of a substitution that take a pattern: `${a#b}`, `${a%b}`, `${a/b/c}`.
+//! The substitution modifiers that take a pattern: `${a#b}`, `${a%b}`, `${a/b/c}`.
 
-use super::HOLE;
+use super::UNRESOLVED;
+use crate::dockerfile::error::DockerfileErrorKind;
 
-/// Longer values, in bytes, are left open: all their parts are tried.
-const LONGEST: usize = 1000;
+/// The most bytes of a value. Longer values count as unknown, because matching tries every substring.
+const MAX_BYTES: usize = 1000;
 
 #[derive(Debug, Clone, Copy)]
-enum Part {
+enum PatternToken {
     Char(char),
     One,
     Many,
 }
 
-impl Part {
-    fn takes(self, c: char) -> bool {
+impl PatternToken {
+    fn matches(self, c: char) -> bool {
         match self {
-            Part::Char(own) => own == c,
-            Part::One | Part::Many => true,
+            PatternToken::Char(own) => own == c,
+            PatternToken::One | PatternToken::Many => true,
         }
     }
 }
 
-/// Without the shortest, or with the operator doubled the longest, start (`#`) or end (`%`) that the pattern matches.
-pub fn trimmed(operator: char, pattern: &str, value: &str) -> Result<String, String> {
+/// Removes the shortest prefix (`#`) or suffix (`%`) that the pattern matches; the longest if the operator is doubled.
+pub fn trim(operator: char, pattern: &str, value: &str) -> Result<String, DockerfileErrorKind> {
     let (pattern, longest) = match pattern.strip_prefix(operator) {
         Some(rest) => (rest, true),
         None => (pattern, false),
     };
-    let parts = parts(pattern)?;
-    if pattern.contains(HOLE) || value.contains(HOLE) || value.len() > LONGEST {
-        return Ok(HOLE.to_string());
+    let tokens = tokens(pattern)?;
+    if pattern.contains(UNRESOLVED) || value.contains(UNRESOLVED) || value.len() > MAX_BYTES {
+        return Ok(UNRESOLVED.to_string());
     }
     let value: Vec<char> = value.chars().collect();
     let mut lengths: Vec<usize> = (0..=value.len()).collect();
@@ -43,23 +44,28 @@ pub fn trimmed(operator: char, pattern: &str, value: &str) -> Result<String, Str
     let found = lengths
         .into_iter()
         .map(kept)
-        .find(|(matched, _)| matches(&parts, matched));
+        .find(|(matched, _)| matches(&tokens, matched));
     Ok(found.map_or(&value[..], |(_, rest)| rest).iter().collect())
 }
 
-/// With the first, or all, of what the pattern matches replaced. What BuildKit's regular expressions make of an empty
-/// match, or of `$` in the replacement, is left open.
-pub fn replaced(all: bool, pattern: &str, replacement: &str, value: &str) -> Result<String, String> {
-    let parts = parts(pattern)?;
-    let odd = parts.iter().all(|part| matches!(part, Part::Many))
+/// Replaces the first match of the pattern, or all matches. The result counts as unknown for an empty match and for `$` in
+/// the replacement, whose meaning depends on BuildKit's regular expressions.
+pub fn replace(
+    all: bool,
+    pattern: &str,
+    replacement: &str,
+    value: &str,
+) -> Result<String, DockerfileErrorKind> {
+    let tokens = tokens(pattern)?;
+    let is_ambiguous = tokens.iter().all(|token| matches!(token, PatternToken::Many))
         || replacement.contains('$')
-        || value.len() > LONGEST;
-    if odd
+        || value.len() > MAX_BYTES;
+    if is_ambiguous
         || [pattern, replacement, value]
             .iter()
-            .any(|text| text.contains(HOLE))
+            .any(|text| text.contains(UNRESOLVED))
     {
-        return Ok(HOLE.to_string());
+        return Ok(UNRESOLVED.to_string());
     }
     let value: Vec<char> = value.chars().collect();
     let mut text = String::new();
@@ -67,7 +73,7 @@ pub fn replaced(all: bool, pattern: &str, replacement: &str, value: &str) -> Res
     while let Some(c) = value.get(at) {
         let longest = (at + 1..=value.len())
             .rev()
-            .find(|end| matches(&parts, &value[at..*end]));
+            .find(|end| matches(&tokens, &value[at..*end]));
         match longest {
             Some(end) if !done => {
                 text.push_str(replacement);
@@ -83,42 +89,42 @@ pub fn replaced(all: bool, pattern: &str, replacement: &str, value: &str) -> Res
     Ok(text)
 }
 
-fn parts(pattern: &str) -> Result<Vec<Part>, String> {
-    let mut parts = Vec::new();
+fn tokens(pattern: &str) -> Result<Vec<PatternToken>, DockerfileErrorKind> {
+    let mut tokens = Vec::new();
     let mut chars = pattern.chars().peekable();
     while let Some(c) = chars.next() {
-        parts.push(match c {
-            '*' => Part::Many,
-            '?' => Part::One,
+        tokens.push(match c {
+            '*' => PatternToken::Many,
+            '?' => PatternToken::One,
             '\\' => match chars.next() {
-                Some(c @ ('*' | '?' | '\\' | '/' | '}')) => Part::Char(c),
-                _ => return Err(format!("{pattern} is not a pattern")),
+                Some(c @ ('*' | '?' | '\\' | '/' | '}')) => PatternToken::Char(c),
+                _ => return Err(DockerfileErrorKind::InvalidPattern(pattern.to_owned())),
             },
-            c => Part::Char(c),
+            c => PatternToken::Char(c),
         });
     }
-    Ok(parts)
+    Ok(tokens)
 }
 
-/// Comes back to the last `*` only, as `matrix::glob` does.
-fn matches(parts: &[Part], text: &[char]) -> bool {
-    let (mut part, mut at) = (0, 0);
+/// Backtracks to the last `*` only, as [`crate::glob`] does.
+fn matches(tokens: &[PatternToken], text: &[char]) -> bool {
+    let (mut token, mut at) = (0, 0);
     let mut star: Option<(usize, usize)> = None;
     loop {
-        match (parts.get(part), text.get(at)) {
-            (Some(Part::Many), _) => {
-                star = Some((part, at));
-                part += 1;
+        match (tokens.get(token), text.get(at)) {
+            (Some(PatternToken::Many), _) => {
+                star = Some((token, at));
+                token += 1;
             }
             (None, None) => return true,
-            (Some(own), Some(c)) if own.takes(*c) => {
-                part += 1;
+            (Some(own), Some(c)) if own.matches(*c) => {
+                token += 1;
                 at += 1;
             }
             _ => match star {
                 Some((many, from)) if from < text.len() => {
                     star = Some((many, from + 1));
-                    part = many + 1;
+                    token = many + 1;
                     at = from + 1;
                 }
                 _ => return false,

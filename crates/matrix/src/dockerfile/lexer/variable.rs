@@ -1,12 +1,13 @@
-//! A variable in a word, and what may be done with its value.
+//! Expands a variable in a word, with its modifiers.
 
-use super::{DEEPEST, HOLE, LONGEST, Scan, Words, pattern};
+use super::{MAX_BYTES, MAX_DEPTH, UNRESOLVED, WordBuffer, WordScanner, pattern};
+use crate::dockerfile::error::DockerfileErrorKind;
 
-impl Scan<'_> {
-    pub(super) fn dollar(&mut self) -> Result<String, String> {
+impl WordScanner<'_> {
+    pub(super) fn dollar(&mut self) -> Result<String, DockerfileErrorKind> {
         self.depth += 1;
-        if self.depth > DEEPEST {
-            return Err("substitutions are nested too deeply".into());
+        if self.depth > MAX_DEPTH {
+            return Err(DockerfileErrorKind::SubstitutionTooDeep);
         }
         self.chars.next();
         let value = if self.chars.next_if_eq(&'{').is_some() {
@@ -22,22 +23,25 @@ impl Scan<'_> {
         };
         self.depth -= 1;
         self.length += value.len();
-        if self.length > LONGEST {
-            Err("the variables come to more than 1 MiB".into())
+        if self.length > MAX_BYTES {
+            Err(DockerfileErrorKind::SubstitutionTooLong)
         } else {
             Ok(value)
         }
     }
 
-    fn braced(&mut self) -> Result<String, String> {
+    fn braced(&mut self) -> Result<String, DockerfileErrorKind> {
         match self.chars.peek() {
-            None => return Err("} is missing".into()),
-            Some('{' | '}' | ':') => return Err("bad substitution".into()),
+            None => return Err(DockerfileErrorKind::MissingCharacter('}')),
+            Some('{' | '}' | ':') => return Err(DockerfileErrorKind::BadSubstitution),
             Some(_) => (),
         }
         let name = self.name();
         let value = self.variables.get(&name);
-        let mut operator = self.chars.next().ok_or("} is missing")?;
+        let mut operator = self
+            .chars
+            .next()
+            .ok_or(DockerfileErrorKind::MissingCharacter('}'))?;
         if operator == '}' {
             return Ok(match value {
                 Some(value) => value.to_owned(),
@@ -46,48 +50,53 @@ impl Scan<'_> {
             });
         }
         if operator == '/' {
-            return self.replaced(&name, value);
+            return self.replacement(&name, value);
         }
         let empty_is_unset = operator == ':';
         if empty_is_unset {
-            operator = self.chars.next().ok_or("} is missing")?;
+            operator = self
+                .chars
+                .next()
+                .ok_or(DockerfileErrorKind::MissingCharacter('}'))?;
         }
         let trims = matches!(operator, '#' | '%');
         if !matches!(operator, '+' | '-' | '?' | '#' | '%') || (trims && empty_is_unset) {
-            return Err(format!(
-                "the modifier {operator} is not supported in a substitution"
-            ));
+            return Err(DockerfileErrorKind::UnsupportedModifier(operator));
         }
-        let word = self.until(Some('}'), trims, trims, &mut Words::default())?;
+        let word = self.until(Some('}'), trims, trims, &mut WordBuffer::default())?;
         if value.is_none() && self.lexer.keep_unset {
             let colon = if empty_is_unset { ":" } else { "" };
             return Ok(format!("${{{name}{colon}{operator}{word}}}"));
         }
-        // Nothing but holes may come to nothing, or not be set.
-        if value.is_some_and(|value| !value.is_empty() && value.chars().all(|c| c == HOLE)) {
-            return Ok(HOLE.to_string());
+        // A value that is entirely unknown may be empty or unset.
+        if value.is_some_and(|value| !value.is_empty() && value.chars().all(|c| c == UNRESOLVED)) {
+            return Ok(UNRESOLVED.to_string());
         }
         let set = value.filter(|value| !(empty_is_unset && value.is_empty()));
         match operator {
             '-' => Ok(set.map_or(word, str::to_owned)),
             '+' => Ok(set.map_or_else(String::new, |_| word)),
-            '?' if word.is_empty() => set.map(str::to_owned).ok_or(format!("{name} has no value")),
-            '?' => set.map(str::to_owned).ok_or(format!("{name}: {word}")),
-            _ => pattern::trimmed(operator, &word, value.unwrap_or_default()),
+            '?' if word.is_empty() => set
+                .map(str::to_owned)
+                .ok_or(DockerfileErrorKind::VariableNotSet(name)),
+            '?' => set
+                .map(str::to_owned)
+                .ok_or(DockerfileErrorKind::VariableRequired { name, message: word }),
+            _ => pattern::trim(operator, &word, value.unwrap_or_default()),
         }
     }
 
-    fn replaced(&mut self, name: &str, value: Option<&str>) -> Result<String, String> {
+    fn replacement(&mut self, name: &str, value: Option<&str>) -> Result<String, DockerfileErrorKind> {
         let all = self.chars.next_if_eq(&'/').is_some();
-        let pattern = self.until(Some('/'), true, true, &mut Words::default())?;
-        let replacement = self.until(Some('}'), true, false, &mut Words::default())?;
+        let pattern = self.until(Some('/'), true, true, &mut WordBuffer::default())?;
+        let replacement = self.until(Some('}'), true, false, &mut WordBuffer::default())?;
         if value.is_none() && self.lexer.keep_unset {
             return Ok(format!("${{{name}/{pattern}/{replacement}}}"));
         }
-        pattern::replaced(all, &pattern, &replacement, value.unwrap_or_default())
+        pattern::replace(all, &pattern, &replacement, value.unwrap_or_default())
     }
 
-    /// Of a variable: letters, digits and `_`; or digits alone; or one special parameter.
+    /// Scans a variable's name: letters, digits and `_`; or digits only; or one special parameter.
     fn name(&mut self) -> String {
         let mut name = String::new();
         let Some(&first) = self.chars.peek() else {

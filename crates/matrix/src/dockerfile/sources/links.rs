@@ -1,75 +1,87 @@
-//! Symbolic links on the way to a source (`getFollowLinks` and `wildcardPrefix` in BuildKit's
+//! Follows symbolic links in the path of a source (`getFollowLinks` and `wildcardPrefix` in BuildKit's
 //! cache/contenthash/checksum.go).
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::root::{Root, below};
+use super::root::{SourceRoot, below};
 use crate::glob::Glob;
 use crate::ignore::clean;
 
-/// BuildKit gives up after as many.
-const MOST_LINKS: usize = 255;
+/// The most links that BuildKit follows.
+const MAX_LINKS: usize = 255;
 
-/// Links that lead to links by wildcards: beyond as many places everything counts.
-const MOST_ROOTS: usize = 1000;
+/// The most roots that links may lead to through wildcards. With more, the whole context counts as read.
+const MAX_ROOTS: usize = 1000;
 
 type Links = BTreeMap<String, String>;
 
-/// What is behind the links.
+/// Where the links lead.
 #[derive(Debug, Default)]
-pub struct Reached {
-    pub roots: Vec<Root>,
-    /// The links that were passed.
+pub struct FollowedLinks {
+    pub roots: Vec<SourceRoot>,
+    /// The links that were followed.
     pub links: BTreeSet<String>,
 }
 
-pub fn reached(root: &Root, links: &Links) -> Reached {
-    let mut reached = Reached::default();
+/// Returns the roots that a source reaches through symbolic links.
+pub fn follow(root: &SourceRoot, links: &Links) -> FollowedLinks {
+    let mut followed = FollowedLinks::default();
     let mut seen = BTreeSet::new();
-    let mut todo = vec![(root.path.clone(), root.pattern.clone())];
-    while let Some((path, pattern)) = todo.pop() {
-        for cleans in [false, true] {
-            let Some(path) = resolve(&path, links, cleans, &mut reached.links) else {
+    let mut queue = vec![(root.path.clone(), root.pattern.clone())];
+    while let Some((path, pattern)) = queue.pop() {
+        for clean_lexically in [false, true] {
+            let Some(path) = resolve(&path, links, clean_lexically, &mut followed.links) else {
                 continue;
             };
             if !seen.insert((path.clone(), pattern.clone())) {
                 continue;
             }
-            if seen.len() > MOST_ROOTS {
-                reached.roots.push(Root::of(String::new(), String::new()));
-                return reached;
+            if seen.len() > MAX_ROOTS {
+                followed
+                    .roots
+                    .push(SourceRoot::from_parts(String::new(), String::new()));
+                return followed;
             }
-            todo.extend(matched(&path, &pattern, links));
-            reached.roots.push(Root::of(path, pattern.clone()));
+            queue.extend(matching_links(&path, &pattern, links));
+            followed.roots.push(SourceRoot::from_parts(path, pattern.clone()));
         }
     }
-    reached
+    followed
 }
 
-/// The path without links in it, and the links that it led through. `None` when there are too many. For `a/..` in a
-/// link's text BuildKit's checksums look what `a` is, and the client that sends the files does not, but cleans it.
-fn resolve(path: &str, links: &Links, cleans: bool, passed: &mut BTreeSet<String>) -> Option<String> {
+/// Returns the path without symbolic links, and adds the followed links to `passed`. `None` if there are too many. For
+/// `a/..` in a link's target, BuildKit's checksums follow `a`, while its client clean_lexically the path lexically.
+fn resolve(
+    path: &str,
+    links: &Links,
+    clean_lexically: bool,
+    passed: &mut BTreeSet<String>,
+) -> Option<String> {
     let mut at = String::new();
     let mut rest: Vec<String> = path.split('/').rev().map(str::to_owned).collect();
     let mut count = 0;
-    while let Some(part) = rest.pop() {
-        match part.as_str() {
+    while let Some(component) = rest.pop() {
+        match component.as_str() {
             "" | "." => continue,
             ".." => at.truncate(at.rfind('/').unwrap_or(0)),
-            part => {
+            component => {
                 let parent = at.len();
                 if !at.is_empty() {
                     at.push('/');
                 }
-                at.push_str(part);
+                at.push_str(component);
                 let Some(text) = links.get(&at) else { continue };
                 passed.insert(at.clone());
                 count += 1;
-                if count > MOST_LINKS {
+                if count > MAX_LINKS {
                     return None;
                 }
                 at.truncate(if text.starts_with('/') { 0 } else { parent });
-                let text = if cleans { clean(text) } else { text.clone() };
+                let text = if clean_lexically {
+                    clean(text)
+                } else {
+                    text.clone()
+                };
                 rest.extend(text.split('/').rev().map(str::to_owned));
             }
         }
@@ -77,13 +89,13 @@ fn resolve(path: &str, links: &Links, cleans: bool, passed: &mut BTreeSet<String
     Some(at)
 }
 
-/// The links that a pattern below a path matches, or that match its start, with what is left of the pattern. BuildKit
-/// follows the former and not the latter; its client sends both.
-fn matched(path: &str, pattern: &str, links: &Links) -> Vec<(String, String)> {
-    let parts: Vec<&str> = pattern.split('/').collect();
-    let Some(globs) = parts
+/// Returns the links below a path that match the pattern or its first components, with the rest of the pattern. BuildKit
+/// follows only links that match all of it, but its client sends both.
+fn matching_links(path: &str, pattern: &str, links: &Links) -> Vec<(String, String)> {
+    let components: Vec<&str> = pattern.split('/').collect();
+    let Some(globs) = components
         .iter()
-        .map(|part| Glob::new(part))
+        .map(|component| Glob::new(component))
         .collect::<Option<Vec<_>>>()
     else {
         return Vec::new();
@@ -99,7 +111,7 @@ fn matched(path: &str, pattern: &str, links: &Links) -> Vec<(String, String)> {
     candidates
         .filter_map(|(link, _)| {
             let names: Vec<&str> = below(link, path)?.split('/').collect();
-            let left = parts.get(names.len()..)?;
+            let left = components.get(names.len()..)?;
             let same = globs.iter().zip(&names).all(|(glob, name)| glob.matches(name));
             same.then(|| (link.clone(), left.join("/")))
         })

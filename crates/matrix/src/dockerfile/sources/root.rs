@@ -1,33 +1,33 @@
-//! Where a source starts.
+//! The root of a source: its path up to the first wildcard, and the pattern below it.
 
 use crate::glob::{self, Glob};
 use crate::ignore::clean;
 
-/// A path, or a pattern below one, cut where BuildKit cuts it (`splitWildcards` in cache/contenthash/checksum.go): it
-/// follows links up to there.
+/// A path, and a pattern below it. They are split where BuildKit does (`splitWildcards` in cache/contenthash/checksum.go),
+/// which follows symbolic links in the path only.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Root {
+pub struct SourceRoot {
     /// "" for the context itself.
     pub path: String,
-    /// "" where there is no wildcard.
+    /// "" if there is no wildcard.
     pub pattern: String,
-    pub globs: Globs,
+    pub globs: RootPattern,
 }
 
-/// A pattern, compiled.
+/// A compiled pattern.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Globs {
-    /// For each part of a path one.
-    Parts(Vec<Glob>),
-    /// A class in it may match a `/`, or holds one: then its parts are not those of a path.
-    Whole(Glob),
-    /// Malformed.
-    Nothing,
+pub enum RootPattern {
+    /// One pattern for each component of a path.
+    Components(Vec<Glob>),
+    /// One pattern for the whole path, because a character class may match or contains a `/`.
+    Path(Glob),
+    /// A malformed pattern, which matches nothing.
+    Invalid,
 }
 
-impl Root {
-    /// Cleaned as from the root of the context, which `..` does not leave.
-    pub fn new(source: &str) -> Root {
+impl SourceRoot {
+    /// Creates the root of a source, which is cleaned relative to the context's root: `..` cannot leave it.
+    pub fn new(source: &str) -> SourceRoot {
         let cleaned = clean(&format!("/{source}"));
         let parts: Vec<&str> = cleaned.split('/').filter(|part| !part.is_empty()).collect();
         let literal = parts
@@ -35,31 +35,31 @@ impl Root {
             .position(|part| glob::has_wildcards(part))
             .unwrap_or(parts.len());
         let (path, pattern) = parts.split_at(literal);
-        Root::of(path.join("/"), pattern.join("/"))
+        SourceRoot::from_parts(path.join("/"), pattern.join("/"))
     }
 
-    pub fn of(path: String, pattern: String) -> Root {
+    pub fn from_parts(path: String, pattern: String) -> SourceRoot {
         let globs = match Glob::new(&pattern) {
-            None => Globs::Nothing,
-            Some(glob) if glob.crosses_directories() => Globs::Whole(glob),
+            None => RootPattern::Invalid,
+            Some(glob) if glob.crosses_directories() => RootPattern::Path(glob),
             Some(glob) => {
                 let parts = pattern.split('/').filter(|part| !part.is_empty());
-                // They are malformed where a class has a slash in it, as [^/].
+                // A component is malformed if a class contains a slash, as in [^/].
                 parts
                     .map(Glob::new)
                     .collect::<Option<_>>()
-                    .map_or(Globs::Whole(glob), Globs::Parts)
+                    .map_or(RootPattern::Path(glob), RootPattern::Components)
             }
         };
-        Root { path, pattern, globs }
+        SourceRoot { path, pattern, globs }
     }
 
-    /// What is left of a path below the first directory of it that this names or matches.
+    /// Returns the part of a path below its first parent that this matches; "" if it matches the path itself.
     pub fn rest<'a>(&self, path: &'a str) -> Option<&'a str> {
         let below = below(path, &self.path)?;
         match &self.globs {
-            Globs::Nothing => None,
-            Globs::Parts(globs) => {
+            RootPattern::Invalid => None,
+            RootPattern::Components(globs) => {
                 let mut rest = below;
                 for glob in globs {
                     let (part, after) = rest.split_once('/').unwrap_or((rest, ""));
@@ -70,7 +70,7 @@ impl Root {
                 }
                 Some(rest)
             }
-            Globs::Whole(glob) => {
+            RootPattern::Path(glob) => {
                 let ends = below.match_indices('/').map(|(at, _)| at).chain([below.len()]);
                 ends.filter_map(|end| Some((below.get(..end)?, below.get(end..)?)))
                     .find(|(dir, _)| !dir.is_empty() && glob.matches(dir))
@@ -79,34 +79,34 @@ impl Root {
         }
     }
 
-    /// Whether a path is on the way to what this names: a file there is, or was, a link or in place of a directory. On
-    /// the way by wildcards there are only directories.
-    pub fn is_led_to_by(&self, path: &str) -> bool {
+    /// Returns whether this is the path or below it. A changed file at such a path is or was a link, or in place of a
+    /// directory. Wildcards pass only directories.
+    pub fn is_below(&self, path: &str) -> bool {
         below(&self.path, path).is_some()
     }
 
-    /// Whether what this names or matches may be below a path.
+    /// Returns whether paths that this matches may be below a path.
     pub fn may_be_below(&self, path: &str) -> bool {
-        if self.is_led_to_by(path) {
+        if self.is_below(path) {
             return true;
         }
         let Some(below) = below(path, &self.path) else {
             return false;
         };
         match &self.globs {
-            Globs::Nothing => false,
-            Globs::Parts(globs) => {
+            RootPattern::Invalid => false,
+            RootPattern::Components(globs) => {
                 let mut globs = globs.iter();
                 below
                     .split('/')
                     .all(|part| globs.next().is_some_and(|glob| glob.matches(part)))
             }
-            Globs::Whole(_) => true,
+            RootPattern::Path(_) => true,
         }
     }
 }
 
-/// The part of a path below a directory: "" for the directory itself.
+/// Returns the part of a path below a directory: "" for the directory itself.
 pub fn below<'a>(path: &'a str, dir: &str) -> Option<&'a str> {
     if dir.is_empty() {
         return Some(path);

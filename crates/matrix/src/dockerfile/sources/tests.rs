@@ -3,25 +3,25 @@ use proptest::prelude::*;
 use super::*;
 use crate::glob;
 
-fn sources(flags: &[&str], source: &str) -> Sources {
+fn sources(flags: &[&str], source: &str) -> SourcePaths {
     let excludes = flags
         .iter()
         .filter_map(|flag| flag.strip_prefix("--exclude="))
         .map(str::to_owned)
         .collect();
-    let copy = Copy {
+    let copy = CopyInstruction {
         parents: flags.contains(&"--parents"),
         excludes,
-        ..Copy::default()
+        ..CopyInstruction::default()
     };
-    match Sources::of_copy(&copy, &[source.to_owned()]) {
-        What::Paths(sources) => sources,
-        What::All(why) => panic!("{source}: {why}"),
+    match SourcePaths::from_copy(&copy, &[source.to_owned()]) {
+        Scope::Paths(sources) => sources,
+        Scope::All(why) => panic!("{source}: {why}"),
     }
 }
 
 #[test]
-fn files_that_are_taken() {
+fn paths_that_match() {
     for (flags, source, taken, left) in [
         (&[][..], "a", &["a", "a/b", "a/b/c"][..], &["ab", "b/a", "A"][..]),
         (&[], "a/b", &["a/b", "a/b/c", "a"], &["a/c", "b"]),
@@ -68,10 +68,10 @@ fn files_that_are_taken() {
     ] {
         let sources = sources(flags, source);
         for path in taken {
-            assert!(sources.takes(path), "{flags:?} {source} takes {path}");
+            assert!(sources.matches(path), "{flags:?} {source} takes {path}");
         }
         for path in left {
-            assert!(!sources.takes(path), "{flags:?} {source} leaves {path}");
+            assert!(!sources.matches(path), "{flags:?} {source} leaves {path}");
         }
     }
 }
@@ -91,10 +91,10 @@ fn directories_below_which_something_may_be_taken() {
     ] {
         let sources = sources(flags, source);
         for dir in may {
-            assert!(sources.may_take_below(dir), "{source} {dir}");
+            assert!(sources.may_match_below(dir), "{source} {dir}");
         }
         for dir in cannot {
-            assert!(!sources.may_take_below(dir), "{source} {dir}");
+            assert!(!sources.may_match_below(dir), "{source} {dir}");
         }
     }
 }
@@ -134,12 +134,12 @@ fn links_are_followed() {
         ),
         ("plain", &["plain"], &["real/dir/a"]),
     ] {
-        let sources = sources(&[], source).resolved(&links);
+        let sources = sources(&[], source).with_links_followed(&links);
         for path in taken {
-            assert!(sources.takes(path), "{source} takes {path}");
+            assert!(sources.matches(path), "{source} takes {path}");
         }
         for path in left {
-            assert!(!sources.takes(path), "{source} leaves {path}");
+            assert!(!sources.matches(path), "{source} leaves {path}");
         }
     }
 }
@@ -151,8 +151,8 @@ fn links_that_lead_to_ever_more_places_end() {
         .iter()
         .flat_map(|from| names.map(|to| (format!("{from}/{to}"), format!("../{to}/{from}"))));
     let links: BTreeMap<String, String> = pairs.collect();
-    let resolved = sources(&[], &["*"; 40].join("/")).resolved(&links);
-    assert!(resolved.takes("a/b"));
+    let resolved = sources(&[], &["*"; 40].join("/")).with_links_followed(&links);
+    assert!(resolved.matches("a/b"));
 }
 
 proptest! {
@@ -167,10 +167,10 @@ proptest! {
         }
         let sources = sources(&[], &source);
         let below = format!("{dir}/{name}");
-        if Root::new(&source).rest(&dir).is_some() {
-            prop_assert!(sources.takes(&dir) && sources.takes(&below));
+        if SourceRoot::new(&source).rest(&dir).is_some() {
+            prop_assert!(sources.matches(&dir) && sources.matches(&below));
         }
-        prop_assert!(!sources.takes(&below) || sources.may_take_below(&dir));
+        prop_assert!(!sources.matches(&below) || sources.may_match_below(&dir));
     }
 
     #[test]
@@ -180,7 +180,7 @@ proptest! {
         path in "[ab]{1,2}(/[ab]{1,2}){0,3}",
     ) {
         let sources = sources(&[], &source);
-        let resolved = sources.resolved(&links);
-        prop_assert!(!sources.takes(&path) || resolved.takes(&path));
+        let resolved = sources.with_links_followed(&links);
+        prop_assert!(!sources.matches(&path) || resolved.matches(&path));
     }
 }

@@ -88,11 +88,11 @@ fn mounts() {
         ),
         (
             "--mount=from=$X,target=/x",
-            "line 2: from of a mount takes no variable",
+            "line 2: from of a mount cannot contain variables",
         ),
         (
             "--mount=type=bund,target=/x",
-            "line 2: bund is no type of a mount",
+            "line 2: unsupported mount type: bund",
         ),
     ] {
         assert_eq!(of(&format!("RUN {flags} true")), expected, "{flags}");
@@ -107,15 +107,15 @@ fn another_escape_character() {
             text,
             ..Case::default()
         }
-        .shown(),
+        .formatted(),
         "3 context a\\b, c$d\n6 context e"
     );
 }
 
 #[test]
-fn another_frontend_reads_all() {
+fn another_frontend_reads_the_whole_context() {
     let text = "# syntax=acme/frontend\nanything";
-    let why = "another Dockerfile frontend reads it";
+    let why = "another Dockerfile frontend parses the file";
     let expected = format!("1 context all: {why}\n1 src all: {why}");
     assert_eq!(
         Case {
@@ -123,7 +123,7 @@ fn another_frontend_reads_all() {
             contexts: &["src"],
             ..Case::default()
         }
-        .shown(),
+        .formatted(),
         expected
     );
     let text = "FROM scratch\nCOPY a /x/";
@@ -134,7 +134,7 @@ fn another_frontend_reads_all() {
             args,
             ..Case::default()
         }
-        .shown(),
+        .formatted(),
         format!("1 context all: {why}")
     );
 }

@@ -1,8 +1,8 @@
-use super::super::has_triggers;
+use super::super::has_onbuild;
 use super::Case;
 
 #[test]
-fn only_the_stages_that_are_wanted() {
+fn only_needed_stages_are_evaluated() {
     let text = "ARG B=base\nFROM scratch AS Base\nCOPY a /x/\nFROM alpine AS other\nCOPY b /x/\nFROM $B AS last\nCOPY c /x/\n\
                 FROM scratch AS copies\nCOPY --from=LAST x y /x/\nFROM scratch AS numbers\nCOPY --from=1 x /x/\n\
                 FROM scratch AS mounts\nRUN --mount=from=other,target=/x true\nFROM scratch\nCOPY d /x/";
@@ -23,7 +23,7 @@ fn only_the_stages_that_are_wanted() {
                 stage,
                 ..Case::default()
             }
-            .shown(),
+            .formatted(),
             expected,
             "{stage:?}"
         );
@@ -31,7 +31,7 @@ fn only_the_stages_that_are_wanted() {
 }
 
 #[test]
-fn triggers_run_in_the_stages_based_on_theirs() {
+fn onbuild_instructions_run_in_stages_based_on_theirs() {
     let text = "FROM scratch AS base\nARG D=a\nONBUILD COPY $D /x/\nONBUILD COPY --from=tools x /x/\nFROM scratch AS tools\n\
                 COPY t /x/\nFROM base AS next\nCOPY b /x/\nFROM next AS after\nCOPY c /x/";
     for (stage, expected) in [
@@ -45,21 +45,21 @@ fn triggers_run_in_the_stages_based_on_theirs() {
                 stage: Some(stage),
                 ..Case::default()
             }
-            .shown(),
+            .formatted(),
             expected,
             "{stage}"
         );
     }
-    assert!(has_triggers(text));
-    assert!(!has_triggers("FROM scratch\nCOPY onbuild /x/"));
+    assert!(has_onbuild(text));
+    assert!(!has_onbuild("FROM scratch\nCOPY onbuild /x/"));
     let text = "FROM node:8-onbuild\nCOPY a /x/";
-    let expected = "1 context all: its base image is one for ONBUILD\n2 context a";
+    let expected = "1 context all: its base image may have ONBUILD instructions\n2 context a";
     assert_eq!(
         Case {
             text,
             ..Case::default()
         }
-        .shown(),
+        .formatted(),
         expected
     );
 }
@@ -127,7 +127,7 @@ fn named_contexts() {
                 contexts,
                 ..Case::default()
             }
-            .shown(),
+            .formatted(),
             expected,
             "{text}"
         );
@@ -135,7 +135,7 @@ fn named_contexts() {
 }
 
 #[test]
-fn a_base_that_is_not_known_may_be_any() {
+fn an_unknown_base_may_be_any_stage() {
     let text = "FROM scratch AS a\nCOPY a /x/\nONBUILD COPY b /x/\nFROM a-$BUILDARCH\nCOPY c /x/";
     let expected = "2 context a\n3 context b\n4 other all: a stage is based on it\n5 context c";
     assert_eq!(
@@ -144,7 +144,7 @@ fn a_base_that_is_not_known_may_be_any() {
             contexts: &["other"],
             ..Case::default()
         }
-        .shown(),
+        .formatted(),
         expected
     );
 }

@@ -1,6 +1,6 @@
 use super::Case;
 
-const UNKNOWN: &str = "3 context all: a source depends on a variable that is not known";
+const UNKNOWN: &str = "3 context all: a source depends on an unknown variable";
 
 #[test]
 fn variables() {
@@ -25,7 +25,7 @@ fn variables() {
             "3 context a1-2.3, b1-2-3",
         ),
         ("COPY ${NONE:?wanted} /x/", "line 2: NONE: wanted"),
-        ("COPY ${A /x/", "line 2: } is missing"),
+        ("COPY ${A /x/", "line 2: missing }"),
         ("COPY ${} /x/", "line 2: bad substitution"),
         (
             "ARG T=bind S=a\nRUN --mount=type=$T,source=$S,target=/x true",
@@ -48,12 +48,12 @@ fn variables() {
             platforms: &["linux/arm64/v8"],
             ..Case::default()
         };
-        assert_eq!(case.shown(), expected, "{instructions}");
+        assert_eq!(case.formatted(), expected, "{instructions}");
     }
 }
 
 #[test]
-fn variables_of_an_image_from_elsewhere_are_not_known() {
+fn variables_of_a_registry_image_are_unknown() {
     for (instructions, expected) in [
         ("WORKDIR /\nCOPY a$A /x/", UNKNOWN),
         ("ARG A\nCOPY a$A /x/", UNKNOWN),
@@ -64,7 +64,7 @@ fn variables_of_an_image_from_elsewhere_are_not_known() {
         ("WORKDIR /\nCOPY a${A:+c} /x/", UNKNOWN),
         (
             "WORKDIR /\nRUN --mount=source=$A,target=/x true",
-            "3 context all: a mount depends on a variable that is not known",
+            "3 context all: a mount depends on an unknown variable",
         ),
     ] {
         let text = format!("FROM alpine\n{instructions}");
@@ -73,7 +73,7 @@ fn variables_of_an_image_from_elsewhere_are_not_known() {
                 text: &text,
                 ..Case::default()
             }
-            .shown(),
+            .formatted(),
             expected,
             "{instructions}"
         );
@@ -81,7 +81,7 @@ fn variables_of_an_image_from_elsewhere_are_not_known() {
 }
 
 #[test]
-fn variables_go_from_stage_to_stage() {
+fn variables_are_inherited_by_stages() {
     for (text, expected) in [
         ("ARG D=a\nFROM scratch\nCOPY b$D /x/", "3 context b"),
         ("ARG D=a\nFROM scratch\nARG D\nCOPY $D /x/", "4 context a"),
@@ -98,7 +98,7 @@ fn variables_go_from_stage_to_stage() {
         ),
         (
             "FROM alpine AS b\nARG D=a\nFROM b\nCOPY $D /x/",
-            "4 context all: a source depends on a variable that is not known",
+            "4 context all: a source depends on an unknown variable",
         ),
         (
             "FROM scratch AS app\nARG TARGETSTAGE\nCOPY $TARGETSTAGE /x/",
@@ -110,7 +110,7 @@ fn variables_go_from_stage_to_stage() {
                 text,
                 ..Case::default()
             }
-            .shown(),
+            .formatted(),
             expected,
             "{text}"
         );
@@ -118,7 +118,7 @@ fn variables_go_from_stage_to_stage() {
 }
 
 #[test]
-fn several_platforms_read_what_each_of_them_does() {
+fn several_platforms_read_what_any_of_them_reads() {
     let text = "FROM base-$TARGETARCH\nFROM scratch\nARG TARGETARCH\nCOPY a-$TARGETARCH /x/\nCOPY b /x/";
     for (platforms, expected) in [
         (
@@ -127,7 +127,7 @@ fn several_platforms_read_what_each_of_them_does() {
         ),
         (
             &[],
-            "4 context all: a source depends on a variable that is not known\n5 context b",
+            "4 context all: a source depends on an unknown variable\n5 context b",
         ),
     ] {
         assert_eq!(
@@ -136,7 +136,7 @@ fn several_platforms_read_what_each_of_them_does() {
                 platforms,
                 ..Case::default()
             }
-            .shown(),
+            .formatted(),
             expected
         );
     }

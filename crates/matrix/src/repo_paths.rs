@@ -1,20 +1,31 @@
-//! Where a path of a definition leads: into the repository, or out of it.
+//! Resolves the paths of a definition to paths in the repository.
 
-use super::tree::{Resolved, Tree, clean, join};
+use super::tree::{FileTree, ResolvedPath, clean, join};
 
-/// The folders by which a definition's paths are read.
+/// The directories that the paths of a definition are relative to.
 #[derive(Debug, Clone, Copy)]
-pub struct Place<'a> {
-    /// Where the repository lies, as an absolute path without links.
+pub struct RepoPaths<'a> {
+    /// The repository's root: absolute, without symbolic links.
     pub root: &'a str,
-    /// Where buildx runs, from there; without links.
+    /// The directory in which buildx runs, relative to the root, without symbolic links.
     pub workdir: &'a str,
 }
 
-impl Place<'_> {
-    /// A path as buildx takes it, from the repository's root: absolute ones and those from the working folder. `None`
-    /// when it leads out of the repository.
-    pub fn resolve(&self, path: &str, tree: &Tree) -> Option<Resolved> {
+/// A file of the repository that exists and cannot be read.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("cannot read {path}: {cause}")]
+pub struct ReadError {
+    pub path: String,
+    pub cause: String,
+}
+
+/// Reads a file by its path from the root; `None` if there is no such file.
+pub type ReadFile<'a> = &'a dyn Fn(&str) -> Result<Option<String>, ReadError>;
+
+impl RepoPaths<'_> {
+    /// Resolves a path, absolute or relative to the working directory, to a path from the repository's root. `None` if it
+    /// is outside the repository.
+    pub fn resolve(&self, path: &str, tree: &FileTree) -> Option<ResolvedPath> {
         let path = self.absolute(path);
         let inside = path.strip_prefix(self.root)?;
         if !inside.is_empty() && !inside.starts_with('/') && !self.root.ends_with('/') {
@@ -23,8 +34,8 @@ impl Place<'_> {
         Some(tree.resolve(inside))
     }
 
-    /// Cleaned by its letters. A `..` behind a link is meant otherwise, but buildx cleans as well (`toBuildOpt` in
-    /// bake/bake.go).
+    /// Returns the path as an absolute path, cleaned lexically. That is wrong for a `..` after a symbolic link, but buildx
+    /// does the same (`toBuildOpt` in bake/bake.go).
     fn absolute(&self, path: &str) -> String {
         if path.starts_with('/') {
             return clean(path);
@@ -33,7 +44,7 @@ impl Place<'_> {
     }
 }
 
-/// Whether a context is somewhere else, by its letters (util/urlutil of docker/buildx; gitutil and dfgitutil of BuildKit):
+/// Returns whether a context is remote, by its syntax (util/urlutil of docker/buildx; gitutil and dfgitutil of BuildKit):
 /// a URL, Git's `user@host:path`, or `github.com/…`.
 pub fn is_remote(context: &str) -> bool {
     let scp = context
@@ -42,8 +53,8 @@ pub fn is_remote(context: &str) -> bool {
     scp || context.contains("://") || context.starts_with("github.com/")
 }
 
-/// Of `oci-layout://PATH[:TAG][@DIGEST]`, the path (util/ocilayout of docker/buildx).
-pub fn oci_layout(context: &str) -> Option<&str> {
+/// Returns the path of `oci-layout://PATH[:TAG][@DIGEST]` (util/ocilayout of docker/buildx).
+pub fn oci_layout_path(context: &str) -> Option<&str> {
     let path = context.strip_prefix("oci-layout://")?;
     let path = path.split_once("@sha256:").map_or(path, |(path, _)| path);
     Some(match path.rsplit_once(':') {
@@ -59,23 +70,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn paths_are_seen_from_the_root() {
+    fn paths_are_resolved_from_the_root() {
         let links = BTreeMap::from([("app".to_owned(), "services/app".to_owned())]);
-        let tree = Tree::new(Vec::new(), links, BTreeSet::new());
-        let place = Place {
+        let tree = FileTree::new(Vec::new(), links, BTreeSet::new());
+        let paths = RepoPaths {
             root: "/work/shop",
             workdir: "deploy",
         };
-        let path = |path: &str| place.resolve(path, &tree)?.path;
+        let path = |path: &str| paths.resolve(path, &tree)?.path;
         assert_eq!(path("."), Some("deploy".into()));
         assert_eq!(path("../app/src"), Some("services/app/src".into()));
         assert_eq!(path("/work/shop/x"), Some("x".into()));
         assert_eq!(path("../../shop/x"), Some("x".into()));
         assert_eq!(path(".."), Some(String::new()));
         for outside in ["../..", "/work/shopping", "/work", "../../other/x"] {
-            assert_eq!(place.resolve(outside, &tree), None, "{outside}");
+            assert_eq!(paths.resolve(outside, &tree), None, "{outside}");
         }
-        let top = Place {
+        let top = RepoPaths {
             root: "/",
             workdir: "",
         };
@@ -83,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn remote_contexts_are_told_from_folders() {
+    fn remote_contexts_are_distinguished_from_directories() {
         for context in [
             "https://github.com/acme/shop.git#main",
             "git@github.com:acme/shop.git",
@@ -98,15 +109,15 @@ mod tests {
     }
 
     #[test]
-    fn an_oci_layout_is_a_folder() {
+    fn the_path_of_an_oci_layout_is_a_directory() {
         for (context, path) in [
             ("oci-layout://out/base", "out/base"),
             ("oci-layout:///tmp/base:v1", "/tmp/base"),
             ("oci-layout://out:v1@sha256:abc", "out"),
             ("oci-layout://C:/x", "C:/x"),
         ] {
-            assert_eq!(oci_layout(context), Some(path));
+            assert_eq!(oci_layout_path(context), Some(path));
         }
-        assert_eq!(oci_layout("docker-image://x"), None);
+        assert_eq!(oci_layout_path("docker-image://x"), None);
     }
 }

@@ -1,71 +1,71 @@
 use super::Case;
 
 #[test]
-fn faults_have_their_line() {
+fn errors_have_their_line() {
     for (text, expected) in [
         ("", "line 1: the Dockerfile has no instructions"),
         ("# only a comment\n", "line 1: the Dockerfile has no instructions"),
-        ("ARG A=1", "line 1: there is no FROM"),
-        ("\n\nCOPY a /x/", "line 3: there is no FROM before this"),
+        ("ARG A=1", "line 1: the Dockerfile has no FROM"),
+        ("\n\nCOPY a /x/", "line 3: no FROM before this instruction"),
         (
             "FROM a\nRUN x \\\n  y\nFETCH b",
             "line 4: unknown instruction: fetch",
         ),
         (
             "FROM a\n\nCOPY <<EOF /x/\nb",
-            "line 3: the here-document EOF does not end",
+            "line 3: unterminated here-document: EOF",
         ),
         (
             "FROM a\nCOPY /x/",
-            "line 2: COPY wants a source and a destination",
+            "line 2: COPY needs a source and a destination",
         ),
         ("FROM a\nCOPY --form=b c /x/", "line 2: unknown flag: --form"),
         ("FROM a\nADD --from=b c /x/", "line 2: unknown flag: --from"),
         (
             "FROM a\nCOPY --from=b --from=c d /x/",
-            "line 2: --from is there more than once",
+            "line 2: --from is given more than once",
         ),
         (
             "FROM a\nCOPY --parents=maybe d /x/",
-            "line 2: --parents is true or false, not maybe",
+            "line 2: --parents must be true or false, not maybe",
         ),
         (
             "FROM a\nCOPY [\"a\", 1]",
-            "line 2: an array may hold strings only",
+            "line 2: a JSON array may contain only strings",
         ),
         (
             "FROM a b",
-            "line 1: FROM wants an image, or an image, AS, and a name",
+            "line 1: FROM needs an image, or an image, AS and a name",
         ),
-        ("FROM a AS 1b", "line 1: 1b cannot be the name of a stage"),
-        ("FROM $NONE", "line 1: $NONE comes to no image"),
+        ("FROM a AS 1b", "line 1: invalid stage name: 1b"),
+        ("FROM $NONE", "line 1: $NONE expands to an empty image name"),
         (
             "FROM a\nCOPY --from=0 b /x/",
             "line 2: there is no stage 0 before this one",
         ),
         (
             "FROM a\nCOPY --from=$B b /x/",
-            "line 2: from takes no variables: $B",
+            "line 2: --from cannot contain variables: $B",
         ),
         ("FROM a\nCOPY --from=z b /x/\nFROM c AS z\nFROM a", ""),
         (
             "FROM a AS b\nCOPY --from=z b /x/\nFROM c AS z\nFROM b",
-            "line 2: the stage z is not before this one",
+            "line 2: there is no stage z before this one",
         ),
-        ("FROM a\nENV b", "line 2: ENV wants a name and a value"),
-        ("FROM a\nARG =b", "line 2: ARG wants a name before ="),
+        ("FROM a\nENV b", "line 2: ENV needs a name and a value"),
+        ("FROM a\nARG =b", "line 2: ARG needs a name before ="),
         (
             "FROM a\nONBUILD FROM b",
-            "line 2: ONBUILD wants another instruction after it",
+            "line 2: ONBUILD needs another instruction",
         ),
         (
             "FROM a\nRUN --mount=\"\\\"a\" b",
-            "line 2: a quote of a mount does not end",
+            "line 2: unterminated quote in --mount",
         ),
-        ("# escape=x\nFROM a", "line 1: x cannot be the escape character"),
+        ("# escape=x\nFROM a", "line 1: invalid escape character: x"),
         (
             "# check=x\n# check=y\nFROM a",
-            "line 2: there is more than one directive check",
+            "line 2: duplicate directive: check",
         ),
     ] {
         assert_eq!(
@@ -73,7 +73,7 @@ fn faults_have_their_line() {
                 text,
                 ..Case::default()
             }
-            .shown(),
+            .formatted(),
             expected,
             "{text}"
         );

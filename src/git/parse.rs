@@ -1,39 +1,40 @@
-//! What git prints with `-z`: records that end with a NUL, and paths as they are.
+//! Parses the output of git with `-z`: records that end with a NUL, and paths without quoting.
 
 use anyhow::Context;
 
-use super::{File, FileKind};
-use crate::matrix::changes::{Changes, Entry, Mode};
+use super::tree::{ChangeSet, FileMode, TreeEntry};
+use super::{FileKind, WorkTreeFile};
 
 fn records(output: &[u8]) -> impl Iterator<Item = String> {
     let output = output.strip_suffix(b"\0").unwrap_or(output);
     let parts = output.split(|byte| *byte == 0);
-    // Nothing is no record.
+    // Empty output has no record.
     let parts = parts.filter(|part| !part.is_empty());
     parts.map(|part| String::from_utf8_lossy(part).into_owned())
 }
 
+/// Parses a list of paths.
 pub(super) fn paths(output: &[u8]) -> Vec<String> {
     records(output).collect()
 }
 
-/// `:old-mode new-mode old-id new-id status`, path (git-diff-tree, "Raw output format").
-pub(super) fn raw_changes(output: &[u8], changes: &mut Changes) -> anyhow::Result<()> {
+/// Parses `:old-mode new-mode old-id new-id status`, path (git-diff-tree, "Raw output format").
+pub(super) fn raw_changes(output: &[u8], changes: &mut ChangeSet) -> anyhow::Result<()> {
     let mut records = records(output);
     while let Some(head) = records.next() {
-        let unexpected = || format!("git printed a difference that is none: {head}");
+        let unexpected = || format!("cannot parse a difference that git printed: {head}");
         let path = records.next().with_context(unexpected)?;
         let mut fields = head.strip_prefix(':').with_context(unexpected)?.splitn(5, ' ');
         let mut side = || {
             let mode = fields.next()?;
-            // Of a side where there is nothing.
-            (mode != "000000").then(|| Mode::of(mode))
+            // The mode of a side that does not have the path.
+            (mode != "000000").then(|| FileMode::parse(mode))
         };
         for mode in [side(), side()].into_iter().flatten() {
             let mode = mode.with_context(unexpected)?;
             changes.add_entry(
                 "",
-                &Entry {
+                &TreeEntry {
                     path: path.clone(),
                     mode,
                     id: String::new(),
@@ -44,53 +45,54 @@ pub(super) fn raw_changes(output: &[u8], changes: &mut Changes) -> anyhow::Resul
     Ok(())
 }
 
-/// `mode type id<TAB>path` (git-ls-tree).
-pub(super) fn tree(output: &[u8]) -> anyhow::Result<Vec<Entry>> {
+/// Parses `mode type id<TAB>path` (git-ls-tree).
+pub(super) fn tree(output: &[u8]) -> anyhow::Result<Vec<TreeEntry>> {
     let entry = |record: &str| {
         let (head, path) = record.split_once('\t')?;
         let mut fields = head.split(' ');
-        let mode = Mode::of(fields.next()?)?;
+        let mode = FileMode::parse(fields.next()?)?;
         let id = fields.nth(1)?.to_owned();
         let path = path.to_owned();
-        Some(Entry { path, mode, id })
+        Some(TreeEntry { path, mode, id })
     };
     let read = |record: String| {
-        entry(&record).with_context(|| format!("git printed an entry that is none: {record}"))
+        entry(&record).with_context(|| format!("cannot parse a tree entry that git printed: {record}"))
     };
     records(output).map(read).collect()
 }
 
-/// `mode id stage<TAB>path` (git-ls-files, "OUTPUT").
-pub(super) fn index(output: &[u8]) -> anyhow::Result<Vec<File>> {
+/// Parses `mode id stage<TAB>path` (git-ls-files, "OUTPUT").
+pub(super) fn index(output: &[u8]) -> anyhow::Result<Vec<WorkTreeFile>> {
     let file = |record: &str| {
         let (head, path) = record.split_once('\t')?;
-        let kind = match Mode::of(head.split(' ').next()?)? {
-            Mode::File | Mode::Executable => FileKind::File,
-            Mode::Link => FileKind::Link,
-            // A folder is there only where a sparse index is not taken apart.
-            Mode::Submodule | Mode::Tree => FileKind::Submodule,
+        let kind = match FileMode::parse(head.split(' ').next()?)? {
+            FileMode::File | FileMode::Executable => FileKind::File,
+            FileMode::Link => FileKind::Link,
+            // The index has a directory only if it is sparse and not expanded.
+            FileMode::Submodule | FileMode::Tree => FileKind::Submodule,
         };
         let path = path.trim_end_matches('/').to_owned();
-        Some(File { path, kind })
+        Some(WorkTreeFile { path, kind })
     };
-    let read =
-        |record: String| file(&record).with_context(|| format!("git printed a file that is none: {record}"));
+    let read = |record: String| {
+        file(&record).with_context(|| format!("cannot parse an index entry that git printed: {record}"))
+    };
     records(output).map(read).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::matrix::changes::{Change, Kind};
+    use crate::matrix::changes::{Change, ChangeKind};
 
     #[test]
-    fn differences_are_read_with_what_stood_there() {
+    fn differences_are_parsed_with_the_kind_of_change() {
         let id = "0".repeat(40);
         let output = format!(
             ":100644 100755 {id} {id} M\0a \nb\0:000000 160000 {id} {id} A\0sub\0:160000 000000 {id} {id} D\0old\0\
              :120000 100644 {id} {id} T\0link\0"
         );
-        let mut changes = Changes::default();
+        let mut changes = ChangeSet::default();
         raw_changes(output.as_bytes(), &mut changes).expect("differences");
         let change = |path: &str, kind| Change {
             path: path.to_owned(),
@@ -99,18 +101,18 @@ mod tests {
         assert_eq!(
             changes.into_vec(),
             [
-                change("a \nb", Kind::Edited),
-                change("link", Kind::Edited),
-                change("old", Kind::Submodule),
-                change("sub", Kind::Submodule),
+                change("a \nb", ChangeKind::Edited),
+                change("link", ChangeKind::Edited),
+                change("old", ChangeKind::Submodule),
+                change("sub", ChangeKind::Submodule),
             ]
         );
     }
 
     #[test]
-    fn what_is_no_difference_is_an_error() {
+    fn invalid_output_is_an_error() {
         for output in ["path\0", ":100644 100755 1 2 M\0", ":10x 100755 1 2 M\0a\0"] {
-            let read = raw_changes(output.as_bytes(), &mut Changes::default());
+            let read = raw_changes(output.as_bytes(), &mut ChangeSet::default());
             assert!(read.is_err(), "{output}");
         }
         assert!(tree(b"100644 blob 1 a\0").is_err());
@@ -118,16 +120,19 @@ mod tests {
     }
 
     #[test]
-    fn entries_keep_tabs_in_their_paths() {
+    fn entries_may_have_tabs_in_their_paths() {
         let entries = tree(b"100644 blob 12\ta\tb\x00040000 tree 34\tc\0").expect("entries");
-        let entry = |path: &str, mode, id: &str| Entry {
+        let entry = |path: &str, mode, id: &str| TreeEntry {
             path: path.to_owned(),
             mode,
             id: id.to_owned(),
         };
         assert_eq!(
             entries,
-            [entry("a\tb", Mode::File, "12"), entry("c", Mode::Tree, "34")]
+            [
+                entry("a\tb", FileMode::File, "12"),
+                entry("c", FileMode::Tree, "34")
+            ]
         );
         assert_eq!(tree(b"").expect("nothing"), []);
     }

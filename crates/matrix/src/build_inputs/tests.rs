@@ -4,17 +4,17 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 
 use super::*;
-use crate::place::Place;
+use crate::repo_paths::{ReadError, RepoPaths};
 use crate::target::{Target, Targets};
 
-/// A repository in memory: files with their texts, links with what they say after an arrow.
-struct World {
+/// A repository in memory: files with their texts; the text of a symbolic link is its target after an arrow.
+struct TestRepository {
     texts: BTreeMap<String, String>,
-    tree: Tree,
-    read: RefCell<Vec<String>>,
+    tree: FileTree,
+    reads: RefCell<Vec<String>>,
 }
 
-impl World {
+impl TestRepository {
     fn new(files: &[(&str, &str)]) -> Self {
         let link = |text: &str| text.strip_prefix("-> ").map(str::to_owned);
         let links = files
@@ -23,16 +23,16 @@ impl World {
         let paths = files.iter().map(|(path, _)| (*path).to_owned());
         let modules = BTreeSet::from(["modules/other".to_owned()]);
         Self {
-            tree: Tree::new(paths.collect(), links.collect(), modules),
+            tree: FileTree::new(paths.collect(), links.collect(), modules),
             texts: files
                 .iter()
                 .map(|(p, t)| ((*p).to_owned(), (*t).to_owned()))
                 .collect(),
-            read: RefCell::default(),
+            reads: RefCell::default(),
         }
     }
 
-    fn gather(&self, targets: &[(&str, Target)]) -> BTreeMap<String, Parts> {
+    fn collect(&self, targets: &[(&str, Target)]) -> BTreeMap<String, BuildInputs> {
         let targets = Targets {
             all: targets
                 .iter()
@@ -40,25 +40,28 @@ impl World {
                 .collect(),
             selected: BTreeSet::new(),
         };
-        let repository = Repository {
-            place: Place {
+        let repository = RepositoryFiles {
+            paths: RepoPaths {
                 root: "/work/shop",
                 workdir: "",
             },
             tree: &self.tree,
-            text: &|path| {
-                self.read.borrow_mut().push(path.to_owned());
+            read: &|path| {
+                self.reads.borrow_mut().push(path.to_owned());
                 match self.texts.get(path).map(String::as_str) {
-                    Some("secret") => Err(format!("{path} cannot be read: Permission denied")),
+                    Some("secret") => Err(ReadError {
+                        path: path.to_owned(),
+                        cause: "Permission denied".into(),
+                    }),
                     text => Ok(text.map(str::to_owned)),
                 }
             },
         };
-        gather(&targets, repository)
+        collect(&targets, repository)
     }
 
-    fn parts(&self, target: Target) -> Parts {
-        self.gather(&[("x", target)]).remove("x").expect("x")
+    fn inputs(&self, target: Target) -> BuildInputs {
+        self.collect(&[("x", target)]).remove("x").expect("x")
     }
 }
 
@@ -85,11 +88,11 @@ fn changes(paths: &[&str]) -> Vec<Change> {
     let change = |path: &&str| match path.strip_suffix('@') {
         Some(path) => Change {
             path: path.into(),
-            kind: Kind::Submodule,
+            kind: ChangeKind::Submodule,
         },
         None => Change {
             path: (*path).into(),
-            kind: Kind::File,
+            kind: ChangeKind::File,
         },
     };
     let mut changes: Vec<Change> = paths.iter().map(change).collect();
@@ -97,15 +100,15 @@ fn changes(paths: &[&str]) -> Vec<Change> {
     changes
 }
 
-/// Which of the paths touch it, each by itself.
-fn touching<'a>(parts: &Parts, paths: &[&'a str]) -> Vec<&'a str> {
-    let touches = |path: &&&str| parts.touched(&changes(&[path])).is_some();
-    paths.iter().filter(touches).copied().collect()
+/// Returns the paths that modify an input, each tested alone.
+fn changing<'a>(inputs: &BuildInputs, paths: &[&'a str]) -> Vec<&'a str> {
+    let modifies = |path: &&&str| inputs.changed_inputs(&changes(&[path])).is_some();
+    paths.iter().filter(modifies).copied().collect()
 }
 
 #[test]
-fn a_target_is_made_of_what_its_dockerfile_reads() {
-    let world = World::new(&[
+fn the_inputs_of_a_target_are_the_paths_that_its_dockerfile_reads() {
+    let repository = TestRepository::new(&[
         (
             "api/Dockerfile",
             "FROM scratch\nCOPY src/ go.mod /\nCOPY docs /\n",
@@ -116,8 +119,8 @@ fn a_target_is_made_of_what_its_dockerfile_reads() {
         ("api/go.mod", ""),
         ("web/x", ""),
     ]);
-    let parts = world.parts(target("api", &[]));
-    assert_eq!(parts.unknown, None);
+    let inputs = repository.inputs(target("api", &[]));
+    assert_eq!(inputs.uncertain_because, None);
     let all = [
         "api/Dockerfile",
         "api/dockerfile",
@@ -136,7 +139,7 @@ fn a_target_is_made_of_what_its_dockerfile_reads() {
         "api-2/src/main.go",
     ];
     assert_eq!(
-        touching(&parts, &all),
+        changing(&inputs, &all),
         [
             "api/Dockerfile",
             "api/dockerfile",
@@ -149,17 +152,17 @@ fn a_target_is_made_of_what_its_dockerfile_reads() {
             "api",
         ]
     );
-    let touch = parts.touched(&changes(&["api/go.mod", "api/src/a", "api/src/b", "web/x"]));
+    let changed = inputs.changed_inputs(&changes(&["api/go.mod", "api/src/a", "api/src/b", "web/x"]));
     assert_eq!(
-        touch,
-        Some(Touch {
+        changed,
+        Some(ChangedInputs {
             path: "api/go.mod".into(),
             role: None,
             more: 2
         })
     );
     assert_eq!(
-        parts.list(&world.tree),
+        inputs.files(&repository.tree),
         BTreeSet::from([
             "api/.dockerignore",
             "api/Dockerfile",
@@ -171,21 +174,21 @@ fn a_target_is_made_of_what_its_dockerfile_reads() {
 }
 
 #[test]
-fn the_dockerfile_of_another_folder_brings_its_own_ignore_file() {
-    let world = World::new(&[
+fn a_dockerfile_in_another_directory_has_its_own_ignore_file() {
+    let repository = TestRepository::new(&[
         ("docker/api.Dockerfile", "FROM scratch\nCOPY . /\n"),
         ("docker/api.Dockerfile.dockerignore", "web"),
         (".dockerignore", "api"),
         ("api/main.go", ""),
     ]);
-    let parts = world.parts(Target {
+    let inputs = repository.inputs(Target {
         dockerfile: "docker/api.Dockerfile".into(),
         ..target(".", &[])
     });
-    // The other one is copied, but says nothing.
+    // The other ignore file is copied, but does not apply.
     assert_eq!(
-        touching(
-            &parts,
+        changing(
+            &inputs,
             &[
                 "api/main.go",
                 "web/x",
@@ -199,21 +202,21 @@ fn the_dockerfile_of_another_folder_brings_its_own_ignore_file() {
             "docker/api.Dockerfile.dockerignore"
         ]
     );
-    let upwards = world.parts(Target {
+    let upwards = repository.inputs(Target {
         dockerfile: "../docker/api.Dockerfile".into(),
         ..target("./api", &[])
     });
     assert_eq!(
-        touching(&upwards, &["api/x", "docker/api.Dockerfile", "x"]),
+        changing(&upwards, &["api/x", "docker/api.Dockerfile", "x"]),
         ["api/x", "docker/api.Dockerfile"]
     );
 }
 
 #[test]
-fn named_contexts_count_when_a_stage_uses_them() {
+fn named_contexts_are_inputs_if_a_stage_uses_them() {
     let dockerfile =
         "FROM scratch\nCOPY --from=lib /src /\nFROM scratch\nCOPY --from=tools . /\nCOPY --from=0 /x /\n";
-    let world = World::new(&[
+    let repository = TestRepository::new(&[
         ("Dockerfile", dockerfile),
         ("lib/src/a", ""),
         ("lib/.dockerignore", "src/*.md"),
@@ -227,10 +230,10 @@ fn named_contexts_count_when_a_stage_uses_them() {
         ("unused", "unused"),
         ("img", "docker-image://alpine"),
     ];
-    let parts = world.parts(target(".", &contexts));
+    let inputs = repository.inputs(target(".", &contexts));
     assert_eq!(
-        touching(
-            &parts,
+        changing(
+            &inputs,
             &[
                 "lib/src/a",
                 "lib/src/a.md",
@@ -242,16 +245,16 @@ fn named_contexts_count_when_a_stage_uses_them() {
         ),
         ["lib/src/a", "lib/.dockerignore", "tools/y"]
     );
-    assert_eq!(parts.unknown, None);
-    let layout = world.parts(inline("FROM base\n", &[("base", "oci-layout://out:v1")]));
-    assert_eq!(touching(&layout, &["out/blobs/x", "lib/src/a"]), ["out/blobs/x"]);
-    let image = world.parts(inline("FROM base\n", &[("base", "docker-image://alpine")]));
-    assert_eq!((image.unknown, image.folders.len()), (None, 0));
+    assert_eq!(inputs.uncertain_because, None);
+    let layout = repository.inputs(inline("FROM base\n", &[("base", "oci-layout://out:v1")]));
+    assert_eq!(changing(&layout, &["out/blobs/x", "lib/src/a"]), ["out/blobs/x"]);
+    let image = repository.inputs(inline("FROM base\n", &[("base", "docker-image://alpine")]));
+    assert_eq!((image.uncertain_because, image.contexts.len()), (None, 0));
 }
 
 #[test]
-fn linked_targets_are_named_and_their_onbuild_is_run_over_the_context() {
-    let world = World::new(&[
+fn onbuild_instructions_of_linked_targets_read_the_context() {
+    let repository = TestRepository::new(&[
         ("app/x", ""),
         ("base/Dockerfile", "FROM scratch\nONBUILD COPY . /\n"),
     ]);
@@ -259,23 +262,23 @@ fn linked_targets_are_named_and_their_onbuild_is_run_over_the_context() {
         context: "app".into(),
         ..inline("FROM base\n", links)
     };
-    let parts = world.gather(&[
+    let inputs = repository.collect(&[
         ("app", from(&[("base", "target:base"), ("other", "target:plain")])),
         ("base", target("base", &[])),
         ("plain", inline("FROM scratch\n", &[])),
         ("quiet", from(&[("base", "target:plain")])),
         ("lost", from(&[("base", "target:nowhere")])),
     ]);
-    assert_eq!(parts["app"].linked, BTreeSet::from(["base".to_owned()]));
-    assert_eq!(touching(&parts["app"], &["app/x", "x"]), ["app/x"]);
-    assert_eq!(parts["quiet"].linked, BTreeSet::from(["plain".to_owned()]));
-    assert_eq!(touching(&parts["quiet"], &["app/x"]), [""; 0]);
-    assert!(parts["lost"].unknown.is_some());
+    assert_eq!(inputs["app"].linked, BTreeSet::from(["base".to_owned()]));
+    assert_eq!(changing(&inputs["app"], &["app/x", "x"]), ["app/x"]);
+    assert_eq!(inputs["quiet"].linked, BTreeSet::from(["plain".to_owned()]));
+    assert_eq!(changing(&inputs["quiet"], &["app/x"]), [""; 0]);
+    assert!(inputs["lost"].uncertain_because.is_some());
 }
 
 #[test]
-fn what_cannot_be_known_says_why() {
-    let world = World::new(&[
+fn uncertain_inputs_have_a_reason() {
+    let repository = TestRepository::new(&[
         ("Dockerfile", "FROM scratch\nCOPY target/app.jar /\n"),
         ("broken/Dockerfile", "FROM scratch\n\nCOPY --from x\n"),
         ("secret/Dockerfile", "secret"),
@@ -288,85 +291,88 @@ fn what_cannot_be_known_says_why() {
     for (target, reason) in [
         (
             at("https://github.com/acme/shop.git"),
-            "its context is https://github.com/acme/shop.git, outside",
+            "its context https://github.com/acme/shop.git is outside",
         ),
-        (
-            at("../other"),
-            "its context is ../other, outside of this repository",
-        ),
+        (at("../other"), "its context ../other is outside the repository"),
         (
             Target {
                 dockerfile: "../x/Dockerfile".into(),
                 ..at(".")
             },
-            "its Dockerfile is ../x/Dockerfile, outside of this repository",
+            "its Dockerfile ../x/Dockerfile is outside the repository",
         ),
         (
             at("nowhere"),
             "its Dockerfile nowhere/Dockerfile is not in the repository",
         ),
-        (
-            at("secret"),
-            "secret/Dockerfile cannot be read: Permission denied",
-        ),
+        (at("secret"), "cannot read secret/Dockerfile: Permission denied"),
         (
             at("escape"),
-            "escape/Dockerfile is a link that leads out of this repository",
+            "escape/Dockerfile is a symbolic link to outside the repository",
         ),
         (
             at("ignored"),
-            "ignored/.dockerignore cannot be read: Permission denied",
+            "cannot read ignored/.dockerignore: Permission denied",
         ),
         (
             at("."),
             "line 2 of its Dockerfile reads target/app.jar, which is not in the repository",
         ),
-        (
-            at("broken"),
-            "its Dockerfile is not understood: broken/Dockerfile:3: ",
-        ),
+        (at("broken"), "cannot parse its Dockerfile: broken/Dockerfile:3: "),
         (
             inline("FROM scratch\nCOPY --from=lib / /\n", &lib),
-            "its context is https://example.com/lib.git",
+            "its context https://example.com/lib.git",
         ),
         (
             inline("FROM lib\n", &[("lib", "/usr/lib")]),
-            "its context is /usr/lib, outside of this repository",
+            "its context /usr/lib is outside the repository",
         ),
     ] {
-        let unknown = world.parts(target).unknown.unwrap_or_default();
-        assert!(unknown.contains(reason), "{unknown:?} has no {reason:?}");
+        let uncertain_because = repository
+            .inputs(target)
+            .uncertain_because
+            .map(|reason| reason.to_string());
+        let uncertain_because = uncertain_because.unwrap_or_default();
+        assert!(
+            uncertain_because.contains(reason),
+            "{uncertain_because:?} has no {reason:?}"
+        );
     }
-    for (copy, unknown) in [
+    for (copy, uncertain_because) in [
         ("COPY nothing* /", true),
         ("COPY Dockerfile nothing* /", false),
         ("COPY Dockerfile target/*.jar /", true),
         ("COPY --from=made . /", true),
     ] {
-        let parts = world.parts(inline(&format!("FROM scratch\n{copy}\n"), &[("made", "target")]));
-        assert_eq!(parts.unknown.is_some(), unknown, "{copy}: {:?}", parts.unknown);
+        let inputs = repository.inputs(inline(&format!("FROM scratch\n{copy}\n"), &[("made", "target")]));
+        assert_eq!(
+            inputs.uncertain_because.is_some(),
+            uncertain_because,
+            "{copy}: {:?}",
+            inputs.uncertain_because
+        );
     }
     let fine = inline("FROM scratch\nCOPY escape /\n", &lib);
-    assert_eq!(world.parts(fine).unknown, None);
+    assert_eq!(repository.inputs(fine).uncertain_because, None);
     assert!(
-        world
-            .parts(at("broken"))
+        repository
+            .inputs(at("broken"))
             .fault
-            .is_some_and(|fault| fault.starts_with("broken/Dockerfile:3: "))
+            .is_some_and(|fault| fault.to_string().starts_with("broken/Dockerfile:3: "))
     );
 }
 
 #[test]
-fn links_on_the_way_count_with_what_they_lead_to() {
-    let world = World::new(&[
+fn symbolic_links_and_their_targets_are_inputs() {
+    let repository = TestRepository::new(&[
         ("current", "-> versions/2"),
         ("versions/2/Dockerfile", "-> ../../common/Dockerfile"),
         ("versions/2/src", "-> lib"),
         ("versions/2/lib/x", ""),
         ("common/Dockerfile", "FROM scratch\nCOPY src /\n"),
     ]);
-    let parts = world.parts(target("current", &[]));
-    assert_eq!(parts.unknown, None);
+    let inputs = repository.inputs(target("current", &[]));
+    assert_eq!(inputs.uncertain_because, None);
     let all = [
         "current",
         "versions/2",
@@ -377,13 +383,13 @@ fn links_on_the_way_count_with_what_they_lead_to() {
         "versions/2/x",
         "versions/1/lib/y",
     ];
-    assert_eq!(touching(&parts, &all), all[..6]);
-    assert!(parts.list(&world.tree).contains("current"));
+    assert_eq!(changing(&inputs, &all), all[..6]);
+    assert!(inputs.files(&repository.tree).contains("current"));
 }
 
 #[test]
-fn a_submodule_counts_for_what_may_be_in_it() {
-    let world = World::new(&[
+fn a_submodule_is_an_input_if_a_file_in_it_may_be_read() {
+    let repository = TestRepository::new(&[
         ("Dockerfile", "FROM scratch\nCOPY modules/other/src /\n"),
         ("all.Dockerfile", "FROM scratch\nCOPY . /\n"),
         ("all.Dockerfile.dockerignore", "third\nfourth\n"),
@@ -391,66 +397,67 @@ fn a_submodule_counts_for_what_may_be_in_it() {
         ("some.Dockerfile.dockerignore", "third\n!third/x\n"),
     ]);
     let with = |dockerfile: &str| {
-        world.parts(Target {
+        repository.inputs(Target {
             dockerfile: dockerfile.into(),
             ..target(".", &[])
         })
     };
     let all = ["modules/other@", "modules@", "third@", "second@"];
     assert_eq!(
-        touching(&with("Dockerfile"), &all),
+        changing(&with("Dockerfile"), &all),
         ["modules/other@", "modules@"]
     );
-    assert_eq!(with("Dockerfile").unknown, None);
+    assert_eq!(with("Dockerfile").uncertain_because, None);
     assert_eq!(
-        touching(&with("all.Dockerfile"), &all),
+        changing(&with("all.Dockerfile"), &all),
         ["modules/other@", "modules@", "second@"]
     );
-    assert_eq!(touching(&with("some.Dockerfile"), &all), all);
-    // A context within one.
-    let within = world.parts(target("modules/other/app", &[]));
-    assert_eq!(touching(&within, &["modules/other@"]), ["modules/other@"]);
+    assert_eq!(changing(&with("some.Dockerfile"), &all), all);
+    // A context inside a submodule.
+    let within = repository.inputs(target("modules/other/app", &[]));
+    assert_eq!(changing(&within, &["modules/other@"]), ["modules/other@"]);
 }
 
 #[test]
 fn a_file_is_read_once_for_all_targets() {
-    let world = World::new(&[("Dockerfile", "FROM scratch\nCOPY . /\n"), (".dockerignore", "x")]);
+    let repository =
+        TestRepository::new(&[("Dockerfile", "FROM scratch\nCOPY . /\n"), (".dockerignore", "x")]);
     let many: Vec<(String, Target)> = (0..50).map(|n| (format!("t{n}"), target(".", &[]))).collect();
     let many: Vec<(&str, Target)> = many.iter().map(|(n, t)| (n.as_str(), t.clone())).collect();
-    let parts = world.gather(&many);
-    assert_eq!(parts.len(), 50);
-    let mut read = world.read.borrow().clone();
+    let inputs = repository.collect(&many);
+    assert_eq!(inputs.len(), 50);
+    let mut read = repository.reads.borrow().clone();
     read.sort();
     assert_eq!(read, [".dockerignore", "Dockerfile"]);
 }
 
 #[test]
-fn many_changes_are_not_all_counted() {
-    let world = World::new(&[("Dockerfile", "FROM scratch\nCOPY . /\n")]);
+fn changed_inputs_are_counted_up_to_a_limit() {
+    let repository = TestRepository::new(&[("Dockerfile", "FROM scratch\nCOPY . /\n")]);
     let paths: Vec<String> = (0..1000).map(|number| format!("f{number}")).collect();
     let paths: Vec<&str> = paths.iter().map(String::as_str).collect();
-    let touch = world
-        .parts(target(".", &[]))
-        .touched(&changes(&paths))
-        .expect("touched");
-    assert_eq!((touch.path.as_str(), touch.more), ("f0", MANY));
+    let changed = repository
+        .inputs(target(".", &[]))
+        .changed_inputs(&changes(&paths))
+        .expect("changed inputs");
+    assert_eq!((changed.path.as_str(), changed.more), ("f0", MAX_COUNTED));
 }
 
 proptest! {
-    /// Passing folders over finds what asking for each path finds.
+    /// Skipping directories finds the same paths as testing each path.
     #[test]
-    fn looking_through_changes_misses_none(
+    fn the_scan_finds_every_changed_input(
         sources in proptest::collection::vec("(a|b|\\*|a/b|a/\\*|b/\\*/a|a/c)", 1..3),
         paths in proptest::collection::btree_set("[abc](/[abc]){0,3}", 0..30),
         context in "(\\.|a|a/b)",
     ) {
         let text = format!("FROM scratch\nCOPY {} /\n", sources.join(" "));
-        let world = World::new(&[]);
-        let parts = world.parts(Target { context, ..inline(&text, &[]) });
+        let repository = TestRepository::new(&[]);
+        let inputs = repository.inputs(Target { context, ..inline(&text, &[]) });
         let paths: Vec<&str> = paths.iter().map(String::as_str).collect();
-        let together = parts.touched(&changes(&paths));
-        let alone = touching(&parts, &paths);
-        prop_assert_eq!(together.as_ref().map(|touch| touch.path.as_str()), alone.first().copied());
-        prop_assert_eq!(together.map_or(0, |touch| touch.more + 1), alone.len());
+        let together = inputs.changed_inputs(&changes(&paths));
+        let alone = changing(&inputs, &paths);
+        prop_assert_eq!(together.as_ref().map(|changed| changed.path.as_str()), alone.first().copied());
+        prop_assert_eq!(together.map_or(0, |changed| changed.more + 1), alone.len());
     }
 }
