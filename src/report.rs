@@ -20,7 +20,7 @@ impl Report {
     pub fn start() -> Self {
         Self {
             since: Arc::new(Mutex::new(Instant::now())),
-            last: Arc::new(Mutex::new("nothing was done yet".into())),
+            last: Arc::new(Mutex::new("none".into())),
         }
     }
 

@@ -81,3 +81,38 @@ pub(super) fn join_platforms(platforms: &[Platform]) -> String {
     let names: Vec<String> = platforms.iter().map(ToString::to_string).collect();
     names.join(", ")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cluster::Buildkit;
+
+    /// The errors of `connect` about one agent, as they are printed.
+    #[test]
+    fn errors_of_an_agent() {
+        let spec = Spec {
+            arch: Some("arm64".into()),
+            ..Spec::example()
+        };
+        let group = Group {
+            platforms: Platform::parse("linux/arm64").into_iter().collect(),
+            agents: vec![spec.clone()],
+        };
+        let answer = DaemonStatus {
+            pod: "remote-buildkit-agent-7d4b9c-x2x8k".into(),
+            buildkit: Buildkit {
+                version: "v0.34.2".into(),
+                platforms: vec!["linux/amd64".into(), "linux/386".into()],
+            },
+            disk: None,
+        };
+        let wrong_arch = check_native_arch(&spec, &group, answer).expect_err("another architecture");
+        let errors = [
+            agent_not_found("https://10.0.0.1:6443", &spec),
+            agent_unusable(&spec, "it is scaled to 0"),
+            wrong_arch,
+        ];
+        let errors = errors.map(|error| error.to_string());
+        insta::assert_snapshot!(errors.join("\n\n"));
+    }
+}

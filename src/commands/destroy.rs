@@ -87,7 +87,7 @@ fn print_plan(made: &OwnedObjects, volumes: bool) {
     for object in &made.claims {
         let name = &object.name;
         say(&if volumes {
-            format!("  PersistentVolumeClaim {name}, with its cache")
+            format!("  PersistentVolumeClaim {name}, and its cache")
         } else {
             format!("  kept: PersistentVolumeClaim {name}, with its cache")
         });

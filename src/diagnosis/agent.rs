@@ -1,4 +1,4 @@
-//! An agent, its volume, and how it answers.
+//! Evaluates an agent, its volume, its disk and its response time.
 
 use std::time::Duration;
 
@@ -7,20 +7,20 @@ use crate::agent::quantity::parse_bytes;
 use crate::agent::{Spec, state};
 use crate::cluster::{Claim, DiskUsage, Lookup};
 
-/// In what an agent is not as the inputs describe it.
+/// How an agent differs from the inputs.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Drift {
-    /// It is somebody else's, and theirs to describe.
+    /// Another tool created it, so the inputs do not describe it.
     NotOurs,
     Nothing,
     Fields(Vec<String>),
-    /// connect brings it up to date.
+    /// connect would update it.
     Updated {
         restarts: bool,
     },
 }
 
-/// An agent that is there and ready.
+/// Returns the row of an agent that is ready.
 pub fn serving(spec: &Spec, deployment: &state::Deployment, differs: &Drift) -> Finding {
     let found = format!("{}/{} is ready", spec.namespace, spec.name);
     if state::replicas(deployment) > 1 {
@@ -50,7 +50,7 @@ pub fn serving(spec: &Spec, deployment: &state::Deployment, differs: &Drift) -> 
     }
 }
 
-/// The volume of an agent that is there. `name`: the claim that its Deployment names.
+/// Returns the row of the volume of an existing agent. `name` is the PersistentVolumeClaim that its Deployment names.
 pub fn volume(spec: &Spec, ready: bool, name: Option<&str>, seen: &Lookup<Claim>) -> Finding {
     let namespace = &spec.namespace;
     let Some(name) = name else {
@@ -108,7 +108,7 @@ fn bound(spec: &Spec, claim: &Claim) -> Finding {
     Finding::ok(found)
 }
 
-/// The volume of an agent that is absent.
+/// Returns the row of the volume that an agent which does not exist would use.
 pub fn volume_left(spec: &Spec, seen: &Lookup<Claim>) -> Finding {
     match seen {
         Lookup::Found(claim) => Finding::ok(format!(
@@ -123,6 +123,7 @@ pub fn volume_left(spec: &Spec, seen: &Lookup<Claim>) -> Finding {
     }
 }
 
+/// Returns the row of the disk usage.
 pub fn disk(usage: DiskUsage) -> Finding {
     let found = usage.to_string();
     if usage.is_almost_full() {
@@ -135,7 +136,7 @@ pub fn disk(usage: DiskUsage) -> Finding {
     Finding::ok(found)
 }
 
-/// Of a volume whose image has no `df`, or which is none.
+/// Returns the row when the disk usage is unknown, because the image has no `df` or the agent has no volume.
 pub fn disk_unknown(has_volume: bool) -> Finding {
     if has_volume {
         return Finding::warning(
@@ -146,10 +147,10 @@ pub fn disk_unknown(has_volume: bool) -> Finding {
     Finding::skipped("the agent has no volume")
 }
 
-/// Above this an exec is felt: every build begins with one, and its steps are answered over it.
-const SLOW: Duration = Duration::from_secs(1);
+/// An exec that takes longer slows builds down noticeably: each build starts with one and communicates over it.
+const SLOW_EXEC: Duration = Duration::from_secs(1);
 
-/// How long running a command in the pod took, several times.
+/// Returns the row of the exec latency, from several measurements.
 pub fn round_trips(took: &[Duration]) -> Finding {
     let mut sorted = took.to_vec();
     sorted.sort();
@@ -165,7 +166,7 @@ pub fn round_trips(took: &[Duration]) -> Finding {
         ms(least),
         ms(most)
     );
-    if median > SLOW {
+    if median > SLOW_EXEC {
         return Finding::warning(
             found,
             "Run jobs nearer to the cluster, and check whether its API server, or a proxy in between, is overloaded: \
@@ -190,17 +191,17 @@ mod tests {
     }
 
     #[test]
-    fn an_agent_that_differs_is_told_with_the_remedy() {
+    fn an_agent_that_differs_is_a_warning_with_a_remedy() {
         let deployment = |replicas: i32| -> state::Deployment {
             let deployment =
                 serde_json::json!({"spec": {"replicas": replicas, "selector": {}, "template": {}}});
             serde_json::from_value(deployment).expect("deployment")
         };
         let of = |differs| serving(&Spec::example(), &deployment(1), &differs);
-        assert_eq!(of(Drift::Nothing).state, CheckStatus::Ok);
-        assert_eq!(of(Drift::NotOurs).state, CheckStatus::Ok);
+        assert_eq!(of(Drift::Nothing).status, CheckStatus::Ok);
+        assert_eq!(of(Drift::NotOurs).status, CheckStatus::Ok);
         let fields = of(Drift::Fields(vec!["spec.replicas".into()]));
-        assert_eq!(fields.state, CheckStatus::Warning);
+        assert_eq!(fields.status, CheckStatus::Warning);
         assert!(
             fields.found.ends_with("differs from the inputs in spec.replicas"),
             "{fields:?}"
@@ -211,20 +212,20 @@ mod tests {
                 .contains("would be replaced")
         );
         let several = serving(&Spec::example(), &deployment(2), &Drift::Nothing);
-        assert_eq!(several.state, CheckStatus::Warning);
+        assert_eq!(several.status, CheckStatus::Warning);
     }
 
     #[test]
-    fn a_volume_is_bound_and_as_the_inputs_want_it() {
+    fn a_volume_is_bound_and_matches_the_inputs() {
         let of = |spec: &Spec, seen| volume(spec, false, Some("agent"), &seen);
         let spec = Spec::example();
         assert_eq!(
             of(&spec, claim("Bound", "60Gi")),
             Finding::ok("the PersistentVolumeClaim agent is bound: 60Gi, StorageClass gp3")
         );
-        assert_eq!(of(&spec, claim("Bound", "20Gi")).state, CheckStatus::Warning);
-        assert_eq!(of(&spec, claim("Pending", "50Gi")).state, CheckStatus::Failed);
-        assert_eq!(of(&spec, Lookup::NotFound).state, CheckStatus::Failed);
+        assert_eq!(of(&spec, claim("Bound", "20Gi")).status, CheckStatus::Warning);
+        assert_eq!(of(&spec, claim("Pending", "50Gi")).status, CheckStatus::Failed);
+        assert_eq!(of(&spec, Lookup::NotFound).status, CheckStatus::Failed);
         let other = Spec {
             storage_class: Some("io2".into()),
             ..Spec::example()
@@ -237,14 +238,14 @@ mod tests {
     }
 
     #[test]
-    fn a_claim_that_may_not_be_looked_at_is_no_worry_while_the_pod_is_ready() {
+    fn a_claim_without_read_permission_is_ok_while_the_pod_is_ready() {
         let seen = Lookup::Forbidden("cannot get".into());
-        let of = |ready| volume(&Spec::example(), ready, Some("agent"), &seen).state;
+        let of = |ready| volume(&Spec::example(), ready, Some("agent"), &seen).status;
         assert_eq!((of(true), of(false)), (CheckStatus::Ok, CheckStatus::Warning));
     }
 
     #[test]
-    fn round_trips_by_their_median() {
+    fn exec_latency_is_judged_by_the_median() {
         let ms = |numbers: &[u64]| -> Vec<Duration> {
             numbers
                 .iter()
@@ -255,12 +256,12 @@ mod tests {
             round_trips(&ms(&[40, 900, 30, 50, 45])),
             Finding::ok("a command in the pod takes 45 ms (median of 5, 30 to 900 ms)")
         );
-        assert_eq!(round_trips(&ms(&[1100, 1200, 30])).state, CheckStatus::Warning);
-        assert_eq!(round_trips(&[]).state, CheckStatus::Skipped);
+        assert_eq!(round_trips(&ms(&[1100, 1200, 30])).status, CheckStatus::Warning);
+        assert_eq!(round_trips(&[]).status, CheckStatus::Skipped);
     }
 
     #[test]
-    fn a_disk_above_ninety_percent_is_a_worry() {
+    fn a_disk_above_ninety_percent_is_a_warning() {
         let of = |used: u64| {
             disk(DiskUsage {
                 used: used << 30,
@@ -268,6 +269,6 @@ mod tests {
             })
         };
         assert_eq!(of(90), Finding::ok("90.0 of 100.0 GiB used (90 %)"));
-        assert_eq!(of(91).state, CheckStatus::Warning);
+        assert_eq!(of(91).status, CheckStatus::Warning);
     }
 }

@@ -1,9 +1,9 @@
-//! What RBAC has to allow, verb by verb.
+//! Evaluates the RBAC permissions that a job needs, verb by verb.
 
 use super::Finding;
 use crate::agent::manifests::rbac::{DEPLOY, RoleRule, USE};
 
-/// A rule of the Role *deploy*, which has all of the Role *use*: what each of its verbs is for.
+/// A rule of the Role *deploy*, which includes the Role *use*, with the purpose of each verb.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RequiredRule {
     pub group: &'static str,
@@ -14,13 +14,13 @@ pub struct RequiredRule {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Purpose {
-    /// Building on an agent that is there.
+    /// To build on an existing agent.
     Use,
-    /// Deploying it.
+    /// To deploy an agent.
     Deploy,
 }
 
-/// All that a job may need, in the order of the Roles.
+/// Returns all rules that a job may need, in the order of the Roles.
 pub fn required() -> Vec<RequiredRule> {
     let used = |(group, resource, verb): (&str, &str, &str)| {
         let mut rules = USE.iter();
@@ -46,9 +46,10 @@ pub fn required() -> Vec<RequiredRule> {
     DEPLOY.iter().map(one).collect()
 }
 
-/// Of one rule, with the cluster's answer for each verb. `deploys`: an agent is absent, and would have to be deployed.
-pub fn evaluate(wanted: &RequiredRule, allowed: &[bool], namespace: &str, deploys: bool) -> Finding {
-    let verbs = wanted.verbs.iter().zip(allowed);
+/// Returns the row of one rule. `allowed` is the cluster's answer for each verb; `deploys` says whether connect would
+/// deploy an agent.
+pub fn evaluate(rule: &RequiredRule, allowed: &[bool], namespace: &str, deploys: bool) -> Finding {
+    let verbs = rule.verbs.iter().zip(allowed);
     let (yes, no): (Vec<_>, Vec<_>) = verbs.partition(|(_, allowed)| **allowed);
     let list = |verbs: &[(&(&'static str, Purpose), &bool)]| {
         let names: Vec<&str> = verbs.iter().map(|((verb, _), _)| *verb).collect();
@@ -69,8 +70,8 @@ pub fn evaluate(wanted: &RequiredRule, allowed: &[bool], namespace: &str, deploy
         format!(
             "Bind a Role to this identity in the namespace {namespace} with the rule {{apiGroups: [\"{}\"], resources: \
              [{}], verbs: [{}]}}; `remote-buildkit manifests --rbac` prints the whole Role.",
-            wanted.group,
-            wanted.resource,
+            rule.group,
+            rule.resource,
             list(&no)
         ),
     );
@@ -103,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_missing_matters_to_who_needs_it() {
+    fn a_missing_permission_fails_only_if_it_is_needed() {
         let rules = required();
         let deployments = |allowed: [bool; 3], deploys| evaluate(&rules[0], &allowed, "buildkit", deploys);
         assert_eq!(
@@ -111,14 +112,17 @@ mod tests {
             Finding::ok("allowed: get, create, patch")
         );
         let only_use = deployments([true, false, false], false);
-        assert_eq!(only_use.state, CheckStatus::Warning);
+        assert_eq!(only_use.status, CheckStatus::Warning);
         assert_eq!(
             only_use.found,
             "allowed: get; denied: create, patch (needed to deploy an agent)"
         );
-        assert_eq!(deployments([true, false, false], true).state, CheckStatus::Failed);
+        assert_eq!(
+            deployments([true, false, false], true).status,
+            CheckStatus::Failed
+        );
         let nothing = deployments([false; 3], false);
-        assert_eq!(nothing.state, CheckStatus::Failed);
+        assert_eq!(nothing.status, CheckStatus::Failed);
         assert!(
             nothing
                 .remedy

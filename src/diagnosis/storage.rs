@@ -1,22 +1,22 @@
-//! Where an agent's volume comes from.
+//! Evaluates the StorageClass of an agent's volume and its CSI driver.
 
 use super::Finding;
 use crate::cluster::{Class, Lookup};
 
-/// What depends on the StorageClass.
+/// Whether the StorageClass must provide a new volume.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum VolumeNeed {
-    /// An agent is to be deployed, or waits for its volume.
+    /// An agent will be deployed, or waits for its volume.
     New,
-    /// All agents have theirs.
+    /// All agents have their volumes.
     Has,
 }
 
-const LOOK: &str = "Bind a ClusterRole to this identity with the rule {apiGroups: [storage.k8s.io], resources: \
+const PERMISSION_REMEDY: &str = "Bind a ClusterRole to this identity with the rule {apiGroups: [storage.k8s.io], resources: \
                     [storageclasses, csidrivers, csinodes], verbs: [get, list]}, or run kubectl get storageclass as \
                     an administrator.";
 
-/// The class that volumes will be of: the one of the inputs, or the default one.
+/// Returns the row of the StorageClass for new volumes, and the class: that of the inputs, or the default one.
 pub fn class(wanted: Option<&str>, seen: &Lookup<Vec<Class>>, need: VolumeNeed) -> (Finding, Option<Class>) {
     let class = match seen {
         Lookup::Found(classes) => classes.iter().find(|class| match wanted {
@@ -70,25 +70,25 @@ fn absent(wanted: Option<&str>, seen: &Lookup<Vec<Class>>, need: VolumeNeed) -> 
 
 fn forbidden(why: &str, need: VolumeNeed) -> Finding {
     match need {
-        VolumeNeed::New => Finding::warning(format!("no permission to read it: {why}"), LOOK),
+        VolumeNeed::New => Finding::warning(format!("no permission to read it: {why}"), PERMISSION_REMEDY),
         VolumeNeed::Has => Finding::ok("no permission to read it; not needed: the agent has its volume"),
     }
 }
 
-/// The CSI driver behind a class; `None` when its volumes come from something else.
+/// Returns the CSI driver of a class, or `None` if none is registered in the cluster for it.
 pub fn driver(class: &Class) -> Option<&str> {
     match class.provisioner.as_str() {
-        // Kubernetes hands what was built in to the driver (CSI migration).
+        // Kubernetes forwards the in-tree plugin to the driver (CSI migration).
         "kubernetes.io/aws-ebs" => Some("ebs.csi.aws.com"),
         // EKS Auto Mode runs it outside of the cluster.
         "ebs.csi.eks.amazonaws.com" => None,
         other if other.starts_with("kubernetes.io/") => None,
-        // By convention; rancher.io/local-path and its like are none.
+        // By convention; rancher.io/local-path and similar provisioners are not CSI drivers.
         other => other.contains("csi").then_some(other),
     }
 }
 
-/// Of a class without a driver in the cluster.
+/// Returns the row for a class without a CSI driver in the cluster.
 pub fn no_driver(class: &Class) -> Finding {
     Finding::ok(format!(
         "{} does not register a CSI driver in the cluster",
@@ -96,7 +96,7 @@ pub fn no_driver(class: &Class) -> Finding {
     ))
 }
 
-/// Whether a driver is there, and on how many nodes of how many.
+/// Returns the row of a CSI driver, with the number of nodes that it runs on.
 pub fn csi(driver: &str, seen: &Lookup<()>, nodes: &Lookup<(usize, usize)>, need: VolumeNeed) -> Finding {
     let finding = match (seen, nodes) {
         (Lookup::Forbidden(why), _) => return forbidden(why, need),
@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn the_class_of_the_inputs_or_the_default_one() {
+    fn the_class_is_that_of_the_inputs_or_the_default() {
         let (finding, found) = class(None, &classes(), VolumeNeed::New);
         assert_eq!(
             finding,
@@ -146,17 +146,17 @@ mod tests {
         );
         assert_eq!(found.as_ref().and_then(driver), Some("ebs.csi.aws.com"));
         let (finding, found) = class(Some("gp2"), &classes(), VolumeNeed::New);
-        assert_eq!(finding.state, CheckStatus::Ok);
+        assert_eq!(finding.status, CheckStatus::Ok);
         assert_eq!(found.as_ref().and_then(driver), Some("ebs.csi.aws.com"));
     }
 
     #[test]
-    fn a_class_that_is_missing_matters_to_a_new_volume() {
+    fn a_missing_class_fails_only_for_a_new_volume() {
         let (finding, _) = class(Some("tape"), &Lookup::NotFound, VolumeNeed::New);
-        assert_eq!(finding.state, CheckStatus::Failed);
+        assert_eq!(finding.status, CheckStatus::Failed);
         assert_eq!(finding.found, "the StorageClass tape does not exist");
         let (finding, _) = class(Some("tape"), &Lookup::NotFound, VolumeNeed::Has);
-        assert_eq!(finding.state, CheckStatus::Warning);
+        assert_eq!(finding.status, CheckStatus::Warning);
         let none = Lookup::Found(vec![]);
         assert!(
             class(None, &none, VolumeNeed::New)
@@ -166,14 +166,14 @@ mod tests {
         );
         let forbidden = Lookup::Forbidden("cannot list".into());
         assert_eq!(
-            class(None, &forbidden, VolumeNeed::New).0.state,
+            class(None, &forbidden, VolumeNeed::New).0.status,
             CheckStatus::Warning
         );
-        assert_eq!(class(None, &forbidden, VolumeNeed::Has).0.state, CheckStatus::Ok);
+        assert_eq!(class(None, &forbidden, VolumeNeed::Has).0.status, CheckStatus::Ok);
     }
 
     #[test]
-    fn a_driver_has_to_be_there_and_on_a_node() {
+    fn a_driver_must_be_installed_and_run_on_a_node() {
         let of = |seen, nodes| csi("ebs.csi.aws.com", &seen, &nodes, VolumeNeed::New);
         let there = Lookup::Found(());
         assert_eq!(
@@ -181,13 +181,13 @@ mod tests {
             Finding::ok("ebs.csi.aws.com, on 2 of 3 nodes")
         );
         assert_eq!(
-            of(there.clone(), Lookup::Found((0, 3))).state,
+            of(there.clone(), Lookup::Found((0, 3))).status,
             CheckStatus::Failed
         );
-        // Nodes that an autoscaler has yet to make.
-        assert_eq!(of(there, Lookup::Found((0, 0))).state, CheckStatus::Ok);
+        // Without nodes yet: an autoscaler adds them.
+        assert_eq!(of(there, Lookup::Found((0, 0))).status, CheckStatus::Ok);
         assert_eq!(
-            of(Lookup::NotFound, Lookup::Found((0, 3))).state,
+            of(Lookup::NotFound, Lookup::Found((0, 3))).status,
             CheckStatus::Failed
         );
     }

@@ -1,4 +1,4 @@
-//! The rows as a table, and as JSON.
+//! Formats the rows as a table and as JSON.
 
 use std::time::Duration;
 
@@ -6,16 +6,17 @@ use serde_json::{Value, json};
 
 use super::{Check, CheckStatus};
 
-/// How wide the column of names is, which has to be known before the first row is.
+/// The width of the column of names. It must be known before the first row is printed.
 #[derive(Debug, Clone, Copy)]
 pub struct Table {
     width: usize,
 }
 
-/// People are told of a look that took longer; machines of each.
-const WORTH_SAYING: Duration = Duration::from_millis(10);
+/// The table shows durations from this one on; the JSON shows all.
+const SHOWN_FROM: Duration = Duration::from_millis(10);
 
 impl Table {
+    /// Returns the table for checks of these names.
     pub fn of<'a>(names: impl IntoIterator<Item = &'a str>) -> Self {
         let longest = names.into_iter().map(str::len).max();
         Self {
@@ -23,9 +24,9 @@ impl Table {
         }
     }
 
-    /// A row: mark, name, what was found, and below it what to do.
+    /// Returns a row: mark, name, what was found, and below it what to do.
     pub fn row(self, check: &Check) -> String {
-        let mark = match check.finding.state {
+        let mark = match check.finding.status {
             CheckStatus::Ok => "✓",
             CheckStatus::Warning => "!",
             CheckStatus::Failed => "✗",
@@ -35,7 +36,7 @@ impl Table {
         let under = |text: &str, indent: &str| text.trim_end().replace('\n', &format!("\n{indent}"));
         let found = under(&check.finding.found, &indent);
         let took = match check.took {
-            Some(took) if took >= WORTH_SAYING => format!(" ({:.2} s)", took.as_secs_f64()),
+            Some(took) if took >= SHOWN_FROM => format!(" ({:.2} s)", took.as_secs_f64()),
             _ => String::new(),
         };
         let row = format!("{mark} {:width$}  {found}{took}", check.name, width = self.width);
@@ -54,8 +55,8 @@ pub fn skipped_row(names: &[String], why: &str) -> String {
 
 /// Returns whether a build would work, as a sentence that names the failed checks or the warnings.
 pub fn verdict(checks: &[Check]) -> Result<String, String> {
-    let names = |state| -> Vec<&str> {
-        let those = checks.iter().filter(|check| check.finding.state == state);
+    let names = |status| -> Vec<&str> {
+        let those = checks.iter().filter(|check| check.finding.status == status);
         those.map(|check| check.name.as_str()).collect()
     };
     let (failed, warnings) = (names(CheckStatus::Failed), names(CheckStatus::Warning));
@@ -64,7 +65,7 @@ pub fn verdict(checks: &[Check]) -> Result<String, String> {
     }
     if checks
         .iter()
-        .any(|check| check.finding.state == CheckStatus::Skipped)
+        .any(|check| check.finding.status == CheckStatus::Skipped)
     {
         return Err("Could not determine whether a build would work.".into());
     }
@@ -77,12 +78,12 @@ pub fn verdict(checks: &[Check]) -> Result<String, String> {
     ))
 }
 
-/// The rows for machines: docs/doctor.md has the shape.
+/// Returns the rows as JSON. docs/doctor.md describes the fields.
 pub fn json(checks: &[Check]) -> Value {
     let row = |check: &Check| {
         let mut row = json!({
             "check": check.name,
-            "status": check.finding.state,
+            "status": check.finding.status,
             "found": check.finding.found,
             "remedy": check.finding.remedy,
         });
@@ -121,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn a_table_for_people() {
+    fn the_table() {
         let checks = checks();
         let table = Table::of(checks.iter().map(|check| check.name.as_str()));
         let rows: Vec<String> = checks.iter().map(|check| table.row(check)).collect();
@@ -138,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn rows_for_machines() {
+    fn the_json() {
         insta::assert_snapshot!(format!("{:#}", json(&checks())), @r#"
         [
           {
@@ -173,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn a_build_works_when_nothing_failed_and_all_was_looked_at() {
+    fn a_build_works_if_nothing_failed_or_was_skipped() {
         let all = checks();
         assert_eq!(verdict(&all), Err("A build would not work: token.".into()));
         assert_eq!(

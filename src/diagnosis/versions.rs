@@ -1,31 +1,31 @@
-//! Versions that are known to be bad, each with the fix that it lacks.
+//! Versions of buildx and BuildKit with known bugs, each with the reference of its fix.
 
 use super::{CheckStatus, Finding};
 
-/// Everything before a version lacks something.
+/// A bug of all versions before one.
 struct KnownIssue {
     before: [u64; 3],
-    /// Whether builds do without it.
-    state: CheckStatus,
+    /// A warning if builds work all the same.
+    status: CheckStatus,
     what: &'static str,
 }
 
-/// The newest first, so that the remedy is the one that mends all.
+/// The newest first, so that the remedy names the version that fixes all.
 const BUILDX: [KnownIssue; 3] = [
     KnownIssue {
         before: [0, 37, 0],
-        state: CheckStatus::Warning,
+        status: CheckStatus::Warning,
         what: "may send a build to a terminating pod (docker/buildx#3997)",
     },
     KnownIssue {
         before: [0, 36, 0],
-        state: CheckStatus::Warning,
+        status: CheckStatus::Warning,
         what: "hangs forever when the connection to its pod is lost (docker/buildx#3966)",
     },
-    // How long a build waits for a pod is an option that connect sets, and an earlier one refuses.
+    // connect sets this option, which earlier versions reject.
     KnownIssue {
         before: [0, 15, 0],
-        state: CheckStatus::Failed,
+        status: CheckStatus::Failed,
         what: "does not support the driver option `timeout` (docker/buildx#2492)",
     },
 ];
@@ -33,36 +33,36 @@ const BUILDX: [KnownIssue; 3] = [
 const BUILDKIT: [KnownIssue; 3] = [
     KnownIssue {
         before: [0, 28, 1],
-        state: CheckStatus::Warning,
+        status: CheckStatus::Warning,
         what: "lets a frontend, or the URL of a Git context, access files outside of its directory (CVE-2026-33747, CVE-2026-33748)",
     },
-    // Keys that it does not know it ignores without a word, and collects by its own defaults.
+    // It silently ignores unknown keys and uses its own defaults.
     KnownIssue {
         before: [0, 17, 0],
-        state: CheckStatus::Warning,
+        status: CheckStatus::Warning,
         what: "ignores the garbage collection keys of this buildkitd.toml, and evicts cache mounts beyond 512 MB \
                (moby/buildkit#5359)",
     },
     KnownIssue {
         before: [0, 12, 5],
-        state: CheckStatus::Warning,
+        status: CheckStatus::Warning,
         what: "lets a build remove files of its node (CVE-2024-23652)",
     },
 ];
 
-/// What `buildx version` prints: `github.com/docker/buildx v0.38.2 c1b6c6ac…`.
+/// Returns the row for the output of `buildx version`: `github.com/docker/buildx v0.38.2 c1b6c6ac…`.
 pub fn buildx(printed: &str) -> Finding {
     let version = printed.split_whitespace().nth(1).unwrap_or(printed.trim());
     evaluate("buildx", version, &BUILDX, "Install it in the runner's image.")
 }
 
-/// Whether a buildx may stay. That of nobody's release may: its builder had a reason.
+/// Returns whether the installed buildx is recent enough. Builds that are not a release are kept.
 pub fn is_recent_enough(printed: &str) -> bool {
     let version = printed.split_whitespace().nth(1).unwrap_or(printed.trim());
-    number(version).is_none_or(|number| BUILDX.iter().all(|lack| number >= lack.before))
+    number(version).is_none_or(|number| BUILDX.iter().all(|issue| number >= issue.before))
 }
 
-/// What a daemon says of itself: `v0.34.2`.
+/// Returns the row for the version that a BuildKit reports: `v0.34.2`.
 pub fn buildkit(version: &str) -> Finding {
     evaluate(
         "BuildKit",
@@ -72,38 +72,38 @@ pub fn buildkit(version: &str) -> Finding {
     )
 }
 
-fn evaluate(name: &str, version: &str, lacks: &[KnownIssue], how: &str) -> Finding {
+fn evaluate(name: &str, version: &str, issues: &[KnownIssue], how: &str) -> Finding {
     let found = format!("{name} {version}");
-    // A build of nobody's release: it has what its builder gave it.
+    // Not a release: which fixes it has is unknown.
     let Some(number) = number(version) else {
         return Finding::warning(
             format!("{found} is not a release"),
             format!("Use a release: the known bugs of this build cannot be determined. {how}"),
         );
     };
-    let lacking: Vec<&KnownIssue> = lacks.iter().filter(|lack| number < lack.before).collect();
-    let Some(newest) = lacking.first() else {
+    let present: Vec<&KnownIssue> = issues.iter().filter(|issue| number < issue.before).collect();
+    let Some(newest) = present.first() else {
         return Finding::ok(found);
     };
-    let whats: Vec<&str> = lacking.iter().map(|lack| lack.what).collect();
+    let whats: Vec<&str> = present.iter().map(|issue| issue.what).collect();
     let [major, minor, patch] = newest.before;
     let finding = Finding::failed(
         format!("{found}: {}", whats.join("; ")),
         format!("Use {name} {major}.{minor}.{patch} or newer. {how}"),
     );
-    if lacking.iter().any(|lack| lack.state == CheckStatus::Failed) {
+    if present.iter().any(|issue| issue.status == CheckStatus::Failed) {
         finding
     } else {
         finding.downgrade_failure()
     }
 }
 
-/// Of `v0.36.1`, `0.36.1-desktop.1` or `v0.37.0-rc1`: a candidate counts as what it is to become.
+/// Parses `v0.36.1`, `0.36.1-desktop.1` or `v0.37.0-rc1`. A release candidate counts as its release.
 fn number(version: &str) -> Option<[u64; 3]> {
     let version = version.strip_prefix('v').unwrap_or(version);
     let mut parts = version.split(['-', '+']).next()?.split('.').map(str::parse);
     let number = [parts.next()?.ok()?, parts.next()?.ok()?, parts.next()?.ok()?];
-    // What Go calls a build without a version.
+    // 0.0.0 is the version of a Go build without one.
     (parts.next().is_none() && number != [0, 0, 0]).then_some(number)
 }
 
@@ -112,7 +112,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_buildx_without_known_bugs_may_stay() {
+    fn a_buildx_without_known_bugs_is_recent_enough() {
         for (printed, stays) in [
             ("github.com/docker/buildx v0.38.2 c1b6c6a", true),
             ("github.com/docker/buildx v0.37.0 c1b6c6a", true),
@@ -166,7 +166,7 @@ mod tests {
             ("", CheckStatus::Warning, "not a release"),
         ] {
             let finding = buildx(printed);
-            assert_eq!(finding.state, state, "{printed}");
+            assert_eq!(finding.status, state, "{printed}");
             assert!(finding.found.contains(words), "{finding:?}");
         }
         assert!(
@@ -186,14 +186,14 @@ mod tests {
             ("a1b2c3d.m", CheckStatus::Warning, "not a release"),
         ] {
             let finding = buildkit(version);
-            assert_eq!(finding.state, state, "{version}");
+            assert_eq!(finding.status, state, "{version}");
             assert!(finding.found.contains(words), "{finding:?}");
         }
     }
 
     #[test]
-    fn the_default_image_is_not_known_to_be_bad() {
+    fn the_default_image_has_no_known_bugs() {
         let (_, version) = crate::agent::DEFAULT_IMAGE.split_once(':').expect("a tag");
-        assert_eq!(buildkit(version).state, CheckStatus::Ok);
+        assert_eq!(buildkit(version).status, CheckStatus::Ok);
     }
 }

@@ -78,7 +78,13 @@ fn an_agent_made_by_hand_is_adopted_and_not_changed() -> Result<()> {
     let connected = runner
         .connect(&[("namespace", "adopt"), ("storage", "7Gi")])?
         .ok()?;
-    ensure!(connected.log.contains("left as it is"), "{}", connected.log);
+    ensure!(
+        connected
+            .log
+            .contains("created by other tools and left unchanged"),
+        "{}",
+        connected.log
+    );
     runner.build("RUN echo built")?;
     runner.disconnect()?.ok()?;
 

@@ -11,7 +11,7 @@ const NOW: [&str; 3] = ["--grace-period=0", "--force", "--wait=false"];
 fn pod_is_deleted_while_it_is_waited_for() -> Result<()> {
     let mut scenario = Scenario::new("pod-deleted", 60)?;
     let mut step = scenario.start()?;
-    step.wait_for_line("is deployed")?;
+    step.wait_for_line("deployed it")?;
     let pods = || scenario.namespace.names("pod");
     wait_for("the pod", || Ok(!pods()?.is_empty()))?;
     let pod = pods()?.pop().context("no pod")?;

@@ -66,7 +66,7 @@ fn wrong_region() -> Result<()> {
         Runner::new()?,
         &[("region", "us-west-2")],
         "EKS cluster not found",
-        &["us-west-2", "the inputs `cluster` and `region`"],
+        &["us-west-2", "Check `cluster` and `region`"],
     )
 }
 
@@ -282,7 +282,10 @@ fn inputs_that_do_not_reach_an_agent_that_is_there() -> Result<()> {
     let image = format!("{}/no/such/image:1", LAB.registry);
     let bad = [("namespace", "stale"), ("image", image.as_str())];
     refused(Runner::new()?, &bad, "Image pull failed", &[&image])?;
-    let words = ["are not applied to it", "unless with `deploy: always`"];
+    let words = [
+        "inputs are applied to an existing agent",
+        "only with `deploy: always`",
+    ];
     refused(
         Runner::new()?,
         &[("namespace", "stale")],

@@ -1,4 +1,4 @@
-//! The doctor, on a road that is as it should be, and on roads that are not.
+//! `doctor` with a cluster on which all is well, and with problems.
 
 mod hangs;
 
@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use crate::support::{LAB, Namespace, Outcome, Runner, program, role};
 
-/// `doctor` as a step runs it: with flags.
+/// Runs `doctor` with flags, as a step does.
 fn doctor(runner: &mut Runner, role_name: &str, flags: &[&str]) -> Result<Outcome> {
     let command = doctor_command(runner, role_name, flags);
     runner.run_step(command)
@@ -24,7 +24,7 @@ fn doctor_command(runner: &Runner, role_name: &str, flags: &[&str]) -> Command {
     command
 }
 
-/// The rows of `--json`, by their names, each as it has to be.
+/// Parses the rows of `--json` by their names, and checks the fields of each.
 fn rows(outcome: &Outcome) -> Result<BTreeMap<String, Value>> {
     let rows: Vec<Value> = serde_json::from_str(&outcome.log).with_context(|| outcome.log.clone())?;
     let mut found = BTreeMap::new();
@@ -35,11 +35,11 @@ fn rows(outcome: &Outcome) -> Result<BTreeMap<String, Value>> {
                 .with_context(|| format!("no {field} in {row}"))
         };
         let (name, status) = (text("check")?, text("status")?);
-        ensure!(!text("found")?.is_empty(), "nothing was found: {row}");
+        ensure!(!text("found")?.is_empty(), "`found` is empty: {row}");
         let remedy = text("remedy")?;
         ensure!(
             remedy.is_empty() == ["ok", "skipped"].contains(&status),
-            "a remedy is for what is not as it should be: {row}"
+            "only warnings and failures have a remedy: {row}"
         );
         found.insert(name.to_owned(), row);
     }
@@ -53,7 +53,7 @@ fn status<'a>(rows: &'a BTreeMap<String, Value>, check: &str) -> Result<&'a str>
     row["status"].as_str().context("no status")
 }
 
-/// Has to have this status and say these words, in what was found or the remedy.
+/// Checks that a row has this status, and that its finding or remedy contains these words.
 fn says(rows: &BTreeMap<String, Value>, check: &str, expected: &str, words: &[&str]) -> Result<()> {
     let row = rows
         .get(check)
@@ -69,7 +69,7 @@ fn says(rows: &BTreeMap<String, Value>, check: &str, expected: &str, words: &[&s
 }
 
 #[test]
-fn all_is_well_with_an_agent_that_runs() -> Result<()> {
+fn all_checks_pass_with_a_running_agent() -> Result<()> {
     let namespace = Namespace::new("doctor-well")?;
     let mut runner = Runner::new()?;
     runner.connect(&[("namespace", "doctor-well")])?.ok()?;
@@ -114,7 +114,7 @@ fn all_is_well_with_an_agent_that_runs() -> Result<()> {
     )?;
     ensure!(rows["exec"]["milliseconds"].is_u64(), "{:#}", rows["exec"]);
 
-    // With other inputs, as they are and as `deploy: always` would bring them.
+    // With other inputs, without and with `deploy: always`.
     let mut of = |flags: &[&str]| -> Result<(Option<i32>, BTreeMap<String, Value>)> {
         let usual = ["--namespace", "doctor-well", "--json"];
         let outcome = doctor(&mut runner, "ci", &[&usual, flags].concat())?;
@@ -135,7 +135,7 @@ fn all_is_well_with_an_agent_that_runs() -> Result<()> {
     says(&rows, "agent", "failed", &["volumes only grow"])?;
     assert_eq!(code, Some(1));
 
-    // Nothing is left, and nothing was made.
+    // Nothing is left on the machine, and nothing was created.
     assert_eq!(runner.tree()?, before);
     assert_eq!(objects()?, made);
     Ok(())
@@ -159,7 +159,7 @@ fn an_absent_agent_would_be_deployed() -> Result<()> {
     says(&found, "volume", "skipped", &["created with the agent"])?;
     says(&found, "build", "skipped", &["skipped (requires agent)"])?;
 
-    // What the server would refuse, it says.
+    // The row contains the reason if the server rejects the dry run.
     let patch = "spec: {template: {spec: {containers: [{name: buildkitd, imagine: this}]}}}";
     let refused = rows(&doctor(
         &mut runner,
@@ -168,7 +168,7 @@ fn an_absent_agent_would_be_deployed() -> Result<()> {
     )?)?;
     says(&refused, "agent", "failed", &["imagine"])?;
 
-    // A class that is not there.
+    // A StorageClass that does not exist.
     let class = rows(&doctor(
         &mut runner,
         "ci",
@@ -191,14 +191,14 @@ fn an_absent_agent_would_be_deployed() -> Result<()> {
     assert_eq!(runner.tree()?, before);
     ensure!(
         namespace.names("deployment,pvc")?.is_empty(),
-        "something was made"
+        "something was created"
     );
     Ok(())
 }
 
-/// With the eyes of an administrator.
+/// With the permissions of an administrator.
 #[test]
-fn storage_classes_and_drivers_are_looked_at() -> Result<()> {
+fn storage_classes_and_drivers_are_checked() -> Result<()> {
     let namespace = Namespace::new("doctor-storage")?;
     let csi = "
 apiVersion: storage.k8s.io/v1
@@ -276,7 +276,7 @@ spec: {attachRequired: false}
 }
 
 #[test]
-fn roles_that_lack_something() -> Result<()> {
+fn roles_without_a_permission() -> Result<()> {
     let _namespace = Namespace::new("doctor-roles")?;
     let look = |role: &str| -> Result<BTreeMap<String, Value>> {
         let outcome = doctor(
@@ -328,16 +328,16 @@ fn roles_that_lack_something() -> Result<()> {
     Ok(())
 }
 
-/// A buildx of another version, which does all else as the real one.
+/// A buildx that reports another version, and otherwise is the real one.
 #[test]
-fn an_old_buildx_is_told() -> Result<()> {
+fn an_old_buildx_is_reported() -> Result<()> {
     let _namespace = Namespace::new("doctor-buildx")?;
     for (version, expected, words) in [
         ("v0.35.0", "warning", ["docker/buildx#3966", "0.37.0 or newer"]),
         ("v0.14.1", "failed", ["docker/buildx#2492", "0.37.0 or newer"]),
     ] {
         let mut runner = Runner::new()?;
-        instead_of_buildx(
+        replace_buildx(
             &runner,
             &format!("*version) echo github.com/docker/buildx {version} 0123abc"),
         )?;
@@ -348,7 +348,7 @@ fn an_old_buildx_is_told() -> Result<()> {
 }
 
 #[test]
-fn inputs_that_cannot_be_used_are_a_row() -> Result<()> {
+fn invalid_inputs_are_a_row() -> Result<()> {
     let outcome = doctor(&mut Runner::new()?, "ci", &["--storage", "much", "--json"])?;
     ensure!(outcome.code == Some(1), "{}", outcome.log);
     let rows = rows(&outcome)?;
@@ -357,8 +357,8 @@ fn inputs_that_cannot_be_used_are_a_row() -> Result<()> {
     Ok(())
 }
 
-/// Puts a script in buildx's place that does one thing else, and leaves all other calls to the real one.
-fn instead_of_buildx(runner: &Runner, case: &str) -> Result<()> {
+/// Replaces buildx with a script that handles one case itself, and passes all other calls on.
+fn replace_buildx(runner: &Runner, case: &str) -> Result<()> {
     let plugin = runner.home.join(".docker/cli-plugins/docker-buildx");
     let real = LAB.bin.join("docker-buildx");
     let script = format!(
@@ -371,9 +371,9 @@ fn instead_of_buildx(runner: &Runner, case: &str) -> Result<()> {
     Ok(())
 }
 
-/// What connect prints above its error.
+/// What `connect` prints above its error.
 #[test]
-fn connect_that_fails_prints_the_part_that_explains_it() -> Result<()> {
+fn a_failed_connect_prints_the_checks_that_explain_it() -> Result<()> {
     let _namespace = Namespace::new("doctor-explains")?;
     let explained = |role_name: &str, inputs: &[(&str, &str)]| -> Result<String> {
         let role = role(role_name);

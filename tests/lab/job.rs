@@ -97,7 +97,7 @@ fn a_job_builds_pushes_and_finds_its_cache_again() -> Result<()> {
     let file = ".github/workflows/build.yml";
 
     let first = Job::run(&LAB, &workspace("job", "first")?, file, |_| {})?.ok()?;
-    ensure!(first.log.contains("is deployed"), "{}", first.log);
+    ensure!(first.log.contains("deployed it"), "{}", first.log);
     ensure!(first.log.contains("driver=kubernetes"), "{}", first.log);
     let (pushed, _) = first.log.split_once("a build by hand").context("one step")?;
     ensure!(

@@ -264,7 +264,7 @@ fn destroy_removes_agents_of_ours_and_keeps_volumes() -> Result<()> {
 
     let (code, said) = destroy(&["--yes", "--volumes"])?;
     ensure!(
-        code == Some(0) && said.contains("and the cache in it"),
+        code == Some(0) && said.contains("and its cache"),
         "{code:?} {said}"
     );
     let left = namespace.json(&["get", "pvc"])?;

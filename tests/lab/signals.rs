@@ -23,7 +23,7 @@ fn a_signal_ends_connect_and_nothing_is_left() -> Result<()> {
             ("image", &image),
         ];
         let mut step = runner.start_connect(&inputs)?;
-        step.wait_for_line("is deployed")?;
+        step.wait_for_line("deployed it")?;
         ensure!(runner.tree()?.len() > before.len(), "nothing to remove yet");
         step.signal(signal)?;
         let start = Instant::now();

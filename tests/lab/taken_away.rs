@@ -21,7 +21,7 @@ fn taken_away(
         ("node-selector", "disk=floppy"),
     ];
     let mut connecting = runner.start_step(runner.connect_command(&[&usual, inputs].concat()))?;
-    connecting.wait_for_line("is deployed")?;
+    connecting.wait_for_line("deployed it")?;
     take()?;
     let since = Instant::now();
     let outcome = runner.finish_step(connecting)?;
@@ -98,7 +98,7 @@ fn pods_that_are_deleted_are_no_reason_to_fail() -> Result<()> {
     let mut runner = Runner::new()?;
     let command = runner.connect_command(&[("namespace", "taken-pod")]);
     let mut connecting = runner.start_step(command)?;
-    connecting.wait_for_line("is deployed")?;
+    connecting.wait_for_line("deployed it")?;
     let first = loop {
         if let [pod] = &namespace.names("pod")?[..] {
             break pod.clone();

@@ -80,7 +80,7 @@ fn log_connected(job: &Job, spec: &Spec, answer: &DaemonStatus) {
 fn log_disk(spec: &Spec, disk: DiskUsage) {
     Report::detail(&format!("its volume: {disk}"));
     let finding = evaluate::disk(disk);
-    if finding.state == CheckStatus::Warning {
+    if finding.status == CheckStatus::Warning {
         let text = format!(
             "The cache volume of the agent {}/{} is almost full: {disk}. {}",
             spec.namespace, spec.name, finding.remedy

@@ -34,3 +34,34 @@ fn describe(plan: &Plan, report: &Report) -> String {
         report.last()
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+    use crate::cli::{Cli, Command};
+    use crate::inputs;
+
+    /// The errors of a timeout, as they are printed.
+    #[test]
+    fn errors_of_a_timeout() {
+        let line = ["remote-buildkit", "connect", "--cluster=shop", "--timeout=90s"];
+        let Command::Connect(args) = Cli::parse_from(line).command else {
+            panic!("not connect");
+        };
+        let plan = inputs::connect(&args).expect("valid inputs");
+        let report = Report::start();
+        let problem = Problem::new(
+            ErrorCode::ClusterUnreachable,
+            "Asked the API server and got no response.",
+            "Check it.",
+        );
+        let errors = [
+            timed_out(&plan, &report, None).to_string(),
+            timed_out(&plan, &report, Some(problem.clone())).to_string(),
+            annotate(problem.into(), &plan, &report).to_string(),
+        ];
+        insta::assert_snapshot!(errors.join("\n\n"));
+    }
+}

@@ -1,4 +1,4 @@
-//! From who we are to a cluster that knows us, and what it lets us do.
+//! Checks who we are, whether the cluster accepts us, and what it allows us to do.
 
 use futures::future::try_join_all;
 
@@ -13,7 +13,7 @@ use crate::inputs::ClusterAccess;
 use crate::kubeconfig;
 
 impl Doctor {
-    /// To AWS, where there is one. A session that is there already is taken: what failed came after it.
+    /// Checks the AWS identity, for a cluster on EKS. Uses a session that connect has written: what failed came after it.
     pub(super) async fn identity(&self) -> Option<Option<Session>> {
         let ClusterAccess::Eks {
             cluster,
@@ -23,7 +23,7 @@ impl Doctor {
         else {
             return Some(None);
         };
-        let looked = self.checks.run(plan::IDENTITY, async {
+        let result = self.checks.run(plan::IDENTITY, async {
             let path = self.job_state.session();
             let session = if path.exists() {
                 Session::read(&path)?
@@ -35,23 +35,23 @@ impl Doctor {
                 session
             };
             let caller = aws::caller_arn(&session).await;
-            Ok((identified(&session, caller), session))
+            Ok((identity_row(&session, caller), session))
         });
-        looked.await.map(Some)
+        result.await.map(Some)
     }
 
-    /// Where the cluster is, and who reaches it, as far as somebody tells.
+    /// Checks where the cluster is. Returns which networks its endpoint is open to, if that is known.
     pub(super) async fn endpoint(&self, session: Option<&Session>) -> Option<Option<String>> {
-        let looked = self.checks.run(plan::CLUSTER, async {
+        let result = self.checks.run(plan::CLUSTER, async {
             let path = self.job_state.kubeconfig();
             let (finding, kubeconfig, limits) = match (&self.plan.cluster_access, session) {
                 (ClusterAccess::Eks { cluster, .. }, Some(session)) => {
                     let endpoint = aws::describe_cluster(cluster, session, &self.retrier).await?;
-                    // With what the answer said of the time.
+                    // Again, because the response may have corrected the clock.
                     session.write(&self.job_state.session())?;
                     let found = format!("{cluster} in {} is at {}", session.region.name, endpoint.url);
                     let kubeconfig = cluster_access::with_plugin(&endpoint, &self.job_state)?;
-                    (timed(found, session), kubeconfig, endpoint.limits)
+                    (with_clock_warning(found, session), kubeconfig, endpoint.limits)
                 }
                 (ClusterAccess::Kubeconfig { path, context }, _) => {
                     let which = context.as_deref().unwrap_or("current");
@@ -67,25 +67,25 @@ impl Doctor {
             kubeconfig::write(&kubeconfig, &path)?;
             Ok((finding, limits))
         });
-        looked.await
+        result.await
     }
 
-    /// Whether ECR gives passwords. Builds want them, and the rest of the road does not.
+    /// Checks that ECR gives passwords. Builds need them; the other checks do not.
     pub(super) async fn registries(&self, session: Option<&Session>) {
         let Some(wanted) = &self.plan.registries else {
             return;
         };
-        let look = async {
+        let check = async {
             let job_state = &self.job_state;
             let registries = registries::log_in(wanted, session, job_state, &self.retrier, self.mask).await?;
             Ok((Finding::ok(registries::named(&registries)), ()))
         };
-        self.checks.run(plan::REGISTRIES, look).await;
+        self.checks.run(plan::REGISTRIES, check).await;
     }
 
-    /// Whether the cluster takes our credential, and for whose.
+    /// Checks that the cluster accepts our credential, and as which user.
     pub(super) async fn token(&self, session: Option<&Session>, limits: Option<String>) -> Option<Cluster> {
-        let looked = self.checks.run(plan::TOKEN, async {
+        let result = self.checks.run(plan::TOKEN, async {
             let namespace = &self.plan.agents.spec.namespace;
             let cluster = cluster_access::reopen(&self.job_state, namespace, limits, &self.retrier)?;
             let whoami = match cluster.whoami().await {
@@ -103,32 +103,32 @@ impl Doctor {
             };
             Ok((Finding::ok(found), cluster))
         });
-        looked.await
+        result.await
     }
 
-    /// What RBAC allows, verb by verb.
+    /// Checks what RBAC allows, verb by verb.
     pub(super) async fn permissions(&self, cluster: &Cluster, agents: &[Agent]) {
         let deploys = self.need(agents) == storage::VolumeNeed::New;
-        for wanted in permissions::required() {
-            let name = plan::rbac(wanted.resource);
-            let look = self.permission(cluster, &wanted, deploys);
-            self.checks.run(&name, look).await;
+        for rule in permissions::required() {
+            let name = plan::rbac(rule.resource);
+            let check = self.permission(cluster, &rule, deploys);
+            self.checks.run(&name, check).await;
         }
     }
 
     async fn permission(
         &self,
         cluster: &Cluster,
-        wanted: &RequiredRule,
+        rule: &RequiredRule,
         deploys: bool,
     ) -> anyhow::Result<(Finding, ())> {
-        let ask = |(verb, _): &(&'static str, _)| cluster.is_allowed(verb, wanted.group, wanted.resource);
-        let answers = try_join_all(wanted.verbs.iter().map(ask)).await?;
+        let ask = |(verb, _): &(&'static str, _)| cluster.is_allowed(verb, rule.group, rule.resource);
+        let answers = try_join_all(rule.verbs.iter().map(ask)).await?;
         let answers: Option<Vec<bool>> = answers.into_iter().collect();
         let finding = match answers {
             Some(allowed) => {
                 let namespace = &self.plan.agents.spec.namespace;
-                permissions::evaluate(wanted, &allowed, namespace, deploys)
+                permissions::evaluate(rule, &allowed, namespace, deploys)
             }
             None => Finding::warning(
                 "no permission to query permissions (SelfSubjectAccessReview)",
@@ -139,8 +139,9 @@ impl Doctor {
     }
 }
 
-/// A clock that is off is corrected here, and nowhere else on this machine.
-fn timed(found: String, session: &Session) -> Finding {
+/// Returns the row of the cluster, with a warning if the clock of this machine is off. This program corrects for that, other
+/// programs do not.
+fn with_clock_warning(found: String, session: &Session) -> Finding {
     match session.clock.correction() {
         Some(correction) => Finding::warning(
             format!("{found}; {correction}"),
@@ -150,7 +151,7 @@ fn timed(found: String, session: &Session) -> Finding {
     }
 }
 
-fn identified(session: &Session, caller: Option<String>) -> Finding {
+fn identity_row(session: &Session, caller: Option<String>) -> Finding {
     let Session {
         region,
         identity,

@@ -1,4 +1,4 @@
-//! The agents that serve this job.
+//! Checks the agents that build for this job.
 
 use std::time::Duration;
 
@@ -21,10 +21,11 @@ pub(super) struct Agent {
     label: String,
     pub(super) spec: Spec,
     pub(super) group: Group,
-    /// `None` when it is absent.
+    /// The Deployment and its pods; `None` if it does not exist.
     found: Result<Option<FoundAgent>, Finding>,
 }
 
+/// An existing agent.
 struct FoundAgent {
     deployment: Deployment,
     whole: Value,
@@ -36,7 +37,7 @@ impl Agent {
         plan::of_agent(name, &self.label)
     }
 
-    /// All checks of it, in their order.
+    /// Returns the names of all its checks, in their order.
     pub(super) fn checks(&self) -> Vec<String> {
         let names = [
             plan::AGENT,
@@ -51,12 +52,12 @@ impl Agent {
     }
 
     fn is_ready(&self) -> bool {
-        matches!(&self.found, Ok(Some(there)) if there.ready)
+        matches!(&self.found, Ok(Some(existing)) if existing.ready)
     }
 }
 
 impl Doctor {
-    /// Looks for them; what that came to is told with each.
+    /// Looks for the agents. An error is reported in the row of its agent.
     pub(super) async fn agents(&self, cluster: &Cluster) -> Vec<Agent> {
         let chosen = plan::chosen(&self.plan);
         let number = chosen.len();
@@ -71,46 +72,48 @@ impl Doctor {
         join_all(agents).await
     }
 
-    /// What becomes of a StorageClass's volumes.
+    /// Returns whether the StorageClass must provide a new volume.
     pub(super) fn need(&self, agents: &[Agent]) -> VolumeNeed {
         let deploys = self.plan.deploy != Deploy::Never;
-        let wants = |agent: &Agent| match &agent.found {
+        let needs_volume = |agent: &Agent| match &agent.found {
             Ok(None) => deploys,
-            Ok(Some(there)) => !there.ready,
+            Ok(Some(existing)) => !existing.ready,
             Err(_) => false,
         };
-        if agents.iter().any(wants) {
+        if agents.iter().any(needs_volume) {
             VolumeNeed::New
         } else {
             VolumeNeed::Has
         }
     }
 
-    /// One agent. Whether it serves.
+    /// Checks one agent. Returns whether it can build.
     pub(super) async fn agent(&self, cluster: &Cluster, agent: &Agent) -> bool {
-        let check = agent.check(plan::AGENT);
+        let name = agent.check(plan::AGENT);
         match &agent.found {
             Err(finding) => {
-                self.checks.record(&check, finding.clone());
+                self.checks.record(&name, finding.clone());
                 return false;
             }
             Ok(None) => {
-                self.checks.run(&check, self.absent(cluster, agent)).await;
+                self.checks.run(&name, self.missing(cluster, agent)).await;
                 let volume = self.volume_left(cluster, agent);
                 self.checks.run(&agent.check(plan::VOLUME), volume).await;
                 return false;
             }
-            Ok(Some(there)) => {
-                self.checks.run(&check, self.there(cluster, agent, there)).await;
-                let volume = self.volume(cluster, agent, there);
+            Ok(Some(existing)) => {
+                self.checks
+                    .run(&name, self.existing(cluster, agent, existing))
+                    .await;
+                let volume = self.volume(cluster, agent, existing);
                 self.checks.run(&agent.check(plan::VOLUME), volume).await;
             }
         }
         if !agent.is_ready() {
             return false;
         }
-        let asked = self.daemon(cluster, agent);
-        let Some(answer) = self.checks.run(&agent.check(plan::BUILDKIT), asked).await else {
+        let check = self.buildkit(cluster, agent);
+        let Some(answer) = self.checks.run(&agent.check(plan::BUILDKIT), check).await else {
             return false;
         };
         let disk = match answer.disk {
@@ -125,42 +128,43 @@ impl Doctor {
         true
     }
 
-    /// connect would deploy it: what the server says to that.
-    async fn absent(&self, cluster: &Cluster, agent: &Agent) -> anyhow::Result<(Finding, ())> {
+    /// Checks an agent that does not exist: whether the API server accepts a dry run of its deployment.
+    async fn missing(&self, cluster: &Cluster, agent: &Agent) -> anyhow::Result<(Finding, ())> {
         let spec = &agent.spec;
         if self.plan.deploy == Deploy::Never {
             return Err(agent_checks::agent_not_found(cluster.server(), spec).into());
         }
-        let absent = format!(
+        let missing = format!(
             "{}/{} does not exist; connect would deploy it",
             spec.namespace, spec.name
         );
         let finding = match cluster.dry_run_deploy(spec).await {
             Ok(()) => Finding::failed(
-                format!("{absent}; the API server accepted a dry run"),
+                format!("{missing}; the API server accepted a dry run"),
                 "Run connect with these inputs.",
             ),
             Err(error) => {
                 let refused = Finding::from(error);
-                Finding::failed(format!("{absent}. {}", refused.found), refused.remedy)
+                Finding::failed(format!("{missing}. {}", refused.found), refused.remedy)
             }
         };
         Ok((finding, ()))
     }
 
-    async fn there(
+    /// Checks an existing agent: whether it is usable, ready and as the inputs describe it.
+    async fn existing(
         &self,
         cluster: &Cluster,
         agent: &Agent,
-        there: &FoundAgent,
+        existing: &FoundAgent,
     ) -> anyhow::Result<(Finding, ())> {
         let spec = &agent.spec;
-        if let Err(why) = state::check_usable(&there.deployment) {
+        if let Err(why) = state::check_usable(&existing.deployment) {
             return Err(agent_checks::agent_unusable(spec, &why.to_string()).into());
         }
-        if there.ready {
-            let differs = self.differs(cluster, spec, there).await?;
-            return Ok((evaluate::serving(spec, &there.deployment, &differs), ()));
+        if existing.ready {
+            let differs = self.differs(cluster, spec, existing).await?;
+            return Ok((evaluate::serving(spec, &existing.deployment, &differs), ()));
         }
         let name = format!("{}/{}", spec.namespace, spec.name);
         let Some(status) = cluster.startup_status(&spec.name, STARTUP_STATUS).await? else {
@@ -186,13 +190,13 @@ impl Doctor {
         Ok((finding, ()))
     }
 
-    /// In what it is not as the inputs describe it, and whether connect would change that, or could not.
-    async fn differs(&self, cluster: &Cluster, spec: &Spec, there: &FoundAgent) -> anyhow::Result<Drift> {
-        if !agent_checks::is_ours(spec, &there.deployment) {
+    /// Returns how the agent differs from the inputs, and whether connect would change that.
+    async fn differs(&self, cluster: &Cluster, spec: &Spec, existing: &FoundAgent) -> anyhow::Result<Drift> {
+        if !agent_checks::is_ours(spec, &existing.deployment) {
             return Ok(Drift::NotOurs);
         }
         if self.plan.deploy == Deploy::Always {
-            let update = cluster.preview(spec, &there.deployment).await?;
+            let update = cluster.preview(spec, &existing.deployment).await?;
             return Ok(match update.diff.is_empty() {
                 true => Drift::Nothing,
                 false => Drift::Updated {
@@ -201,41 +205,56 @@ impl Doctor {
             });
         }
         let wanted = Objects::new(spec, spec.storage_bytes)?.deployment;
-        let fields = changes::differing_fields(&wanted, &there.whole);
+        let fields = changes::differing_fields(&wanted, &existing.whole);
         Ok(match fields.is_empty() {
             true => Drift::Nothing,
             false => Drift::Fields(fields),
         })
     }
 
+    /// Checks the volume of an existing agent.
     async fn volume(
         &self,
         cluster: &Cluster,
         agent: &Agent,
-        there: &FoundAgent,
+        existing: &FoundAgent,
     ) -> anyhow::Result<(Finding, ())> {
-        let name = state::claim_name(&there.deployment);
+        let name = state::claim_name(&existing.deployment);
         let seen = match name {
             Some(name) => cluster.claim(name).await?,
             None => Lookup::NotFound,
         };
-        Ok((evaluate::volume(&agent.spec, there.ready, name, &seen), ()))
+        Ok((evaluate::volume(&agent.spec, existing.ready, name, &seen), ()))
     }
 
+    /// Checks the volume that an earlier agent of this name left.
     async fn volume_left(&self, cluster: &Cluster, agent: &Agent) -> anyhow::Result<(Finding, ())> {
         let seen = cluster.claim(&agent.spec.name).await?;
         Ok((evaluate::volume_left(&agent.spec, &seen), ()))
     }
 
-    async fn daemon(&self, cluster: &Cluster, agent: &Agent) -> anyhow::Result<(Finding, DaemonStatus)> {
+    /// Checks that BuildKit responds, its architecture and its version.
+    async fn buildkit(&self, cluster: &Cluster, agent: &Agent) -> anyhow::Result<(Finding, DaemonStatus)> {
         let answer = cluster.probe(&agent.spec.name).await?;
         let answer = agent_checks::check_native_arch(&agent.spec, &agent.group, answer)?;
-        let Finding { state, found, remedy } = versions::buildkit(&answer.buildkit.version);
+        let Finding {
+            status,
+            found,
+            remedy,
+        } = versions::buildkit(&answer.buildkit.version);
         let platforms = answer.buildkit.platforms.join(", ");
         let found = format!("{found}, in the pod {}: {platforms}", answer.pod);
-        Ok((Finding { state, found, remedy }, answer))
+        Ok((
+            Finding {
+                status,
+                found,
+                remedy,
+            },
+            answer,
+        ))
     }
 
+    /// Measures how long a command in the pod takes.
     async fn exec(&self, cluster: &Cluster, agent: &Agent) -> anyhow::Result<(Finding, ())> {
         let took = cluster.round_trips(&agent.spec.name, ROUND_TRIPS).await?;
         Ok((evaluate::round_trips(&took), ()))
@@ -244,7 +263,7 @@ impl Doctor {
 
 impl Agent {
     fn has_volume(&self) -> bool {
-        matches!(&self.found, Ok(Some(there)) if state::has_volume(&there.deployment))
+        matches!(&self.found, Ok(Some(existing)) if state::has_volume(&existing.deployment))
     }
 }
 
@@ -263,4 +282,5 @@ async fn find(cluster: &Cluster, spec: &Spec) -> anyhow::Result<Option<FoundAgen
 /// How long the watches may report the state of an agent.
 const STARTUP_STATUS: Duration = Duration::from_secs(1);
 
+/// How often the latency is measured.
 const ROUND_TRIPS: usize = 5;

@@ -1,4 +1,4 @@
-//! The rows so far.
+//! Runs the checks and collects their results.
 
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
@@ -7,8 +7,8 @@ use super::plan::{CheckGroup, Planned};
 use crate::diagnosis::{Check, CheckStatus, Finding, Table, skipped_row};
 use crate::report::say;
 
-/// Collects rows in the order in which they are looked at. Clones are one: whoever ends a look that takes too long has
-/// what it came to.
+/// Collects the rows in the order in which the checks run. Clones share the rows, so that a caller which interrupts a check
+/// has the rows of the earlier ones.
 #[derive(Debug, Clone)]
 pub(super) struct Checks(Arc<Mutex<Rows>>);
 
@@ -16,57 +16,57 @@ pub(super) struct Checks(Arc<Mutex<Rows>>);
 struct Rows {
     planned: Vec<Planned>,
     checks: Vec<Check>,
-    under_way: Option<(String, Instant)>,
-    /// Each row is printed as it comes.
+    /// The check that runs, and since when.
+    running: Option<(String, Instant)>,
+    /// The table, if each row is printed as soon as it is known.
     printed: Option<Table>,
 }
 
 impl Checks {
-    /// `printed`: each row as it comes.
+    /// Returns an empty collection. With `printed`, each row is printed as soon as it is known.
     pub(super) fn new(planned: Vec<Planned>, printed: bool) -> Self {
         let table = Table::of(planned.iter().map(|planned| planned.name.as_str()));
         Self(Arc::new(Mutex::new(Rows {
             planned,
             checks: vec![],
-            under_way: None,
+            running: None,
             printed: printed.then_some(table),
         })))
     }
 
-    /// Looks at something. What the look brings besides its row is for the looks that follow; `None` when it came to
-    /// nothing.
+    /// Runs a check and records its result. Returns what later checks need, or `None` if it failed.
     pub(super) async fn run<T>(
         &self,
         name: &str,
-        look: impl Future<Output = anyhow::Result<(Finding, T)>>,
+        check: impl Future<Output = anyhow::Result<(Finding, T)>>,
     ) -> Option<T> {
         let began = Instant::now();
-        self.with(|rows| rows.under_way = Some((name.to_owned(), began)));
-        let (finding, brought) = match look.await {
-            Ok((finding, brought)) => (finding, Some(brought)),
+        self.with(|rows| rows.running = Some((name.to_owned(), began)));
+        let (finding, value) = match check.await {
+            Ok((finding, value)) => (finding, Some(value)),
             Err(error) => (error.into(), None),
         };
         self.with(|rows| {
-            rows.under_way = None;
+            rows.running = None;
             rows.add(name, finding, Some(began));
         });
-        brought
+        value
     }
 
-    /// A row that took no look of its own.
+    /// Records a result that needed no check of its own.
     pub(super) fn record(&self, name: &str, finding: Finding) {
         self.with(|rows| rows.add(name, finding, None));
     }
 
-    /// Says of these checks that they were not made, unless they were.
+    /// Records these checks as skipped, except for those that have a result.
     pub(super) fn skip(&self, names: &[String]) {
         self.with(|rows| rows.skip(names));
     }
 
-    /// Ends it: the look under way had no answer, for this reason, and what follows was not made.
+    /// Ends the checks: the running one failed for this reason, and the remaining ones are skipped.
     pub(super) fn finish(&self, why: &str) {
         self.with(|rows| {
-            if let Some((name, began)) = rows.under_way.take() {
+            if let Some((name, began)) = rows.running.take() {
                 let remedy = "Check what this runner can reach.";
                 rows.add(&name, Finding::failed(why, remedy), Some(began));
             }
@@ -75,29 +75,30 @@ impl Checks {
         });
     }
 
+    /// Returns the rows so far.
     pub(super) fn rows(&self) -> Vec<Check> {
         self.with(|rows| rows.checks.clone())
     }
 
-    /// The rows, of some states, of the parts in which something is in this state.
-    pub(super) fn rows_of_groups(&self, state: CheckStatus, of: &[CheckStatus]) -> Vec<Check> {
+    /// Returns the rows with one of the statuses `shown`, from the groups that have a row with `status`.
+    pub(super) fn rows_of_groups(&self, status: CheckStatus, shown: &[CheckStatus]) -> Vec<Check> {
         self.with(|rows| {
-            let part = |check: &Check| -> Option<CheckGroup> {
+            let group = |check: &Check| -> Option<CheckGroup> {
                 let planned = rows.planned.iter().find(|planned| planned.name == check.name);
-                planned.map(|planned| planned.part)
+                planned.map(|planned| planned.group)
             };
-            let of_state = rows.checks.iter().filter(|check| check.finding.state == state);
-            let parts: Vec<_> = of_state.map(part).collect();
-            let those = rows.checks.iter().filter(|check| parts.contains(&part(check)));
-            those
-                .filter(|check| of.contains(&check.finding.state))
+            let with_status = rows.checks.iter().filter(|check| check.finding.status == status);
+            let groups: Vec<_> = with_status.map(group).collect();
+            let related = rows.checks.iter().filter(|check| groups.contains(&group(check)));
+            related
+                .filter(|check| shown.contains(&check.finding.status))
                 .cloned()
                 .collect()
         })
     }
 
     fn with<T>(&self, change: impl FnOnce(&mut Rows) -> T) -> T {
-        // A panic elsewhere will be reported; the rows are whole.
+        // The lock is poisoned only by a panic elsewhere, which is reported; the rows are complete.
         let mut rows = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         change(&mut rows)
     }
@@ -120,7 +121,7 @@ impl Rows {
         let failed = self
             .checks
             .iter()
-            .rfind(|check| check.finding.state == CheckStatus::Failed);
+            .rfind(|check| check.finding.status == CheckStatus::Failed);
         let why = match failed {
             Some(check) => format!("skipped (requires {})", check.name),
             None => "skipped".to_owned(),
@@ -155,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn what_follows_a_failure_is_not_looked_at_and_says_for_want_of_what() {
+    fn checks_after_a_failure_are_skipped_and_name_what_they_require() {
         let checks = checks();
         checks.record(plan::IDENTITY, Finding::ok("ci"));
         checks.record(plan::CLUSTER, Finding::failed("denied", "Allow it."));
@@ -172,28 +173,28 @@ mod tests {
     }
 
     #[test]
-    fn a_look_that_was_cut_off_has_failed() {
+    fn an_interrupted_check_has_failed() {
         let checks = checks();
-        let look = checks.run::<()>(plan::TOKEN, std::future::pending());
-        assert!(look.now_or_never().is_none());
-        checks.finish("nothing came");
+        let check = checks.run::<()>(plan::TOKEN, std::future::pending());
+        assert!(check.now_or_never().is_none());
+        checks.finish("no response");
         let token = of(&checks, plan::TOKEN);
         assert_eq!(
-            (token.state, token.found.as_str()),
-            (CheckStatus::Failed, "nothing came")
+            (token.status, token.found.as_str()),
+            (CheckStatus::Failed, "no response")
         );
         assert_eq!(of(&checks, plan::BUILD).found, "skipped (requires token)");
     }
 
     #[test]
-    fn a_part_explains_by_what_is_right_and_wrong_in_it() {
+    fn a_failed_group_shows_its_failed_and_good_rows() {
         let checks = checks();
         checks.record(plan::IDENTITY, Finding::ok("ci"));
         checks.record(plan::TOKEN, Finding::ok("taken"));
-        checks.record(&plan::rbac("pods"), Finding::failed("may not list", "Bind it."));
+        checks.record(&plan::rbac("pods"), Finding::failed("denied: list", "Bind it."));
         checks.record(
             &plan::rbac("events"),
-            Finding::warning("may not watch", "Bind it."),
+            Finding::warning("denied: watch", "Bind it."),
         );
         let rows = checks.rows_of_groups(CheckStatus::Failed, &[CheckStatus::Ok, CheckStatus::Failed]);
         let names: Vec<&str> = rows.iter().map(|check| check.name.as_str()).collect();

@@ -1,4 +1,4 @@
-//! Why connect failed: the part of the doctor's table that is not as it should be.
+//! Explains why connect failed: prints the doctor's rows that failed, and the good ones of the same group.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -13,13 +13,12 @@ use crate::inputs::Plan;
 use crate::report::{Report, say};
 use crate::retry::Retrier;
 
-/// No more than this comes between a failure and its error.
-const WITHIN: Duration = Duration::from_secs(4);
+/// How long the checks may delay the error.
+const CHECKS_TIMEOUT: Duration = Duration::from_secs(4);
 
-/// Looks again at the road that connect has gone, with what it left in its folder, and prints where it ends. Says
-/// nothing when a signal wants this to end.
+/// Runs the checks with the files that connect wrote, and prints the failed ones. Prints nothing after a signal.
 pub(in crate::commands) async fn explain(guard: &mut Guard, plan: &Arc<Plan>, job_state: &Arc<JobState>) {
-    let deadline = Instant::now() + WITHIN;
+    let deadline = Instant::now() + CHECKS_TIMEOUT;
     let checks = Checks::new(plan::of(plan, false), false);
     let doctor = Doctor {
         plan: plan.clone(),
@@ -32,8 +31,8 @@ pub(in crate::commands) async fn explain(guard: &mut Guard, plan: &Arc<Plan>, jo
     if let Err(Interrupted::Signal(_)) = guard.run_until(doctor.run_checks(), Some(deadline)).await {
         return;
     }
-    checks.finish(&format!("no response within {} s", WITHIN.as_secs()));
-    // Of a part in which something failed, what only might be better explains nothing.
+    checks.finish(&format!("no response within {} s", CHECKS_TIMEOUT.as_secs()));
+    // In a group with a failed check, warnings explain nothing.
     let failed = checks.rows_of_groups(CheckStatus::Failed, &[CheckStatus::Ok, CheckStatus::Failed]);
     let warned = checks.rows_of_groups(CheckStatus::Warning, &[CheckStatus::Ok, CheckStatus::Warning]);
     let Some(rows) = [failed, warned].into_iter().find(|rows| !rows.is_empty()) else {

@@ -1,5 +1,5 @@
-//! `doctor`: the road from here to a build, looked at piece by piece. Changes nothing in the cluster but the cache of an
-//! agent, by a few bytes, and leaves nothing on the machine.
+//! The command `doctor`: checks every step from this machine to a build. Its only change in the cluster is a few bytes of
+//! an agent's cache, and it leaves nothing on this machine.
 
 mod access;
 mod agents;
@@ -26,6 +26,7 @@ use crate::secret::Secret;
 use checks::Checks;
 pub(super) use explain::explain;
 
+/// Runs `doctor`: prints a row for each check, and exits 0 only if a build would work.
 pub fn run(args: &DoctorArgs) -> anyhow::Result<ExitCode> {
     let checks = match inputs::connect(&args.connect) {
         Ok(plan) => guard::block_on(run_async(Arc::new(plan), !args.json))?,
@@ -51,10 +52,10 @@ pub fn run(args: &DoctorArgs) -> anyhow::Result<ExitCode> {
     })
 }
 
-/// Looks, and leaves nothing behind.
-async fn run_async(plan: Arc<Plan>, shown: bool) -> anyhow::Result<Checks> {
+/// Runs the checks, and removes what they left on this machine.
+async fn run_async(plan: Arc<Plan>, printed: bool) -> anyhow::Result<Checks> {
     let mut guard = Guard::listen()?;
-    let checks = Checks::new(plan::of(&plan, true), shown);
+    let checks = Checks::new(plan::of(&plan, true), printed);
     checks.record(plan::INPUTS, plan::inputs(&plan));
     let job_state = match JobState::create(&plan.agents.spec.name) {
         Ok(job_state) => Arc::new(job_state),
@@ -69,38 +70,38 @@ async fn run_async(plan: Arc<Plan>, shown: bool) -> anyhow::Result<Checks> {
         job_state: job_state.clone(),
         checks: checks.clone(),
         retrier: Retrier::new(deadline, |_| ()),
-        // What is printed may go into a file, where a mask would be the secret itself.
+        // Not masked: the output may go into a file, where the mask command would print the secret itself.
         mask: |_| (),
         builds: true,
     };
-    let looked = guard.run_until(doctor.run_checks(), Some(deadline)).await;
-    if let Err(Interrupted::Deadline) = looked {
+    let result = guard.run_until(doctor.run_checks(), Some(deadline)).await;
+    if let Err(Interrupted::Deadline) = result {
         let seconds = plan.timeout.as_secs();
         checks.finish(&format!("no response within the timeout of {seconds} s"));
     }
     if let Err(error) = job_state.discard() {
         say(&format!("could not clean up: {error:#}"));
     }
-    match looked {
+    match result {
         Err(Interrupted::Signal(name)) => Err(anyhow::anyhow!("stopped by {name}")),
         Ok(Err(error)) => Err(error),
         Ok(Ok(())) | Err(Interrupted::Deadline) => Ok(checks),
     }
 }
 
-/// One walk along the road.
+/// What the checks need.
 struct Doctor {
     plan: Arc<Plan>,
     job_state: Arc<JobState>,
     checks: Checks,
     retrier: Retrier,
     mask: fn(&Secret),
-    /// Whether builds are tried, and the daemon is asked for longer than a moment.
+    /// Whether to check this machine and to run builds, which takes longer.
     builds: bool,
 }
 
 impl Doctor {
-    /// The checks, in their order. One that needs what an earlier one did not find is not made.
+    /// Runs the checks in their order. A check is skipped if an earlier one failed that it requires.
     async fn run_checks(self) -> anyhow::Result<()> {
         let checks = &self.checks;
         let mut builds = false;
@@ -132,9 +133,9 @@ impl Doctor {
         Ok(())
     }
 
-    /// Whether connect could write what it has to.
+    /// Checks that connect can write its files.
     async fn runner(&self) -> anyhow::Result<(Finding, ())> {
-        let folder = Store::writable()?;
+        let dir = Store::writable()?;
         let finding = Finding::ok(format!(
             "can create a private directory in {}, and builders in {}",
             self.job_state
@@ -142,22 +143,23 @@ impl Doctor {
                 .parent()
                 .unwrap_or(&self.job_state.dir)
                 .display(),
-            folder.display()
+            dir.display()
         ));
         Ok((finding, ()))
     }
 
+    /// Checks that buildx is installed, and its version.
     async fn buildx(&self) -> anyhow::Result<(Finding, ())> {
         buildx::check_installed()?;
-        let version = tokio::time::timeout(VERSION_WITHIN, buildx::version(&self.job_state.dir)).await;
+        let version = tokio::time::timeout(VERSION_TIMEOUT, buildx::version(&self.job_state.dir)).await;
         let version = version.map_err(|_| {
             anyhow::anyhow!(
                 "buildx version did not finish within {} s",
-                VERSION_WITHIN.as_secs()
+                VERSION_TIMEOUT.as_secs()
             )
         })??;
         Ok((versions::buildx(&version), ()))
     }
 }
 
-const VERSION_WITHIN: Duration = Duration::from_secs(30);
+const VERSION_TIMEOUT: Duration = Duration::from_secs(30);

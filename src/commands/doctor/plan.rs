@@ -1,4 +1,4 @@
-//! Which checks there are, by their names, which are the words of the table and of the JSON.
+//! The checks, by their names in the table and in the JSON.
 
 use crate::agent::group::Group;
 use crate::agent::{Spec, routing};
@@ -23,7 +23,7 @@ pub(super) const EXEC: &str = "exec";
 pub(super) const BUILD: &str = "build";
 pub(super) const CACHE: &str = "cache";
 
-/// What belongs together: when connect fails, the part that explains it is shown.
+/// A group of related checks. When connect fails, the group that explains it is printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum CheckGroup {
     Runner,
@@ -36,14 +36,15 @@ pub(super) enum CheckGroup {
 #[derive(Debug, Clone)]
 pub(super) struct Planned {
     pub(super) name: String,
-    pub(super) part: CheckGroup,
+    pub(super) group: CheckGroup,
 }
 
+/// Returns the name of the check for a resource of the Roles.
 pub(super) fn rbac(resource: &str) -> String {
     format!("rbac {resource}")
 }
 
-/// The name of a check of one of several agents: with its architecture.
+/// Returns the name of a check of an agent; with the architecture if there are several agents.
 pub(super) fn of_agent(check: &str, label: &str) -> String {
     if label.is_empty() {
         check.to_owned()
@@ -52,7 +53,7 @@ pub(super) fn of_agent(check: &str, label: &str) -> String {
     }
 }
 
-/// How one of several agents is told from the others.
+/// Returns the architecture of an agent if there are several, otherwise an empty text.
 pub(super) fn label(group: &Group, groups: usize) -> String {
     match group.platforms.first() {
         Some(platform) if groups > 1 => platform.arch.clone(),
@@ -60,7 +61,8 @@ pub(super) fn label(group: &Group, groups: usize) -> String {
     }
 }
 
-/// All checks of these inputs, in their order. `builds`: with those of this machine, and builds.
+/// Returns all checks for these inputs, in their order. With `builds`, the checks of this machine and the test builds are
+/// included.
 pub(super) fn of(plan: &Plan, builds: bool) -> Vec<Planned> {
     let groups = plan.agents.groups();
     let labels = groups.iter().map(|group| label(group, groups.len()));
@@ -72,7 +74,7 @@ pub(super) fn of(plan: &Plan, builds: bool) -> Vec<Planned> {
     )
 }
 
-/// The checks that there would be.
+/// Returns the checks when the inputs are not valid.
 pub(super) fn without_inputs() -> Vec<Planned> {
     checks(true, false, [String::new()], true)
 }
@@ -84,10 +86,10 @@ fn checks(
     builds: bool,
 ) -> Vec<Planned> {
     let mut planned = Vec::new();
-    let mut add = |part, names: &[&str]| {
+    let mut add = |group, names: &[&str]| {
         planned.extend(names.iter().map(|name| Planned {
             name: (*name).to_owned(),
-            part,
+            group,
         }));
     };
     if builds {
@@ -101,12 +103,12 @@ fn checks(
         add(CheckGroup::Aws, &[REGISTRIES]);
     }
     add(CheckGroup::Access, &[TOKEN]);
-    for wanted in permissions::required() {
-        add(CheckGroup::Access, &[&rbac(wanted.resource)]);
+    for rule in permissions::required() {
+        add(CheckGroup::Access, &[&rbac(rule.resource)]);
     }
     add(CheckGroup::Storage, &[STORAGE_CLASS, CSI_DRIVER]);
     for label in agents {
-        let mut of = |part, check| add(part, &[&of_agent(check, &label)]);
+        let mut of = |group, check| add(group, &[&of_agent(check, &label)]);
         of(CheckGroup::Agent, AGENT);
         of(CheckGroup::Storage, VOLUME);
         for check in [BUILDKIT, DISK] {
@@ -121,7 +123,7 @@ fn checks(
     planned
 }
 
-/// Of inputs that can be used: what is looked at.
+/// Returns the row of valid inputs: which agents are checked.
 pub(super) fn inputs(plan: &Plan) -> Finding {
     let spec = &plan.agents.spec;
     let deploy = match plan.deploy {
@@ -144,8 +146,8 @@ pub(super) fn inputs(plan: &Plan) -> Finding {
     Finding::ok(format!("{agents}{others}; deploy: {deploy}"))
 }
 
-/// The agents that serve this job, and so those that are looked at: for each architecture the first of the key's order.
-/// The others are as that one, and serve other keys.
+/// Returns the agents that are checked: for each architecture the preferred one of the cache key. The others have the
+/// same inputs and are preferred by other keys.
 pub(super) fn chosen(plan: &Plan) -> Vec<(Group, Spec)> {
     let key = cache_key(plan);
     let first = |group: Group| {

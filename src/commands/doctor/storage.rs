@@ -1,4 +1,4 @@
-//! Where volumes come from.
+//! Checks where volumes come from: the StorageClass and its CSI driver.
 
 use super::agents::Agent;
 use super::{Doctor, plan};
@@ -7,11 +7,12 @@ use crate::diagnosis::storage::{self, VolumeNeed};
 use crate::diagnosis::{CheckStatus, Finding};
 
 impl Doctor {
+    /// Checks the StorageClass and its CSI driver.
     pub(super) async fn storage(&self, cluster: &Cluster, agents: &[Agent]) {
         let need = self.need(agents);
         let class = self.class(cluster, need);
         let class = self.checks.run(plan::STORAGE_CLASS, class).await;
-        let Some((state, class)) = class else {
+        let Some((status, class)) = class else {
             return self.checks.skip(&[plan::CSI_DRIVER.to_owned()]);
         };
         match class {
@@ -19,7 +20,7 @@ impl Doctor {
                 let driver = self.driver(cluster, &class, need);
                 self.checks.run(plan::CSI_DRIVER, driver).await;
             }
-            None if state == CheckStatus::Ok => {
+            None if status == CheckStatus::Ok => {
                 let finding = Finding::ok("not needed: the agent has its volume");
                 self.checks.record(plan::CSI_DRIVER, finding);
             }
@@ -38,8 +39,8 @@ impl Doctor {
         let wanted = self.plan.agents.spec.storage_class.as_deref();
         let seen = cluster.storage_classes(wanted).await?;
         let (finding, class) = storage::class(wanted, &seen, need);
-        let state = finding.state;
-        Ok((finding, (state, class)))
+        let status = finding.status;
+        Ok((finding, (status, class)))
     }
 
     async fn driver(

@@ -1,4 +1,4 @@
-//! A tiny build on an agent, twice.
+//! Runs a small build on an agent twice, to check that builds work and that the cache does.
 
 use std::time::Duration;
 
@@ -8,6 +8,7 @@ use crate::buildx::{Builder, Built, Node, Trial};
 use crate::diagnosis::Finding;
 
 impl Doctor {
+    /// Runs the build twice.
     pub(super) async fn trial(&self, agent: &Agent) {
         let first = self
             .checks
@@ -26,7 +27,7 @@ impl Doctor {
                 name: agent.spec.name.clone(),
                 platforms: agent.group.platforms.clone(),
             }],
-            timeout: WITHIN,
+            timeout: BUILD_TIMEOUT,
         };
         let trial = Trial::prepare(&self.job_state.dir, &builder, &self.job_state.kubeconfig())?;
         bounded(&trial).await?;
@@ -47,13 +48,13 @@ async fn again(trial: &Trial) -> anyhow::Result<(Finding, ())> {
     Ok((finding, ()))
 }
 
-/// A build of a few bytes is done in a second or two.
-const WITHIN: Duration = Duration::from_secs(60);
+/// How long a build may take. It normally takes a second or two.
+const BUILD_TIMEOUT: Duration = Duration::from_secs(60);
 
 async fn bounded(trial: &Trial) -> anyhow::Result<Built> {
-    let built = tokio::time::timeout(WITHIN, trial.build()).await;
+    let built = tokio::time::timeout(BUILD_TIMEOUT, trial.build()).await;
     built.unwrap_or_else(|_| {
-        let seconds = WITHIN.as_secs();
+        let seconds = BUILD_TIMEOUT.as_secs();
         Err(anyhow::anyhow!(
             "a build of a few bytes did not finish within {seconds} s"
         ))

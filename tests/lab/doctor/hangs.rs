@@ -1,4 +1,4 @@
-//! Nothing that hangs hangs the doctor.
+//! `doctor` ends at its timeout whatever hangs.
 
 use std::io::Read;
 use std::process::{Command, Stdio};
@@ -7,19 +7,19 @@ use std::time::Instant;
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
-use super::{doctor, doctor_command, instead_of_buildx, rows, says};
+use super::{doctor, doctor_command, replace_buildx, rows, says};
 use crate::support::{LAB, Namespace, Runner, program, run, wait_for};
 
-/// buildx hangs: its whole group goes at the timeout, which is told, or with a signal.
+/// buildx hangs: its process group is killed at the timeout, which the row reports, or at a signal.
 #[test]
-fn a_buildx_that_hangs_goes_with_the_doctor() -> Result<()> {
+fn a_hanging_buildx_is_killed() -> Result<()> {
     let _namespace = Namespace::new("doctor-hang")?;
     let mut runner = Runner::new()?;
     runner.connect(&[("namespace", "doctor-hang")])?.ok()?;
     runner.disconnect()?.ok()?;
-    // A number that no other process of this machine sleeps for.
+    // A duration that no other process of this machine sleeps for.
     let seconds = 100_000 + u64::from(std::process::id());
-    instead_of_buildx(&runner, &format!("*build\\ *) sleep {seconds} & wait"))?;
+    replace_buildx(&runner, &format!("*build\\ *) sleep {seconds} & wait"))?;
     let before = runner.tree()?;
 
     let began = Instant::now();
@@ -30,7 +30,7 @@ fn a_buildx_that_hangs_goes_with_the_doctor() -> Result<()> {
     let rows = rows(&outcome)?;
     says(&rows, "build", "failed", &["timeout of 8 s"])?;
     says(&rows, "cache", "skipped", &["skipped (requires build)"])?;
-    ensure!(sleeping(seconds)? == 0, "a child is left");
+    ensure!(sleeping(seconds)? == 0, "a child process is left");
     assert_eq!(runner.tree()?, before);
 
     let mut command = doctor_command(&runner, "ci", &["--namespace", "doctor-hang"]);
@@ -40,17 +40,21 @@ fn a_buildx_that_hangs_goes_with_the_doctor() -> Result<()> {
     let began = Instant::now();
     let status = child.wait()?;
     ensure!(began.elapsed().as_secs() < 10, "took {:?}", began.elapsed());
-    let mut said = String::new();
-    child.stderr.take().context("stderr")?.read_to_string(&mut said)?;
-    ensure!(status.code() == Some(1), "{status}: {said}");
-    ensure!(sleeping(seconds)? == 0, "a child is left");
+    let mut stderr = String::new();
+    child
+        .stderr
+        .take()
+        .context("stderr")?
+        .read_to_string(&mut stderr)?;
+    ensure!(status.code() == Some(1), "{status}: {stderr}");
+    ensure!(sleeping(seconds)? == 0, "a child process is left");
     assert_eq!(runner.tree()?, before);
     Ok(())
 }
 
-/// A credential plugin that does not answer blocks a thread: neither connect, nor what explains it, nor the doctor hangs.
+/// A credential plugin that does not answer blocks a thread. Neither `connect`, nor its explanation, nor `doctor` hangs.
 #[test]
-fn a_plugin_that_hangs_hangs_nobody() -> Result<()> {
+fn a_hanging_plugin_is_bounded_by_the_timeout() -> Result<()> {
     let text = std::fs::read_to_string(&LAB.admin_kubeconfig)?;
     let mut config: Value = serde_json::from_str(&text)?;
     config["users"][0]["user"] = serde_json::json!({"exec": {
@@ -83,7 +87,7 @@ fn a_plugin_that_hangs_hangs_nobody() -> Result<()> {
     Ok(())
 }
 
-/// How many processes sleep for so long.
+/// Returns how many processes sleep for this number of seconds.
 fn sleeping(seconds: u64) -> Result<usize> {
     let wanted = format!("sleep\0{seconds}\0");
     let mut found = 0;

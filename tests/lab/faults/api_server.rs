@@ -71,7 +71,7 @@ fn frozen_while_the_agent_is_waited_for() -> Result<()> {
 fn frozen_for_moments_while_the_agent_is_waited_for() -> Result<()> {
     let mut scenario = Scenario::new("server-naps", 60)?;
     let mut step = scenario.start()?;
-    step.wait_for_line("is deployed")?;
+    step.wait_for_line("deployed it")?;
     let fault = LAB.freeze(SERVER)?;
     sleep(Duration::from_secs(3));
     fault.end()?;

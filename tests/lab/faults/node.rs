@@ -17,7 +17,7 @@ fn cut_off() -> Result<lab::Fault> {
 fn gone_while_the_agent_is_waited_for() -> Result<()> {
     let mut scenario = Scenario::new("node-goes", 7)?;
     let mut step = scenario.start()?;
-    step.wait_for_line("is deployed")?;
+    step.wait_for_line("deployed it")?;
     let fault = cut_off()?;
     scenario.expect_failure_of(
         step,
