@@ -310,7 +310,7 @@ const NO_INPUTS: [&str; 14] = [
     "github-token-file",
     "github-url",
     "install-only",
-    "installed",
+    "as-user",
     "json",
     "remove",
     "runner-folder",

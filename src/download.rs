@@ -1,4 +1,4 @@
-//! A file from a server, by its checksum: what is not that file is not kept.
+//! Downloads a file and verifies its checksum. A file with another checksum is an error.
 
 use std::fs::File;
 use std::io::Write;
@@ -16,56 +16,61 @@ use crate::problem::Problem;
 use crate::retry::{self, AttemptError, FailureKind, Retrier};
 use crate::web::{Answer, Client, no_answer};
 
-/// For the whole of a file. One of 80 MB takes that long at 2 Mbit/s.
-const ATTEMPT: Duration = Duration::from_secs(300);
-/// Until a server has begun to answer, or has gone on.
-const SILENCE: Duration = Duration::from_secs(20);
-/// In bytes.
-const LARGEST: u64 = 512 << 20;
-/// GitHub sends on to where it keeps a release's files.
-const REDIRECTS: usize = 5;
+/// The timeout of one attempt: a file of 80 MB takes that long at 2 Mbit/s.
+const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(300);
+/// The timeout until the server's response begins, or continues.
+const READ_TIMEOUT: Duration = Duration::from_secs(20);
+/// The largest file, in bytes.
+const MAX_SIZE: u64 = 512 << 20;
+/// GitHub redirects from a release to the server with its files.
+const MAX_REDIRECTS: usize = 5;
 
-/// What a file is called in messages, where it is, and which it is.
+/// A file to download.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Source {
+pub struct DownloadSource {
+    /// The file's name in messages.
     pub name: String,
     pub url: String,
     /// In hexadecimal digits.
     pub sha256: String,
-    /// What there is to do when it cannot be had.
+    /// The remedy if the download fails.
     pub remedy: &'static str,
 }
 
-/// Writes it into `file`, which is new and empty. The file is the caller's to remove when this fails.
-pub async fn download(source: &Source, file: &File, retrier: &Retrier) -> anyhow::Result<()> {
-    let asked = retrier.run(|| async {
-        let attempt = retry::with_timeout(ATTEMPT, FailureKind::TimedOut, fetch(source, file));
-        attempt.await.map_err(|failed| failed_for(source, failed))
+/// Downloads into `file`, which is new and empty. If this fails, the caller removes the file.
+pub async fn download(source: &DownloadSource, file: &File, retrier: &Retrier) -> anyhow::Result<()> {
+    let downloaded = retrier.run(|| async {
+        let attempt = retry::with_timeout(
+            ATTEMPT_TIMEOUT,
+            FailureKind::TimedOut,
+            download_once(source, file),
+        );
+        attempt.await.map_err(|failed| explain(source, failed))
     });
-    asked.await
+    downloaded.await
 }
 
-async fn fetch(source: &Source, mut file: &File) -> Result<(), AttemptError> {
+async fn download_once(source: &DownloadSource, mut file: &File) -> Result<(), AttemptError> {
     use std::io::{Seek, SeekFrom};
     let fresh = file.set_len(0).and_then(|()| file.seek(SeekFrom::Start(0)));
-    fresh.context("emptying the file for it")?;
+    fresh.context("truncating the file")?;
 
-    let mut answer = answer(&source.url).await?.into_body();
+    let mut body = response(&source.url).await?.into_body();
     let (mut sum, mut length) = (Sha256::new(), 0_u64);
-    while let Some(frame) = within(answer.frame()).await? {
+    while let Some(frame) = read(body.frame()).await? {
         let frame = frame.map_err(|error| no_answer(&error))?;
         let Ok(part) = frame.into_data() else { continue };
         length += part.len() as u64;
-        if length > LARGEST {
-            return Err(anyhow::anyhow!("it has more than {} MiB", LARGEST >> 20).into());
+        if length > MAX_SIZE {
+            return Err(anyhow::anyhow!("the file is larger than {} MiB", MAX_SIZE >> 20).into());
         }
         sum.update(&part);
-        file.write_all(&part).context("writing it")?;
+        file.write_all(&part).context("writing the file")?;
     }
     let got: String = sum.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
     if got != source.sha256.to_ascii_lowercase() {
         return Err(anyhow::anyhow!(
-            "{length} bytes whose SHA-256 is {got} instead of {}",
+            "the file has {length} bytes with the SHA-256 {got} instead of {}",
             source.sha256
         )
         .into());
@@ -73,37 +78,41 @@ async fn fetch(source: &Source, mut file: &File) -> Result<(), AttemptError> {
     Ok(())
 }
 
-async fn answer(url: &str) -> Result<Answer, AttemptError> {
-    let mut url: Uri = url
-        .parse()
-        .with_context(|| format!("reading the address {url}"))?;
-    for _ in 0..=REDIRECTS {
+/// Sends the request, and follows redirects.
+async fn response(url: &str) -> Result<Answer, AttemptError> {
+    let mut url: Uri = url.parse().with_context(|| format!("parsing the URL {url}"))?;
+    for _ in 0..=MAX_REDIRECTS {
         let request = Request::get(&url).header(USER_AGENT, "remote-buildkit");
-        let request = request.body(Empty::<Bytes>::new()).context("making a request")?;
+        let request = request
+            .body(Empty::<Bytes>::new())
+            .context("building the request")?;
         let client = Client::of(&url)?;
-        let answer = within(client.send(request)).await?;
-        let answer = answer.map_err(|error| no_answer(&error))?;
-        let status = answer.status();
+        let response = read(client.send(request)).await?;
+        let response = response.map_err(|error| no_answer(&error))?;
+        let status = response.status();
         if status.is_success() {
-            return Ok(answer);
+            return Ok(response);
         }
-        let location = answer.headers().get(LOCATION).filter(|_| status.is_redirection());
+        let location = response
+            .headers()
+            .get(LOCATION)
+            .filter(|_| status.is_redirection());
         let Some(next) = location.and_then(|to| to.to_str().ok()) else {
             let cause = FailureKind::from_status(status.as_u16());
             return Err(AttemptError::new(cause, anyhow::anyhow!("{status}")));
         };
-        let next = moved(&url, next).with_context(|| format!("it is said to be at {next}"))?;
-        // The checksum would tell, but a proxy could keep a machine from its buildx for ever.
+        let next = redirect_target(&url, next).with_context(|| format!("it redirects to {next}"))?;
+        // The checksum detects another file, but a redirect to HTTP would let anyone on the way prevent the download.
         if url.scheme_str() == Some("https") && next.scheme_str() != Some("https") {
-            return Err(anyhow::anyhow!("it is said to be at {next}, without TLS").into());
+            return Err(anyhow::anyhow!("it redirects to {next}, without TLS").into());
         }
         url = next;
     }
-    Err(anyhow::anyhow!("it was sent on more than {REDIRECTS} times").into())
+    Err(anyhow::anyhow!("it redirects more than {MAX_REDIRECTS} times").into())
 }
 
-/// Where a redirect leads.
-fn moved(from: &Uri, to: &str) -> anyhow::Result<Uri> {
+/// Resolves the location of a redirect.
+fn redirect_target(from: &Uri, to: &str) -> anyhow::Result<Uri> {
     if to.starts_with('/') {
         let mut parts = from.clone().into_parts();
         parts.path_and_query = Some(to.parse()?);
@@ -111,26 +120,25 @@ fn moved(from: &Uri, to: &str) -> anyhow::Result<Uri> {
     }
     let to: Uri = to.parse()?;
     let is_address = matches!(to.scheme_str(), Some("http" | "https"));
-    anyhow::ensure!(
-        is_address && to.host().is_some(),
-        "which is no address of a server"
-    );
+    anyhow::ensure!(is_address && to.host().is_some(), "which is not an HTTP URL");
     Ok(to)
 }
 
-async fn within<T>(work: impl Future<Output = T>) -> Result<T, AttemptError> {
+/// Waits for a part of the response, with a timeout.
+async fn read<T>(work: impl Future<Output = T>) -> Result<T, AttemptError> {
     let late = || {
         AttemptError::new(
             FailureKind::TimedOut,
-            anyhow::anyhow!("silence for {} s", SILENCE.as_secs()),
+            anyhow::anyhow!("no response for {} s", READ_TIMEOUT.as_secs()),
         )
     };
-    tokio::time::timeout(SILENCE, work).await.map_err(|_| late())
+    tokio::time::timeout(READ_TIMEOUT, work).await.map_err(|_| late())
 }
 
-fn failed_for(source: &Source, failed: AttemptError) -> AttemptError {
+/// Adds to a failure what was downloaded, and the remedy.
+fn explain(source: &DownloadSource, failed: AttemptError) -> AttemptError {
     let what = format!(
-        "Downloaded {} from {} and got: {:#}.",
+        "Could not download {} from {}: {:#}.",
         source.name, source.url, failed.error
     );
     AttemptError {

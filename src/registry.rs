@@ -1,4 +1,4 @@
-//! Registries of ECR: their hosts, and which of them the input `ecr` asks for.
+//! ECR registries: their hosts, and the entries of the input `ecr`.
 
 use std::fmt;
 
@@ -10,11 +10,11 @@ use crate::secret::Secret;
 /// The host of ECR's public registry.
 pub const PUBLIC: &str = "public.ecr.aws";
 
-/// What is between the account and the region in the name of a private registry: as it is, with FIPS, and with IPv6 as
-/// well (docs.aws.amazon.com, "Amazon ECR endpoints and quotas").
+/// The parts between account and region in the host of a private registry: standard, FIPS, dual-stack, and both
+/// (docs.aws.amazon.com, "Amazon ECR endpoints and quotas").
 const INFIXES: [&str; 4] = [".dkr.ecr.", ".dkr.ecr-fips.", ".dkr-ecr.", ".dkr-ecr-fips."];
 
-/// What comes after the region.
+/// The domains after the region.
 const SUFFIXES: [&str; 5] = [
     ".amazonaws.com",
     ".amazonaws.com.cn",
@@ -23,7 +23,7 @@ const SUFFIXES: [&str; 5] = [
     ".on.amazonwebservices.com.cn",
 ];
 
-/// What one password of ECR opens: whatever of a region its holder may use, of every account; or all that is public.
+/// The registries that one ECR password is valid for: all private ones of a region, in every account, or the public one.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Realm {
     Private { region: String },
@@ -39,7 +39,7 @@ impl fmt::Display for Realm {
     }
 }
 
-/// A registry, as a reference of an image names it.
+/// A registry, with the host that an image reference has.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Registry {
     pub host: String,
@@ -68,7 +68,7 @@ impl Registry {
         }
     }
 
-    /// Of a host; `None` for registries of others.
+    /// Parses a host; `None` if it is not an ECR registry.
     pub fn parse(host: &str) -> Option<Self> {
         if host == PUBLIC {
             return Some(Self::public());
@@ -84,7 +84,7 @@ impl Registry {
     }
 }
 
-/// A password, with its end; those of ECR are good for 12 hours, even where the keys that they were asked with are not.
+/// A registry login. Those of ECR are valid for 12 hours, even if the AWS keys expire earlier.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Login {
     pub user: String,
@@ -92,9 +92,9 @@ pub struct Login {
     pub expires: Timestamp,
 }
 
-/// One entry of the input `ecr`. What it leaves out is the caller's own.
+/// One entry of the input `ecr`. A missing account or region is the caller's own.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Wanted {
+pub enum EcrSelector {
     Private {
         account: Option<String>,
         region: Option<String>,
@@ -102,7 +102,7 @@ pub enum Wanted {
     Registry(Registry),
 }
 
-impl Wanted {
+impl EcrSelector {
     pub fn parse(entry: &str) -> Option<Self> {
         let private = |account: Option<&str>, region: Option<&str>| Self::Private {
             account: account.map(str::to_owned),
@@ -123,12 +123,12 @@ impl Wanted {
         }
     }
 
-    /// Whether one has to know whose the credentials are.
-    pub fn is_of_caller(&self) -> bool {
+    /// Returns whether the caller's account is needed.
+    pub fn needs_account(&self) -> bool {
         matches!(self, Self::Private { account: None, .. })
     }
 
-    /// `own` is the caller's account and region.
+    /// Returns the registry. `own` is the caller's account and region.
     pub fn registry(&self, own: (&str, &str)) -> Registry {
         match self {
             Self::Private { account, region } => Registry::private(
@@ -160,7 +160,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn hosts_of_registries_and_of_others() {
+    fn ecr_hosts_and_others() {
         for (host, region) in [
             ("123456789012.dkr.ecr.eu-west-1.amazonaws.com", "eu-west-1"),
             (
@@ -195,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn an_entry_leaves_out_what_is_the_callers_own() {
+    fn missing_parts_of_an_entry_are_the_callers_own() {
         let own = ("111111111111", "eu-west-1");
         for (entry, host) in [
             ("auto", "111111111111.dkr.ecr.eu-west-1.amazonaws.com"),
@@ -212,11 +212,11 @@ mod tests {
                 "222222222222.dkr.ecr-fips.us-east-1.amazonaws.com",
             ),
         ] {
-            let wanted = Wanted::parse(entry).expect(entry);
-            let registry = wanted.registry(own);
+            let selector = EcrSelector::parse(entry).expect(entry);
+            let registry = selector.registry(own);
             assert_eq!(registry.host, host, "{entry}");
             assert_eq!(Registry::parse(host), Some(registry));
-            assert_eq!(wanted.is_of_caller(), ["auto", "cn-north-1"].contains(&entry));
+            assert_eq!(selector.needs_account(), ["auto", "cn-north-1"].contains(&entry));
         }
         for bad in [
             "",
@@ -227,7 +227,7 @@ mod tests {
             "x/eu-west-1",
             "auto/auto",
         ] {
-            assert_eq!(Wanted::parse(bad), None, "{bad}");
+            assert_eq!(EcrSelector::parse(bad), None, "{bad}");
         }
     }
 }

@@ -70,6 +70,9 @@ fn over_tls<C>(connector: C) -> anyhow::Result<HttpsConnector<C>> {
     Ok(builder.https_or_http().enable_http1().wrap_connector(connector))
 }
 
+/// Classifies an error of [`Client::send`] or of a response's body.
 pub fn no_answer(error: &(dyn std::error::Error + 'static)) -> AttemptError {
-    AttemptError::new(FailureKind::from_error(error), anyhow::anyhow!(chain(error)))
+    // hyper-util's own text, "client error (Connect)", says nothing that its cause does not.
+    let cause = error.source().filter(|_| error.is::<Error>()).unwrap_or(error);
+    AttemptError::new(FailureKind::from_error(error), anyhow::anyhow!(chain(cause)))
 }

@@ -1,4 +1,4 @@
-//! Whether buildx is on this machine, and how it is called. Files are looked for, nothing is run.
+//! Finds buildx on this machine. Only files are checked, and no program is run.
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -7,7 +7,7 @@ use crate::error_code::ErrorCode;
 use crate::problem::Problem;
 use crate::{docker, env};
 
-/// Where the docker CLI looks for plugins (docker/cli, cli-plugins/manager).
+/// The directories in which the docker CLI searches plugins (docker/cli, cli-plugins/manager).
 const SYSTEM_PLUGINS: [&str; 4] = [
     "/usr/local/lib/docker/cli-plugins",
     "/usr/local/libexec/docker/cli-plugins",
@@ -15,38 +15,39 @@ const SYSTEM_PLUGINS: [&str; 4] = [
     "/usr/libexec/docker/cli-plugins",
 ];
 
-/// How a job calls buildx.
+/// The program that a job calls buildx with.
 #[derive(Debug)]
 pub(super) struct Program {
     pub(super) path: PathBuf,
-    /// For docker, the name of the plugin.
+    /// The plugin's name, if the program is docker.
     pub(super) plugin: Option<&'static str>,
 }
 
+/// Checks that buildx is installed.
 pub fn check_installed() -> Result<(), Problem> {
     program().map(drop)
 }
 
-/// What there is of docker's programs.
+/// The installed programs of docker.
 #[derive(Debug, Clone, Default)]
-pub struct Installed {
+pub struct InstalledPrograms {
     pub docker: Option<PathBuf>,
-    /// What `docker buildx` runs.
+    /// The plugin that `docker buildx` runs.
     pub plugin: Option<PathBuf>,
     pub standalone: Option<PathBuf>,
 }
 
-impl Installed {
-    /// For a user with this folder of docker's, who looks for programs in these folders.
-    pub fn look(docker_folder: Option<&Path>, path: &OsStr) -> Self {
-        let user = docker_folder.map(|folder| folder.join("cli-plugins"));
+impl InstalledPrograms {
+    /// Finds the programs of a user with this docker directory and this PATH.
+    pub fn find(docker_dir: Option<&Path>, path: &OsStr) -> Self {
+        let user = docker_dir.map(|dir| dir.join("cli-plugins"));
         let mut plugins = user
             .into_iter()
-            .chain(extra_folders(docker_folder))
+            .chain(extra_dirs(docker_dir))
             .chain(SYSTEM_PLUGINS.map(PathBuf::from))
-            .map(|folder| folder.join(PLUGIN));
+            .map(|dir| dir.join(PLUGIN));
         let on_path = |name: &str| {
-            let mut programs = std::env::split_paths(path).map(|folder| folder.join(name));
+            let mut programs = std::env::split_paths(path).map(|dir| dir.join(name));
             programs.find(|path| executable(path))
         };
         Self {
@@ -60,10 +61,10 @@ impl Installed {
 /// The name of the plugin's file.
 pub const PLUGIN: &str = "docker-buildx";
 
-/// `docker buildx`, which is what actions call, or else buildx by itself.
+/// Returns `docker buildx`, which other actions call, or else the standalone buildx.
 pub(super) fn program() -> Result<Program, Problem> {
     let path = env::raw(env::PATH).unwrap_or_default();
-    let installed = Installed::look(docker::folder().as_deref(), &path);
+    let installed = InstalledPrograms::find(docker::dir().as_deref(), &path);
     if let (Some(path), Some(_)) = (installed.docker, installed.plugin) {
         return Ok(Program {
             path,
@@ -75,22 +76,22 @@ pub(super) fn program() -> Result<Program, Problem> {
     }
     Err(Problem::new(
         ErrorCode::BuildxNotFound,
-        "Looked for docker with its plugin docker-buildx (in ~/.docker/cli-plugins and the system's folders) and \
+        "Looked for docker with its plugin docker-buildx (in ~/.docker/cli-plugins and the system's directories) and \
          for a standalone buildx on the PATH, and found neither.",
-        "Install buildx (https://github.com/docker/buildx#installing) into the runner's image, as remote-buildkit runner \
-         does; a Docker daemon is not needed.",
+        "Install buildx (https://github.com/docker/buildx#installing) in the runner's image, for example with remote-buildkit \
+         runner. A Docker daemon is not needed.",
     ))
 }
 
-/// `cliPluginsExtraDirs` of docker's config.json.
-fn extra_folders(docker_folder: Option<&Path>) -> Vec<PathBuf> {
+/// Returns `cliPluginsExtraDirs` of docker's config.json.
+fn extra_dirs(docker_dir: Option<&Path>) -> Vec<PathBuf> {
     #[derive(Default, serde::Deserialize)]
     #[serde(rename_all = "camelCase", default)]
-    struct Config {
+    struct PluginConfig {
         cli_plugins_extra_dirs: Vec<PathBuf>,
     }
-    let config = docker_folder.and_then(|folder| std::fs::read(folder.join("config.json")).ok());
-    let config: Option<Config> = config.and_then(|text| serde_json::from_slice(&text).ok());
+    let config = docker_dir.and_then(|dir| std::fs::read(dir.join("config.json")).ok());
+    let config: Option<PluginConfig> = config.and_then(|text| serde_json::from_slice(&text).ok());
     config.unwrap_or_default().cli_plugins_extra_dirs
 }
 

@@ -1,4 +1,4 @@
-//! A builder, as buildx keeps it in `instances/NAME` (docker/buildx, store/nodegroup.go).
+//! The file of a builder, `instances/NAME` in buildx's directory (docker/buildx, store/nodegroup.go).
 
 use std::path::Path;
 use std::time::Duration;
@@ -12,23 +12,23 @@ use crate::agent::platform::Platform;
 pub struct Builder {
     pub name: String,
     pub namespace: String,
-    /// The first builds what names no platform.
+    /// Builds without a platform run on the first node.
     pub nodes: Vec<Node>,
-    /// How long a build waits for a pod, when none is ready.
+    /// How long a build waits for a pod if none is ready.
     pub timeout: Duration,
 }
 
-/// A node is a Deployment: buildx takes its name for the workload's, whatever the endpoint says.
+/// A node of a builder, which is a Deployment. buildx uses the node's name as the workload's and ignores the endpoint's.
 #[derive(Debug, Clone)]
 pub struct Node {
     pub name: String,
-    /// What it builds, and what an emulator of another node is not asked for; empty: what the daemon reports
-    /// (docker/buildx, build/resolver: only what is stated here is a perfect match).
+    /// The platforms that are built here and not emulated on another node. If empty, those that the daemon reports
+    /// (docker/buildx, build/resolver: only platforms in this list are a perfect match).
     pub platforms: Vec<Platform>,
 }
 
 impl Builder {
-    /// The endpoint of every node. buildx reads `kubeconfig` out of it; the rest is what it shows.
+    /// Returns the endpoint of every node. buildx reads `kubeconfig` from it, and only shows the rest.
     pub fn endpoint(&self, kubeconfig: &Path) -> String {
         endpoint(&self.name, kubeconfig)
     }
@@ -66,14 +66,14 @@ fn endpoint(builder: &str, kubeconfig: &Path) -> String {
     format!("kubernetes:///{builder}?{query}")
 }
 
-/// Whether a builder's file is the one that was made for this kubeconfig.
+/// Returns whether a builder's file has this kubeconfig.
 pub(super) fn names_kubeconfig(file: &serde_json::Value, builder: &str, kubeconfig: &Path) -> bool {
     let endpoint = endpoint(builder, kubeconfig);
     let mut nodes = file["Nodes"].as_array().into_iter().flatten();
     nodes.any(|node| node["Endpoint"] == *endpoint)
 }
 
-/// The file. Field names are buildx's, and it ignores those it does not know.
+/// The content of the file. Field names are buildx's; it ignores unknown ones.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub(super) struct Instance {
@@ -81,18 +81,18 @@ pub(super) struct Instance {
     driver: String,
     nodes: Vec<InstanceNode>,
     dynamic: bool,
-    /// Present in builders of ours alone.
+    /// Present only in builders that this program created.
     #[serde(rename = "RemoteBuildkit", skip_serializing_if = "Option::is_none")]
     ours: Option<Ours>,
 }
 
 impl Instance {
-    /// For a builder of ours: its kubeconfig.
+    /// Returns the kubeconfig of a builder of ours.
     pub(super) fn kubeconfig(&self) -> Option<&str> {
         self.ours.as_ref().map(|o| o.kubeconfig.as_str())
     }
 
-    /// The machine's, whatever job comes and goes.
+    /// Marks the builder as the machine's permanent one.
     pub(super) fn permanent(mut self) -> Self {
         if let Some(ours) = &mut self.ours {
             ours.permanent = true;
@@ -100,11 +100,12 @@ impl Instance {
         self
     }
 
+    /// Returns whether this is the machine's permanent builder.
     pub(super) fn is_permanent(&self) -> bool {
         self.ours.as_ref().is_some_and(|ours| ours.permanent)
     }
 
-    /// For a builder of ours: what was selected before it.
+    /// Returns the selection before a builder of ours.
     pub(super) fn selected_before(&self) -> Option<&Option<String>> {
         self.ours.as_ref().map(|o| &o.previous)
     }
@@ -115,7 +116,7 @@ impl Instance {
 struct Ours {
     /// The same path as in the endpoints.
     kubeconfig: String,
-    /// The content of `current` that `disconnect` puts back.
+    /// The content of `current` that `disconnect` restores.
     previous: Option<String>,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     permanent: bool,
@@ -132,7 +133,7 @@ struct InstanceNode {
     files: Option<serde_json::Value>,
 }
 
-/// As the OCI image specification writes platforms.
+/// A platform in the form of the OCI image specification.
 #[derive(Debug, Serialize, Deserialize)]
 struct InstancePlatform {
     architecture: String,
@@ -155,6 +156,6 @@ impl From<&Platform> for InstancePlatform {
 #[serde(default)]
 struct DriverOpts {
     namespace: String,
-    /// In Go's notation; 120 s without.
+    /// A Go duration; the default is 120 s.
     timeout: String,
 }

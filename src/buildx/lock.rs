@@ -1,4 +1,4 @@
-//! buildx's lock (docker/buildx, store/store.go).
+//! The lock of buildx's directory (docker/buildx, store/store.go).
 
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::os::unix::fs::DirBuilderExt;
@@ -13,28 +13,28 @@ use crate::error_code::ErrorCode;
 use crate::files::{Place, not_written};
 use crate::problem::Problem;
 
-/// buildx holds its lock for moments. One that is never let go shall fail a step rather than hang it.
-const LOCK_WITHIN: Duration = Duration::from_secs(10);
+/// How long to wait. buildx holds its lock for moments; one that is never released must fail a step, not hang it.
+const LOCK_TIMEOUT: Duration = Duration::from_secs(10);
 
-pub(super) const LOOK_AGAIN: Duration = Duration::from_millis(50);
+pub(super) const POLL_INTERVAL: Duration = Duration::from_millis(50);
 
-/// buildx's lock, held once it is taken and until this is dropped.
+/// buildx's lock. Once acquired, it is held until this is dropped.
 #[derive(Debug)]
-pub(super) struct Lock {
+pub(super) struct BuildxLock {
     path: PathBuf,
     file: File,
     deadline: Instant,
 }
 
-impl Lock {
-    /// Of the folder, which is made if there is none.
-    pub(super) fn of(root: &Path) -> anyhow::Result<Self> {
+impl BuildxLock {
+    /// Opens the lock of a directory, which is created if it does not exist.
+    pub(super) fn open(root: &Path) -> anyhow::Result<Self> {
         let made = DirBuilder::new()
             .recursive(true)
             .mode(0o700)
             .create(root.join("instances"));
         made.map_err(|error| not_written(root, Place::Buildx, &error))?;
-        Self::new(root.join(".lock"), LOCK_WITHIN)
+        Self::new(root.join(".lock"), LOCK_TIMEOUT)
     }
 
     fn new(path: PathBuf, within: Duration) -> anyhow::Result<Self> {
@@ -48,22 +48,23 @@ impl Lock {
         })
     }
 
-    /// Takes it, unless another process has it. An error when that takes too long.
-    pub(super) fn taken(&self) -> anyhow::Result<bool> {
+    /// Acquires the lock if it is free; `false` if another process holds it, and an error after the timeout.
+    pub(super) fn try_acquire(&self) -> anyhow::Result<bool> {
         match rustix::fs::flock(&self.file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => Ok(true),
             Err(Errno::WOULDBLOCK) if Instant::now() < self.deadline => Ok(false),
             Err(Errno::WOULDBLOCK) => Err(Problem::new(
                 ErrorCode::BuildxDirLocked,
                 format!(
-                    "Waited for buildx's lock {} for {} s, and another process holds it.",
+                    "Waited {1} s for buildx's lock {0}: another process holds it.",
                     self.path.display(),
-                    LOCK_WITHIN.as_secs()
+                    LOCK_TIMEOUT.as_secs()
                 ),
-                "A buildx that hangs holds it, or one on another machine that shares this home: fuser shows which process.",
+                "End the process that holds it: a buildx that hangs, or one on another machine that shares this home directory. fuser \
+                 shows the process.",
             )
             .into()),
-            Err(error) => Err(error).with_context(|| format!("taking buildx's lock {}", self.path.display())),
+            Err(error) => Err(error).with_context(|| format!("locking {}", self.path.display())),
         }
     }
 }
@@ -73,16 +74,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_lock_that_is_never_let_go_is_an_error() {
-        let folder = tempfile::tempdir().expect("folder");
-        let lock = |within| Lock::new(folder.path().join(".lock"), within).expect("open");
+    fn a_lock_that_is_never_released_is_an_error() {
+        let dir = tempfile::tempdir().expect("directory");
+        let lock = |within| BuildxLock::new(dir.path().join(".lock"), within).expect("open");
         let held = lock(Duration::ZERO);
-        assert!(held.taken().expect("free"));
+        assert!(held.try_acquire().expect("free"));
         let waits = lock(Duration::from_secs(60));
-        assert!(!waits.taken().expect("held"));
-        let error = lock(Duration::ZERO).taken().expect_err("held");
+        assert!(!waits.try_acquire().expect("held"));
+        let error = lock(Duration::ZERO).try_acquire().expect_err("held");
         assert!(error.to_string().contains("another process holds it"), "{error}");
         drop(held);
-        assert!(waits.taken().expect("free again"));
+        assert!(waits.try_acquire().expect("free again"));
     }
 }

@@ -1,4 +1,4 @@
-//! buildx: its folder, its files, where it is installed, a build to see whether builds work. The only module that knows their shapes.
+//! buildx: its directory and files, its installation, and a test build. The only module that knows the formats of its files.
 
 pub mod bake;
 mod install;
@@ -7,9 +7,9 @@ mod lock;
 pub mod release;
 mod run;
 mod store;
-mod trial;
+mod test_build;
 
-pub use install::{Installed, PLUGIN, check_installed};
+pub use install::{InstalledPrograms, PLUGIN, check_installed};
 pub use instance::{Builder, Node};
 pub use store::Store;
-pub use trial::{Built, Trial, version};
+pub use test_build::{TestBuild, TestBuildResult, version};

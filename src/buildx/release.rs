@@ -1,11 +1,11 @@
-//! The release of buildx that is installed where there is none that is good enough.
+//! The release of buildx that `runner` installs if no recent enough one is installed.
 
-use crate::download::Source;
+use crate::download::DownloadSource;
 
-/// Of this version are the checksums below. It is of the first ones that the doctor has nothing to say about.
+/// The version that is installed, and whose checksums are below. The doctor has no warning for it.
 pub const VERSION: [u64; 3] = [0, 37, 1];
 
-/// Where buildx's releases are.
+/// The base URL of buildx's releases.
 const RELEASES: &str = "https://github.com/docker/buildx/releases/download";
 
 /// SHA-256 of `buildx-v0.37.1.linux-ARCHITECTURE`, as the release's checksums.txt has it.
@@ -20,46 +20,47 @@ const CHECKSUMS: [(&str, &str); 2] = [
     ),
 ];
 
-/// From where buildx is downloaded instead.
+/// Where buildx is downloaded from, instead of GitHub.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Mirror {
-    /// A folder with the releases in it, as GitHub has them.
-    Folder(String),
-    /// A file, of any version.
+    /// A base URL with the releases below it, as on GitHub.
+    Releases(String),
+    /// A single file, of any version.
     File { url: String, sha256: String },
 }
 
-/// The release for an architecture, as Rust names it.
-pub fn source(architecture: &str, mirror: Option<&Mirror>) -> anyhow::Result<Source> {
+/// Returns the file to download for an architecture, as Rust names it.
+pub fn source(architecture: &str, mirror: Option<&Mirror>) -> anyhow::Result<DownloadSource> {
     let remedy =
-        "Check what this machine may reach, or name a mirror with --buildx-url. Nothing was installed.";
+        "Check this machine's network access, or set --buildx-url to a mirror. Nothing was installed.";
     let [major, minor, patch] = VERSION;
     let version = format!("v{major}.{minor}.{patch}");
-    let folder = match mirror {
+    let base = match mirror {
         Some(Mirror::File { url, sha256 }) => {
-            return Ok(Source {
+            return Ok(DownloadSource {
                 name: "buildx".into(),
                 url: url.clone(),
                 sha256: sha256.clone(),
-                remedy: "Check --buildx-url, and that --buildx-sha256 is the checksum of what is there. Nothing was \
-                         installed.",
+                remedy: "Check --buildx-url, and that --buildx-sha256 is the checksum of that file. Nothing was installed.",
             });
         }
-        Some(Mirror::Folder(folder)) => folder.trim_end_matches('/'),
+        Some(Mirror::Releases(folder)) => folder.trim_end_matches('/'),
         None => RELEASES,
     };
     let name = match architecture {
         "x86_64" => "amd64",
         "aarch64" => "arm64",
-        other => anyhow::bail!("no release of buildx is known here for {other}; install it yourself"),
+        other => {
+            anyhow::bail!("no buildx release for the architecture {other} is known; install buildx by hand")
+        }
     };
     let (_, sha256) = CHECKSUMS
         .iter()
         .find(|(of, _)| *of == name)
         .unwrap_or(&CHECKSUMS[0]);
-    Ok(Source {
+    Ok(DownloadSource {
         name: format!("buildx {version}"),
-        url: format!("{folder}/{version}/buildx-{version}.linux-{name}"),
+        url: format!("{base}/{version}/buildx-{version}.linux-{name}"),
         sha256: (*sha256).into(),
         remedy,
     })
@@ -70,13 +71,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_release_is_a_file_of_its_version_and_architecture() {
+    fn the_url_has_version_and_architecture() {
         let amd64 = source("x86_64", None).expect("known");
         assert_eq!(
             amd64.url,
             "https://github.com/docker/buildx/releases/download/v0.37.1/buildx-v0.37.1.linux-amd64"
         );
-        let mirror = Mirror::Folder("http://mirror.example/buildx/".into());
+        let mirror = Mirror::Releases("http://mirror.example/buildx/".into());
         let arm64 = source("aarch64", Some(&mirror)).expect("known");
         assert_eq!(
             arm64.url,

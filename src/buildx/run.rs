@@ -1,5 +1,5 @@
-//! Running buildx. It is a process with children, plugins of docker and of the kubeconfig, in a group of their own that
-//! is killed whole: a child that is left behind would hold the job open.
+//! Runs buildx. The process and its children (plugins of docker and of the kubeconfig) have a process group of their own, which
+//! is killed as a whole: a child that is left behind would keep the job from ending.
 
 use std::fs::File;
 use std::os::unix::process::CommandExt;
@@ -13,34 +13,33 @@ use rustix::process::{Pid, Signal, kill_process_group};
 use super::install;
 use crate::{env, files};
 
-/// What buildx printed.
+/// The result of a buildx command.
 #[derive(Debug)]
-pub(super) struct Output {
+pub(super) struct BuildxOutput {
     pub(super) succeeded: bool,
     pub(super) stdout: String,
-    /// Its progress and errors.
+    /// Progress and errors.
     pub(super) stderr: String,
 }
 
-/// Runs buildx to its end, as a job does, or until this is dropped. `store` is the folder that it takes for its own;
-/// what it prints goes into files of `folder`, so that nothing waits for a pipe that a child keeps open.
-pub(super) async fn run(folder: &Path, store: &Path, arguments: &[&str]) -> anyhow::Result<Output> {
-    run_in(Path::new("."), folder, store, arguments).await
+/// Runs buildx, as a job does, until it ends or this is dropped. `store` is buildx's directory. The output goes to files in
+/// `dir`, so that nothing waits for a pipe that a child keeps open.
+pub(super) async fn run(dir: &Path, store: &Path, arguments: &[&str]) -> anyhow::Result<BuildxOutput> {
+    run_in(Path::new("."), dir, store, arguments).await
 }
 
-/// The same in a working folder.
+/// Runs buildx like [`run`], in a working directory.
 pub(super) async fn run_in(
     working: &Path,
-    folder: &Path,
+    dir: &Path,
     store: &Path,
     arguments: &[&str],
-) -> anyhow::Result<Output> {
+) -> anyhow::Result<BuildxOutput> {
     let program = install::program()?;
-    let path = |name: &str| -> anyhow::Result<PathBuf> {
-        Ok(folder.join(format!("{name}-{}", files::random_hex()?)))
-    };
+    let path =
+        |name: &str| -> anyhow::Result<PathBuf> { Ok(dir.join(format!("{name}-{}", files::random_hex()?))) };
     let (stdout, stderr) = (path("stdout")?, path("stderr")?);
-    let create = |path: &Path| File::create(path).with_context(|| format!("making {}", path.display()));
+    let create = |path: &Path| File::create(path).with_context(|| format!("creating {}", path.display()));
     let mut command = Command::new(&program.path);
     command
         .args(program.plugin)
@@ -55,24 +54,24 @@ pub(super) async fn run_in(
     let child = command
         .spawn()
         .with_context(|| format!("starting {}", program.path.display()))?;
-    let status = Group(child).ended().await?;
+    let status = ProcessGroup(child).wait().await?;
     let read = |path: &Path| {
         let text = std::fs::read(path).with_context(|| format!("reading {}", path.display()))?;
         anyhow::Ok(String::from_utf8_lossy(&text).into_owned())
     };
-    Ok(Output {
+    Ok(BuildxOutput {
         succeeded: status.success(),
         stdout: read(&stdout)?,
         stderr: read(&stderr)?,
     })
 }
 
-/// A child and all of its children.
-struct Group(Child);
+/// A child process with its process group.
+struct ProcessGroup(Child);
 
-impl Group {
-    /// Waits without a thread that would block, so that it can be given up at any time.
-    async fn ended(mut self) -> anyhow::Result<ExitStatus> {
+impl ProcessGroup {
+    /// Waits for the end without blocking a thread, so that it can be dropped at any time.
+    async fn wait(mut self) -> anyhow::Result<ExitStatus> {
         loop {
             if let Some(status) = self.0.try_wait().context("waiting for buildx")? {
                 return Ok(status);
@@ -82,9 +81,9 @@ impl Group {
     }
 }
 
-impl Drop for Group {
+impl Drop for ProcessGroup {
     fn drop(&mut self) {
-        // Its number is the group's. A group that has gone is as it should be.
+        // The child's id is the group's. A group that is gone is not an error.
         let _ = kill_process_group(Pid::from_child(&self.0), Signal::KILL);
         let _ = self.0.wait();
     }

@@ -1,4 +1,4 @@
-//! buildx's folder, changed as buildx changes it: under its lock, by rename, mode 0600
+//! buildx's directory, changed as buildx itself does: under its lock, by rename, with mode 0600
 //! (docker/buildx, store/store.go).
 
 use std::collections::BTreeMap;
@@ -11,31 +11,31 @@ use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 
 use super::instance::{Builder, Instance, names_kubeconfig};
-use super::lock::{LOOK_AGAIN, Lock};
+use super::lock::{BuildxLock, POLL_INTERVAL};
 use crate::error_code::ErrorCode;
 use crate::files::{Place, not_written};
 use crate::problem::Problem;
 use crate::{docker, env, files};
 
-/// The folder with its lock held until this is dropped.
+/// buildx's directory, locked until this is dropped.
 #[derive(Debug)]
 pub struct Store {
     root: PathBuf,
-    _lock: Lock,
+    _lock: BuildxLock,
 }
 
-/// `current`: which builder is selected. With `Global` it holds under any DOCKER_HOST or docker context.
+/// The file `current`: the selected builder. With `Global` it applies to every DOCKER_HOST and docker context.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase")]
-struct Current {
+struct CurrentFile {
     key: String,
     name: String,
     global: bool,
 }
 
 impl Store {
-    /// The folder, if this user may write where it is or will be; nothing is made. A job shall hear of it before it waits
-    /// for an agent.
+    /// Checks that the directory can be written or created, without creating it, so that a job fails before it waits for an
+    /// agent. Returns its path.
     pub fn writable() -> anyhow::Result<PathBuf> {
         let root = Self::root()?;
         let instances = root.join("instances");
@@ -47,17 +47,17 @@ impl Store {
         Ok(root)
     }
 
-    /// Opens this user's folder, making it if there is none. Waits for the lock without blocking the thread.
+    /// Opens this user's directory, which is created if it does not exist. Waits for the lock without blocking the thread.
     pub async fn open() -> anyhow::Result<Self> {
         let root = Self::root()?;
-        let lock = Lock::of(&root)?;
-        while !lock.taken()? {
-            tokio::time::sleep(LOOK_AGAIN).await;
+        let lock = BuildxLock::open(&root)?;
+        while !lock.try_acquire()? {
+            tokio::time::sleep(POLL_INTERVAL).await;
         }
         Ok(Self { root, _lock: lock })
     }
 
-    /// Opens this user's folder if there is one.
+    /// Opens this user's directory if it exists.
     pub fn existing() -> anyhow::Result<Option<Self>> {
         let root = Self::root()?;
         if root.exists() {
@@ -67,19 +67,19 @@ impl Store {
         }
     }
 
-    /// Where this user's folder is, or will be.
+    /// Returns the path of this user's directory.
     pub fn root() -> anyhow::Result<PathBuf> {
         let configured = env::path(env::BUILDX_CONFIG);
         configured
-            .or_else(|| Some(docker::folder()?.join("buildx")))
-            .context("looking for buildx's folder: neither BUILDX_CONFIG, DOCKER_CONFIG nor HOME is set")
+            .or_else(|| Some(docker::dir()?.join("buildx")))
+            .context("finding buildx's directory: neither BUILDX_CONFIG, DOCKER_CONFIG nor HOME is set")
     }
 
-    /// Opens a folder, making it if there is none.
+    /// Opens a directory, which is created if it does not exist.
     pub fn open_at(root: PathBuf) -> anyhow::Result<Self> {
-        let lock = Lock::of(&root)?;
-        while !lock.taken()? {
-            std::thread::sleep(LOOK_AGAIN);
+        let lock = BuildxLock::open(&root)?;
+        while !lock.try_acquire()? {
+            std::thread::sleep(POLL_INTERVAL);
         }
         Ok(Self { root, _lock: lock })
     }
@@ -89,22 +89,22 @@ impl Store {
         let path = self.instance_path(&builder.name);
         ensure!(
             !path.exists(),
-            "there is a builder {} already, {}",
+            "a builder {} exists already: {}",
             builder.name,
             path.display()
         );
-        let instance = builder.instance(kubeconfig, self.to_put_back());
+        let instance = builder.instance(kubeconfig, self.selection_to_restore());
         self.write(&path, &serde_json::to_vec(&instance)?)?;
         let selected = self.select(&builder.name);
         if selected.is_err() {
-            // Half of it would be a builder that nobody removes.
+            // Otherwise a builder would be left that nothing removes.
             let _ = self.forget(&builder.name);
         }
         selected
     }
 
     fn select(&self, name: &str) -> anyhow::Result<()> {
-        let current = Current {
+        let current = CurrentFile {
             key: env::get(env::DOCKER_HOST).unwrap_or_else(|| "unix:///var/run/docker.sock".into()),
             name: name.to_owned(),
             global: true,
@@ -112,13 +112,13 @@ impl Store {
         self.write(&self.root.join("current"), &serde_json::to_vec(&current)?)
     }
 
-    /// Has a builder selected for as long as there is one, and says whether it was not so before. Jobs that select one of
-    /// their own come back to it.
-    pub fn keep(&self, builder: &Builder, kubeconfig: &Path) -> anyhow::Result<bool> {
-        let there = self.of_ours(&builder.name, kubeconfig)?;
+    /// Adds or updates a permanent builder and selects it. Jobs that select their own builder restore it when they end. Returns
+    /// whether anything changed.
+    pub fn set_permanent(&self, builder: &Builder, kubeconfig: &Path) -> anyhow::Result<bool> {
+        let there = self.find_own(&builder.name, kubeconfig)?;
         let previous = match self.previous_of(&builder.name) {
             Some(previous) => previous,
-            None => self.to_put_back(),
+            None => self.selection_to_restore(),
         };
         let instance = builder.instance(kubeconfig, previous).permanent();
         let selected = self.current().is_some_and(|c| c.name == builder.name && c.global);
@@ -133,8 +133,8 @@ impl Store {
         Ok(true)
     }
 
-    /// The builder of a name as its file has it, if there is one; one that was not made for this kubeconfig is an error.
-    pub fn of_ours(&self, name: &str, kubeconfig: &Path) -> anyhow::Result<Option<serde_json::Value>> {
+    /// Returns the file of the builder of this name, if it exists. A builder with another kubeconfig is an error.
+    pub fn find_own(&self, name: &str, kubeconfig: &Path) -> anyhow::Result<Option<serde_json::Value>> {
         let path = self.instance_path(name);
         let Ok(text) = std::fs::read(&path) else {
             return Ok(None);
@@ -146,15 +146,15 @@ impl Store {
         Err(Problem::new(
             ErrorCode::BuilderNameInUse,
             format!(
-                "There is a builder {name} already, which this program did not make: {}.",
+                "A builder {name} exists that remote-buildkit did not create: {}.",
                 path.display()
             ),
-            format!("Remove it (docker buildx rm {name}), or set `name` to that of other agents."),
+            format!("Remove it (docker buildx rm {name}), or set another `name`."),
         )
         .into())
     }
 
-    /// The builders that were made for a kubeconfig.
+    /// Returns the names of the builders with this kubeconfig.
     pub fn builders_of(&self, kubeconfig: &Path) -> Vec<String> {
         let entries = std::fs::read_dir(self.root.join("instances"));
         let names = entries
@@ -172,7 +172,7 @@ impl Store {
             .collect()
     }
 
-    /// Removes the whole folder, unless there is a builder in it.
+    /// Removes the whole directory, unless it has a builder.
     pub fn remove_unused(self) -> anyhow::Result<()> {
         let instances = std::fs::read_dir(self.root.join("instances"));
         if instances.is_ok_and(|mut there| there.next().is_some()) {
@@ -181,7 +181,7 @@ impl Store {
         std::fs::remove_dir_all(&self.root).with_context(|| format!("removing {}", self.root.display()))
     }
 
-    /// Adds a builder that is not selected.
+    /// Adds a builder without selecting it.
     pub(super) fn put(&self, builder: &Builder, kubeconfig: &Path) -> anyhow::Result<()> {
         let instance = builder.instance(kubeconfig, None);
         self.write(
@@ -190,26 +190,26 @@ impl Store {
         )
     }
 
-    /// Whether this user has a builder of that name.
+    /// Returns whether this user has a builder of this name.
     pub fn has(name: &str) -> anyhow::Result<bool> {
         Ok(Self::root()?.join("instances").join(name).exists())
     }
 
-    /// The files in `instances` that are no builders: `docker buildx ls` and whatever else lists all builders fails on
-    /// them.
+    /// Returns the files in `instances` that are not valid builders. `docker buildx ls`, and everything else that lists all
+    /// builders, fails on them.
     pub fn malformed(&self) -> Vec<PathBuf> {
         let entries = std::fs::read_dir(self.root.join("instances"));
         let paths = entries.into_iter().flatten().flatten().map(|entry| entry.path());
         let reads = |path: &PathBuf| {
             let text = std::fs::read(path).unwrap_or_default();
-            // As lenient as Go: text that is no UTF-8, and numbers of any size, do not stop buildx.
+            // As lenient as Go: buildx accepts text that is not UTF-8, and numbers of any size.
             serde_json::from_slice::<BTreeMap<String, IgnoredAny>>(&text).is_ok()
         };
         paths.filter(|path| !reads(path)).collect()
     }
 
-    /// Removes a builder of ours, and the selection if it is still this one. One of that name that somebody else made is
-    /// left alone.
+    /// Removes a builder of ours, and restores the previous selection if it is still selected. A builder of this name that is
+    /// not ours is left unchanged.
     pub fn remove(&self, name: &str, kubeconfig: &Path) -> anyhow::Result<()> {
         let text = std::fs::read(self.instance_path(name)).ok();
         let found: Option<serde_json::Value> = text.and_then(|text| serde_json::from_slice(&text).ok());
@@ -227,12 +227,12 @@ impl Store {
         self.forget(name)
     }
 
-    /// The kubeconfig of a builder that this program made; `None` for any other.
+    /// Returns the kubeconfig of a builder of ours; `None` for any other.
     pub fn kubeconfig_of(&self, name: &str) -> Option<PathBuf> {
         self.instance(name)?.kubeconfig().map(PathBuf::from)
     }
 
-    /// What buildx itself removes with a builder.
+    /// Removes the files that buildx itself removes with a builder.
     fn forget(&self, name: &str) -> anyhow::Result<()> {
         files::remove(&self.root.join("activity").join(name))?;
         let refs = self.root.join("refs").join(name);
@@ -245,11 +245,11 @@ impl Store {
         files::remove(&self.instance_path(name))
     }
 
-    /// The selection that `disconnect` shall put back. When a builder of ours is selected, of another job in the same
-    /// home, then what was selected before that one: the jobs may end in any order. The machine's own stays.
-    fn to_put_back(&self) -> Option<String> {
+    /// Returns the selection that `disconnect` restores. If a builder of another job in the same home is selected, it is the
+    /// selection before that one, because jobs may end in any order. The machine's permanent builder counts like a user's.
+    fn selection_to_restore(&self) -> Option<String> {
         let text = std::fs::read_to_string(self.root.join("current")).ok()?;
-        let selected: Option<Current> = serde_json::from_str(&text).ok();
+        let selected: Option<CurrentFile> = serde_json::from_str(&text).ok();
         let of_job = selected
             .and_then(|current| self.instance(&current.name))
             .filter(|instance| !instance.is_permanent());
@@ -274,10 +274,10 @@ impl Store {
 
     fn can_be_selected(&self, current: &str) -> bool {
         serde_json::from_str(current)
-            .is_ok_and(|c: Current| c.name.is_empty() || self.instance_path(&c.name).exists())
+            .is_ok_and(|c: CurrentFile| c.name.is_empty() || self.instance_path(&c.name).exists())
     }
 
-    fn current(&self) -> Option<Current> {
+    fn current(&self) -> Option<CurrentFile> {
         let text = std::fs::read(self.root.join("current")).ok()?;
         serde_json::from_slice(&text).ok()
     }
@@ -286,7 +286,7 @@ impl Store {
         self.root.join("instances").join(name)
     }
 
-    /// The temporary file lies in the root: buildx takes whatever is in `instances` for a builder.
+    /// Writes a file. The temporary file is in the root, because buildx takes every file in `instances` for a builder.
     fn write(&self, path: &Path, content: &[u8]) -> anyhow::Result<()> {
         files::write_private_through(&self.root, path, content, Place::Buildx)
     }
@@ -336,7 +336,7 @@ mod tests {
         }
 
         fn selected(&self) -> Option<String> {
-            let current: Current = serde_json::from_str(&self.read("current")?).expect("json");
+            let current: CurrentFile = serde_json::from_str(&self.read("current")?).expect("json");
             Some(current.name)
         }
     }
@@ -355,7 +355,7 @@ mod tests {
     }
 
     #[test]
-    fn removal_puts_back_what_was_selected() {
+    fn removal_restores_the_previous_selection() {
         let folder = Folder::new();
         let own = r#"{"Key":"k","Name":"","Global":false}"#;
         drop(folder.store());
@@ -388,7 +388,7 @@ mod tests {
     }
 
     #[test]
-    fn a_selection_made_since_is_left_alone() {
+    fn a_later_selection_is_kept() {
         let folder = Folder::new();
         folder.add("a");
         let other = r#"{"Key":"k","Name":"other","Global":false}"#;
@@ -409,7 +409,7 @@ mod tests {
     }
 
     #[test]
-    fn a_permanent_builder_is_what_jobs_come_back_to() {
+    fn jobs_restore_the_permanent_builder() {
         let folder = Folder::new();
         let own = r#"{"Key":"k","Name":"","Global":false}"#;
         drop(folder.store());
@@ -419,8 +419,13 @@ mod tests {
             name: "agent".into(),
             platforms: vec![],
         });
-        assert!(folder.store().keep(&builder, kubeconfig).expect("kept"));
-        assert!(!folder.store().keep(&builder, kubeconfig).expect("as it was"));
+        assert!(folder.store().set_permanent(&builder, kubeconfig).expect("kept"));
+        assert!(
+            !folder
+                .store()
+                .set_permanent(&builder, kubeconfig)
+                .expect("as it was")
+        );
         assert_eq!(folder.store().builders_of(kubeconfig), ["agent"]);
 
         folder.add("job-1");
@@ -428,10 +433,20 @@ mod tests {
         folder.remove("job-1");
         folder.remove("job-2");
         assert_eq!(folder.selected().as_deref(), Some("agent"));
-        assert!(!folder.store().keep(&builder, kubeconfig).expect("as it was"));
+        assert!(
+            !folder
+                .store()
+                .set_permanent(&builder, kubeconfig)
+                .expect("as it was")
+        );
 
         builder.timeout = Duration::from_secs(60);
-        assert!(folder.store().keep(&builder, kubeconfig).expect("changed"));
+        assert!(
+            folder
+                .store()
+                .set_permanent(&builder, kubeconfig)
+                .expect("changed")
+        );
         folder.store().remove("agent", kubeconfig).expect("removed");
         assert_eq!(folder.read("current").as_deref(), Some(own));
         folder.store().remove_unused().expect("removed");
@@ -439,13 +454,13 @@ mod tests {
     }
 
     #[test]
-    fn a_permanent_builder_takes_no_name_of_others() {
+    fn a_permanent_builder_does_not_replace_another_builder() {
         let folder = Folder::new();
         folder.add("agent");
         let (builder, kubeconfig) = machine("agent");
         let error = folder
             .store()
-            .keep(&builder, kubeconfig)
+            .set_permanent(&builder, kubeconfig)
             .expect_err("there is one");
         assert!(
             error.to_string().starts_with("Builder name already in use"),
@@ -456,7 +471,7 @@ mod tests {
     }
 
     #[test]
-    fn removing_twice_is_fine() {
+    fn removing_twice_is_not_an_error() {
         let folder = Folder::new();
         folder.add("a");
         folder.remove("a");
@@ -465,7 +480,7 @@ mod tests {
     }
 
     #[test]
-    fn a_builder_of_somebody_else_is_left_alone() {
+    fn a_builder_that_is_not_ours_is_kept() {
         let folder = Folder::new();
         folder.add("a");
         // As `docker buildx create --name a` would make it.
@@ -485,9 +500,9 @@ mod tests {
         assert_eq!(folder.read("instances/a").as_deref(), Some(other));
     }
 
-    /// buildx writes a builder anew when it changes it, and keeps no field that it does not know.
+    /// buildx rewrites a builder's file when it changes it, and drops unknown fields.
     #[test]
-    fn a_builder_that_buildx_wrote_anew_is_still_ours() {
+    fn a_builder_that_buildx_rewrote_is_still_ours() {
         let folder = Folder::new();
         folder.add("a");
         let text = folder.read("instances/a").expect("file");
@@ -502,7 +517,7 @@ mod tests {
     }
 
     #[test]
-    fn files_that_are_no_builders_are_named() {
+    fn malformed_files_are_found() {
         let folder = Folder::new();
         folder.add("a");
         assert_eq!(folder.store().malformed(), Vec::<PathBuf>::new());

@@ -1,5 +1,5 @@
-//! docker's credential helper for ECR: this program, when it is called `docker-credential-remote-buildkit`. The answer is
-//! on standard output, an error too.
+//! docker's credential helper for ECR: this program, when it is called as `docker-credential-remote-buildkit`. Responses are
+//! on standard output, also errors.
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -15,23 +15,24 @@ use jiff::SignedDuration;
 use super::job_state::JobState;
 use super::session;
 use crate::aws::{self, Session};
-use crate::docker::protocol::{self, Request};
-use crate::docker::{Docker, Logins, PROGRAM};
+use crate::docker::protocol::{self, HelperRequest};
+use crate::docker::{CredentialCache, DockerConfig, PROGRAM};
 use crate::registry::{Login, Registry};
 use crate::report::verbatim;
 use crate::retry::Retrier;
 use crate::{env, problem};
 
-/// buildx waits for a helper without a bound of its own.
-const WITHIN: Duration = Duration::from_secs(45);
+/// The timeout of a renewal. buildx itself waits for a helper without a timeout.
+const RENEWAL_TIMEOUT: Duration = Duration::from_secs(45);
 
-/// Whether the program was called as the helper.
+/// Returns whether the program was called as the helper.
 pub fn is_called(program: &OsStr) -> bool {
     Path::new(program).file_name() == Some(OsStr::new(PROGRAM))
 }
 
+/// Runs the helper.
 pub fn run(action: Option<&str>) -> ExitCode {
-    let (text, code) = match answer(action.unwrap_or_default()) {
+    let (text, code) = match respond(action.unwrap_or_default()) {
         Ok(text) => (text, ExitCode::SUCCESS),
         Err(text) => (text, ExitCode::FAILURE),
     };
@@ -41,35 +42,35 @@ pub fn run(action: Option<&str>) -> ExitCode {
     }
 }
 
-fn answer(action: &str) -> Result<String, String> {
+fn respond(action: &str) -> Result<String, String> {
     let mut input = String::new();
-    // `list` and `version` are asked without any.
+    // `list` and `version` have no input.
     if ["get", "store", "erase"].contains(&action) {
         let read = std::io::stdin().lock().read_to_string(&mut input);
         read.map_err(|error| format!("reading standard input: {error}"))?;
     }
     let in_one_line = |error: anyhow::Error| problem::in_one_line(&error);
-    match Request::parse(action, &input)? {
-        Request::Get(host) => get(&host)
+    match HelperRequest::parse(action, &input)? {
+        HelperRequest::Get(host) => get(&host)
             .map_err(in_one_line)?
             .ok_or_else(|| protocol::NOT_FOUND.to_owned()),
-        Request::Store(given) => {
-            let job = Job::of(&given.host).ok_or_else(|| no_session(&given.host))?;
+        HelperRequest::Store(given) => {
+            let job = Holder::find(&given.host).ok_or_else(|| no_session(&given.host))?;
             let mut logins = job.logins();
-            logins.give(&given.host, &given.user, &given.secret, job.now());
+            logins.store(&given.host, &given.user, &given.secret, job.now());
             logins.write(&job.logins_path()).map_err(in_one_line)?;
             Ok(String::new())
         }
-        Request::Erase(host) => {
-            if let Some(job) = Job::of(&host) {
+        HelperRequest::Erase(host) => {
+            if let Some(job) = Holder::find(&host) {
                 let mut logins = job.logins();
-                logins.forget(&host);
+                logins.erase(&host);
                 logins.write(&job.logins_path()).map_err(in_one_line)?;
             }
             Ok(String::new())
         }
-        Request::List => Ok(protocol::list(&users())),
-        Request::Version => Ok(format!(
+        HelperRequest::List => Ok(protocol::list(&users())),
+        HelperRequest::Version => Ok(format!(
             "{PROGRAM} (remote-buildkit) v{}",
             env!("CARGO_PKG_VERSION")
         )),
@@ -78,71 +79,74 @@ fn answer(action: &str) -> Result<String, String> {
 
 fn no_session(host: &str) -> String {
     format!(
-        "remote-buildkit is not connected, or not for {host}: its login cannot be kept; remove {host} from credHelpers in \
-         docker's config"
+        "remote-buildkit has no connected job for {host} and cannot store its login: remove {host} from credHelpers in docker's \
+         config"
     )
 }
 
-/// What a step gave for the host, or else what ECR gave, now or a while ago.
+/// Returns the login of a host: the one that a step stored, or else ECR's, cached or new.
 fn get(host: &str) -> anyhow::Result<Option<String>> {
-    let Some(job) = Job::of(host) else {
+    let Some(job) = Holder::find(host) else {
         return Ok(None);
     };
     let logins = job.logins();
-    let answer = |login: &Login| protocol::login(host, &login.user, &login.password);
-    if let Some(given) = logins.given(host, job.now()) {
-        return Ok(Some(answer(given)));
+    let response = |login: &Login| protocol::login(host, &login.user, &login.password);
+    if let Some(given) = logins.stored_login(host, job.now()) {
+        return Ok(Some(response(given)));
     }
     let Some(registry) = Registry::parse(host) else {
         return Ok(None);
     };
     let realm = registry.realm.to_string();
-    if let Some(asked) = logins.asked(&realm, job.now()) {
-        return Ok(Some(answer(asked)));
+    if let Some(asked) = logins.ecr_login(&realm, job.now()) {
+        return Ok(Some(response(asked)));
     }
     if let Some(session) = &job.session
         && let Some(command) = session::in_machine_environment(session)?
     {
-        return by_another(command, host).map(Some);
+        return run_helper(command, host).map(Some);
     }
-    match ask(&job, &registry) {
+    match request_login(&job, &registry) {
         Ok(login) => {
-            let answer = answer(&login);
-            // With what a step has given meanwhile.
+            let response = response(&login);
+            // A step may have stored a login meanwhile.
             let mut logins = job.logins();
-            logins.keep(&realm, login);
-            // It is good whether or not it can be kept.
+            logins.insert_ecr(&realm, login);
+            // The login is valid even if it cannot be cached.
             if let Err(error) = logins.write(&job.logins_path()) {
-                eprintln!("remote-buildkit: the login is not kept: {error:#}");
+                eprintln!("remote-buildkit: could not cache the login: {error:#}");
             }
-            Ok(Some(answer))
+            Ok(Some(response))
         }
-        Err(error) => match logins.asked_last(&realm, job.now() + SignedDuration::from_mins(1)) {
+        Err(error) => match logins.last_ecr_login(&realm, job.now() + SignedDuration::from_mins(1)) {
             Some(last) => {
-                eprintln!("remote-buildkit: the login was not renewed and is used as it is: {error:#}");
-                Ok(Some(answer(last)))
+                eprintln!("remote-buildkit: could not renew the login, and uses the current one: {error:#}");
+                Ok(Some(response(last)))
             }
             None => Err(error),
         },
     }
 }
 
-/// The answer of this program in another environment.
-fn by_another(mut command: Command, host: &str) -> anyhow::Result<String> {
+/// Runs this program again with the environment of `command`, and returns its response.
+fn run_helper(mut command: Command, host: &str) -> anyhow::Result<String> {
     command.arg0(PROGRAM).arg("get");
     command.stdin(Stdio::piped()).stdout(Stdio::piped());
-    let mut child = command.spawn().context("starting this program once more")?;
+    let mut child = command.spawn().context("starting this program again")?;
     if let Some(mut input) = child.stdin.take() {
-        input.write_all(host.as_bytes()).context("telling it the host")?;
+        input
+            .write_all(host.as_bytes())
+            .context("writing the host to it")?;
     }
-    let output = child.wait_with_output().context("reading its answer")?;
-    let answer = String::from_utf8_lossy(&output.stdout).trim_end().to_owned();
-    anyhow::ensure!(output.status.success(), answer);
-    Ok(answer)
+    let output = child.wait_with_output().context("reading its response")?;
+    let response = String::from_utf8_lossy(&output.stdout).trim_end().to_owned();
+    anyhow::ensure!(output.status.success(), response);
+    Ok(response)
 }
 
-fn ask(job: &Job, registry: &Registry) -> anyhow::Result<Login> {
-    let deadline = Instant::now() + WITHIN;
+/// Requests a login from ECR.
+fn request_login(job: &Holder, registry: &Registry) -> anyhow::Result<Login> {
+    let deadline = Instant::now() + RENEWAL_TIMEOUT;
     let session = session::fresh(&job.selection.session(), deadline)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -152,13 +156,16 @@ fn ask(job: &Job, registry: &Registry) -> anyhow::Result<Login> {
     runtime.block_on(aws::log_in(&session, &registry.realm, &retrier))
 }
 
+/// Returns the hosts with a login, and the user of each.
 fn users() -> BTreeMap<String, String> {
-    let hosts = Docker::of_user().map(|docker| docker.hosts()).unwrap_or_default();
+    let hosts = DockerConfig::of_user()
+        .map(|docker| docker.hosts())
+        .unwrap_or_default();
     let user = |host: &String| {
-        let job = Job::of(host)?;
+        let job = Holder::find(host)?;
         let given = job
             .logins()
-            .given(host, job.now())
+            .stored_login(host, job.now())
             .map(|given| given.user.clone());
         Some(given.unwrap_or_else(|| "AWS".into()))
     };
@@ -168,30 +175,31 @@ fn users() -> BTreeMap<String, String> {
     users.collect()
 }
 
-/// The folder of whoever registered the host: the job that this is a part of, another one, or the machine. Where nobody
-/// did, somebody has named the helper by hand, and the job is who is meant.
-fn folder_of(host: &str) -> Option<PathBuf> {
-    let job = env::path(env::REMOTE_BUILDKIT_SESSION).filter(|folder| folder.exists());
-    let docker = Docker::of_user().ok();
-    let registered = |folder: &PathBuf| {
+/// Returns the directory of the holder of the host's setting: this job, another one, or the machine. If there is none, the
+/// helper was configured by hand, and this job is used.
+fn holder_dir(host: &str) -> Option<PathBuf> {
+    let job = env::path(env::REMOTE_BUILDKIT_SESSION).filter(|dir| dir.exists());
+    let docker = DockerConfig::of_user().ok();
+    let registered = |dir: &PathBuf| {
         let docker = docker.as_ref();
-        docker.is_some_and(|docker| docker.is_user_of(folder, host))
+        docker.is_some_and(|docker| docker.is_held_by(dir, host))
     };
     job.clone()
         .filter(registered)
-        .or_else(|| docker.as_ref()?.user_of(host))
+        .or_else(|| docker.as_ref()?.holder_of(host))
         .or(job)
 }
 
-/// The connected job, or machine, that a host is asked for.
-struct Job {
+/// The connected job, or machine, whose session provides a host's login.
+struct Holder {
     selection: JobState,
     session: Option<Session>,
 }
 
-impl Job {
-    fn of(host: &str) -> Option<Self> {
-        let selection = JobState::without_builder(folder_of(host)?);
+impl Holder {
+    /// Returns the holder of a host.
+    fn find(host: &str) -> Option<Self> {
+        let selection = JobState::without_builder(holder_dir(host)?);
         let session = Session::read(&selection.session()).ok();
         Some(Self { selection, session })
     }
@@ -200,11 +208,11 @@ impl Job {
         self.selection.logins()
     }
 
-    fn logins(&self) -> Logins {
-        Logins::read(&self.logins_path())
+    fn logins(&self) -> CredentialCache {
+        CredentialCache::read(&self.logins_path())
     }
 
-    /// AWS's time, as the ends of logins are.
+    /// Returns AWS's time, as is the expiry of logins.
     fn now(&self) -> jiff::Timestamp {
         let session = self.session.as_ref();
         session.map_or_else(jiff::Timestamp::now, |session| session.clock.now())

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 
 use crate::buildx::{Builder, Store};
-use crate::docker::Docker;
+use crate::docker::DockerConfig;
 use crate::error_code::ErrorCode;
 use crate::problem::Problem;
 use crate::{env, files, github};
@@ -116,7 +116,7 @@ impl JobState {
     /// Removes our settings from docker's config.
     fn unregister(&self) -> anyhow::Result<()> {
         // Without a directory of docker there are none.
-        Docker::of_user().map_or(Ok(()), |docker| docker.unregister(&self.dir))
+        DockerConfig::of_user().map_or(Ok(()), |docker| docker.release(&self.dir))
     }
 
     /// Removes the builder, the settings and the directory. Tries each of them, also when another one fails.

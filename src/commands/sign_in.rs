@@ -1,4 +1,4 @@
-//! From the inputs, or from a session that is about to expire, to keys of AWS.
+//! Signs in to AWS: from the inputs, or to renew a session.
 
 use crate::aws::{self, AccessKeys, AssumeRole, AwsRegion, Clock, Identity, Session};
 use crate::env;
@@ -7,7 +7,7 @@ use crate::inputs;
 use crate::retry::Retrier;
 use crate::secret::Secret;
 
-/// The session of a job, for a cluster of EKS if there is one. `mask` gets its secrets as soon as they are there.
+/// Signs in for a job, and for an EKS cluster if there is one. `mask` is called with each secret as soon as it exists.
 pub(super) async fn sign_in(
     cluster: Option<&str>,
     region: Option<&str>,
@@ -37,7 +37,7 @@ pub(super) async fn sign_in(
     })
 }
 
-/// The same session with new keys. Nothing is masked: the plugin's output may go into a file.
+/// Returns the session with new keys. Nothing is masked: the plugin's output may go to a file.
 pub(super) async fn renew(session: &Session, retrier: &Retrier) -> anyhow::Result<Session> {
     let region = Some(session.region.name.as_str());
     let (keys, _region) = keys(&session.identity, region, &session.clock, retrier, |_| ()).await?;
@@ -47,13 +47,13 @@ pub(super) async fn renew(session: &Session, retrier: &Retrier) -> anyhow::Resul
     })
 }
 
-/// `minted` sees the OIDC token of a role before anybody else.
+/// Returns keys of an identity. `on_token` is called with the OIDC token before it is used.
 async fn keys(
     identity: &Identity,
     region: Option<&str>,
     clock: &Clock,
     retrier: &Retrier,
-    minted: impl Fn(&Secret),
+    on_token: impl Fn(&Secret),
 ) -> anyhow::Result<(AccessKeys, AwsRegion)> {
     let role = match identity {
         Identity::Role(role) => role,
@@ -62,7 +62,7 @@ async fn keys(
     };
     let signed_in = retrier.run(|| async {
         let id = github::id_token(&role.audience).await?;
-        minted(&id.jwt);
+        on_token(&id.jwt);
         aws::assume_role(role, region, clock, &id.jwt, &id.subject).await
     });
     signed_in.await

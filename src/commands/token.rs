@@ -1,6 +1,6 @@
 //! `token`: the exec credential plugin of the job's kubeconfig
 //! (<https://kubernetes.io/docs/reference/access-authn-authz/authentication/#client-go-credential-plugins>).
-//! With keys that are good for a while yet it asks nobody.
+//! Unless the keys expire soon, it sends no request.
 
 use std::os::unix::process::CommandExt;
 use std::path::Path;
@@ -13,24 +13,25 @@ use super::session;
 use crate::aws::{self, Session};
 use crate::report::verbatim;
 
-/// Whoever calls the plugin waits for it without a bound of its own.
-const RENEWED_WITHIN: Duration = Duration::from_secs(45);
+/// The timeout of a renewal. Clients wait for the plugin without a timeout.
+const RENEWAL_TIMEOUT: Duration = Duration::from_secs(45);
 
+/// Prints a token.
 pub fn run(path: &Path) -> anyhow::Result<()> {
     let kept = Session::read(path)?;
     if kept.needs_renewal(kept.clock.now())
         && let Some(mut command) = session::in_machine_environment(&kept)?
     {
         let error = command.args(std::env::args_os().skip(1)).exec();
-        return Err(error).context("starting this program once more");
+        return Err(error).context("starting this program again");
     }
-    let session = session::fresh(path, Instant::now() + RENEWED_WITHIN)?;
+    let session = session::fresh(path, Instant::now() + RENEWAL_TIMEOUT)?;
     let cluster = session
         .cluster
         .as_deref()
-        .context("the session is for no cluster of EKS")?;
+        .context("the session has no EKS cluster")?;
     let token = aws::token(&session.keys, cluster, &session.region, session.clock.now())?;
-    // Whoever called compares it with the clock of this machine.
+    // The client compares it with this machine's clock.
     let expires = session.clock.to_local(token.expires);
     verbatim(
         &json!({

@@ -1,4 +1,4 @@
-//! docker's `config.json`, changed as text: no other entry is touched, however it is written (docker/cli,
+//! docker's `config.json`, edited as text, so that all other entries keep their bytes (docker/cli,
 //! cli/config/configfile/file.go).
 
 use std::ops::Range;
@@ -8,19 +8,19 @@ use serde::{Deserialize, Serialize};
 use super::HELPER;
 use super::entries::{Entries, with_entry, without_entry};
 
-/// What this program puts into a config.
+/// An entry that this program adds to a config.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Setting {
-    /// The passwords of this registry are asked of us.
+    /// Our credential helper provides the login of this registry.
     Login(String),
-    /// `docker build` takes the builder that is selected, as `docker buildx build` does. Without, docker names that of
-    /// its own context (docker/cli, cmd/docker/builder.go).
+    /// `docker build` uses the selected builder, as `docker buildx build` does. Without this entry it uses the builder of
+    /// docker's own context (docker/cli, cmd/docker/builder.go).
     Build,
 }
 
 impl Setting {
-    /// The object that it is an entry of, the entry's name and its value.
+    /// Returns the name of the object that the entry belongs to, the entry's name and its value.
     fn entry(&self) -> (&'static str, &str, &'static str) {
         match self {
             Self::Login(host) => ("credHelpers", host, HELPER),
@@ -29,30 +29,30 @@ impl Setting {
     }
 }
 
-/// Why a text is no config.
+/// Why a config is not valid.
 #[derive(Debug, thiserror::Error)]
-pub enum Broken {
-    #[error("it is no JSON: {0}")]
+pub enum InvalidConfig {
+    #[error("it is not valid JSON: {0}")]
     Json(#[from] serde_json::Error),
-    #[error("its `{0}` is no object")]
-    NoObject(String),
+    #[error("its `{0}` is not an object")]
+    NotAnObject(String),
 }
 
-/// Whether settings can be put in.
-pub(super) fn check(text: &str) -> Result<(), Broken> {
+/// Checks that settings can be added.
+pub(super) fn check(text: &str) -> Result<(), InvalidConfig> {
     with(text, &Setting::Login(String::new()))?;
     with(text, &Setting::Build).map(drop)
 }
 
-/// The text with the setting in it; `None` where it is there already.
-pub(super) fn with(text: &str, setting: &Setting) -> Result<Option<String>, Broken> {
+/// Returns the text with the setting added; `None` if it has the setting already.
+pub(super) fn with(text: &str, setting: &Setting) -> Result<Option<String>, InvalidConfig> {
     let (outer, inner, value) = setting.entry();
     let value = format!("\"{value}\"");
-    // For docker an empty file is one without entries.
+    // docker accepts an empty file as one without entries.
     if text.trim().is_empty() {
         return Ok(Some(format!("{{\"{outer}\": {{\"{inner}\": {value}}}}}\n")));
     }
-    let entries = Entries::of(text)?;
+    let entries = Entries::parse(text)?;
     let Some(object) = entries.find(text, |name| name.eq_ignore_ascii_case(outer)) else {
         let object = format!("{{\"{inner}\": {value}}}");
         return Ok(Some(with_entry(text, &whole(text), outer, &object)));
@@ -69,11 +69,11 @@ pub(super) fn with(text: &str, setting: &Setting) -> Result<Option<String>, Brok
     }
 }
 
-/// The text without the setting, if it is there and as we made it. `was_there` says whether the object that it is an entry
-/// of was there before: it stays then, without entries.
-pub(super) fn without(text: &str, setting: &Setting, was_there: bool) -> Result<String, Broken> {
+/// Returns the text without the setting, if its value is ours. If `was_there`, the entry's object existed before, and stays
+/// even without entries.
+pub(super) fn without(text: &str, setting: &Setting, was_there: bool) -> Result<String, InvalidConfig> {
     let (outer, inner, value) = setting.entry();
-    let entries = Entries::of(text)?;
+    let entries = Entries::parse(text)?;
     let unchanged = || Ok(text.to_owned());
     let Some(object) = entries.find(text, |name| name.eq_ignore_ascii_case(outer)) else {
         return unchanged();
@@ -93,30 +93,30 @@ pub(super) fn without(text: &str, setting: &Setting, was_there: bool) -> Result<
     removed.map_or_else(unchanged, Ok)
 }
 
-/// Whether the object of the setting is in the config at all.
+/// Returns whether the config has the object that the setting's entry belongs to.
 pub(super) fn has_object(text: &str, setting: &Setting) -> bool {
     let (outer, ..) = setting.entry();
-    let entries = Entries::of(text);
+    let entries = Entries::parse(text);
     entries.is_ok_and(|entries| entries.0.iter().any(|(name, _)| name.eq_ignore_ascii_case(outer)))
 }
 
-/// With a setting and without it again, for the fuzzer.
+/// Adds a setting and removes it again, for the fuzzer.
 #[cfg(fuzzing)]
-pub fn there_and_back(text: &str, setting: &Setting) -> Result<Option<(String, String)>, Broken> {
+pub fn there_and_back(text: &str, setting: &Setting) -> Result<Option<(String, String)>, InvalidConfig> {
     let Some(after) = with(text, setting)? else {
         return Ok(None);
     };
-    assert_eq!(with(&after, setting)?, None, "it is put in twice");
+    assert_eq!(with(&after, setting)?, None, "the setting was added twice");
     let back = without(&after, setting, has_object(text, setting))?;
     Ok(Some((after, back)))
 }
 
-/// Whether somebody else has seen to what the setting is for.
-pub(super) fn has_own(text: &str, setting: &Setting) -> Result<bool, Broken> {
+/// Returns whether the config already has a login or alias of the user's own in place of the setting.
+pub(super) fn has_own(text: &str, setting: &Setting) -> Result<bool, InvalidConfig> {
     if text.trim().is_empty() {
         return Ok(false);
     }
-    let entries = Entries::of(text)?;
+    let entries = Entries::parse(text)?;
     let value = |outer: &str, inner: &str| -> Option<serde_json::Value> {
         let object = entries.find(text, |name| name.eq_ignore_ascii_case(outer))?;
         let object: serde_json::Value = serde_json::from_str(&text[object]).ok()?;
@@ -132,7 +132,7 @@ pub(super) fn has_own(text: &str, setting: &Setting) -> Result<bool, Broken> {
     let store = entries
         .find(text, |name| name.eq_ignore_ascii_case("credsStore"))
         .is_some_and(|store| !["null", "\"\""].contains(&&text[store]));
-    // Of a login in a store only the name is here.
+    // For a login in a credential store, the config has only the name.
     let logged_in = |login: serde_json::Value| {
         let has = |field: &str| login[field].as_str().is_some_and(|text| !text.is_empty());
         store
@@ -156,8 +156,8 @@ fn whole(text: &str) -> Range<usize> {
     start..text.trim_end().len()
 }
 
-fn inside<'a>(text: &'a str, object: &Range<usize>, name: &str) -> Result<Entries<'a>, Broken> {
-    Entries::of(&text[object.clone()]).map_err(|_| Broken::NoObject(name.into()))
+fn inside<'a>(text: &'a str, object: &Range<usize>, name: &str) -> Result<Entries<'a>, InvalidConfig> {
+    Entries::parse(&text[object.clone()]).map_err(|_| InvalidConfig::NotAnObject(name.into()))
 }
 
 fn replaced(text: &str, at: &Range<usize>, with: &str) -> String {

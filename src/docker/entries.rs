@@ -1,5 +1,4 @@
-//! An object of JSON as it is written: where the values of its entries are. What is changed by it leaves every other byte
-//! as it was.
+//! The entries of a JSON object with their positions in the text, so that an edit changes no other byte.
 
 use std::fmt;
 use std::ops::Range;
@@ -8,7 +7,7 @@ use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-/// The entries of an object, in their order; of two with one name both.
+/// The entries of an object in order, including duplicates.
 pub(super) struct Entries<'a>(pub(super) Vec<(String, &'a RawValue)>);
 
 impl<'de> Deserialize<'de> for Entries<'de> {
@@ -34,11 +33,12 @@ impl<'de> Deserialize<'de> for Entries<'de> {
 }
 
 impl<'a> Entries<'a> {
-    pub(super) fn of(text: &'a str) -> Result<Self, serde_json::Error> {
+    /// Parses an object.
+    pub(super) fn parse(text: &'a str) -> Result<Self, serde_json::Error> {
         serde_json::from_str(text)
     }
 
-    /// Where the value of an entry is in `whole`, of which this is a part. Of several the last counts, as in Go.
+    /// Returns the position of an entry's value in `whole`, which contains this object. The last of several counts, as in Go.
     pub(super) fn find(&self, whole: &str, same: impl Fn(&str) -> bool) -> Option<Range<usize>> {
         let (_, value) = self.0.iter().rev().find(|(name, _)| same(name))?;
         let start = value.get().as_ptr() as usize - whole.as_ptr() as usize;
@@ -46,7 +46,7 @@ impl<'a> Entries<'a> {
     }
 }
 
-/// With one more entry at the beginning of the object that is at `object`.
+/// Returns the text with an entry added at the beginning of the object at `object`.
 pub(super) fn with_entry(text: &str, object: &Range<usize>, name: &str, value: &str) -> String {
     let at = object.start + 1;
     let empty = text[at..object.end].trim_start().starts_with('}');
@@ -54,13 +54,13 @@ pub(super) fn with_entry(text: &str, object: &Range<usize>, name: &str, value: &
     format!("{}{}: {value}{comma}{}", &text[..at], quoted(name), &text[at..])
 }
 
-/// Without the entry whose value is at `value`, if its name is written as we write it.
+/// Returns the text without the entry whose value is at `value`; `None` if its name is not written as we write it.
 pub(super) fn without_entry(text: &str, name: &str, value: &Range<usize>) -> Option<String> {
     let before = text[..value.start].trim_end().strip_suffix(':')?.trim_end();
     let before = before.strip_suffix(&quoted(name))?;
     let after = &text[value.end..];
     if let Some(rest) = after.trim_start().strip_prefix(',') {
-        // As `with_entry` made it, or the next entry is on a line of its own, where this one was.
+        // `with_entry` wrote one space. Otherwise the next entry takes the place of this one.
         let rest = rest.strip_prefix(' ').unwrap_or_else(|| rest.trim_start());
         return Some(format!("{before}{rest}"));
     }

@@ -1,30 +1,30 @@
-//! docker's folder: `config.json` with our entries in it, and the protocol of its credential helpers. The only module
-//! that knows their shapes.
+//! docker's directory: `config.json` with our entries, and the protocol of credential helpers. The only module that knows
+//! their formats.
 
 mod config;
+mod config_lease;
+mod credential_cache;
 mod entries;
-mod logins;
 pub mod protocol;
-mod registration;
 
 #[cfg(fuzzing)]
 pub use config::there_and_back;
-pub use config::{Broken, Setting};
-pub use logins::Logins;
-pub use registration::Docker;
+pub use config::{InvalidConfig, Setting};
+pub use config_lease::DockerConfig;
+pub use credential_cache::CredentialCache;
 
 use std::path::PathBuf;
 
 use crate::env;
 
-/// `$DOCKER_CONFIG` or `~/.docker`.
-pub fn folder() -> Option<PathBuf> {
+/// Returns docker's directory: `$DOCKER_CONFIG` or `~/.docker`.
+pub fn dir() -> Option<PathBuf> {
     let configured = env::path(env::DOCKER_CONFIG);
     configured.or_else(|| Some(env::path(env::HOME)?.join(".docker")))
 }
 
-/// The name of the helper in a config; the program is called `docker-credential-` and this.
+/// The name of the helper in a config. The program's name is this, after `docker-credential-`.
 pub const HELPER: &str = "remote-buildkit";
 
-/// The name by which docker calls the helper.
+/// The name of the program that docker starts as the helper.
 pub const PROGRAM: &str = "docker-credential-remote-buildkit";

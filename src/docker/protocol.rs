@@ -1,5 +1,5 @@
-//! The protocol of docker's credential helpers: an action as the argument, what it is about on standard input, the answer
-//! on standard output, errors too (docker/docker-credential-helpers, credentials/credentials.go and error.go).
+//! The protocol of docker's credential helpers: the action is the argument, its data is on standard input, and the response,
+//! also an error, on standard output (docker/docker-credential-helpers, credentials/credentials.go and error.go).
 
 use std::collections::BTreeMap;
 
@@ -7,27 +7,29 @@ use serde::{Deserialize, Serialize};
 
 use crate::secret::Secret;
 
-/// What a client recognises: it goes on without a login then, as for images that everybody may pull.
+/// The errors that clients recognize. They continue without a login, as for public images.
 pub const NOT_FOUND: &str = "credentials not found in native keychain";
 pub const NO_SERVER: &str = "no credentials server URL";
 pub const NO_USER: &str = "no credentials username";
 
-/// What is asked.
+/// A request to the helper.
 #[derive(Debug)]
-pub enum Request {
-    /// The login of a host.
+pub enum HelperRequest {
+    /// Returns the login of a host.
     Get(String),
-    Store(Given),
-    /// Forget the login of a host.
+    /// Stores a login.
+    Store(StoredLogin),
+    /// Erases the stored login of a host.
     Erase(String),
-    /// Hosts with the names of their users.
+    /// Lists hosts with their users.
     List,
+    /// Returns the version.
     Version,
 }
 
-/// A login that a client gives.
+/// A login that a client stores.
 #[derive(Debug)]
-pub struct Given {
+pub struct StoredLogin {
     pub host: String,
     pub user: String,
     pub secret: Secret,
@@ -36,15 +38,15 @@ pub struct Given {
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 #[derive(Default)]
-struct Credentials {
+struct StoreRequest {
     #[serde(rename = "ServerURL")]
     server: String,
     username: String,
     secret: String,
 }
 
-impl Request {
-    /// Of the action and of what stands on standard input. An error is what the client is told.
+impl HelperRequest {
+    /// Parses the action and its standard input. The error is the protocol's response to the client.
     pub fn parse(action: &str, input: &str) -> Result<Self, String> {
         let host = || match host(input.trim()) {
             "" => Err(NO_SERVER.to_owned()),
@@ -56,45 +58,45 @@ impl Request {
             "list" => Ok(Self::List),
             "version" | "--version" | "-v" => Ok(Self::Version),
             "store" => {
-                let given: Credentials = serde_json::from_str(input).map_err(|error| error.to_string())?;
+                let given: StoreRequest = serde_json::from_str(input).map_err(|error| error.to_string())?;
                 if given.server.trim().is_empty() {
                     return Err(NO_SERVER.into());
                 }
                 if given.username.is_empty() {
                     return Err(NO_USER.into());
                 }
-                Ok(Self::Store(Given {
+                Ok(Self::Store(StoredLogin {
                     host: host_of(&given.server),
                     user: given.username,
                     secret: Secret::new(given.secret),
                 }))
             }
             other => Err(format!(
-                "unknown action {other:?}; there are get, store, erase, list and version"
+                "unknown action {other:?}: use get, store, erase, list or version"
             )),
         }
     }
 }
 
-/// The answer to `get`.
+/// Returns the response to `get`.
 pub fn login(host: &str, user: &str, secret: &Secret) -> String {
     #[derive(Serialize)]
     #[serde(rename_all = "PascalCase")]
-    struct Answer<'a> {
+    struct GetResponse<'a> {
         #[serde(rename = "ServerURL")]
         server: &'a str,
         username: &'a str,
         secret: &'a Secret,
     }
-    let answer = Answer {
+    let response = GetResponse {
         server: host,
         username: user,
         secret,
     };
-    serde_json::to_string(&answer).unwrap_or_default()
+    serde_json::to_string(&response).unwrap_or_default()
 }
 
-/// The answer to `list`.
+/// Returns the response to `list`.
 pub fn list(users: &BTreeMap<String, String>) -> String {
     serde_json::to_string(users).unwrap_or_default()
 }
@@ -103,7 +105,7 @@ fn host_of(server: &str) -> String {
     host(server.trim()).to_owned()
 }
 
-/// A client may give a URL for a host.
+/// Returns the host of a server, which a client may give as a URL.
 fn host(server: &str) -> &str {
     let rest = server.split_once("://").map_or(server, |(_, rest)| rest);
     rest.split('/').next().unwrap_or(rest)
@@ -114,12 +116,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn requests_and_what_is_none() {
+    fn valid_and_invalid_requests() {
         for server in ["a.example", "https://a.example", "https://a.example/v2/\n"] {
-            assert!(matches!(Request::parse("get", server), Ok(Request::Get(host)) if host == "a.example"));
+            assert!(
+                matches!(HelperRequest::parse("get", server), Ok(HelperRequest::Get(host)) if host == "a.example")
+            );
         }
         let text = r#"{"ServerURL": "https://a.example", "Username": "u", "Secret": "hush", "More": 1}"#;
-        let Ok(Request::Store(given)) = Request::parse("store", text) else {
+        let Ok(HelperRequest::Store(given)) = HelperRequest::parse("store", text) else {
             panic!("not stored");
         };
         assert_eq!((given.host.as_str(), given.user.as_str()), ("a.example", "u"));
@@ -132,13 +136,13 @@ mod tests {
             ("store", "{", "EOF while parsing"),
             ("put", "a", "unknown action \"put\""),
         ] {
-            let told = Request::parse(action, input).expect_err(action);
+            let told = HelperRequest::parse(action, input).expect_err(action);
             assert!(told.starts_with(error), "{told}");
         }
     }
 
     #[test]
-    fn answers_have_the_fields_of_the_protocol() {
+    fn responses_have_the_fields_of_the_protocol() {
         assert_eq!(
             login("a.example", "AWS", &Secret::new("p\"")),
             r#"{"ServerURL":"a.example","Username":"AWS","Secret":"p\""}"#

@@ -21,7 +21,7 @@ pub use cluster_access::{ClusterAccess, Identity, Role};
 pub use matrix::{MatrixInputs, matrix};
 pub use registration::{Registration, RegistrationCredential, SecretSource};
 pub use registries::Registries;
-pub use runner::{Machine, Programs, Runner, runner};
+pub use runner::{MachineSetup, Programs, RunnerOperation, runner};
 
 /// Everything `connect` is asked to do.
 #[derive(Debug)]

@@ -1,25 +1,25 @@
-//! The registries to be logged in to.
+//! The input `ecr`: the registries to log in to.
 
 use super::cluster_access::identity;
 use super::lists::entries;
 use super::{Faults, Identity};
 use crate::cli::ClusterArgs;
-use crate::registry::Wanted;
+use crate::registry::EcrSelector;
 
-/// What the input `ecr` asks for, and who asks ECR where access to the cluster needs no AWS.
+/// The value of the input `ecr`, with the region and identity that ECR is called with if cluster access needs no AWS.
 #[derive(Debug, Clone)]
 pub struct Registries {
-    pub wanted: Vec<Wanted>,
+    pub selectors: Vec<EcrSelector>,
     pub region: Option<String>,
     pub identity: Identity,
 }
 
 pub(super) fn check(ecr: Option<&str>, args: &ClusterArgs, faults: &mut Faults) -> Option<Registries> {
     let ecr = ecr?;
-    let mut wanted = Vec::new();
+    let mut selectors = Vec::new();
     for entry in entries(ecr) {
-        match Wanted::parse(entry) {
-            Some(registry) => wanted.push(registry),
+        match EcrSelector::parse(entry) {
+            Some(registry) => selectors.push(registry),
             None => faults.add(
                 "ecr",
                 entry,
@@ -29,10 +29,10 @@ pub(super) fn check(ecr: Option<&str>, args: &ClusterArgs, faults: &mut Faults) 
         }
     }
     if entries(ecr).next().is_none() {
-        faults.add("ecr", ecr, "names no registry; auto is the caller's own");
+        faults.add("ecr", ecr, "names no registry: set auto for your own");
     }
     Some(Registries {
-        wanted,
+        selectors,
         region: args.region.clone(),
         identity: identity(args),
     })

@@ -7,33 +7,36 @@ use crate::buildx::release::Mirror;
 use crate::cli::RunnerArgs;
 use crate::problem::Problem;
 
-/// What `runner` is asked to do.
+/// The operations of `runner`.
 #[derive(Debug)]
-pub enum Runner {
-    Prepare(Box<Machine>),
+pub enum RunnerOperation {
+    /// Sets up the machine.
+    Prepare(Box<MachineSetup>),
+    /// Installs the programs only.
     Install(Programs),
+    /// Undoes the setup for a user.
     Remove { user: Option<String> },
 }
 
-/// A machine whose jobs build remotely.
+/// What a machine is set up with.
 #[derive(Debug)]
-pub struct Machine {
+pub struct MachineSetup {
     pub plan: Plan,
     pub programs: Programs,
-    /// As which runner it is to be started.
+    /// The GitHub runner to register and start, if any.
     pub registration: Option<Registration>,
 }
 
-/// The programs that it is to have.
+/// The programs to install.
 #[derive(Debug)]
 pub struct Programs {
-    /// Whose jobs use them.
+    /// The user whose jobs use them.
     pub user: Option<String>,
     pub mirror: Option<Mirror>,
     pub timeout: Duration,
 }
 
-pub fn runner(args: &RunnerArgs) -> Result<Runner, Problem> {
+pub fn runner(args: &RunnerArgs) -> Result<RunnerOperation, Problem> {
     let RunnerArgs {
         connect,
         user,
@@ -51,7 +54,7 @@ pub fn runner(args: &RunnerArgs) -> Result<Runner, Problem> {
     }
     if *remove {
         let user = user.clone();
-        return faults.finish(Some(Runner::Remove { user }));
+        return faults.finish(Some(RunnerOperation::Remove { user }));
     }
     let mirror = mirror(buildx_url.as_deref(), buildx_sha256.as_deref(), &mut faults);
     let programs = |timeout| Programs {
@@ -61,16 +64,16 @@ pub fn runner(args: &RunnerArgs) -> Result<Runner, Problem> {
     };
     if *install_only {
         let timeout = duration("timeout", &connect.timeout, &mut faults);
-        return faults.finish(timeout.map(|timeout| Runner::Install(programs(timeout))));
+        return faults.finish(timeout.map(|timeout| RunnerOperation::Install(programs(timeout))));
     }
     if let Some(role) = &connect.cluster_access.role_to_assume {
-        let allowed = "a machine has no OIDC token of a job; it signs in as its instance profile, or as the role of its pod";
+        let allowed = "`runner` signs in as the machine's instance profile or its pod's role: a machine has no OIDC token of a job";
         faults.add("role-to-assume", role, allowed);
     }
     let registration = registration::check(registration, &mut faults);
-    let plan = check(connect, &mut faults).map(of_machine);
+    let plan = check(connect, &mut faults).map(with_machine_identity);
     faults.finish(plan.map(|plan| {
-        Runner::Prepare(Box::new(Machine {
+        RunnerOperation::Prepare(Box::new(MachineSetup {
             programs: programs(plan.timeout),
             plan,
             registration,
@@ -78,8 +81,8 @@ pub fn runner(args: &RunnerArgs) -> Result<Runner, Problem> {
     }))
 }
 
-/// Of whatever job asks, the machine is who signs in.
-fn of_machine(mut plan: Plan) -> Plan {
+/// Makes the plan sign in as the machine, never as a job.
+fn with_machine_identity(mut plan: Plan) -> Plan {
     if let ClusterAccess::Eks { identity, .. } = &mut plan.cluster_access {
         *identity = Identity::Machine;
     }
@@ -92,23 +95,24 @@ fn of_machine(mut plan: Plan) -> Plan {
 fn mirror(url: Option<&str>, sha256: Option<&str>, faults: &mut Faults) -> Option<Mirror> {
     if let Some(url) = url {
         let address: Option<http::Uri> = url.parse().ok();
-        let names_a_user =
+        let has_credentials =
             |address: &http::Uri| address.authority().is_some_and(|a| a.as_str().contains('@'));
-        if address.as_ref().is_some_and(names_a_user) {
-            // Not shown: what it has may be a password.
+        if address.as_ref().is_some_and(has_credentials) {
+            // The value is not shown, because it may contain a password.
             faults.0.push(
-                "`buildx-url`: has a user in it, and all users of a machine see its commands: name a mirror that wants none".into(),
+                "`buildx-url`: must not contain credentials, which all users of the machine could read: use a mirror without \
+                 authentication".into(),
             );
         }
-        let is_address = address.is_some_and(|address| {
+        let is_url = address.is_some_and(|address| {
             matches!(address.scheme_str(), Some("http" | "https")) && address.host().is_some()
         });
-        let allowed = "an address such as https://mirror.example/buildx";
-        faults.check(is_address, "buildx-url", url, allowed);
+        let allowed = "a URL such as https://mirror.example/buildx";
+        faults.check(is_url, "buildx-url", url, allowed);
     }
     if let Some(sha256) = sha256 {
         let is_sum = sha256.len() == 64 && sha256.chars().all(|c| c.is_ascii_hexdigit());
-        let allowed = "a SHA-256 in 64 hexadecimal digits, as sha256sum prints it";
+        let allowed = "a SHA-256 of 64 hexadecimal digits, as sha256sum prints it";
         faults.check(is_sum, "buildx-sha256", sha256, allowed);
         if url.is_none() {
             faults.add("buildx-sha256", sha256, "needs `buildx-url`");
@@ -120,11 +124,11 @@ fn mirror(url: Option<&str>, sha256: Option<&str>, faults: &mut Faults) -> Optio
             url,
             sha256: sha256.to_owned(),
         },
-        None => Mirror::Folder(url),
+        None => Mirror::Releases(url),
     })
 }
 
-/// As useradd takes it.
+/// Returns whether `useradd` accepts the name.
 fn is_user_name(name: &str) -> bool {
     let mut chars = name.chars();
     chars
@@ -140,7 +144,7 @@ mod tests {
     use super::*;
     use crate::cli::{Cli, Command};
 
-    fn read(flags: &[&str]) -> Result<Runner, Problem> {
+    fn read(flags: &[&str]) -> Result<RunnerOperation, Problem> {
         let line = ["remote-buildkit", "runner"].iter().chain(flags);
         match Cli::parse_from(line).command {
             Command::Runner(args) => runner(&args),
@@ -149,10 +153,10 @@ mod tests {
     }
 
     #[test]
-    fn every_bad_input_is_named_at_once() {
+    fn all_invalid_inputs_are_reported_at_once() {
         let bad = [
             ("user", "a:b", "a user of this machine"),
-            ("buildx-url", "mirror", "an address"),
+            ("buildx-url", "mirror", "a URL such as"),
             ("buildx-sha256", "abc", "64 hexadecimal digits"),
             (
                 "role-to-assume",
@@ -180,7 +184,7 @@ mod tests {
         let secret =
             read(&["--kubeconfig=in-cluster", "--buildx-url=https://me:pw@m/b"]).expect_err("secret");
         assert!(
-            secret.what.contains("has a user in it") && !secret.what.contains("pw"),
+            secret.what.contains("must not contain credentials") && !secret.what.contains("pw"),
             "{secret:?}"
         );
         let alone = read(&[
@@ -191,14 +195,14 @@ mod tests {
     }
 
     #[test]
-    fn the_machine_signs_in_for_its_jobs() {
-        let wanted = read(&[
+    fn the_plan_signs_in_as_the_machine() {
+        let operation = read(&[
             "--cluster=demo",
             "--ecr=auto",
             "--user=runner",
             "--buildx-url=http://m/b",
         ]);
-        let Runner::Prepare(machine) = wanted.expect("good") else {
+        let RunnerOperation::Prepare(machine) = operation.expect("good") else {
             panic!("not to remove");
         };
         assert!(matches!(
@@ -211,15 +215,15 @@ mod tests {
         assert_eq!(machine.plan.registries.expect("some").identity, Identity::Machine);
         let programs = machine.programs;
         assert_eq!(programs.user.as_deref(), Some("runner"));
-        assert_eq!(programs.mirror, Some(Mirror::Folder("http://m/b".into())));
+        assert_eq!(programs.mirror, Some(Mirror::Releases("http://m/b".into())));
     }
 
     #[test]
-    fn installing_wants_no_cluster() {
-        let wanted = read(&["--install-only", "--user=runner", "--timeout=90s"]);
+    fn install_only_needs_no_cluster() {
+        let operation = read(&["--install-only", "--user=runner", "--timeout=90s"]);
         assert!(matches!(
-            wanted.expect("good"),
-            Runner::Install(Programs { user: Some(user), mirror: None, timeout })
+            operation.expect("good"),
+            RunnerOperation::Install(Programs { user: Some(user), mirror: None, timeout })
                 if user == "runner" && timeout == Duration::from_secs(90)
         ));
         let bad = read(&["--install-only", "--buildx-url=mirror", "--timeout=soon"]).expect_err("bad");
@@ -230,10 +234,10 @@ mod tests {
     }
 
     #[test]
-    fn removing_wants_no_cluster() {
+    fn remove_needs_no_cluster() {
         assert!(matches!(
             read(&["--remove", "--user=runner"]).expect("good"),
-            Runner::Remove { user: Some(user) } if user == "runner"
+            RunnerOperation::Remove { user: Some(user) } if user == "runner"
         ));
     }
 }

@@ -194,7 +194,10 @@ fn one_road_and_only_one() {
         "--region=eu-west-1",
         "--ecr=auto,\n222222222222/us-east-1",
     ]);
-    assert_eq!(with_ecr.expect("good").registries.expect("some").wanted.len(), 2);
+    assert_eq!(
+        with_ecr.expect("good").registries.expect("some").selectors.len(),
+        2
+    );
     assert!(
         plan(&["--cluster=a", "--ecr= ,"])
             .expect_err("none")

@@ -1,4 +1,4 @@
-//! One run at a time: cloud-init and a unit may start two at one boot.
+//! The lock that allows one run at a time: at boot, cloud-init and a systemd unit may start two.
 
 use std::fs::{File, TryLockError};
 use std::path::Path;
@@ -6,34 +6,34 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 
-/// Another run may deploy an agent meanwhile.
-const WITHIN: Duration = Duration::from_secs(600);
-const LOOK_AGAIN: Duration = Duration::from_millis(100);
+/// How long to wait for the lock: the other run may deploy an agent.
+const LOCK_TIMEOUT: Duration = Duration::from_secs(600);
+const POLL_INTERVAL: Duration = Duration::from_millis(100);
 
-/// Held until it is dropped, or another program takes this one's place.
+/// A lock that is held until it is dropped, or the process is replaced.
 #[derive(Debug)]
-pub struct Lock(#[expect(dead_code, reason = "closing it lets go")] File);
+pub struct MachineLock(#[expect(dead_code, reason = "closing the file releases the lock")] File);
 
-impl Lock {
-    /// Of a folder that is there whatever is made. Nothing is written into it.
-    pub fn of(folder: &Path) -> anyhow::Result<Self> {
-        Self::within(folder, WITHIN)
+impl MachineLock {
+    /// Locks an existing directory. Nothing is written into it.
+    pub fn acquire(dir: &Path) -> anyhow::Result<Self> {
+        Self::acquire_within(dir, LOCK_TIMEOUT)
     }
 
-    fn within(folder: &Path, within: Duration) -> anyhow::Result<Self> {
-        let file = File::open(folder).with_context(|| format!("opening {}", folder.display()))?;
-        let until = Instant::now() + within;
+    fn acquire_within(dir: &Path, timeout: Duration) -> anyhow::Result<Self> {
+        let file = File::open(dir).with_context(|| format!("opening {}", dir.display()))?;
+        let until = Instant::now() + timeout;
         loop {
             match file.try_lock() {
                 Ok(()) => return Ok(Self(file)),
-                Err(TryLockError::WouldBlock) if Instant::now() < until => std::thread::sleep(LOOK_AGAIN),
+                Err(TryLockError::WouldBlock) if Instant::now() < until => std::thread::sleep(POLL_INTERVAL),
                 Err(TryLockError::WouldBlock) => bail!(
-                    "another run of this command goes on for {} s already: it holds the lock of {}",
-                    within.as_secs(),
-                    folder.display()
+                    "another run of this command has held the lock of {1} for {0} s: wait for it, or end it",
+                    timeout.as_secs(),
+                    dir.display()
                 ),
                 Err(TryLockError::Error(error)) => {
-                    return Err(error).with_context(|| format!("locking {}", folder.display()));
+                    return Err(error).with_context(|| format!("locking {}", dir.display()));
                 }
             }
         }
@@ -46,12 +46,12 @@ mod tests {
 
     #[test]
     fn a_second_run_waits_for_the_first() {
-        let folder = tempfile::tempdir().expect("folder");
-        let first = Lock::of(folder.path()).expect("free");
-        let error = Lock::within(folder.path(), Duration::ZERO).expect_err("held");
+        let dir = tempfile::tempdir().expect("dir");
+        let first = MachineLock::acquire(dir.path()).expect("free");
+        let error = MachineLock::acquire_within(dir.path(), Duration::ZERO).expect_err("held");
         assert!(error.to_string().contains("another run"), "{error}");
         drop(first);
-        Lock::within(folder.path(), Duration::ZERO).expect("free again");
-        assert_eq!(std::fs::read_dir(folder.path()).expect("list").count(), 0);
+        MachineLock::acquire_within(dir.path(), Duration::ZERO).expect("free again");
+        assert_eq!(std::fs::read_dir(dir.path()).expect("list").count(), 0);
     }
 }

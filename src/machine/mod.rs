@@ -1,12 +1,12 @@
-//! The machine that a runner is: its users, and the programs that are put on it. What is made is written down first, so
-//! that it can be undone whatever happens.
+//! The machine of a self-hosted runner: its users and the programs that are installed on it. Everything is recorded in a
+//! manifest before it is created, so that it can be undone.
 
 mod lock;
-mod places;
-mod record;
+mod manifest;
+mod paths;
 mod user;
 
-pub use lock::Lock;
-pub use places::{Places, folder_of};
-pub use record::{Change, Record};
+pub use lock::MachineLock;
+pub use manifest::{Change, InstallManifest};
+pub use paths::{InstallPaths, config_dir};
 pub use user::User;

@@ -1,4 +1,4 @@
-//! A user of the machine, and running programs as that user.
+//! A user of the machine, and running programs with that user's rights.
 
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -12,7 +12,7 @@ use crate::env;
 use crate::error_code::ErrorCode;
 use crate::problem::Problem;
 
-/// As `/etc/passwd` has it. Users of a directory service are not there, and a runner's user is none of those.
+/// A user from `/etc/passwd`. Users of a directory service are not supported.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct User {
     pub name: String,
@@ -22,8 +22,8 @@ pub struct User {
     pub home: PathBuf,
 }
 
-/// What says where a user's own files are; of another user's it says nothing.
-const OF_A_USER: [&str; 10] = [
+/// Variables with the caller's own paths and names, which are removed for another user.
+const USER_VARIABLES: [&str; 10] = [
     env::DOCKER_CONFIG,
     env::BUILDX_CONFIG,
     env::XDG_RUNTIME_DIR,
@@ -37,15 +37,15 @@ const OF_A_USER: [&str; 10] = [
 ];
 
 impl User {
-    /// The one of a name; whoever runs this, without.
-    pub fn wanted(name: Option<&str>) -> anyhow::Result<Self> {
+    /// Returns the user of this name, or the caller.
+    pub fn resolve(name: Option<&str>) -> anyhow::Result<Self> {
         let current = getuid().as_raw();
         let Some(name) = name else {
             if current == 0 {
                 return Err(Problem::new(
                     ErrorCode::UserRequired,
-                    "This runs as root, and `user` does not say whose jobs are to build remotely.",
-                    "Set --user to the user that the runner runs as, root if it is that.",
+                    "This runs as root, and `user` is not set.",
+                    "Set --user to the user that the runner runs as, even if that is root.",
                 )
                 .into());
             }
@@ -55,15 +55,15 @@ impl User {
         let Some(user) = user else {
             return Err(Problem::new(
                 ErrorCode::UserNotFound,
-                format!("Looked for the user {name} in /etc/passwd, and there is none."),
-                "Make it first (useradd --create-home NAME), or correct --user.",
+                format!("/etc/passwd has no user {name}."),
+                "Create the user first (useradd --create-home NAME), or correct --user.",
             )
             .into());
         };
         if current != 0 && current != user.uid {
             return Err(Problem::new(
                 ErrorCode::OtherUserDenied,
-                format!("`user` is {name}, and this runs as another user, which is not root."),
+                format!("`user` is {name}, and this runs as another user that is not root."),
                 "Run it as root, or as that user.",
             )
             .into());
@@ -71,13 +71,13 @@ impl User {
         Ok(user)
     }
 
-    /// Whoever runs this. In a container that may be nobody with a name.
+    /// Returns the caller. In a container, the caller may have no entry in `/etc/passwd`.
     fn current() -> anyhow::Result<Self> {
         let (uid, gid) = (getuid().as_raw(), rustix::process::getgid().as_raw());
         if let Some(user) = read().into_iter().find(|user| user.uid == uid) {
             return Ok(user);
         }
-        let home = env::path(env::HOME).context("looking for the home of this user: HOME is not set")?;
+        let home = env::path(env::HOME).context("finding the home directory: HOME is not set")?;
         Ok(Self {
             name: uid.to_string(),
             uid,
@@ -87,80 +87,80 @@ impl User {
         })
     }
 
-    /// Whether that is whoever runs this.
+    /// Returns whether this is the caller.
     pub fn is_current(&self) -> bool {
         getuid().as_raw() == self.uid
     }
 
-    /// docker's folder of this user.
-    pub fn docker_folder(&self) -> PathBuf {
-        let own = self.is_current().then(crate::docker::folder).flatten();
+    /// Returns the user's docker directory.
+    pub fn docker_dir(&self) -> PathBuf {
+        let own = self.is_current().then(crate::docker::dir).flatten();
         own.unwrap_or_else(|| self.home.join(".docker"))
     }
 
-    /// A program to be run as this user, by [`Self::status`] or [`Self::become_it`]. Without the token by which the machine
-    /// is registered: some of these programs are ones that a job may have put there.
+    /// Returns the command of a program that runs as this user, with [`Self::status`], [`Self::output`] or [`Self::exec`].
+    /// GITHUB_TOKEN, which registers the machine, is removed: a job may have replaced the program.
     pub fn command(&self, program: &Path) -> Command {
         let mut command = Command::new(program);
         command.env_remove(env::GITHUB_TOKEN);
         if env::raw(env::HOME).is_none() {
-            // As for a unit of systemd without User=.
+            // HOME is not set in a systemd unit without User=.
             command.env(env::HOME, &self.home);
         }
         if !self.is_current() {
-            for variable in OF_A_USER {
+            for variable in USER_VARIABLES {
                 command.env_remove(variable);
             }
             command
                 .env(env::HOME, &self.home)
                 .env("USER", &self.name)
                 .env("LOGNAME", &self.name)
-                // The one that we are in may be closed to this user.
+                // The user may not have access to the current directory.
                 .current_dir("/");
         }
         command
     }
 
-    /// Runs a program to its end.
+    /// Runs a program and returns its exit status.
     pub fn status(&self, command: &mut Command) -> anyhow::Result<ExitStatus> {
-        self.with_its_rights(|| command.status().context("starting it"))
+        self.with_rights(|| command.status().context("starting the program"))
     }
 
-    /// What a program prints.
+    /// Runs a program and returns what it prints.
     pub fn output(&self, command: &mut Command) -> anyhow::Result<std::process::Output> {
-        self.with_its_rights(|| command.output().context("starting it"))
+        self.with_rights(|| command.output().context("starting the program"))
     }
 
-    /// Puts a program in the place of this one. Returns only if that fails.
-    pub fn become_it(&self, command: &mut Command) -> anyhow::Error {
-        let failed = self.with_its_rights(|| Err::<(), _>(anyhow::Error::from(command.exec())));
+    /// Replaces this process with a program. Returns only on failure.
+    pub fn exec(&self, command: &mut Command) -> anyhow::Error {
+        let failed = self.with_rights(|| Err::<(), _>(anyhow::Error::from(command.exec())));
         match failed {
             Err(error) => error,
-            Ok(()) => anyhow::anyhow!("it was not started"),
+            Ok(()) => anyhow::anyhow!("the program was not started"),
         }
     }
 
-    /// In a thread of its own: rights are a thread's, and what it starts inherits them. The rest of the process keeps its
-    /// own.
-    fn with_its_rights<T: Send>(&self, work: impl FnOnce() -> anyhow::Result<T> + Send) -> anyhow::Result<T> {
+    /// Runs `work` with this user's rights, in a separate thread: on Linux rights belong to a thread, and its child processes
+    /// inherit them. The rest of the process keeps its own rights.
+    fn with_rights<T: Send>(&self, work: impl FnOnce() -> anyhow::Result<T> + Send) -> anyhow::Result<T> {
         if self.is_current() {
             return work();
         }
         std::thread::scope(|scope| {
             let thread = scope.spawn(|| {
-                self.take_rights()
+                self.drop_rights()
                     .with_context(|| format!("becoming the user {}", self.name))?;
                 work()
             });
             let done = thread.join();
-            done.unwrap_or_else(|_| Err(anyhow::anyhow!("the thread for it ended by itself")))
+            done.unwrap_or_else(|_| Err(anyhow::anyhow!("the thread panicked")))
         })
     }
 
-    fn take_rights(&self) -> rustix::io::Result<()> {
+    fn drop_rights(&self) -> rustix::io::Result<()> {
         let groups: Vec<Gid> = self.groups.iter().map(|gid| Gid::from_raw(*gid)).collect();
         let (uid, gid) = (Uid::from_raw(self.uid), Gid::from_raw(self.gid));
-        // In this order: without the rights of root the others cannot be changed any more.
+        // The user comes last: without root's rights the groups cannot be changed.
         set_thread_groups(&groups)?;
         set_thread_res_gid(gid, gid, gid)?;
         set_thread_res_uid(uid, uid, uid)
@@ -198,7 +198,7 @@ fn users_of(passwd: &str, group: &str) -> Vec<User> {
     passwd.lines().filter_map(user).collect()
 }
 
-/// The number of a group, if the user is in it.
+/// Returns the id of a group of `/etc/group`, if the user is a member.
 fn group_with(line: &str, user: &str) -> Option<u32> {
     let fields: Vec<&str> = line.split(':').collect();
     let [_, _, gid, members] = fields[..] else {

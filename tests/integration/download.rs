@@ -1,4 +1,4 @@
-//! A file by its checksum, from servers that are as servers can be.
+//! Downloads with a checksum, from servers that redirect, fail and disconnect.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Seek, Write};
@@ -6,7 +6,7 @@ use std::net::TcpListener;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use remote_buildkit::download::{Source, download};
+use remote_buildkit::download::{DownloadSource, download};
 use remote_buildkit::error_code::ErrorCode;
 use remote_buildkit::problem::Problem;
 use remote_buildkit::retry::Retrier;
@@ -59,7 +59,7 @@ fn fetch(url: &str, content: &str) -> Result<String, Problem> {
         .iter()
         .map(|byte| format!("{byte:02X}"))
         .collect();
-    let source = Source {
+    let source = DownloadSource {
         name: "buildx".into(),
         url: url.into(),
         sha256: sum,
@@ -83,7 +83,7 @@ fn fetch(url: &str, content: &str) -> Result<String, Problem> {
 }
 
 #[test]
-fn a_file_is_followed_to_where_it_is() {
+fn redirects_are_followed() {
     let (url, asked) = server(vec![moved("/elsewhere?a=b"), moved("OWN/there"), ok("content")]);
     assert_eq!(
         fetch(&format!("{url}/file"), "content").expect("downloaded"),
@@ -96,12 +96,12 @@ fn a_file_is_followed_to_where_it_is() {
 }
 
 #[test]
-fn another_file_is_not_taken_and_not_asked_for_again() {
+fn a_wrong_checksum_is_an_error_and_not_retried() {
     let (url, asked) = server(vec![ok("another")]);
     let problem = fetch(&url, "content").expect_err("another file");
     assert_eq!(problem.code, ErrorCode::DownloadFailed);
     assert!(
-        problem.what.contains("7 bytes whose SHA-256 is") && problem.what.contains(&url),
+        problem.what.contains("7 bytes with the SHA-256") && problem.what.contains(&url),
         "{}",
         problem.what
     );
@@ -110,7 +110,7 @@ fn another_file_is_not_taken_and_not_asked_for_again() {
 }
 
 #[test]
-fn what_heals_is_asked_for_again_from_the_beginning() {
+fn a_transient_failure_restarts_the_download() {
     let cut = "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 7\r\n\r\ncon".to_owned();
     let (url, asked) = server(vec![status("503 Service Unavailable"), cut, ok("content")]);
     assert_eq!(fetch(&url, "content").expect("downloaded"), "content");
@@ -118,11 +118,11 @@ fn what_heals_is_asked_for_again_from_the_beginning() {
 }
 
 #[test]
-fn what_does_not_heal_says_what_came_back() {
+fn a_permanent_failure_says_what_was_received() {
     for (answer, says) in [
         (status("404 Not Found"), "404 Not Found"),
-        (moved("OWN/again"), "sent on more than 5 times"),
-        (moved("mailto:nobody"), "said to be at mailto:nobody"),
+        (moved("OWN/again"), "redirects more than 5 times"),
+        (moved("mailto:nobody"), "redirects to mailto:nobody"),
     ] {
         let (url, _) = server(vec![answer]);
         let problem = fetch(&url, "content").expect_err(says);

@@ -83,7 +83,7 @@ fn one_that_is_broken_or_cannot_be_written_stops_the_job_at_once() -> Result<()>
         std::fs::write(config(&runner), text)?;
         let before = runner.tree()?;
         let outcome = runner.connect(&[("namespace", "nowhere"), ("ecr", "auto")])?;
-        outcome.expect_error("Docker config cannot be used", &["It was not touched"])?;
+        outcome.expect_error("Docker config cannot be used", &["It was not changed"])?;
         assert_eq!(runner.tree()?, before, "{text}");
     }
     let mut runner = Runner::new()?;

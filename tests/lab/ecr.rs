@@ -129,7 +129,7 @@ fn in_hour_six_the_password_is_a_new_one() -> Result<()> {
     assert_eq!(count_requests(OPERATION, &key)?, 1, "connect's own");
     let logins = Path::new(&runner.env["REMOTE_BUILDKIT_SESSION"]).join("logins.json");
     let mut content: Value = serde_json::from_slice(&std::fs::read(&logins)?)?;
-    for login in content["asked"].as_object_mut().context("logins")?.values_mut() {
+    for login in content["ecr"].as_object_mut().context("ECR logins")?.values_mut() {
         login["expires"] = (Timestamp::now() + SignedDuration::from_mins(28))
             .to_string()
             .into();
@@ -221,13 +221,13 @@ fn docker_logs_in_and_out_through_the_helper() -> Result<()> {
     ensure!(said.contains("Login Succeeded"), "{said}");
     let logins = bare.json(".config/remote-buildkit/logins.json")?;
     ensure!(
-        logins["given"][&LAB.ecr]["user"] == "AWS",
+        logins["stored"][&LAB.ecr]["user"] == "AWS",
         "docker gave the helper nothing"
     );
     bare.run_script(&format!("docker logout {}", LAB.ecr))?;
     let logins = bare.json(".config/remote-buildkit/logins.json")?;
     ensure!(
-        logins["given"] == json!({}),
+        logins["stored"] == json!({}),
         "docker logged out and the login is kept"
     );
     let config = bare.json(".docker/config.json")?;

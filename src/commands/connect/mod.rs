@@ -16,7 +16,7 @@ use crate::agent::platform::Platform;
 use crate::buildx::{self, Builder, Node, Store};
 use crate::cli::ConnectArgs;
 use crate::cluster::{Cluster, DaemonStatus};
-use crate::docker::Docker;
+use crate::docker::DockerConfig;
 use crate::github;
 use crate::inputs::{self, Plan};
 use crate::registry::Registry;
@@ -29,7 +29,7 @@ pub fn run(args: &ConnectArgs) -> anyhow::Result<()> {
     buildx::check_installed()?;
     Store::writable()?;
     if plan.registries.is_some() {
-        Docker::of_user()?.check()?;
+        DockerConfig::of_user()?.check()?;
     }
     guard::block_on(run_async(Arc::new(plan)))
 }

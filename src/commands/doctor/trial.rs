@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::agents::Agent;
 use super::{Doctor, plan};
-use crate::buildx::{Builder, Built, Node, Trial};
+use crate::buildx::{Builder, Node, TestBuild, TestBuildResult};
 use crate::diagnosis::Finding;
 
 impl Doctor {
@@ -19,7 +19,7 @@ impl Doctor {
         }
     }
 
-    async fn build(&self, agent: &Agent) -> anyhow::Result<(Finding, Trial)> {
+    async fn build(&self, agent: &Agent) -> anyhow::Result<(Finding, TestBuild)> {
         let builder = Builder {
             name: self.job_state.builder.clone(),
             namespace: agent.spec.namespace.clone(),
@@ -29,13 +29,13 @@ impl Doctor {
             }],
             timeout: BUILD_TIMEOUT,
         };
-        let trial = Trial::prepare(&self.job_state.dir, &builder, &self.job_state.kubeconfig())?;
+        let trial = TestBuild::prepare(&self.job_state.dir, &builder, &self.job_state.kubeconfig())?;
         bounded(&trial).await?;
         Ok((Finding::ok("built a file of a few bytes through buildx"), trial))
     }
 }
 
-async fn again(trial: &Trial) -> anyhow::Result<(Finding, ())> {
+async fn again(trial: &TestBuild) -> anyhow::Result<(Finding, ())> {
     let built = bounded(trial).await?;
     let finding = if built.cached {
         Finding::ok("the second, identical build came from the cache")
@@ -51,7 +51,7 @@ async fn again(trial: &Trial) -> anyhow::Result<(Finding, ())> {
 /// How long a build may take. It normally takes a second or two.
 const BUILD_TIMEOUT: Duration = Duration::from_secs(60);
 
-async fn bounded(trial: &Trial) -> anyhow::Result<Built> {
+async fn bounded(trial: &TestBuild) -> anyhow::Result<TestBuildResult> {
     let built = tokio::time::timeout(BUILD_TIMEOUT, trial.build()).await;
     built.unwrap_or_else(|_| {
         let seconds = BUILD_TIMEOUT.as_secs();

@@ -1,4 +1,5 @@
-//! The permanent builder of a user: what connect makes for a job, in a folder that stays.
+//! The user phase of `runner`: creates or removes the user's permanent builder, with the files that `connect` creates for a
+//! job, in a directory that stays.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -11,53 +12,53 @@ use crate::commands::connect::{Connection, connect_with_deadline};
 use crate::commands::guard::{self, Guard};
 use crate::commands::job_state::JobState;
 use crate::commands::registries;
-use crate::docker::{self, Docker, Logins, Setting};
+use crate::docker::{self, CredentialCache, DockerConfig, Setting};
 use crate::files;
-use crate::inputs::{Machine, Plan};
-use crate::machine::{Lock, Places, Record, User, folder_of};
+use crate::inputs::{MachineSetup, Plan};
+use crate::machine::{InstallManifest, InstallPaths, MachineLock, User, config_dir};
 use crate::report::{Report, say};
 
-/// Makes it, or brings it up to date; where that fails, what was there before stays.
-pub(super) fn keep(machine: Machine, user: &User) -> anyhow::Result<()> {
-    let places = Places::of_user(user);
-    let _lock = Lock::of(&places.lock)?;
-    // One of the user's own may be in the way of the machine's.
-    programs::buildx_in_the_way(&places, user, &machine.programs)?;
+/// Creates or updates the builder. If that fails, an existing builder stays as it was.
+pub(super) fn create_or_update(machine: MachineSetup, user: &User) -> anyhow::Result<()> {
+    let paths = InstallPaths::of_user(user);
+    let _lock = MachineLock::acquire(&paths.lock)?;
+    // docker prefers the user's own plugin to the machine's.
+    programs::replace_own_buildx(&paths, user, &machine.programs)?;
     buildx::check_installed()?;
     Store::writable()?;
-    Docker::of_user()?.check()?;
+    DockerConfig::of_user()?.check()?;
     let plan = Arc::new(machine.plan);
-    guard::block_on(run_async(plan, user.clone()))
+    guard::block_on(create_interruptible(plan, user.clone()))
 }
 
-async fn run_async(plan: Arc<Plan>, user: User) -> anyhow::Result<()> {
+async fn create_interruptible(plan: Arc<Plan>, user: User) -> anyhow::Result<()> {
     let mut guard = Guard::listen()?;
-    let folder = folder_of(&user);
-    let mut record = Record::read(&record_in(&folder))?;
-    let is_first = record.is_empty();
-    record.folder(&folder, 0o700)?;
-    let docker = docker::folder().context("looking for docker's folder: HOME is not set")?;
-    record.folder(&docker, 0o700)?;
-    record.folder(&Store::root()?, 0o700)?;
+    let folder = config_dir(&user);
+    let mut manifest = InstallManifest::read(&manifest_path(&folder))?;
+    let is_first = manifest.is_empty();
+    manifest.create_dir(&folder, 0o700)?;
+    let docker = docker::dir().context("finding docker's directory: HOME is not set")?;
+    manifest.create_dir(&docker, 0o700)?;
+    manifest.create_dir(&Store::root()?, 0o700)?;
     let selection = Arc::new(JobState::for_machine(folder, &plan.agents.spec.name)?);
-    let before = Before::of(&selection)?;
+    let backup = Backup::read(&selection)?;
     let logins = selection.logins();
     if logins.exists() {
-        // A login that a job gave is not for the jobs after this.
-        Logins::read(&logins).asked_only().write(&logins)?;
+        // A `docker login` of an earlier job must not be used by later jobs.
+        CredentialCache::read(&logins).without_stored().write(&logins)?;
     }
-    let at_the_end = |store: &Store, connection: Connection, report: &Report| {
+    let on_connected = |store: &Store, connection: Connection, report: &Report| {
         select(&plan, &selection, store, connection, report)
     };
-    let kept = connect_with_deadline(&mut guard, &plan, &selection, at_the_end).await;
-    if kept.is_err() {
-        // What the failure was matters more than what becomes of this.
-        let undone = if is_first { undo(&user) } else { before.restore() };
+    let created = connect_with_deadline(&mut guard, &plan, &selection, on_connected).await;
+    if created.is_err() {
+        // The first failure is the one to report.
+        let undone = if is_first { undo(&user) } else { backup.restore() };
         if let Err(error) = undone {
-            say(&format!("could not clean up: {error:#}"));
+            say(&format!("Cannot clean up: {error:#}"));
         }
     }
-    kept
+    created
 }
 
 fn select(
@@ -69,74 +70,72 @@ fn select(
 ) -> anyhow::Result<()> {
     let kubeconfig = selection.kubeconfig();
     let builder = connection.builder(plan, &selection.builder);
-    store.of_ours(&builder.name, &kubeconfig)?;
+    store.find_own(&builder.name, &kubeconfig)?;
     let mut settings = registries::settings(&connection.registries);
     settings.push(Setting::Build);
-    registries::name_in_config(selection, settings)?;
+    registries::add_to_config(selection, settings)?;
     for other in store.builders_of(&kubeconfig) {
         if other != builder.name {
             store.remove(&other, &kubeconfig)?;
-            Report::detail(&format!("builder {other} is removed"));
+            Report::detail(&format!("removed builder {other}"));
         }
     }
-    let is_new = store.keep(&builder, &kubeconfig)?;
-    let how = if is_new {
-        "is selected"
-    } else {
-        "was there already"
-    };
+    let changed = store.set_permanent(&builder, &kubeconfig)?;
+    let status = if changed { "selected" } else { "unchanged" };
     report.done(&format!(
-        "Builder {} {how}, for every job of this user",
+        "Builder {}: {status}, for every job of this user",
         builder.name
     ));
     Ok(())
 }
 
-/// Takes it away, and everything that was made for it.
+/// Removes the builder, and everything that was created for it.
 pub(super) fn remove(user: &User) -> anyhow::Result<()> {
-    let _lock = Lock::of(&Places::of_user(user).lock)?;
+    let _lock = MachineLock::acquire(&InstallPaths::of_user(user).lock)?;
     undo(user)
 }
 
 fn undo(user: &User) -> anyhow::Result<()> {
-    let folder = folder_of(user);
-    let record = Record::read(&record_in(&folder))?;
-    if record.is_empty() {
-        say("Builder: there is none for this user");
-        return programs::remove_in_the_way(user);
+    let folder = config_dir(user);
+    let manifest = InstallManifest::read(&manifest_path(&folder))?;
+    if manifest.is_empty() {
+        say("Builder: this user has none");
+        return programs::restore_own_buildx(user);
     }
     let selection = JobState::without_builder(folder.clone());
     if let Some(store) = Store::existing()? {
         let kubeconfig = selection.kubeconfig();
         for name in store.builders_of(&kubeconfig) {
             store.remove(&name, &kubeconfig)?;
-            say(&format!("Builder {name}: removed; the agent and its cache stay"));
+            say(&format!(
+                "Builder {name}: removed; the agent and its cache are kept"
+            ));
         }
-        if record.has_made(&Store::root()?) {
+        if manifest.created(&Store::root()?) {
             store.remove_unused()?;
         }
     }
-    let docker = Docker::of_user()?;
-    docker.unregister(&folder)?;
-    if docker::folder().is_some_and(|docker| record.has_made(&docker)) {
+    let docker = DockerConfig::of_user()?;
+    docker.release(&folder)?;
+    if docker::dir().is_some_and(|docker| manifest.created(&docker)) {
         docker.remove_leftovers()?;
     }
     for file in [selection.kubeconfig(), selection.session(), selection.logins()] {
         files::remove(&file)?;
     }
-    record.undo()?;
-    programs::remove_in_the_way(user)
+    manifest.undo()?;
+    programs::restore_own_buildx(user)
 }
 
-fn record_in(folder: &Path) -> PathBuf {
+fn manifest_path(folder: &Path) -> PathBuf {
     folder.join("builder.json")
 }
 
-/// The files by which the builder worked until now.
-struct Before(Vec<(PathBuf, Option<Vec<u8>>)>);
+/// The contents of an existing builder's files.
+struct Backup(Vec<(PathBuf, Option<Vec<u8>>)>);
 
-impl Before {
-    fn of(selection: &JobState) -> anyhow::Result<Self> {
+impl Backup {
+    fn read(selection: &JobState) -> anyhow::Result<Self> {
         let files = [selection.kubeconfig(), selection.session(), selection.logins()];
         let files = files.into_iter().map(|path| {
             let content = match std::fs::read(&path) {

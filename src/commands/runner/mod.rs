@@ -13,31 +13,33 @@ use std::time::Instant;
 use anyhow::Context;
 
 use crate::cli::RunnerArgs;
-use crate::inputs::{self, Machine, Programs, Runner};
-use crate::machine::{Lock, Places, Record, User};
+use crate::inputs::{self, MachineSetup, Programs, RunnerOperation};
+use crate::machine::{InstallManifest, InstallPaths, MachineLock, User};
 use crate::report::say;
 use crate::{env, output};
 
 /// Runs the command.
 pub fn run(args: &RunnerArgs) -> anyhow::Result<ExitCode> {
     match inputs::runner(args)? {
-        Runner::Prepare(machine) if args.as_user => {
-            let user = User::wanted(machine.programs.user.as_deref())?;
-            builder::keep(*machine, &user)?;
+        RunnerOperation::Prepare(machine) if args.as_user => {
+            let user = User::resolve(machine.programs.user.as_deref())?;
+            builder::create_or_update(*machine, &user)?;
         }
-        Runner::Prepare(machine) => return prepare(&machine),
-        Runner::Install(programs) => {
-            let user = User::wanted(programs.user.as_deref())?;
+        RunnerOperation::Prepare(machine) => return prepare(&machine),
+        RunnerOperation::Install(programs) => {
+            let user = User::resolve(programs.user.as_deref())?;
             install(&programs, &user)?;
         }
-        Runner::Remove { user } if args.as_user => builder::remove(&User::wanted(user.as_deref())?)?,
-        Runner::Remove { user } => return remove(&User::wanted(user.as_deref())?),
+        RunnerOperation::Remove { user } if args.as_user => {
+            builder::remove(&User::resolve(user.as_deref())?)?
+        }
+        RunnerOperation::Remove { user } => return remove(&User::resolve(user.as_deref())?),
     }
     Ok(ExitCode::SUCCESS)
 }
 
-fn prepare(machine: &Machine) -> anyhow::Result<ExitCode> {
-    let user = User::wanted(machine.programs.user.as_deref())?;
+fn prepare(machine: &MachineSetup) -> anyhow::Result<ExitCode> {
+    let user = User::resolve(machine.programs.user.as_deref())?;
     let prepared = machine.registration.as_ref().map(register::prepare).transpose()?;
     let program = install(&machine.programs, &user)?;
     let (Some(registration), Some(prepared)) = (&machine.registration, prepared) else {
@@ -53,27 +55,27 @@ fn prepare(machine: &Machine) -> anyhow::Result<ExitCode> {
 
 /// Installs buildx and this program. Returns the path of the installed program.
 fn install(programs: &Programs, user: &User) -> anyhow::Result<PathBuf> {
-    let places = Places::of_caller(user);
-    let _lock = Lock::of(&places.lock)?;
-    programs::install(&places, user, programs)
+    let paths = InstallPaths::of_caller(user);
+    let _lock = MachineLock::acquire(&paths.lock)?;
+    programs::install(&paths, user, programs)
 }
 
 /// Undoes the setup: first the user's builder, which needs the installed program, then the programs, if no other user of the
 /// machine needs them.
 fn remove(user: &User) -> anyhow::Result<ExitCode> {
-    let places = Places::of_caller(user);
+    let paths = InstallPaths::of_caller(user);
     let own = std::env::current_exe().context("finding this program's own path")?;
-    let installed = Some(places.program()).filter(|program| program.exists());
+    let installed = Some(paths.program()).filter(|program| program.exists());
     let program = installed.unwrap_or(own);
     let status = user.status(&mut user_phase(user, &program))?;
     if !status.success() {
         return Ok(ExitCode::FAILURE);
     }
-    let _lock = Lock::of(&places.lock)?;
-    let record = Record::read(&places.record)?;
-    if record.is_empty() {
+    let _lock = MachineLock::acquire(&paths.lock)?;
+    let manifest = InstallManifest::read(&paths.manifest)?;
+    if manifest.is_empty() {
         say("Programs: none were installed by remote-buildkit");
-    } else if programs::forget(record, user)? {
+    } else if programs::remove_user(manifest, user)? {
         say("Programs: removed those that remote-buildkit installed");
     } else {
         say("Programs: kept for other users of this machine");
@@ -85,7 +87,7 @@ fn remove(user: &User) -> anyhow::Result<ExitCode> {
 fn exec_user_phase(user: &User, program: &Path) -> anyhow::Result<anyhow::Error> {
     let mut command = user_phase(user, program);
     output::finish();
-    let error = user.become_it(&mut command);
+    let error = user.exec(&mut command);
     Ok(error.context(format!("starting {} as {}", program.display(), user.name)))
 }
 
@@ -93,7 +95,7 @@ fn exec_user_phase(user: &User, program: &Path) -> anyhow::Result<anyhow::Error>
 fn user_phase(user: &User, program: &Path) -> Command {
     let mut command = user.command(program);
     command
-        .env(env::PATH, programs::path(&Places::of_caller(user)))
+        .env(env::PATH, programs::search_path(&InstallPaths::of_caller(user)))
         .args(std::env::args_os().skip(1))
         .arg("--as-user")
         .stdin(Stdio::null());

@@ -1,4 +1,4 @@
-//! Programs: buildx where there is none that is good enough, and this one.
+//! Installs programs: buildx, if no recent enough one is installed, and this program.
 
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::OpenOptionsExt;
@@ -8,128 +8,141 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, ensure};
 
 use crate::buildx::release;
-use crate::buildx::{Installed, PLUGIN};
+use crate::buildx::{InstalledPrograms, PLUGIN};
 use crate::commands::guard;
 use crate::diagnosis::versions;
 use crate::docker::PROGRAM;
-use crate::download::{Source, download};
+use crate::download::{DownloadSource, download};
 use crate::error_code::ErrorCode;
 use crate::inputs::Programs;
-use crate::machine::{Change, Places, Record, User};
+use crate::machine::{Change, InstallManifest, InstallPaths, User};
 use crate::problem::Problem;
 use crate::report::{Report, say};
 use crate::retry::Retrier;
 use crate::{env, files, github};
 
-/// Where programs are looked for whatever the PATH of whoever runs this is.
-const USUAL: &str = "/usr/local/bin:/usr/bin:/bin";
+/// Directories that are searched for programs in addition to the caller's PATH.
+const SYSTEM_PATH: &str = "/usr/local/bin:/usr/bin:/bin";
 
-/// What the user finds afterwards. Returns where this program is then.
-pub(super) fn install(places: &Places, user: &User, wanted: &Programs) -> anyhow::Result<PathBuf> {
-    let mut record = Record::read(&places.record)?;
-    let is_new = record.add_user(&user.name)?;
-    let installed =
-        buildx(&mut record, places, user, wanted).and_then(|()| this_program(&mut record, places));
+/// Installs buildx and this program for the user. Returns the path of the installed program.
+pub(super) fn install(paths: &InstallPaths, user: &User, programs: &Programs) -> anyhow::Result<PathBuf> {
+    let mut manifest = InstallManifest::read(&paths.manifest)?;
+    let is_new = manifest.add_user(&user.name)?;
+    let installed = install_buildx(&mut manifest, paths, user, programs)
+        .and_then(|()| install_this_program(&mut manifest, paths));
     if installed.is_err()
         && is_new
-        && let Err(error) = forget(record, user)
+        && let Err(error) = remove_user(manifest, user)
     {
-        say(&format!("could not clean up: {error:#}"));
+        say(&format!("Cannot clean up: {error:#}"));
     }
     installed
 }
 
-/// Takes away what nobody but this user has a use for. Whether that was anything.
-pub(super) fn forget(mut record: Record, user: &User) -> anyhow::Result<bool> {
-    let is_last = record.remove_user(&user.name)?;
+/// Removes the user, and the programs if no other user is left. Returns whether the programs were removed.
+pub(super) fn remove_user(mut manifest: InstallManifest, user: &User) -> anyhow::Result<bool> {
+    let is_last = manifest.remove_user(&user.name)?;
     if is_last {
-        record.undo()?;
+        manifest.undo()?;
     }
     Ok(is_last)
 }
 
-/// What is wrong with the user's own buildx, which comes before the machine's, only that user can mend.
-pub(super) fn buildx_in_the_way(places: &Places, user: &User, wanted: &Programs) -> anyhow::Result<()> {
-    let installed = Installed::look(Some(&user.docker_folder()), path(places).as_ref());
+/// Replaces the user's own buildx plugin if it is too old: docker prefers it to the machine's, and only the user may replace
+/// it.
+pub(super) fn replace_own_buildx(
+    paths: &InstallPaths,
+    user: &User,
+    programs: &Programs,
+) -> anyhow::Result<()> {
+    let installed = InstalledPrograms::find(Some(&user.docker_dir()), search_path(paths).as_ref());
     let own = installed
         .plugin
-        .filter(|plugin| plugin.starts_with(&places.plugins));
+        .filter(|plugin| plugin.starts_with(&paths.plugins));
     match own {
-        Some(own) if !printed(user, &own).is_ok_and(|printed| versions::is_recent_enough(&printed)) => {
-            let mut record = Record::read(&places.record)?;
-            buildx(&mut record, places, user, wanted)
+        Some(own)
+            if !version_output(user, &own).is_ok_and(|printed| versions::is_recent_enough(&printed)) =>
+        {
+            let mut manifest = InstallManifest::read(&paths.manifest)?;
+            install_buildx(&mut manifest, paths, user, programs)
         }
         _ => Ok(()),
     }
 }
 
-/// Brings back what [`buildx_in_the_way`] replaced.
-pub(super) fn remove_in_the_way(user: &User) -> anyhow::Result<()> {
-    let record = Record::read(&Places::of_user(user).record)?;
-    // What the first half installed for this user it removes itself.
-    if record.is_of_nobody() {
-        record.undo()
+/// Restores what [`replace_own_buildx`] replaced.
+pub(super) fn restore_own_buildx(user: &User) -> anyhow::Result<()> {
+    let manifest = InstallManifest::read(&InstallPaths::of_user(user).manifest)?;
+    // A manifest with users belongs to the first phase, which undoes it itself.
+    if manifest.has_no_users() {
+        manifest.undo()
     } else {
         Ok(())
     }
 }
 
-/// The plugin, and where there is no docker to call it, buildx by itself as well.
-fn buildx(record: &mut Record, places: &Places, user: &User, wanted: &Programs) -> anyhow::Result<()> {
-    // root reads no config of another user's, and looks at that user's plugin only where the machine has none.
-    let own = user.is_current().then(|| user.docker_folder());
-    let installed = Installed::look(own.as_deref(), path(places).as_ref());
-    let users = user.docker_folder().join("cli-plugins").join(PLUGIN);
+/// Installs buildx as docker's plugin, and without the docker CLI also as a standalone program.
+fn install_buildx(
+    manifest: &mut InstallManifest,
+    paths: &InstallPaths,
+    user: &User,
+    programs: &Programs,
+) -> anyhow::Result<()> {
+    // root does not read another user's config, and uses that user's plugin only if the machine has none.
+    let own = user.is_current().then(|| user.docker_dir());
+    let installed = InstalledPrograms::find(own.as_deref(), search_path(paths).as_ref());
+    let users = user.docker_dir().join("cli-plugins").join(PLUGIN);
     let users = Some(&*users).filter(|plugin| own.is_none() && plugin.exists());
     let mut missing = Vec::new();
-    if !there_already(user, installed.plugin.as_deref()) && !there_already(user, users) {
-        missing.push(places.plugins.join(PLUGIN));
+    if !is_recent_enough(user, installed.plugin.as_deref()) && !is_recent_enough(user, users) {
+        missing.push(paths.plugins.join(PLUGIN));
     }
-    if installed.docker.is_none() && !there_already(user, installed.standalone.as_deref()) {
-        missing.push(places.programs.join("buildx"));
+    if installed.docker.is_none() && !is_recent_enough(user, installed.standalone.as_deref()) {
+        missing.push(paths.programs.join("buildx"));
     }
     if missing.is_empty() {
         return Ok(());
     }
-    let source = release::source(std::env::consts::ARCH, wanted.mirror.as_ref())?;
-    let mut file = downloaded(&source, wanted.timeout)?;
+    let source = release::source(std::env::consts::ARCH, programs.mirror.as_ref())?;
+    let mut file = downloaded(&source, programs.timeout)?;
     let works = |new: &Path| {
         version(user, new)
             .map(drop)
             .map_err(|error| not_buildx(&source, &error))
     };
     for path in missing {
-        record.program(&path, &mut file, works)?;
+        manifest.install_program(&path, &mut file, works)?;
         let version = version(user, &path)?;
         say(&format!("buildx {version}: installed as {}", path.display()));
     }
     Ok(())
 }
 
-fn there_already(user: &User, program: Option<&Path>) -> bool {
+/// Returns whether an installed buildx is recent enough to stay, and prints it.
+fn is_recent_enough(user: &User, program: Option<&Path>) -> bool {
     let Some(program) = program else {
         return false;
     };
-    let Ok(printed) = printed(user, program) else {
-        // Of another architecture, or half of one.
-        say(&format!("buildx: does not run, {}", program.display()));
+    let Ok(printed) = version_output(user, program) else {
+        // For example a program for another architecture, or half a file.
+        say(&format!("buildx: cannot be run, {}", program.display()));
         return false;
     };
-    let version = printed.split_whitespace().nth(1).unwrap_or("of no version");
+    let version = printed.split_whitespace().nth(1).unwrap_or("of unknown version");
     let stays = versions::is_recent_enough(&printed);
-    let judged = if stays { "was there already" } else { "is too old" };
-    say(&format!("buildx {version}: {judged}, {}", program.display()));
+    let status = if stays { "already present" } else { "too old" };
+    say(&format!("buildx {version}: {status}, {}", program.display()));
     stays
 }
 
 fn version(user: &User, program: &Path) -> anyhow::Result<String> {
-    let printed = printed(user, program)?;
+    let printed = version_output(user, program)?;
     let version = printed.split_whitespace().nth(1);
-    Ok(version.unwrap_or("of no version").to_owned())
+    Ok(version.unwrap_or("of unknown version").to_owned())
 }
 
-/// As the user: whose it may be.
-fn printed(user: &User, program: &Path) -> anyhow::Result<String> {
+/// Returns what `buildx version` prints. It runs as the user, because the program may be the user's.
+fn version_output(user: &User, program: &Path) -> anyhow::Result<String> {
     let mut command = user.command(program);
     let output = user.output(command.arg("version"));
     let output = output.with_context(|| format!("running {} version", program.display()))?;
@@ -143,9 +156,9 @@ fn printed(user: &User, program: &Path) -> anyhow::Result<String> {
 }
 
 /// The release, in a file without a name.
-fn downloaded(source: &Source, within: Duration) -> anyhow::Result<File> {
+fn downloaded(source: &DownloadSource, within: Duration) -> anyhow::Result<File> {
     say(&format!("{}: downloading from {}", source.name, source.url));
-    let file = nameless()?;
+    let file = unnamed_file()?;
     let written = file.try_clone().context("sharing a temporary file")?;
     guard::block_on(async move {
         let retrier = Retrier::new(Instant::now() + within, Report::detail);
@@ -154,17 +167,17 @@ fn downloaded(source: &Source, within: Duration) -> anyhow::Result<File> {
     Ok(file)
 }
 
-/// Its checksum is right: of what is for another architecture, say.
-fn not_buildx(source: &Source, error: &anyhow::Error) -> anyhow::Error {
+/// Returns the error for a file that has the right checksum and is not a working buildx, for example for another architecture.
+fn not_buildx(source: &DownloadSource, error: &anyhow::Error) -> anyhow::Error {
     let what = format!(
-        "Downloaded {} from {}, ran it, and got: {error:#}.",
+        "Downloaded {} from {}, and it cannot be run: {error:#}.",
         source.name, source.url
     );
     Problem::new(ErrorCode::InstallFailed, what, source.remedy).into()
 }
 
-/// Made and unlinked: not every file system can make one without a name.
-fn nameless() -> anyhow::Result<File> {
+/// Creates a file and unlinks it: not every file system supports O_TMPFILE.
+fn unnamed_file() -> anyhow::Result<File> {
     let path = std::env::temp_dir().join(format!(".remote-buildkit-{}", files::random_hex()?));
     let mut options = OpenOptions::new();
     options.read(true).write(true).create_new(true).mode(0o600);
@@ -175,56 +188,58 @@ fn nameless() -> anyhow::Result<File> {
     Ok(file)
 }
 
-/// This program, and docker's credential helper, which is a link to it. Where an image or a package has put both on the
+/// Installs this program, and docker's credential helper, which is a link to it. If an image or a package has both on the
 /// PATH, they stay there.
-fn this_program(record: &mut Record, places: &Places) -> anyhow::Result<PathBuf> {
+fn install_this_program(manifest: &mut InstallManifest, paths: &InstallPaths) -> anyhow::Result<PathBuf> {
     let own = std::env::current_exe().context("finding this program's own path")?;
     let version = env!("CARGO_PKG_VERSION");
-    let said = |how: &str, path: &Path| say(&format!("remote-buildkit {version}: {how}, {}", path.display()));
+    let report =
+        |how: &str, path: &Path| say(&format!("remote-buildkit {version}: {how}, {}", path.display()));
     if own.parent().is_some_and(on_path) && own.with_file_name(PROGRAM).exists() {
-        said("was there already", &own);
+        report("already present", &own);
         return Ok(own);
     }
     let mut content = File::open(&own).with_context(|| format!("opening {}", own.display()))?;
-    let program = places.program();
-    let change = record.program(&program, &mut content, |_| Ok(()))?;
-    let link = record.link(&places.helper(), Path::new("remote-buildkit"))?;
-    said(words(change), &program);
-    if link != Change::AlreadyThere {
-        say(&format!("{PROGRAM}: installed beside it"));
+    let program = paths.program();
+    let change = manifest.install_program(&program, &mut content, |_| Ok(()))?;
+    let link = manifest.create_link(&paths.helper(), Path::new("remote-buildkit"))?;
+    report(status_text(change), &program);
+    if link != Change::Unchanged {
+        say(&format!("{PROGRAM}: installed next to it"));
     }
-    if !on_path(&places.programs) {
-        // For the rest of a job that is the boot.
-        github::add_path(&places.programs.to_string_lossy())?;
+    if !on_path(&paths.programs) {
+        // For the following steps, if this runs as a step of a job.
+        github::add_path(&paths.programs.to_string_lossy())?;
         say(&format!(
-            "{} is not on the PATH here; docker looks for {PROGRAM} on that of a job",
-            places.programs.display()
+            "Add {} to the PATH of jobs: docker looks there for {PROGRAM}",
+            paths.programs.display()
         ));
     }
     Ok(program)
 }
 
-fn on_path(folder: &Path) -> bool {
-    std::env::split_paths(&path_of_environment()).any(|on_path| on_path == folder)
+fn on_path(dir: &Path) -> bool {
+    std::env::split_paths(&current_path()).any(|on_path| on_path == dir)
 }
 
-fn words(change: Change) -> &'static str {
+fn status_text(change: Change) -> &'static str {
     match change {
-        Change::Made => "installed",
-        Change::Renewed => "brought up to date",
-        Change::AlreadyThere => "was there already",
+        Change::Created => "installed",
+        Change::Updated => "updated",
+        Change::Unchanged => "already present",
     }
 }
 
-fn path_of_environment() -> std::ffi::OsString {
-    env::raw(env::PATH).unwrap_or_else(|| USUAL.into())
+/// Returns the PATH of the environment.
+fn current_path() -> std::ffi::OsString {
+    env::raw(env::PATH).unwrap_or_else(|| SYSTEM_PATH.into())
 }
 
-/// The PATH, with what is usual on one and where programs are put.
-pub(super) fn path(places: &Places) -> std::ffi::OsString {
-    let own = path_of_environment();
-    let mut folders: Vec<PathBuf> = std::env::split_paths(&own).collect();
-    folders.push(places.programs.clone());
-    folders.extend(std::env::split_paths(USUAL));
-    std::env::join_paths(folders).unwrap_or(own)
+/// Returns the PATH, extended by the directory of installed programs and the system's.
+pub(super) fn search_path(paths: &InstallPaths) -> std::ffi::OsString {
+    let own = current_path();
+    let mut dirs: Vec<PathBuf> = std::env::split_paths(&own).collect();
+    dirs.push(paths.programs.clone());
+    dirs.extend(std::env::split_paths(SYSTEM_PATH));
+    std::env::join_paths(dirs).unwrap_or(own)
 }

@@ -144,7 +144,7 @@ pub fn start(
     };
     let mut command = command(&script, user, &configuration);
     output::finish();
-    let error = user.become_it(&mut command);
+    let error = user.exec(&mut command);
     error.context(format!("starting {} as {}", script.display(), user.name))
 }
 

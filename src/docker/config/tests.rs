@@ -16,7 +16,7 @@ fn value(text: &str) -> Value {
 }
 
 #[test]
-fn entries_of_others_stay_as_they_are_written() {
+fn other_entries_keep_their_bytes() {
     let host = "123456789012.dkr.ecr.eu-west-1.amazonaws.com";
     for (text, expected) in [
         (
@@ -62,15 +62,15 @@ fn entries_of_others_stay_as_they_are_written() {
 }
 
 #[test]
-fn what_is_no_config_is_an_error() {
+fn an_invalid_config_is_an_error() {
     for (text, says) in [
-        ("{\"auths\": {}", "it is no JSON"),
-        ("// mine\n{}", "it is no JSON"),
-        ("{\"a\": 1,}", "it is no JSON"),
-        ("[]", "it is no JSON"),
-        ("\u{feff}{}", "it is no JSON"),
-        ("{\"credHelpers\": [1]}", "its `credHelpers` is no object"),
-        ("{\"credHelpers\": \"x\"}", "its `credHelpers` is no object"),
+        ("{\"auths\": {}", "it is not valid JSON"),
+        ("// mine\n{}", "it is not valid JSON"),
+        ("{\"a\": 1,}", "it is not valid JSON"),
+        ("[]", "it is not valid JSON"),
+        ("\u{feff}{}", "it is not valid JSON"),
+        ("{\"credHelpers\": [1]}", "its `credHelpers` is not an object"),
+        ("{\"credHelpers\": \"x\"}", "its `credHelpers` is not an object"),
     ] {
         let error = with(text, &login()).expect_err(text).to_string();
         assert!(error.starts_with(says), "{text}: {error}");
@@ -78,7 +78,7 @@ fn what_is_no_config_is_an_error() {
 }
 
 #[test]
-fn a_login_of_the_jobs_own_is_seen() {
+fn an_existing_login_is_recognized() {
     let host = "123456789012.dkr.ecr.eu-west-1.amazonaws.com";
     for (text, own) in [
         ("", false),
@@ -117,7 +117,7 @@ fn a_login_of_the_jobs_own_is_seen() {
 }
 
 #[test]
-fn an_object_that_was_there_stays() {
+fn an_object_that_existed_before_stays() {
     for text in [
         "{}",
         "{\"credHelpers\": {}}",
@@ -129,9 +129,9 @@ fn an_object_that_was_there_stays() {
     }
 }
 
-/// docker writes the whole file anew, with tabs and in the order of names.
+/// docker rewrites the whole file, with tabs and in the order of names.
 #[test]
-fn what_docker_wrote_anew_loses_our_entries_alone() {
+fn a_config_that_docker_rewrote_loses_only_our_entries() {
     let text = added(
         &added("{\"HttpHeaders\": {\"a\": \"b\"}}", &login()),
         &Setting::Build,
@@ -191,7 +191,7 @@ fn config() -> impl Strategy<Value = String> {
 
 proptest! {
     #[test]
-    fn only_our_entries_come_and_go(text in config()) {
+    fn only_our_entries_are_added_and_removed(text in config()) {
         let mut now = text.clone();
         for setting in [login(), Setting::Build] {
             if let Some(changed) = with(&now, &setting).expect("a config") {

@@ -24,7 +24,7 @@ fn a_step_prepares_the_machine_for_the_jobs_after_it() -> Result<()> {
         log.contains("installed as /home/runner/.docker/cli-plugins/docker-buildx"),
         "{log}"
     );
-    ensure!(log.contains("is selected, for every job of this user"), "{log}");
+    ensure!(log.contains(": selected, for every job of this user"), "{log}");
     let next = bare.run_job(build)?;
     ensure!(next.contains("CACHED"), "{next}");
     Ok(())

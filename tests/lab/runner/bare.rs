@@ -32,17 +32,17 @@ fn builds_and_pushes(bare: &BareMachine, name: &str, build: &str) -> Result<()> 
         "installed, /usr/local/bin/remote-buildkit",
         "did not exist; deployed it",
         &format!("Logged in to {}", LAB.ecr),
-        "is selected, for every job of this user",
+        ": selected, for every job of this user",
     ] {
         ensure!(first.contains(words), "{words}: {first}");
     }
     let after = bare.machine.tree()?;
     let again = bare.set_up(&["--ecr=auto"])?;
     ensure!(
-        !again.contains("installed") && !again.contains("is selected"),
+        !again.contains("installed") && !again.contains(": selected"),
         "{again}"
     );
-    ensure!(again.contains("was there already, for every job"), "{again}");
+    ensure!(again.contains(": unchanged, for every job"), "{again}");
     bare.ensure_unchanged(&after)?;
 
     let one = workflow(bare, build)?;
@@ -54,7 +54,7 @@ fn builds_and_pushes(bare: &BareMachine, name: &str, build: &str) -> Result<()> 
     ensure!(config["auths"].is_null(), "{config}");
 
     let removed = bare.remove()?;
-    ensure!(removed.contains("the agent and its cache stay"), "{removed}");
+    ensure!(removed.contains("the agent and its cache are kept"), "{removed}");
     bare.ensure_unchanged(&before)
 }
 
@@ -100,7 +100,7 @@ fn a_wrong_checksum_installs_nothing() -> Result<()> {
     let before = bare.machine.tree()?;
     let log = bare.setup_fails(&[&format!("--buildx-sha256={}", "0".repeat(64))])?;
     ensure!(
-        log.contains("Download failed") && log.contains("SHA-256 is"),
+        log.contains("Download failed") && log.contains("with the SHA-256"),
         "{log}"
     );
     bare.ensure_unchanged(&before)

@@ -23,7 +23,7 @@ fn programs_that_are_good_enough_stay_and_older_ones_come_back() -> Result<()> {
     let before = bare.machine.tree()?;
     let log = bare.set_up(&[])?;
     ensure!(
-        log.contains(&format!("buildx v0.12.0: is too old, {plugin}")),
+        log.contains(&format!("buildx v0.12.0: too old, {plugin}")),
         "{log}"
     );
     ensure!(bare.run_script("docker buildx version")?.contains("v0.38.2"));
@@ -32,13 +32,13 @@ fn programs_that_are_good_enough_stay_and_older_ones_come_back() -> Result<()> {
 
     bare.machine
         .write(plugin, "\x7fELF of another architecture", 0o755)?;
-    ensure!(bare.set_up(&[])?.contains("buildx: does not run"));
+    ensure!(bare.set_up(&[])?.contains("buildx: cannot be run"));
     bare.remove()?;
 
     bare.machine.write(plugin, buildx_of("v0.37.0"), 0o755)?;
     let log = bare.set_up(&[])?;
     ensure!(
-        log.contains(&format!("buildx v0.37.0: was there already, {plugin}")),
+        log.contains(&format!("buildx v0.37.0: already present, {plugin}")),
         "{log}"
     );
     ensure!(bare.run_script("docker buildx version")?.contains("v0.37.0"));
@@ -94,10 +94,7 @@ fn programs_that_are_on_the_path_stay_where_they_are() -> Result<()> {
         .arg("--user=runner")
         .envs(bare.env.iter().cloned());
     let log = run(&mut command)?;
-    ensure!(
-        log.contains("was there already, /usr/bin/remote-buildkit"),
-        "{log}"
-    );
+    ensure!(log.contains("already present, /usr/bin/remote-buildkit"), "{log}");
     ensure!(
         !bare.machine.host_path("/usr/local/bin/remote-buildkit").exists(),
         "a second one was installed"
@@ -124,7 +121,7 @@ fn what_an_image_has_is_used_at_boot() -> Result<()> {
     build.args(["runner", "--install-only", "--user=runner"]);
     let log = run(build.args(mirror))?;
     ensure!(
-        log.contains("buildx v0.38.2: installed as") && log.contains("installed beside it"),
+        log.contains("buildx v0.38.2: installed as") && log.contains("installed next to it"),
         "{log}"
     );
     let image = bare.machine.tree()?;
@@ -134,9 +131,9 @@ fn what_an_image_has_is_used_at_boot() -> Result<()> {
         "remote-buildkit runner {flags}; cd work; docker build .; remote-buildkit runner --remove"
     ))?;
     for words in [
-        "buildx v0.38.2: was there already",
-        "was there already, /usr/local/bin/remote-buildkit",
-        "is selected, for every job of this user",
+        "buildx v0.38.2: already present",
+        "already present, /usr/local/bin/remote-buildkit",
+        ": selected, for every job of this user",
     ] {
         ensure!(log.contains(words), "{words}: {log}");
     }
@@ -176,7 +173,7 @@ fn run_again_with_other_flags_it_changes_and_a_failure_changes_nothing() -> Resu
     bare.ensure_unchanged(&before)?;
 
     let log = bare.set_up(&["--name=other"])?;
-    ensure!(log.contains("builder remote-buildkit-agent is removed"), "{log}");
+    ensure!(log.contains("removed builder remote-buildkit-agent"), "{log}");
     let current = bare.json(".docker/buildx/current")?;
     ensure!(current["Name"] == "other", "{current}");
     bare.run_script("cd work && docker build .")?;

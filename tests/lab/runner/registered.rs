@@ -41,7 +41,7 @@ fn the_runner_starts_as_its_user_and_the_secret_is_not_visible() -> Result<()> {
     let registered =
         "Registered the GitHub runner i-0abc in the organization acme with the labels self-hosted, gpu";
     let at = |words: &str| log.find(words).with_context(|| format!("{words}: {log}"));
-    ensure!(at("is selected, for every job")? < at(registered)?, "{log}");
+    ensure!(at(": selected, for every job")? < at(registered)?, "{log}");
     let (before, runner) = log.split_once(registered).context("registered")?;
     ensure!(!before.contains(CONFIGURATION), "{before}");
     for line in [

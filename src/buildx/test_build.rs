@@ -1,5 +1,5 @@
-//! A build of a few bytes, to see whether builds work. Its builder is in a folder of its own, which buildx takes for its
-//! own: the user's is not touched, and no other process sees the builder.
+//! A test build of a few bytes. Its builder is in a separate buildx directory, so that the user's is not changed and no other
+//! process sees the builder.
 
 use std::path::{Path, PathBuf};
 
@@ -13,27 +13,27 @@ use crate::error_code::ErrorCode;
 use crate::files;
 use crate::problem::Problem;
 
-/// No registry is asked: there is no base image, and no `# syntax` line.
+/// Without a base image and a `# syntax` line, so that no registry is needed.
 const DOCKERFILE: &str = "FROM scratch\nCOPY file /file\n";
 
-/// A trial's folder, removed with it.
+/// A test build's directory, which is removed on drop.
 #[derive(Debug)]
-pub struct Trial {
-    folder: PathBuf,
+pub struct TestBuild {
+    dir: PathBuf,
     builder: String,
     platforms: Vec<Platform>,
 }
 
-/// A build that worked.
+/// The result of a successful test build.
 #[derive(Debug)]
-pub struct Built {
-    /// Whether the agent did nothing, for it had all of it.
+pub struct TestBuildResult {
+    /// Whether every step came from the agent's cache.
     pub cached: bool,
 }
 
-/// What `buildx version` prints. `folder` is for what it writes, and is the caller's to remove.
-pub async fn version(folder: &Path) -> anyhow::Result<String> {
-    let output = run(folder, folder, &["version"]).await?;
+/// Returns what `buildx version` prints. It writes to `dir`, which the caller removes.
+pub async fn version(dir: &Path) -> anyhow::Result<String> {
+    let output = run(dir, dir, &["version"]).await?;
     anyhow::ensure!(
         output.succeeded,
         "buildx version failed: {}",
@@ -42,12 +42,12 @@ pub async fn version(folder: &Path) -> anyhow::Result<String> {
     Ok(output.stdout.trim().to_owned())
 }
 
-impl Trial {
-    /// Below `parent`, which is private. `builder` has one node.
+impl TestBuild {
+    /// Prepares a test build in `parent`, which is private. `builder` has one node.
     pub fn prepare(parent: &Path, builder: &Builder, kubeconfig: &Path) -> anyhow::Result<Self> {
-        let name = format!("trial-{}", files::random_hex()?);
-        let trial = Self {
-            folder: files::private_folder(parent, &name)?,
+        let name = format!("test-build-{}", files::random_hex()?);
+        let test_build = Self {
+            dir: files::private_folder(parent, &name)?,
             builder: builder.name.clone(),
             platforms: builder
                 .nodes
@@ -55,24 +55,24 @@ impl Trial {
                 .flat_map(|node| node.platforms.clone())
                 .collect(),
         };
-        Store::open_at(trial.store())?.put(builder, kubeconfig)?;
-        let context = files::private_folder(&trial.folder, "context")?;
-        // Random, so that only this trial's own first build can have put it into the cache.
+        Store::open_at(test_build.store())?.put(builder, kubeconfig)?;
+        let context = files::private_folder(&test_build.dir, "context")?;
+        // Random, so that it is cached only by this test's own first build.
         let content = format!("{}{}\n", files::random_hex()?, files::random_hex()?);
         for (name, text) in [("file", content.as_str()), ("Dockerfile", DOCKERFILE)] {
             std::fs::write(context.join(name), text)
-                .with_context(|| format!("writing {name} for a trial build"))?;
+                .with_context(|| format!("writing {name} for a test build"))?;
         }
-        Ok(trial)
+        Ok(test_build)
     }
 
     fn store(&self) -> PathBuf {
-        self.folder.join("buildx")
+        self.dir.join("buildx")
     }
 
-    /// Builds, and leaves the result in the agent's cache alone.
-    pub async fn build(&self) -> anyhow::Result<Built> {
-        let context = self.folder.join("context");
+    /// Builds. The result stays in the agent's cache only.
+    pub async fn build(&self) -> anyhow::Result<TestBuildResult> {
+        let context = self.dir.join("context");
         let (context, platforms) = (
             context.to_string_lossy(),
             self.platforms.iter().map(ToString::to_string),
@@ -89,41 +89,41 @@ impl Trial {
             arguments.push(&platforms);
         }
         arguments.push(&context);
-        let output = run(&self.folder, &self.store(), &arguments).await?;
+        let output = run(&self.dir, &self.store(), &arguments).await?;
         if !output.succeeded {
             return Err(failed(&output.stderr).into());
         }
-        Ok(Built {
+        Ok(TestBuildResult {
             cached: cached(&output.stderr),
         })
     }
 }
 
-impl Drop for Trial {
+impl Drop for TestBuild {
     fn drop(&mut self) {
-        // Its parent is removed by whoever made it, and that one says so if it cannot.
-        let _ = std::fs::remove_dir_all(&self.folder);
+        // The parent's owner removes it too, and reports an error.
+        let _ = std::fs::remove_dir_all(&self.dir);
     }
 }
 
-/// How many of its last lines tell what was wrong.
-const LAST: usize = 8;
+/// How many of the last lines an error shows.
+const LAST_LINES: usize = 8;
 
 fn failed(said: &str) -> Problem {
     let lines: Vec<&str> = said.lines().filter(|line| !line.trim().is_empty()).collect();
-    let last = lines.len().saturating_sub(LAST);
+    let last = lines.len().saturating_sub(LAST_LINES);
     Problem::new(
         ErrorCode::TestBuildFailed,
         format!(
-            "Built a file of a few bytes through buildx and got:\n{}",
+            "Built a file of a few bytes with buildx and got:\n{}",
             lines[last..].join("\n")
         ),
-        "The checks above have passed, so it is between buildx and the daemon: see the agent's log, and the proxies that \
-         this runner's environment names.",
+        "Check the agent's log, and the proxy variables of this runner: the checks above passed, so the failure is between \
+         buildx and the daemon.",
     )
 }
 
-/// Whether each COPY came from the cache: plain progress has a line `#5 CACHED` for a step whose name it had before.
+/// Returns whether each COPY came from the cache. Plain progress prints the name of a step, then a line `#5 CACHED`.
 fn cached(progress: &str) -> bool {
     let steps = progress
         .lines()
@@ -142,7 +142,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_cache_hit_is_one_of_every_copy() {
+    fn a_cache_hit_needs_every_copy_cached() {
         let first = "#4 [1/1] COPY file /file\n#4 DONE 0.1s\n";
         let second = "#4 [linux/amd64 1/1] COPY file /file\n#4 CACHED\n";
         let half = "#4 [linux/amd64 1/1] COPY file /file\n#4 CACHED\n#5 [linux/arm64 1/1] COPY file /file\n#5 DONE 0.1s\n";

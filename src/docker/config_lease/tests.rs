@@ -5,7 +5,7 @@ use crate::error_code::ErrorCode;
 
 const HOST: &str = "123456789012.dkr.ecr.eu-west-1.amazonaws.com";
 
-/// docker's folder, and two jobs.
+/// A docker directory and two jobs.
 struct Home {
     root: tempfile::TempDir,
 }
@@ -13,10 +13,10 @@ struct Home {
 impl Home {
     fn new(config: Option<&str>) -> Self {
         let home = Self {
-            root: tempfile::tempdir().expect("folder"),
+            root: tempfile::tempdir().expect("directory"),
         };
-        for folder in ["docker", "a", "b"] {
-            std::fs::create_dir(home.root.path().join(folder)).expect("folder");
+        for dir in ["docker", "a", "b"] {
+            std::fs::create_dir(home.root.path().join(dir)).expect("directory");
         }
         if let Some(config) = config {
             std::fs::write(home.path("docker/config.json"), config).expect("config");
@@ -28,8 +28,8 @@ impl Home {
         self.root.path().join(name)
     }
 
-    fn docker(&self) -> Docker {
-        Docker::at(self.path("docker"))
+    fn docker(&self) -> DockerConfig {
+        DockerConfig::at(self.path("docker"))
     }
 
     fn config(&self) -> Option<String> {
@@ -38,12 +38,12 @@ impl Home {
 
     fn register(&self, user: &str, hosts: &[&str]) -> Vec<Setting> {
         let settings: Vec<Setting> = hosts.iter().map(|host| Setting::Login((*host).into())).collect();
-        let registered = self.docker().register(&self.path(user), &settings);
+        let registered = self.docker().acquire(&self.path(user), &settings);
         registered.expect("registered")
     }
 
     fn unregister(&self, user: &str) {
-        self.docker().unregister(&self.path(user)).expect("unregistered");
+        self.docker().release(&self.path(user)).expect("unregistered");
     }
 
     fn helpers(&self) -> serde_json::Value {
@@ -54,7 +54,7 @@ impl Home {
 }
 
 #[test]
-fn the_last_to_go_leaves_the_config_as_it_was() {
+fn the_last_release_restores_the_config() {
     for before in [
         None,
         Some(""),
@@ -70,10 +70,10 @@ fn the_last_to_go_leaves_the_config_as_it_was() {
             assert_eq!(home.helpers()["public.ecr.aws"], "remote-buildkit");
             home.unregister(first);
             assert_eq!(home.helpers()[HOST], "remote-buildkit");
-            assert_eq!(home.docker().user_of(HOST), Some(home.path(second)));
+            assert_eq!(home.docker().holder_of(HOST), Some(home.path(second)));
             home.unregister(second);
             assert_eq!(home.config().as_deref(), before);
-            assert_eq!(home.docker().user_of(HOST), None);
+            assert_eq!(home.docker().holder_of(HOST), None);
             let left = std::fs::read_dir(home.path("docker")).expect("list").count();
             assert_eq!(left, usize::from(before.is_some()));
         }
@@ -81,7 +81,7 @@ fn the_last_to_go_leaves_the_config_as_it_was() {
 }
 
 #[test]
-fn what_others_write_meanwhile_stays() {
+fn changes_of_others_are_kept() {
     let home = Home::new(Some("{\"auths\": {}}"));
     home.register("a", &[HOST]);
     let written = home
@@ -101,7 +101,7 @@ fn what_others_write_meanwhile_stays() {
 }
 
 #[test]
-fn a_config_that_somebody_removed_stays_removed() {
+fn a_removed_config_stays_removed() {
     let home = Home::new(Some("{}"));
     home.register("a", &[HOST]);
     std::fs::remove_file(home.path("docker/config.json")).expect("remove");
@@ -124,7 +124,7 @@ fn a_job_that_was_killed_is_forgotten() {
 }
 
 #[test]
-fn a_login_of_the_jobs_own_is_left_alone() {
+fn an_existing_login_is_kept() {
     let before = format!("{{\"auths\": {{\"{HOST}\": {{\"auth\": \"x\"}}}}}}");
     let home = Home::new(Some(&before));
     assert_eq!(home.register("a", &[HOST]), [Setting::Login(HOST.into())]);
@@ -135,7 +135,7 @@ fn a_login_of_the_jobs_own_is_left_alone() {
 }
 
 #[test]
-fn a_link_is_written_through_and_a_mode_is_kept() {
+fn a_link_is_followed_and_the_mode_is_kept() {
     let home = Home::new(None);
     let real = home.path("real.json");
     std::fs::write(&real, "{}").expect("write");
@@ -152,7 +152,7 @@ fn a_link_is_written_through_and_a_mode_is_kept() {
 }
 
 #[test]
-fn a_link_to_nothing_is_followed_as_well() {
+fn a_dangling_link_is_followed() {
     let home = Home::new(None);
     symlink("../real.json", home.path("docker/config.json")).expect("link");
     home.register("a", &[HOST]);
@@ -163,7 +163,7 @@ fn a_link_to_nothing_is_followed_as_well() {
 }
 
 #[test]
-fn a_folder_that_was_made_goes_again() {
+fn a_created_directory_is_removed_again() {
     let home = Home::new(None);
     std::fs::remove_dir(home.path("docker")).expect("remove");
     home.docker().check().expect("can be made");
@@ -178,12 +178,12 @@ fn a_folder_that_was_made_goes_again() {
 }
 
 #[test]
-fn what_is_no_config_is_not_touched() {
+fn an_invalid_config_is_not_changed() {
     for broken in ["{\"auths\": {}", "[1]", "{\"credHelpers\": 1}", "// {}"] {
         let home = Home::new(Some(broken));
         let error = home
             .docker()
-            .register(&home.path("a"), &[Setting::Login(HOST.into())]);
+            .acquire(&home.path("a"), &[Setting::Login(HOST.into())]);
         let problem: Problem = error.expect_err(broken).downcast().expect("a problem");
         assert_eq!(problem.code, ErrorCode::InvalidDockerConfig, "{broken}");
         assert_eq!(home.config().as_deref(), Some(broken));

@@ -1,5 +1,5 @@
-//! What was made on the machine, written down before it is made. By it everything can be taken away again, and nothing
-//! else is.
+//! The install manifest: what was created on the machine, recorded before it is created. Undoing it removes exactly that, and
+//! restores what was replaced.
 
 use std::collections::BTreeSet;
 use std::fs::{File, OpenOptions, Permissions};
@@ -14,56 +14,57 @@ use crate::error_code::ErrorCode;
 use crate::files;
 use crate::problem::Problem;
 
-/// The file of it, and what is in it.
+/// The manifest and its file.
 #[derive(Debug)]
-pub struct Record {
+pub struct InstallManifest {
     path: PathBuf,
-    content: Content,
+    content: ManifestContent,
 }
 
 #[derive(Debug, Default, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-struct Content {
-    /// For whom.
+struct ManifestContent {
+    /// The users that the programs were installed for.
     users: BTreeSet<String>,
-    /// In the order in which it was made.
-    made: Vec<Made>,
+    /// In the order of creation.
+    installed: Vec<Installed>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-enum Made {
-    Folder(PathBuf),
+enum Installed {
+    Dir(PathBuf),
     /// A file or a link.
     File(PathBuf),
-    /// What was there before has another name for as long as ours is there.
+    /// A file that replaced another one, which is kept under another name.
     Replaced {
         path: PathBuf,
         kept: PathBuf,
     },
 }
 
-impl Made {
+impl Installed {
     fn path(&self) -> &Path {
         match self {
-            Self::Folder(path) | Self::File(path) | Self::Replaced { path, .. } => path,
+            Self::Dir(path) | Self::File(path) | Self::Replaced { path, .. } => path,
         }
     }
 }
 
-/// What became of something that is to be there.
+/// The result of an installation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Change {
-    Made,
-    /// It is ours, and was another version.
-    Renewed,
-    AlreadyThere,
+    Created,
+    /// An earlier version of ours was replaced.
+    Updated,
+    Unchanged,
 }
 
-impl Record {
+impl InstallManifest {
+    /// Reads a manifest; an absent file is an empty one.
     pub fn read(path: &Path) -> anyhow::Result<Self> {
         let content = match std::fs::read(path) {
-            Err(error) if error.kind() == ErrorKind::NotFound => Content::default(),
+            Err(error) if error.kind() == ErrorKind::NotFound => ManifestContent::default(),
             Err(error) => return Err(error).with_context(|| format!("reading {}", path.display())),
             Ok(text) => serde_json::from_slice(&text).map_err(|error| unreadable(path, &error))?,
         };
@@ -73,22 +74,25 @@ impl Record {
         })
     }
 
-    /// Whether anything was made.
+    /// Returns whether nothing was created.
     pub fn is_empty(&self) -> bool {
-        self.content == Content::default()
+        self.content == ManifestContent::default()
     }
 
-    /// Whether this was made, and was not there before.
-    pub fn has_made(&self, path: &Path) -> bool {
-        self.content.made.iter().any(|made| made.path() == path)
+    /// Returns whether this path was created, and did not exist before.
+    pub fn created(&self, path: &Path) -> bool {
+        self.content
+            .installed
+            .iter()
+            .any(|installed| installed.path() == path)
     }
 
-    /// Whether nobody is written down for whom it was made.
-    pub fn is_of_nobody(&self) -> bool {
+    /// Returns whether the manifest has no users.
+    pub fn has_no_users(&self) -> bool {
         self.content.users.is_empty()
     }
 
-    /// Writes down for whom it is made. Whether that is new.
+    /// Adds a user. Returns whether the user is new.
     pub fn add_user(&mut self, name: &str) -> anyhow::Result<bool> {
         let is_new = self.content.users.insert(name.to_owned());
         if is_new {
@@ -97,7 +101,7 @@ impl Record {
         Ok(is_new)
     }
 
-    /// Whether nobody is left then for whom it was made.
+    /// Removes a user. Returns whether no user is left.
     pub fn remove_user(&mut self, name: &str) -> anyhow::Result<bool> {
         if self.content.users.remove(name) {
             self.write()?;
@@ -105,153 +109,157 @@ impl Record {
         Ok(self.content.users.is_empty())
     }
 
-    /// A folder and those that it is in.
-    pub fn folder(&mut self, path: &Path, mode: u32) -> anyhow::Result<()> {
+    /// Creates a directory and its missing parents.
+    pub fn create_dir(&mut self, path: &Path, mode: u32) -> anyhow::Result<()> {
         if !path.exists() {
-            // Its own folder may be one of them.
+            // The manifest's own directory may be one of the missing ones.
             self.write()?;
         }
         let missing: Vec<PathBuf> = path
             .ancestors()
-            .take_while(|folder| !folder.exists())
+            .take_while(|dir| !dir.exists())
             .map(Path::to_owned)
             .collect();
-        for folder in missing.into_iter().rev() {
-            self.note(Made::Folder(folder.clone()))?;
-            make_folder(&folder, mode)?;
+        for dir in missing.into_iter().rev() {
+            self.record(Installed::Dir(dir.clone()))?;
+            make_dir(&dir, mode)?;
         }
         Ok(())
     }
 
-    /// A program with that content, which is tried beside its place. One that is there and not ours gets another name for
-    /// the while.
-    pub fn program(
+    /// Installs a program with this content, after `works` has tried it under a temporary name. An existing program that is not
+    /// ours is kept under another name.
+    pub fn install_program(
         &mut self,
         path: &Path,
         content: &mut File,
         works: impl FnOnce(&Path) -> anyhow::Result<()>,
     ) -> anyhow::Result<Change> {
         if same(path, content)? {
-            return Ok(Change::AlreadyThere);
+            return Ok(Change::Unchanged);
         }
-        let folder = path.parent().context("a program is in a folder")?;
-        self.folder(folder, 0o755)?;
-        let beside = folder.join(format!(".tmp-{}", files::random_hex()?));
-        let written = copy(content, &beside)
-            .with_context(|| format!("writing {}", beside.display()))
-            .and_then(|()| works(&beside))
-            .and_then(|()| self.make_room(path))
+        let dir = path.parent().context("a program is in a directory")?;
+        self.create_dir(dir, 0o755)?;
+        let temporary = dir.join(format!(".tmp-{}", files::random_hex()?));
+        let written = copy(content, &temporary)
+            .with_context(|| format!("writing {}", temporary.display()))
+            .and_then(|()| works(&temporary))
+            .and_then(|()| self.claim(path))
             .and_then(|change| {
-                let moved = std::fs::rename(&beside, path);
+                let moved = std::fs::rename(&temporary, path);
                 moved.with_context(|| format!("writing {}", path.display()))?;
                 Ok(change)
             });
         if written.is_err() {
             // The error of the write is the one to report.
-            let _ = std::fs::remove_file(&beside);
+            let _ = std::fs::remove_file(&temporary);
         }
         written
     }
 
-    /// A link.
-    pub fn link(&mut self, path: &Path, to: &Path) -> anyhow::Result<Change> {
+    /// Creates a symbolic link.
+    pub fn create_link(&mut self, path: &Path, to: &Path) -> anyhow::Result<Change> {
         if std::fs::read_link(path).is_ok_and(|there| there == to) {
-            return Ok(Change::AlreadyThere);
+            return Ok(Change::Unchanged);
         }
-        let change = self.make_room(path)?;
-        let folder = path.parent().context("a link is in a folder")?;
-        let beside = folder.join(format!(".tmp-{}", files::random_hex()?));
-        symlink(to, &beside)
-            .and_then(|()| std::fs::rename(&beside, path))
+        let change = self.claim(path)?;
+        let dir = path.parent().context("a link is in a directory")?;
+        let temporary = dir.join(format!(".tmp-{}", files::random_hex()?));
+        symlink(to, &temporary)
+            .and_then(|()| std::fs::rename(&temporary, path))
             .with_context(|| format!("linking {}", path.display()))?;
         Ok(change)
     }
 
-    /// Writes down that ours is at the path, and moves away what is not.
-    fn make_room(&mut self, path: &Path) -> anyhow::Result<Change> {
-        let kept = self.content.made.iter().find_map(|made| match made {
-            Made::Replaced { path: of, kept } if of == path => Some(kept),
-            _ => None,
-        });
+    /// Records that the path is ours, and renames an existing file that is not.
+    fn claim(&mut self, path: &Path) -> anyhow::Result<Change> {
+        let kept = self
+            .content
+            .installed
+            .iter()
+            .find_map(|installed| match installed {
+                Installed::Replaced { path: of, kept } if of == path => Some(kept),
+                _ => None,
+            });
         let is_there = path.symlink_metadata().is_ok();
         if let Some(kept) = kept.filter(|kept| is_there && kept.symlink_metadata().is_err()) {
-            // Written down, and killed before it was done.
+            // Recorded, but the run was killed before the rename.
             std::fs::rename(path, kept).with_context(|| format!("renaming {}", path.display()))?;
         }
-        if self.has_made(path) {
-            return Ok(Change::Renewed);
+        if self.created(path) {
+            return Ok(Change::Updated);
         }
         if !is_there {
-            self.note(Made::File(path.to_owned()))?;
-            return Ok(Change::Made);
+            self.record(Installed::File(path.to_owned()))?;
+            return Ok(Change::Created);
         }
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         let kept = path.with_file_name(format!(".{name}.before-remote-buildkit"));
-        self.note(Made::Replaced {
+        self.record(Installed::Replaced {
             path: path.to_owned(),
             kept: kept.clone(),
         })?;
         std::fs::rename(path, &kept).with_context(|| format!("renaming {}", path.display()))?;
-        Ok(Change::Made)
+        Ok(Change::Created)
     }
 
-    /// Takes away all that was made, the last first, and the record with it. A folder stays in which there is something of
-    /// others.
+    /// Removes everything that was created, in reverse order, and the manifest itself. A directory with other files stays.
     pub fn undo(mut self) -> anyhow::Result<()> {
-        while let Some(made) = self.content.made.pop() {
-            undo(&made)?;
+        while let Some(installed) = self.content.installed.pop() {
+            undo(&installed)?;
         }
         Ok(())
     }
 
-    fn note(&mut self, made: Made) -> anyhow::Result<()> {
-        self.content.made.push(made);
+    /// Records an entry, before it is created.
+    fn record(&mut self, installed: Installed) -> anyhow::Result<()> {
+        self.content.installed.push(installed);
         self.write()
     }
 
-    /// Its own folders, and itself, are the first thing in it.
+    /// Writes the file. Its first entries are its own directories and itself.
     fn write(&mut self) -> anyhow::Result<()> {
-        if !self.has_made(&self.path) {
-            let folder = self.path.parent().context("a record is in a folder")?;
-            let mut own: Vec<Made> = Vec::new();
-            let missing = folder.ancestors().take_while(|folder| !folder.exists());
+        if !self.created(&self.path) {
+            let dir = self.path.parent().context("a manifest is in a directory")?;
+            let mut own: Vec<Installed> = Vec::new();
+            let missing = dir.ancestors().take_while(|dir| !dir.exists());
             let missing: Vec<PathBuf> = missing.map(Path::to_owned).collect();
-            for folder in missing.into_iter().rev() {
-                make_folder(&folder, 0o700)?;
-                own.push(Made::Folder(folder));
+            for dir in missing.into_iter().rev() {
+                make_dir(&dir, 0o700)?;
+                own.push(Installed::Dir(dir));
             }
-            own.push(Made::File(self.path.clone()));
-            self.content.made.splice(0..0, own);
+            own.push(Installed::File(self.path.clone()));
+            self.content.installed.splice(0..0, own);
         }
-        let text = serde_json::to_vec_pretty(&self.content).context("the record to JSON")?;
+        let text = serde_json::to_vec_pretty(&self.content).context("writing the manifest as JSON")?;
         files::write_private(&self.path, &text)
     }
 }
 
-fn undo(made: &Made) -> anyhow::Result<()> {
+fn undo(installed: &Installed) -> anyhow::Result<()> {
     let gone = |done: std::io::Result<()>, path: &Path| match done {
         Err(error) if error.kind() != ErrorKind::NotFound => {
             Err(error).with_context(|| format!("removing {}", path.display()))
         }
         _ => Ok(()),
     };
-    match made {
-        Made::File(path) => gone(std::fs::remove_file(path), path),
-        Made::Replaced { path, kept } => gone(std::fs::rename(kept, path), path),
-        Made::Folder(path) => match std::fs::remove_dir(path) {
+    match installed {
+        Installed::File(path) => gone(std::fs::remove_file(path), path),
+        Installed::Replaced { path, kept } => gone(std::fs::rename(kept, path), path),
+        Installed::Dir(path) => match std::fs::remove_dir(path) {
             Err(error) if error.kind() == ErrorKind::DirectoryNotEmpty => Ok(()),
             done => gone(done, path),
         },
     }
 }
 
-fn make_folder(path: &Path, mode: u32) -> anyhow::Result<()> {
+fn make_dir(path: &Path, mode: u32) -> anyhow::Result<()> {
     std::fs::create_dir(path)
         .and_then(|()| std::fs::set_permissions(path, Permissions::from_mode(mode)))
         .with_context(|| format!("making {}", path.display()))
 }
 
-/// Whether the file there is a program with this content.
+/// Returns whether the file is an executable with this content.
 fn same(path: &Path, content: &mut File) -> anyhow::Result<bool> {
     use std::io::{Read, Seek};
     let Ok(mut there) = File::open(path) else {
@@ -288,19 +296,19 @@ fn copy(content: &mut File, path: &Path) -> anyhow::Result<()> {
         .open(path)
         .context("making it")?;
     std::io::copy(content, &mut file).context("copying it")?;
-    // Whatever the umask is.
+    // The umask may have removed bits of the mode.
     file.set_permissions(Permissions::from_mode(0o755))
-        .context("making it a program")
+        .context("making it executable")
 }
 
 fn unreadable(path: &Path, error: &dyn std::fmt::Display) -> Problem {
     Problem::new(
         ErrorCode::InvalidInstallManifest,
         format!(
-            "Read {}, in which is written what this program made on this machine, and {error}.",
+            "Read {}, the record of what this program installed on this machine: {error}.",
             path.display()
         ),
-        "Remove that file; what it names stays then, and is found by the paths in it.",
+        "Remove by hand the paths that the file lists, then the file.",
     )
 }
 

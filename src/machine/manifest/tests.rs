@@ -6,15 +6,15 @@ struct Root(tempfile::TempDir);
 
 impl Root {
     fn new() -> Self {
-        Self(tempfile::tempdir().expect("folder"))
+        Self(tempfile::tempdir().expect("directory"))
     }
 
     fn path(&self, path: &str) -> PathBuf {
         self.0.path().join(path)
     }
 
-    fn record(&self) -> Record {
-        Record::read(&self.path("state/rbk/record.json")).expect("readable")
+    fn manifest(&self) -> InstallManifest {
+        InstallManifest::read(&self.path("state/rbk/record.json")).expect("readable")
     }
 
     fn program(&self, path: &str, content: &str) -> Change {
@@ -29,11 +29,12 @@ impl Root {
     ) -> anyhow::Result<Change> {
         let mut file = tempfile::tempfile().expect("file");
         file.write_all(content.as_bytes()).expect("written");
-        self.record().program(&self.path(path), &mut file, works)
+        self.manifest()
+            .install_program(&self.path(path), &mut file, works)
     }
 
     fn undo(&self) {
-        self.record().undo().expect("undone");
+        self.manifest().undo().expect("undone");
     }
 
     fn read(&self, path: &str) -> String {
@@ -46,20 +47,20 @@ impl Root {
 }
 
 #[test]
-fn what_was_made_goes_with_its_folders() {
+fn undo_removes_programs_and_their_directories() {
     let root = Root::new();
-    assert!(root.record().is_empty());
+    assert!(root.manifest().is_empty());
     assert_eq!(
         root.program("lib/docker/cli-plugins/docker-buildx", "one"),
-        Change::Made
+        Change::Created
     );
     assert_eq!(
         root.program("lib/docker/cli-plugins/docker-buildx", "one"),
-        Change::AlreadyThere
+        Change::Unchanged
     );
     assert_eq!(
         root.program("lib/docker/cli-plugins/docker-buildx", "two"),
-        Change::Renewed
+        Change::Updated
     );
     let mode = std::fs::metadata(root.path("lib/docker/cli-plugins/docker-buildx")).expect("there");
     assert_eq!(mode.permissions().mode() & 0o777, 0o755);
@@ -68,73 +69,75 @@ fn what_was_made_goes_with_its_folders() {
 }
 
 #[test]
-fn folders_are_made_once_where_the_record_is_among_them() {
+fn directories_are_created_once_even_with_the_manifest_in_them() {
     let root = Root::new();
     for _ in 0..2 {
-        root.record()
-            .folder(&root.path("state/rbk"), 0o700)
-            .expect("made");
-        root.record()
-            .folder(&root.path("state/other"), 0o700)
-            .expect("made");
+        root.manifest()
+            .create_dir(&root.path("state/rbk"), 0o700)
+            .expect("created");
+        root.manifest()
+            .create_dir(&root.path("state/other"), 0o700)
+            .expect("created");
     }
-    let made = root.record().content.made.len();
-    assert_eq!(made, 4, "two folders, the record and another folder");
+    let made = root.manifest().content.installed.len();
+    assert_eq!(made, 4, "two directories, the manifest and another directory");
     root.undo();
     assert!(root.is_empty());
 }
 
 #[test]
-fn what_does_not_work_takes_no_place() {
+fn a_program_that_does_not_work_replaces_nothing() {
     let root = Root::new();
-    std::fs::create_dir(root.path("bin")).expect("folder");
-    std::fs::write(root.path("bin/buildx"), "of somebody").expect("file");
+    std::fs::create_dir(root.path("bin")).expect("directory");
+    std::fs::write(root.path("bin/buildx"), "theirs").expect("file");
     let tried = root.try_program("bin/buildx", "broken", |new| {
         assert_eq!(std::fs::read_to_string(new).expect("there"), "broken");
         anyhow::bail!("it does not work")
     });
     assert!(tried.expect_err("broken").to_string().contains("does not work"));
-    assert_eq!(root.read("bin/buildx"), "of somebody");
+    assert_eq!(root.read("bin/buildx"), "theirs");
     assert_eq!(std::fs::read_dir(root.path("bin")).expect("list").count(), 1);
-    assert!(root.record().is_empty());
+    assert!(root.manifest().is_empty());
 }
 
 #[test]
-fn what_was_to_be_kept_when_it_was_killed_is_kept_then() {
+fn a_rename_that_a_kill_prevented_is_done_later() {
     let root = Root::new();
-    std::fs::create_dir(root.path("bin")).expect("folder");
-    std::fs::write(root.path("bin/buildx"), "of somebody").expect("file");
-    let noted = Made::Replaced {
+    std::fs::create_dir(root.path("bin")).expect("directory");
+    std::fs::write(root.path("bin/buildx"), "theirs").expect("file");
+    let entry = Installed::Replaced {
         path: root.path("bin/buildx"),
         kept: root.path("bin/.buildx.before-remote-buildkit"),
     };
-    root.record().note(noted).expect("noted");
+    root.manifest().record(entry).expect("recorded");
     root.program("bin/buildx", "ours");
     assert_eq!(root.read("bin/buildx"), "ours");
     root.undo();
-    assert_eq!(root.read("bin/buildx"), "of somebody");
+    assert_eq!(root.read("bin/buildx"), "theirs");
 }
 
 #[test]
-fn what_was_there_before_comes_back() {
+fn undo_restores_what_was_replaced() {
     let root = Root::new();
-    std::fs::create_dir(root.path("bin")).expect("folder");
-    std::fs::write(root.path("bin/buildx"), "of somebody").expect("file");
+    std::fs::create_dir(root.path("bin")).expect("directory");
+    std::fs::write(root.path("bin/buildx"), "theirs").expect("file");
     symlink("buildx", root.path("bin/link")).expect("link");
-    assert_eq!(root.program("bin/buildx", "ours"), Change::Made);
-    assert_eq!(root.program("bin/buildx", "ours, newer"), Change::Renewed);
+    assert_eq!(root.program("bin/buildx", "ours"), Change::Created);
+    assert_eq!(root.program("bin/buildx", "ours, newer"), Change::Updated);
     let to = Path::new("elsewhere");
     let link = |expected| {
         assert_eq!(
-            root.record().link(&root.path("bin/link"), to).expect("made"),
+            root.manifest()
+                .create_link(&root.path("bin/link"), to)
+                .expect("created"),
             expected
         )
     };
-    link(Change::Made);
-    link(Change::AlreadyThere);
+    link(Change::Created);
+    link(Change::Unchanged);
     assert_eq!(root.read("bin/buildx"), "ours, newer");
     root.undo();
-    assert_eq!(root.read("bin/buildx"), "of somebody");
+    assert_eq!(root.read("bin/buildx"), "theirs");
     assert_eq!(
         std::fs::read_link(root.path("bin/link")).expect("link"),
         Path::new("buildx")
@@ -144,17 +147,17 @@ fn what_was_there_before_comes_back() {
 }
 
 #[test]
-fn the_same_program_of_somebody_else_is_not_ours() {
+fn an_identical_program_is_not_ours() {
     let root = Root::new();
     std::fs::write(root.path("buildx"), "same").expect("file");
     std::fs::set_permissions(root.path("buildx"), Permissions::from_mode(0o755)).expect("mode");
-    assert_eq!(root.program("buildx", "same"), Change::AlreadyThere);
+    assert_eq!(root.program("buildx", "same"), Change::Unchanged);
     root.undo();
     assert_eq!(root.read("buildx"), "same");
 }
 
 #[test]
-fn folders_with_something_of_others_stay() {
+fn directories_with_other_files_stay() {
     let root = Root::new();
     root.program("lib/plugins/docker-buildx", "ours");
     std::fs::write(root.path("lib/other"), "theirs").expect("file");
@@ -164,9 +167,9 @@ fn folders_with_something_of_others_stay() {
 }
 
 #[test]
-fn a_record_in_a_folder_of_others_goes_alone() {
+fn a_manifest_in_an_existing_directory_is_removed_alone() {
     let root = Root::new();
-    std::fs::create_dir_all(root.path("state/rbk")).expect("folder");
+    std::fs::create_dir_all(root.path("state/rbk")).expect("directory");
     root.program("bin/buildx", "ours");
     root.undo();
     assert_eq!(
@@ -177,22 +180,22 @@ fn a_record_in_a_folder_of_others_goes_alone() {
 }
 
 #[test]
-fn the_last_user_is_told_from_others() {
+fn the_last_user_is_recognized() {
     let root = Root::new();
     for name in ["a", "b"] {
-        root.record().add_user(name).expect("written");
+        root.manifest().add_user(name).expect("written");
     }
-    assert!(!root.record().remove_user("a").expect("written"));
-    assert!(root.record().remove_user("b").expect("written"));
+    assert!(!root.manifest().remove_user("a").expect("written"));
+    assert!(root.manifest().remove_user("b").expect("written"));
     root.undo();
     assert!(root.is_empty());
 }
 
 #[test]
-fn a_record_that_is_none_is_an_error() {
+fn an_invalid_manifest_is_an_error() {
     let root = Root::new();
     std::fs::write(root.path("record.json"), "{").expect("file");
-    let error = Record::read(&root.path("record.json")).expect_err("broken");
+    let error = InstallManifest::read(&root.path("record.json")).expect_err("broken");
     assert!(
         error.to_string().starts_with("Install record is corrupt"),
         "{error}"
