@@ -16,7 +16,7 @@ variable "name" {
 }
 
 variable "repositories" {
-  description = "ARNs of the ECR repositories that jobs pull from and push to."
+  description = "ARNs of the ECR repositories that jobs may pull from and push to."
   type        = list(string)
   default     = []
 

@@ -1,6 +1,6 @@
-//! The runner of GitHub Actions: what it is told through files and lines
+//! GitHub Actions: workflow commands, outputs, state and masks
 //! (<https://docs.github.com/actions/reference/workflow-commands-for-github-actions>).
-//! Outside a job every call here is a no-op, so that the program is a plain command line tool there.
+//! Outside a job every function here does nothing, so that the program is a plain command-line tool there.
 
 pub mod api;
 mod app;
@@ -21,14 +21,15 @@ use crate::report;
 use crate::secret::Secret;
 use crate::{env, files};
 
+/// Returns whether this runs in a job of GitHub Actions.
 pub fn in_job() -> bool {
     env::get(env::GITHUB_ACTIONS).as_deref() == Some("true")
 }
 
-/// Hides a value in every log line from here on. A value of several lines is hidden line by line.
+/// Masks a value in the job's log from now on. A value of several lines is masked line by line.
 ///
-/// For steps alone, whose standard output the runner reads. The plugin's output goes wherever its caller sends it, into
-/// a file perhaps, so the plugin masks nothing and prints nothing.
+/// Only for steps, whose standard output the runner reads. The plugin must not use it: its output goes where its caller sends
+/// it, possibly to a file.
 pub fn mask(secret: &Secret) {
     if in_job() {
         for line in secret.expose().lines().filter(|l| !l.is_empty()) {
@@ -37,25 +38,27 @@ pub fn mask(secret: &Secret) {
     }
 }
 
+/// Sets an output of the step.
 pub fn set_output(name: &str, value: &str) -> anyhow::Result<()> {
     append(env::GITHUB_OUTPUT, name, value)
 }
 
-/// A variable for the following steps of the job.
+/// Sets an environment variable for the following steps of the job.
 pub fn export(name: &str, value: &str) -> anyhow::Result<()> {
     append(env::GITHUB_ENV, name, value)
 }
 
-/// A folder to look for programs in, for the following steps of the job.
-pub fn add_path(folder: &str) -> anyhow::Result<()> {
-    append_to(env::GITHUB_PATH, |_| format!("{folder}\n"))
+/// Adds a directory to the PATH of the following steps of the job.
+pub fn add_path(dir: &str) -> anyhow::Result<()> {
+    append_to(env::GITHUB_PATH, |_| format!("{dir}\n"))
 }
 
-/// A value for this action's post step.
+/// Saves a value for this action's post step.
 pub fn save_state(name: &str, value: &str) -> anyhow::Result<()> {
     append(env::GITHUB_STATE, name, value)
 }
 
+/// Returns a value that the main step saved.
 pub fn state(name: &str) -> Option<String> {
     env::get(&format!("STATE_{name}"))
 }
@@ -87,6 +90,7 @@ fn documentation(variable: impl Fn(&str) -> Option<String>) -> Option<String> {
     Some(format!("{server}/{repository}/blob/{version}/docs"))
 }
 
+/// Annotates the run with a warning that has no error code.
 pub fn warning(title: &str, text: &str) {
     annotate("warning", title, &report::bounded(text));
 }
@@ -98,17 +102,17 @@ fn annotate(level: &str, title: &str, text: &str) {
     }
 }
 
-/// The data of a workflow command ends with its line.
+/// Escapes the data of a workflow command, which ends with its line.
 fn escape(text: &str) -> String {
     text.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A")
 }
 
-/// Markdown for the summary of the job.
+/// Adds Markdown to the summary of the job.
 pub fn summary(markdown: &str) -> anyhow::Result<()> {
     append_to(env::GITHUB_STEP_SUMMARY, |_| format!("{markdown}\n"))
 }
 
-/// `name<<delimiter`, value, delimiter: a value may hold anything, newlines too.
+/// Appends `NAME<<DELIMITER`, the value and the delimiter. A value may contain anything, including newlines.
 fn append(file_variable: &'static str, name: &str, value: &str) -> anyhow::Result<()> {
     append_to(file_variable, |random| {
         let delimiter = format!("ghadelimiter_{random}");
@@ -116,7 +120,7 @@ fn append(file_variable: &'static str, name: &str, value: &str) -> anyhow::Resul
     })
 }
 
-/// The record may hold something random.
+/// Appends a record to one of the runner's files. `record` gets a random string for its delimiter.
 fn append_to(file_variable: &'static str, record: impl FnOnce(&str) -> String) -> anyhow::Result<()> {
     let Some(path) = env::path(file_variable) else {
         return Ok(());
@@ -126,21 +130,21 @@ fn append_to(file_variable: &'static str, record: impl FnOnce(&str) -> String) -
     let appended = open.and_then(|mut file| {
         let before = file.metadata()?.len();
         file.write_all(record.as_bytes()).inspect_err(|_| {
-            // The runner would take half a record for a fault of its own.
+            // The runner would report half a record as its own error.
             let _ = file.set_len(before);
         })
     });
     appended.map_err(|error| files::not_written(&path, files::Place::Runner(file_variable), &error).into())
 }
 
-/// The role session name of this job: repository and run, in the characters that STS allows, 64 at most.
+/// Returns the role session name of this job: repository and run, limited to the 64 characters that STS allows.
 pub fn session_name() -> String {
     let repository = repository().unwrap_or_else(|| "remote-buildkit".into());
     let run = env::get(env::GITHUB_RUN_ID).unwrap_or_else(|| "local".into());
     name_of_run(&repository, &run)
 }
 
-/// `owner/name`, in a job.
+/// Returns the job's repository, as `OWNER/NAME`.
 pub fn repository() -> Option<String> {
     env::get(env::GITHUB_REPOSITORY)
 }
@@ -158,7 +162,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn data_of_a_command_stays_on_its_line() {
+    fn command_data_is_escaped_to_one_line() {
         assert_eq!(escape("100%\r\nnext"), "100%25%0D%0Anext");
     }
 
