@@ -88,7 +88,7 @@ fn a_rate_limit_longer_than_the_timeout_fails_at_once() {
         let began = Instant::now();
         let reason = Job::push(&commits, &github, nothing.path()).reason();
         assert!(
-            reason.contains("rate limit is used up for another 1801 s"),
+            reason.contains("rate limit is exhausted for another 1801 s"),
             "{reason}"
         );
         assert!(began.elapsed() < Duration::from_secs(5));
@@ -245,7 +245,7 @@ fn an_invalid_answer_builds_all() {
         let nothing = no_clone();
         let reason = Job::push(&commits, &github, nothing.path()).reason();
         assert!(
-            reason.contains("an answer that cannot be used"),
+            reason.contains("a response that cannot be used"),
             "{body}: {reason}"
         );
         assert_eq!(github.requests().len(), 1, "asked once");
