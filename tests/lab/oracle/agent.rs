@@ -1,4 +1,4 @@
-//! The agent that is asked.
+//! The agent that builds the repositories.
 
 use std::ffi::OsStr;
 use std::process::Command;
@@ -14,7 +14,7 @@ pub(super) struct Agent {
 }
 
 impl Agent {
-    /// In a namespace of that name.
+    /// Deploys an agent in a namespace of the given name.
     pub(super) fn new(name: &str) -> Result<Self> {
         let namespace = Namespace::new(name)?;
         let mut runner = Runner::new()?;
@@ -25,7 +25,7 @@ impl Agent {
         })
     }
 
-    /// In the job's environment.
+    /// Returns a command with the job's environment.
     pub(super) fn command(&self, program: impl AsRef<OsStr>) -> Command {
         self.runner.command(program)
     }
@@ -34,7 +34,7 @@ impl Agent {
         self.command(LAB.bin.join("docker-buildx"))
     }
 
-    /// The reference of an image with a shell.
+    /// Returns the reference of an image with a shell.
     pub(super) fn shell(&self) -> String {
         format!("{}/busybox", LAB.registry)
     }

@@ -1,4 +1,4 @@
-//! .dockerignore files at random. They leave out documents, logs and temporary files, or some of them.
+//! Generates random .dockerignore files, which exclude documents, logs and temporary files, or some of them.
 
 use anyhow::Result;
 use fastrand::Rng;
@@ -31,7 +31,7 @@ const EXCEPTIONS: &[&str] = &[
     "!*.log",
 ];
 
-/// One for each context that gets one, by either of its names.
+/// Writes a .dockerignore for some of the contexts, with either of its names.
 pub(super) fn write_all(repository: &Repository, rng: &mut Rng) -> Result<()> {
     for target in &repository.targets {
         let root = target.context == ".";
@@ -42,7 +42,7 @@ pub(super) fn write_all(repository: &Repository, rng: &mut Rng) -> Result<()> {
             Some(dockerfile) if chance(rng, 30) => format!("{dockerfile}.dockerignore"),
             _ => join(&target.context, ".dockerignore"),
         };
-        // Git's own files are others after each commit.
+        // Git's own files change with each commit.
         let mut lines = vec![if root { ".git" } else { "# what is not built" }];
         lines.extend((0..rng.usize(1..4)).map(|_| line(rng)));
         write(repository.root(), &path, &(lines.join("\n") + "\n"))?;

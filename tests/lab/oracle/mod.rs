@@ -1,9 +1,10 @@
-//! BuildKit is the oracle: what it does not serve from its cache after a change has to be in the matrix.
+//! Compares the matrix with BuildKit: a target that BuildKit does not serve from its cache after a change must be in the
+//! matrix.
 //!
-//! Repositories are made at random and changed at random; all targets of each are built before and after a change, and
-//! `remote-buildkit matrix` is asked which of them the change touches. A target that BuildKit had to make anew and that
-//! is not in the matrix is a miss, and there may be none. One that is in the matrix and came from the cache is built
-//! needlessly; how many is said on standard error.
+//! The test generates random repositories and changes them at random. It builds all targets before and after each change,
+//! and compares the rebuilt targets with the output of `remote-buildkit matrix`. A rebuilt target that is not in the matrix
+//! is a miss and fails the test. A target in the matrix that came from the cache is a needless build; their number is
+//! printed to standard error.
 
 mod agent;
 mod dockerfile;
@@ -28,24 +29,24 @@ use self::repository::Repository;
 use self::tally::Tally;
 use self::truth::Built;
 
-/// The number that everything random here follows from. Whoever changes what is planned tries others than [`USUAL`],
-/// which is for everyone to see the same.
+/// The variable that sets the random seed. The default is fixed, so that every run generates the same repositories; use
+/// other seeds after changes to the plan.
 const SEED: &str = "REMOTE_BUILDKIT_ORACLE_SEED";
-const USUAL: u64 = 1;
+const DEFAULT_SEED: u64 = 1;
 /// How many repositories are made: 50 take minutes, so `cargo xtask test` sets fewer unless it is called with `--all`.
 const REPOSITORIES: &str = "REMOTE_BUILDKIT_ORACLE_REPOSITORIES";
 const ALL_REPOSITORIES: usize = 50;
-/// Of each repository.
+/// Changes of each repository.
 const EDITS: usize = 10;
 const AT_ONCE: usize = 3;
-/// Repositories of [`a_copy_is_made_anew_as_well`].
+/// Repositories of [`a_copy_of_the_repository_is_rebuilt_as_well`].
 const COPIED: usize = 4;
 
 #[test]
 fn what_buildkit_does_not_have_is_in_the_matrix() -> Result<()> {
     let seed: u64 = match std::env::var(SEED) {
         Ok(seed) => seed.parse().context(SEED)?,
-        Err(_) => USUAL,
+        Err(_) => DEFAULT_SEED,
     };
     let repositories = match std::env::var(REPOSITORIES) {
         Ok(number) => number.parse().context(REPOSITORIES)?,
@@ -61,7 +62,7 @@ fn what_buildkit_does_not_have_is_in_the_matrix() -> Result<()> {
             if number >= repositories {
                 return Ok(tally);
             }
-            tally.add(watch(&agent, seed, number).with_context(|| format!("repository {number}"))?);
+            tally.add(compare_edits(&agent, seed, number).with_context(|| format!("repository {number}"))?);
         }
     };
     let tally = std::thread::scope(|scope| -> Result<Tally> {
@@ -84,7 +85,7 @@ fn what_buildkit_does_not_have_is_in_the_matrix() -> Result<()> {
         tally.edits
     );
     ensure!(
-        tally.is_choosy(),
+        tally.is_selective(),
         "{} targets are built needlessly; {again}",
         tally.needless
     );
@@ -92,40 +93,43 @@ fn what_buildkit_does_not_have_is_in_the_matrix() -> Result<()> {
     Ok(())
 }
 
-/// [`sure`] seldom has anything to look at. Here it gets every target that was made anew, and has to confirm those that the
-/// matrix has as well.
+/// [`confirm_rebuilt`] rarely has anything to confirm. This test passes it every rebuilt target, and it must confirm those
+/// that are in the matrix.
 #[test]
-fn a_copy_is_made_anew_as_well() -> Result<()> {
+fn a_copy_of_the_repository_is_rebuilt_as_well() -> Result<()> {
     let agent = Agent::new("oracle-copy")?;
     let mut tally = Tally::default();
     let mut stayed = 0;
     for number in 0..COPIED {
-        let (mut repository, before) = built(&agent, USUAL, number, &mut tally)?;
+        let (mut repository, before) = built(&agent, DEFAULT_SEED, number, &mut tally)?;
         let edit = repository.edit()?;
         let planned = plan::of(&agent, &repository, "HEAD~1")?;
         let Ok(after) = truth::bake(&agent, repository.root())? else {
             continue;
         };
-        let anew = after.made_anew(&before);
+        let rebuilt = after.rebuilt_since(&before);
         let nothing_planned = Planned {
             targets: BTreeSet::new(),
             log: String::new(),
         };
-        let sure = sure(&agent, &repository, anew.clone(), &nothing_planned, &mut tally)?;
-        for target in anew.keys().filter(|target| planned.targets.contains(*target)) {
-            ensure!(sure.contains_key(target), "repository {number}, {edit}: {target}");
+        let confirmed = confirm_rebuilt(&agent, &repository, rebuilt.clone(), &nothing_planned, &mut tally)?;
+        for target in rebuilt.keys().filter(|target| planned.targets.contains(*target)) {
+            ensure!(
+                confirmed.contains_key(target),
+                "repository {number}, {edit}: {target}"
+            );
             stayed += 1;
         }
     }
-    ensure!(stayed > COPIED, "{stayed} targets made anew");
+    ensure!(stayed > COPIED, "{stayed} targets confirmed");
     Ok(())
 }
 
-/// Makes a repository, and changes it again and again.
-fn watch(agent: &Agent, seed: u64, number: usize) -> Result<Tally> {
+/// Generates a repository and compares each of its changes.
+fn compare_edits(agent: &Agent, seed: u64, number: usize) -> Result<Tally> {
     let mut tally = Tally::default();
     let (mut repository, mut before) = built(agent, seed, number, &mut tally)?;
-    // What is changed may be something that a build cannot do without.
+    // A change may remove something that a build needs.
     for _ in 0..EDITS * 3 {
         if tally.edits == EDITS {
             break;
@@ -134,12 +138,18 @@ fn watch(agent: &Agent, seed: u64, number: usize) -> Result<Tally> {
         let edit = repository.edit()?;
         let planned = plan::of(agent, &repository, "HEAD~1")?;
         let said = if planned.lacks_sources() {
-            "a source is not there".to_owned()
+            "a source is missing".to_owned()
         } else {
             match truth::bake(agent, repository.root())? {
                 Ok(after) => {
-                    let anew = sure(agent, &repository, after.made_anew(&before), &planned, &mut tally)?;
-                    tally.count(&repository, &edit, &anew, &planned)?;
+                    let rebuilt = confirm_rebuilt(
+                        agent,
+                        &repository,
+                        after.rebuilt_since(&before),
+                        &planned,
+                        &mut tally,
+                    )?;
+                    tally.count(&repository, &edit, &rebuilt, &planned)?;
                     before = after;
                     continue;
                 }
@@ -153,46 +163,46 @@ fn watch(agent: &Agent, seed: u64, number: usize) -> Result<Tally> {
     Ok(tally)
 }
 
-/// BuildKit now and then runs a step again whose inputs are as they were. So what it made anew and the matrix does not
-/// have is built again, before and after the change, as the same repository by another name: of that, nothing is in the
-/// cache yet.
-fn sure(
+/// Removes targets that BuildKit rebuilt although their inputs did not change, which it does occasionally. Rebuilt targets
+/// that are not in the matrix are built again, before and after the change, in a copy of the repository with another name,
+/// of which nothing is in the cache.
+fn confirm_rebuilt(
     agent: &Agent,
     repository: &Repository,
-    mut anew: BTreeMap<String, String>,
+    mut rebuilt: BTreeMap<String, String>,
     planned: &Planned,
     tally: &mut Tally,
 ) -> Result<BTreeMap<String, String>> {
-    if anew.keys().all(|target| planned.targets.contains(target)) {
-        return Ok(anew);
+    if rebuilt.keys().all(|target| planned.targets.contains(target)) {
+        return Ok(rebuilt);
     }
     let mut builds = Vec::new();
     for commit in ["HEAD~1", "HEAD"] {
         let copy = repository.copy(commit)?;
         match truth::bake(agent, copy.path())? {
             Ok(built) => builds.push(built),
-            Err(said) => bail!("a copy that BuildKit refuses: {said}"),
+            Err(said) => bail!("BuildKit rejects a copy: {said}"),
         }
     }
-    let again = builds[1].made_anew(&builds[0]);
-    let before = anew.len();
-    anew.retain(|target, _| {
+    let again = builds[1].rebuilt_since(&builds[0]);
+    let before = rebuilt.len();
+    rebuilt.retain(|target, _| {
         planned.targets.contains(target) || again.contains_key(&repository.copied(target))
     });
-    tally.taken_back += before - anew.len();
-    Ok(anew)
+    tally.unconfirmed += before - rebuilt.len();
+    Ok(rebuilt)
 }
 
-/// A repository that can be built, and its first build.
+/// Returns a repository that can be built, and its first build.
 fn built(agent: &Agent, seed: u64, number: usize, tally: &mut Tally) -> Result<(Repository, Built)> {
     let mut rng = Rng::with_seed(seed * 1_000 + number as u64);
-    // An agent that saw the same repository before would have it in its cache.
+    // The name differs in each run, because an agent may have the same repository in its cache.
     let run = std::process::id();
     for attempt in 0..10 {
         let name = format!("r{run}x{number}x{attempt}");
         let repository = Repository::new(&name, rng.fork(), &agent.shell())?;
         if plan::of(agent, &repository, "HEAD")?.lacks_sources() {
-            tally.refuse("a new repository", "a source is not there");
+            tally.refuse("a new repository", "a source is missing");
             continue;
         }
         match truth::bake(agent, repository.root())? {
@@ -200,5 +210,5 @@ fn built(agent: &Agent, seed: u64, number: usize, tally: &mut Tally) -> Result<(
             Err(said) => tally.refuse("a new repository", &said),
         }
     }
-    bail!("ten repositories that BuildKit refuses: {:?}", tally.refused)
+    bail!("BuildKit rejects ten repositories: {:?}", tally.refused)
 }

@@ -1,4 +1,4 @@
-//! What the program under test makes of a change.
+//! Runs `matrix` for a change.
 
 use std::collections::BTreeSet;
 
@@ -11,18 +11,18 @@ use crate::support::{output, program};
 #[derive(Debug)]
 pub(super) struct Planned {
     pub(super) targets: BTreeSet<String>,
-    /// With its reasons.
+    /// The log, with the reasons.
     pub(super) log: String,
 }
 
 impl Planned {
-    /// Whether something is built because a source of it is not there, which it would be after any change.
+    /// Returns whether a target is always built because one of its sources is missing.
     pub(super) fn lacks_sources(&self) -> bool {
         self.log.contains("of its Dockerfile reads ")
     }
 }
 
-/// As on a laptop: of the newest commit, in comparison with another one.
+/// Plans the newest commit in comparison with another one, outside of a job.
 pub(super) fn of(agent: &Agent, repository: &Repository, base: &str) -> Result<Planned> {
     let mut matrix = agent.command(program());
     matrix
@@ -35,10 +35,10 @@ pub(super) fn of(agent: &Agent, repository: &Repository, base: &str) -> Result<P
     let printed = String::from_utf8(done.stdout)?;
     let matrix: serde_json::Value =
         serde_json::from_str(&printed).with_context(|| format!("not JSON: {printed}"))?;
-    let legs = matrix["include"].as_array().context("no legs")?;
-    let targets = legs
+    let entries = matrix["include"].as_array().context("no entries")?;
+    let targets = entries
         .iter()
-        .filter_map(|leg| leg["target"].as_str().map(str::to_owned));
+        .filter_map(|entry| entry["target"].as_str().map(str::to_owned));
     Ok(Planned {
         targets: targets.collect(),
         log,

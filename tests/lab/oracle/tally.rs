@@ -1,4 +1,4 @@
-//! How often the matrix was right.
+//! Counts how often the matrix was right.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -12,21 +12,21 @@ use super::repository::Repository;
 #[derive(Debug, Default)]
 pub(super) struct Tally {
     pub(super) edits: usize,
-    /// Targets after each edit, all of them.
+    /// All targets, counted after each edit.
     targets: usize,
-    /// Of those, the ones that BuildKit made anew.
-    anew: usize,
+    /// The targets that BuildKit rebuilt.
+    rebuilt: usize,
     planned: usize,
     pub(super) needless: usize,
-    /// Of those in the matrix and those built needlessly, the ones after a .dockerignore changed. What one said before
-    /// is not looked at, so each has all targets built that it is for.
+    /// The targets in the matrix, and the needless builds, after a .dockerignore changed. Its previous content is not
+    /// compared, so all of its targets are built.
     ignores: (usize, usize),
-    /// How often a kind of edit had a target built needlessly.
+    /// The needless builds by kind of edit.
     why: BTreeMap<String, usize>,
     pub(super) misses: Vec<String>,
-    /// What BuildKit made anew, but not when asked again.
-    pub(super) taken_back: usize,
-    /// What BuildKit said of what was made here.
+    /// Rebuilt targets that a second build did not confirm.
+    pub(super) unconfirmed: usize,
+    /// The errors of BuildKit about generated repositories.
     pub(super) refused: Vec<String>,
 }
 
@@ -35,25 +35,25 @@ impl Tally {
         &mut self,
         repository: &Repository,
         edit: &str,
-        anew: &BTreeMap<String, String>,
+        rebuilt: &BTreeMap<String, String>,
         planned: &Planned,
     ) -> Result<()> {
         self.edits += 1;
         self.targets += repository.targets.len();
-        self.anew += anew.len();
+        self.rebuilt += rebuilt.len();
         self.planned += planned.targets.len();
-        for (target, ran) in anew
+        for (target, ran) in rebuilt
             .iter()
             .filter(|(target, _)| !planned.targets.contains(*target))
         {
             self.misses
                 .push(miss(repository, edit, target, ran, &planned.log)?);
         }
-        let made: BTreeSet<&String> = anew.keys().collect();
+        let rebuilt_names: BTreeSet<&String> = rebuilt.keys().collect();
         let needless = planned
             .targets
             .iter()
-            .filter(|target| !made.contains(target))
+            .filter(|target| !rebuilt_names.contains(target))
             .count();
         self.needless += needless;
         if edit.contains(".dockerignore") {
@@ -73,7 +73,7 @@ impl Tally {
     pub(super) fn add(&mut self, other: Self) {
         self.edits += other.edits;
         self.targets += other.targets;
-        self.anew += other.anew;
+        self.rebuilt += other.rebuilt;
         self.planned += other.planned;
         self.needless += other.needless;
         self.ignores.0 += other.ignores.0;
@@ -81,32 +81,32 @@ impl Tally {
         for (kind, count) in other.why {
             *self.why.entry(kind).or_default() += count;
         }
-        self.taken_back += other.taken_back;
+        self.unconfirmed += other.unconfirmed;
         self.misses.extend(other.misses);
         self.refused.extend(other.refused);
     }
 
-    /// Otherwise it would be as good to build everything always.
-    pub(super) fn is_choosy(&self) -> bool {
+    /// Returns whether few builds are needless: otherwise the matrix would be no better than building everything.
+    pub(super) fn is_selective(&self) -> bool {
         self.needless * 10 < self.planned
     }
 
-    /// Past the test runner, which keeps what a test prints to itself.
+    /// Prints to standard error directly, because the test runner captures the output of a passing test.
     pub(super) fn print(&self, again: &str) {
         let percent = |part: usize, of: usize| 100.0 * part as f64 / of.max(1) as f64;
         let line = format!(
-            "oracle: {} edits of {} targets: {} made anew, {} in the matrix, {} of them needlessly ({:.1} %; {:.1} % \
-             where no .dockerignore changed), {} missed; {} made anew once and not again; {} edits refused; needlessly \
+            "oracle: {} edits of {} targets: {} rebuilt, {} in the matrix, {} of them needlessly ({:.1} %; {:.1} % \
+             where no .dockerignore changed), {} missed; {} rebuilds not confirmed; {} edits rejected; needlessly \
              after {:?}; {again}\n",
             self.edits,
             self.targets,
-            self.anew,
+            self.rebuilt,
             self.planned,
             self.needless,
             percent(self.needless, self.planned),
             percent(self.needless - self.ignores.1, self.planned - self.ignores.0),
             self.misses.len(),
-            self.taken_back,
+            self.unconfirmed,
             self.refused.len(),
             self.why,
         );
@@ -114,7 +114,7 @@ impl Tally {
     }
 }
 
-/// What was done, and to what kind of file.
+/// Returns the kind of edit, and the kind of file.
 fn kind(edit: &str) -> String {
     let what = match edit {
         several if several.contains(", ") => "several edits",
@@ -127,9 +127,9 @@ fn kind(edit: &str) -> String {
     what.to_owned()
 }
 
-/// All that one needs to find out why.
+/// Returns everything that is needed to analyse a miss.
 fn miss(repository: &Repository, edit: &str, target: &str, ran: &str, log: &str) -> Result<String> {
-    let mut text = format!("{target} was made anew ({ran}) and is not in the matrix; {edit}\n");
+    let mut text = format!("{target} was rebuilt ({ran}) and is not in the matrix; {edit}\n");
     for of in repository.targets.iter().filter(|of| of.name == target) {
         let _ = writeln!(text, "{:#}", of.bake());
         if let Some(dockerfile) = of

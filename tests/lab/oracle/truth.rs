@@ -1,4 +1,4 @@
-//! What BuildKit did not have in its cache.
+//! Determines which targets BuildKit did not serve from its cache.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -12,30 +12,30 @@ use crate::support::output;
 /// A build of all targets of a repository.
 #[derive(Debug, Default)]
 pub(super) struct Built {
-    /// Steps that were run, by target: its own, and those of targets that it stands on.
+    /// The steps that were run, by target: its own, and those of the targets that it links to.
     ran: BTreeMap<String, BTreeSet<String>>,
-    /// Digests of the images' configurations. That of an image whose steps were all in the cache is as it was,
-    /// times and all, unless an instruction that makes no layer has changed.
+    /// The digests of the images' configurations. If all steps were cached the digest is unchanged, including timestamps,
+    /// unless an instruction that makes no layer changed.
     configurations: BTreeMap<String, String>,
 }
 
 impl Built {
-    /// Targets that this build had to make anew, each with what was not in the cache.
-    pub(super) fn made_anew(&self, before: &Self) -> BTreeMap<String, String> {
-        let mut anew = BTreeMap::new();
+    /// Returns the targets that this build rebuilt, each with the steps that were not cached.
+    pub(super) fn rebuilt_since(&self, before: &Self) -> BTreeMap<String, String> {
+        let mut rebuilt = BTreeMap::new();
         for (target, configuration) in &self.configurations {
             match self.ran.get(target) {
                 Some(steps) => {
                     let steps: Vec<&str> = steps.iter().map(String::as_str).collect();
-                    anew.insert(target.clone(), steps.join("; "));
+                    rebuilt.insert(target.clone(), steps.join("; "));
                 }
                 None if before.configurations.get(target) != Some(configuration) => {
-                    anew.insert(target.clone(), "its configuration".to_owned());
+                    rebuilt.insert(target.clone(), "its configuration".to_owned());
                 }
                 None => {}
             }
         }
-        anew
+        rebuilt
     }
 
     fn of(progress: &str, metadata: &str) -> Result<Self> {
@@ -57,13 +57,13 @@ impl Built {
     }
 }
 
-/// Builds all targets on the agent; an error of BuildKit's, which is what the inner result has, is the repository's.
+/// Builds all targets on the agent. The inner error is one of BuildKit, which the generated repository causes.
 pub(super) fn bake(agent: &Agent, root: &Path) -> Result<Result<Built, String>> {
     let metadata = tempfile::NamedTempFile::new()?;
     let mut buildx = agent.buildx();
     buildx
         .current_dir(root)
-        // Attestations are not what is compared, and take time.
+        // Attestations are not compared, and take time.
         .env("BUILDX_NO_DEFAULT_ATTESTATIONS", "1")
         .env("BUILDX_METADATA_PROVENANCE", "disabled")
         .args([
@@ -84,7 +84,7 @@ pub(super) fn bake(agent: &Agent, root: &Path) -> Result<Result<Built, String>> 
     Built::of(&progress, &metadata).map(Ok)
 }
 
-/// A step, as `--progress=rawjson` tells of it, several times.
+/// A step, which `--progress=rawjson` reports several times.
 #[derive(Debug, Deserialize)]
 struct Vertex {
     digest: String,
@@ -102,8 +102,8 @@ struct Line {
     vertexes: Vec<Vertex>,
 }
 
-/// All that was said about each step. Targets that are built at once share those of a linked target, and one of them
-/// may say that a step was cached which another one has just run: whoever ran it, it was not in the cache.
+/// All reports about each step. Targets that are built at once share the steps of a linked target. One of them may report a
+/// step as cached that another one has just run; such a step was not in the cache.
 #[derive(Debug, Default)]
 struct Graph {
     /// Digests by target.
@@ -147,7 +147,7 @@ impl Graph {
         }
     }
 
-    /// Steps that a target stands on and that were run.
+    /// Returns the steps of a target, and of the targets that it links to, that were run.
     fn ran_for(&self, target: &str) -> BTreeSet<String> {
         let mut open: Vec<&String> = self.of_targets.get(target).into_iter().flatten().collect();
         let mut seen = BTreeSet::new();
