@@ -1,57 +1,42 @@
 //! Downloads with a checksum, from servers that redirect, fail and disconnect.
 
 use std::fs::File;
-use std::io::{BufRead, BufReader, Read, Seek, Write};
-use std::net::TcpListener;
+use std::io::{Read, Seek};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use lab::{HttpResponse, HttpServer};
 use remote_buildkit::download::{DownloadSource, download};
 use remote_buildkit::error_code::ErrorCode;
 use remote_buildkit::problem::Problem;
 use remote_buildkit::retry::Retrier;
 use sha2::{Digest, Sha256};
 
-/// Answers each request with the next of these, and the last one from then on; the address, and what was asked.
-fn server(answers: Vec<String>) -> (String, Arc<Mutex<Vec<String>>>) {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-    let address = format!("http://{}", listener.local_addr().expect("an address"));
-    let asked = Arc::new(Mutex::new(Vec::new()));
-    let (seen, own) = (asked.clone(), address.clone());
-    // It ends with the tests.
-    std::thread::spawn(move || {
-        let mut answers = answers.into_iter();
-        let mut last = String::new();
-        for mut client in listener.incoming().flatten() {
-            let mut lines = BufReader::new(client.try_clone().expect("a stream")).lines();
-            let line = lines.next().and_then(Result::ok).unwrap_or_default();
-            while lines
-                .next()
-                .is_some_and(|line| line.is_ok_and(|line| !line.is_empty()))
-            {}
-            seen.lock()
-                .expect("asked")
-                .push(line.split(' ').nth(1).unwrap_or_default().to_owned());
-            last = answers.next().unwrap_or(last);
-            let _gone = client.write_all(last.replace("OWN", &own).as_bytes());
+/// Starts a server that sends these responses one after the other, and then the last one again. Returns its URL and the
+/// targets of the requests.
+fn server(responses: Vec<HttpResponse>) -> (String, Arc<Mutex<Vec<String>>>) {
+    let targets = Arc::new(Mutex::new(Vec::new()));
+    let seen = targets.clone();
+    let server = HttpServer::start(move |request| {
+        let mut seen = seen.lock().expect("targets");
+        let index = seen.len().min(responses.len() - 1);
+        seen.push(request.target.clone());
+        let mut response = responses[index].clone().header("connection", "close");
+        let host = request.header("host").expect("a host");
+        for (_, value) in &mut response.headers {
+            *value = value.replace("OWN", &format!("http://{host}"));
         }
+        response
     });
-    (address, asked)
+    (server.expect("a server").url, targets)
 }
 
-fn ok(body: &str) -> String {
-    format!(
-        "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}",
-        body.len()
-    )
+fn ok(body: &str) -> HttpResponse {
+    HttpResponse::new(200, body)
 }
 
-fn moved(to: &str) -> String {
-    format!("HTTP/1.1 302 Found\r\nconnection: close\r\ncontent-length: 0\r\nlocation: {to}\r\n\r\n")
-}
-
-fn status(line: &str) -> String {
-    format!("HTTP/1.1 {line}\r\nconnection: close\r\ncontent-length: 0\r\n\r\n")
+fn moved(to: &str) -> HttpResponse {
+    HttpResponse::new(302, "").header("location", to)
 }
 
 fn fetch(url: &str, content: &str) -> Result<String, Problem> {
@@ -111,8 +96,11 @@ fn a_wrong_checksum_is_an_error_and_not_retried() {
 
 #[test]
 fn a_transient_failure_restarts_the_download() {
-    let cut = "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 7\r\n\r\ncon".to_owned();
-    let (url, asked) = server(vec![status("503 Service Unavailable"), cut, ok("content")]);
+    let cut = HttpResponse {
+        declared_length: Some(7),
+        ..ok("con")
+    };
+    let (url, asked) = server(vec![HttpResponse::new(503, ""), cut, ok("content")]);
     assert_eq!(fetch(&url, "content").expect("downloaded"), "content");
     assert_eq!(asked.lock().expect("asked").len(), 3);
 }
@@ -120,7 +108,7 @@ fn a_transient_failure_restarts_the_download() {
 #[test]
 fn a_permanent_failure_says_what_was_received() {
     for (answer, says) in [
-        (status("404 Not Found"), "404 Not Found"),
+        (HttpResponse::new(404, ""), "404 Not Found"),
         (moved("OWN/again"), "redirects more than 5 times"),
         (moved("mailto:nobody"), "redirects to mailto:nobody"),
     ] {

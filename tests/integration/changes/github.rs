@@ -1,11 +1,10 @@
 //! A fake of GitHub's REST API for commits and trees, backed by a local repository, with GitHub's limits
 //! (<https://docs.github.com/rest/git/trees>, <https://docs.github.com/rest/commits/commits>).
 
-use std::io::{BufRead, BufReader, Write};
-use std::net::{TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
+use lab::{HttpRequest, HttpResponse, HttpServer};
 use percent_encoding::percent_decode_str;
 use serde_json::{Value, json};
 
@@ -50,6 +49,14 @@ impl Answer {
     }
 }
 
+impl From<Answer> for HttpResponse {
+    fn from(answer: Answer) -> Self {
+        let response = Self::new(answer.status, answer.body);
+        let headers = answer.headers.into_iter();
+        headers.fold(response, |response, (name, value)| response.header(name, value))
+    }
+}
+
 /// The behaviour of the fake.
 #[derive(Default)]
 pub struct Mood {
@@ -67,8 +74,6 @@ pub struct Mood {
 
 impl GitHub {
     pub fn of(repository: &Repository, mood: Mood) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-        let address = listener.local_addr().expect("an address");
         let mut faults = mood.faults;
         faults.reverse();
         let state = Arc::new(State {
@@ -80,15 +85,9 @@ impl GitHub {
             always: mood.always,
             requests: Mutex::default(),
         });
-        let url = format!("http://{address}{}", mood.prefix);
         let served = state.clone();
-        // The threads end with the test process.
-        std::thread::spawn(move || {
-            for stream in listener.incoming().flatten() {
-                let state = served.clone();
-                std::thread::spawn(move || state.serve(stream));
-            }
-        });
+        let server = HttpServer::start(move |request| served.answer(request).into()).expect("a server");
+        let url = server.url + mood.prefix;
         Self { url, state }
     }
 
@@ -99,59 +98,23 @@ impl GitHub {
 }
 
 impl State {
-    fn serve(&self, mut stream: TcpStream) {
-        let mut reader = BufReader::new(stream.try_clone().expect("a stream"));
-        loop {
-            let mut head = Vec::new();
-            loop {
-                let mut line = String::new();
-                if reader.read_line(&mut line).unwrap_or(0) == 0 {
-                    return;
-                }
-                match line.trim_end() {
-                    "" => break,
-                    line => head.push(line.to_owned()),
-                }
-            }
-            let answer = self.answer(&head);
-            let mut text = format!(
-                "HTTP/1.1 {} X\r\ncontent-length: {}\r\n",
-                answer.status,
-                answer.body.len()
-            );
-            for (name, value) in answer.headers {
-                text += &format!("{name}: {value}\r\n");
-            }
-            text += "\r\n";
-            text += &answer.body;
-            if stream.write_all(text.as_bytes()).is_err() {
-                return;
-            }
-        }
-    }
-
-    fn answer(&self, head: &[String]) -> Answer {
-        let target = head[0].split(' ').nth(1).expect("a target");
-        let header = |name: &str| {
-            let named = |line: &&String| line.to_lowercase().starts_with(&format!("{name}: "));
-            head.iter()
-                .find(named)
-                .and_then(|line| Some(line.split_once(": ")?.1))
-        };
+    fn answer(&self, request: &HttpRequest) -> Answer {
         let below = format!("{}/repos/acme/shop/", self.prefix);
-        let Some(route) = target.strip_prefix(&below) else {
+        let Some(route) = request.target.strip_prefix(&below) else {
             return Answer::new(404, "Not Found");
         };
         self.requests.lock().expect("requests").push(route.to_owned());
         // GitHub refuses who does not say who it is, and answers to who does not say which version by the oldest.
-        if header("user-agent") != Some("remote-buildkit") || header("x-github-api-version").is_none() {
+        if request.header("user-agent") != Some("remote-buildkit")
+            || request.header("x-github-api-version").is_none()
+        {
             return Answer::new(403, "Request forbidden by administrative rules");
         }
         if let Some(fault) = self.faults.lock().expect("faults").pop().or(self.always.clone()) {
             return fault;
         }
         if let Some(token) = self.token {
-            match header("authorization") {
+            match request.header("authorization") {
                 Some(given) if given == format!("Bearer {token}") => {}
                 Some(_) => return Answer::new(401, "Bad credentials"),
                 None => return Answer::new(404, "Not Found"),
@@ -165,7 +128,7 @@ impl State {
             ),
             Some(("compare", both)) => self.compare(both, query).map(|value| value.to_string()),
             Some(("commits", name)) => {
-                assert_eq!(header("accept"), Some("application/vnd.github.sha"));
+                assert_eq!(request.header("accept"), Some("application/vnd.github.sha"));
                 let found = self.commit(&percent_decode_str(name).decode_utf8_lossy());
                 return found.map_or_else(
                     || Answer::new(422, &format!("No commit found for SHA: {name}")),

@@ -1,13 +1,12 @@
 //! A fake of GitHub's REST API for just-in-time runners, on the loopback interface
 //! (<https://docs.github.com/rest/actions/self-hosted-runners>, <https://docs.github.com/rest/apps/apps>).
 
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use lab::{HttpRequest, HttpResponse, HttpServer};
 use ring::signature::{KeyPair, RSA_PKCS1_2048_8192_SHA256, RsaKeyPair, UnparsedPublicKey};
 use serde_json::{Value, json};
 
@@ -46,18 +45,20 @@ struct Recorder {
 
 impl FakeGitHub {
     pub fn new(state: FakeState) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-        let host = format!("http://{}", listener.local_addr().expect("an address"));
         let requests = Vec::new();
         let state = Arc::new(Mutex::new(Recorder { state, requests }));
         let served = state.clone();
-        // The threads end with the test process.
-        std::thread::spawn(move || {
-            for stream in listener.incoming().flatten() {
-                let state = served.clone();
-                std::thread::spawn(move || serve(stream, &state));
-            }
+        let server = HttpServer::start(move |request| {
+            let body = serde_json::from_slice(&request.body).unwrap_or_default();
+            let (status, answer) = served.lock().expect("state").answer(request, body);
+            let answer = if status == 204 {
+                String::new()
+            } else {
+                answer.to_string()
+            };
+            HttpResponse::new(status, answer)
         });
+        let host = server.expect("a server").url;
         Self { host, state }
     }
 
@@ -75,47 +76,6 @@ impl FakeGitHub {
     }
 }
 
-fn serve(mut stream: TcpStream, state: &Mutex<Recorder>) {
-    let mut reader = BufReader::new(stream.try_clone().expect("a stream"));
-    loop {
-        let mut head: Vec<String> = Vec::new();
-        loop {
-            let mut line = String::new();
-            if reader.read_line(&mut line).unwrap_or(0) == 0 {
-                return;
-            }
-            match line.trim_end() {
-                "" => break,
-                line => head.push(line.to_owned()),
-            }
-        }
-        let length = header(&head, "content-length").and_then(|length| length.parse().ok());
-        let mut body = vec![0; length.unwrap_or(0)];
-        reader.read_exact(&mut body).expect("a body");
-        let body = serde_json::from_slice(&body).unwrap_or_default();
-        let (status, answer) = state.lock().expect("state").answer(&head, body);
-        let answer = if status == 204 {
-            String::new()
-        } else {
-            answer.to_string()
-        };
-        let text = format!(
-            "HTTP/1.1 {status} X\r\ncontent-length: {}\r\n\r\n{answer}",
-            answer.len()
-        );
-        if stream.write_all(text.as_bytes()).is_err() {
-            return;
-        }
-    }
-}
-
-fn header<'a>(head: &'a [String], name: &str) -> Option<&'a str> {
-    let line = head
-        .iter()
-        .find(|line| line.to_lowercase().starts_with(&format!("{name}: ")))?;
-    Some(line.split_once(": ")?.1)
-}
-
 fn message(status: u16, text: &str) -> (u16, Value) {
     let more = "https://docs.github.com/rest";
     (
@@ -125,23 +85,24 @@ fn message(status: u16, text: &str) -> (u16, Value) {
 }
 
 impl Recorder {
-    fn answer(&mut self, head: &[String], body: Value) -> (u16, Value) {
-        let mut words = head[0].split(' ');
-        let (method, target) = (words.next().expect("a method"), words.next().expect("a target"));
+    fn answer(&mut self, request: &HttpRequest, body: Value) -> (u16, Value) {
+        let (method, target) = (request.method.as_str(), request.target.as_str());
         let Some(route) = target.strip_prefix("/api/v3") else {
             return message(404, "Not Found");
         };
         let line = format!("{method} {route}");
         self.requests.push((line.clone(), body.clone()));
-        if header(head, "user-agent") != Some("remote-buildkit")
-            || header(head, "x-github-api-version").is_none()
+        if request.header("user-agent") != Some("remote-buildkit")
+            || request.header("x-github-api-version").is_none()
         {
             return message(403, "Request forbidden by administrative rules");
         }
         if let Some(failure) = self.state.failures.pop() {
             return failure;
         }
-        let bearer = header(head, "authorization").and_then(|value| value.strip_prefix("Bearer "));
+        let bearer = request
+            .header("authorization")
+            .and_then(|value| value.strip_prefix("Bearer "));
         let bearer = bearer.unwrap_or_default();
         let scope = self.state.scope;
         if line == format!("GET {scope}/installation") || route.starts_with("/app/") {
