@@ -1,4 +1,4 @@
-//! Files that only their owner may read, written whole or not at all.
+//! Writes files atomically, readable only by their owner.
 
 use std::fs::{DirBuilder, Metadata, OpenOptions};
 use std::io::{self, ErrorKind, Write};
@@ -10,7 +10,7 @@ use anyhow::Context;
 use crate::error_code::ErrorCode;
 use crate::problem::Problem;
 
-/// Who decides where a file or folder is.
+/// What a file belongs to, which decides the variable that moves it.
 #[derive(Debug, Clone, Copy)]
 pub enum Place {
     /// The job's own files.
@@ -25,31 +25,31 @@ impl Place {
     fn elsewhere(self) -> String {
         match self {
             Self::Temporary => {
-                "another folder is set by RUNNER_TEMP, outside of Actions by XDG_RUNTIME_DIR".into()
+                "to use another directory, set RUNNER_TEMP, or XDG_RUNTIME_DIR outside of a job".into()
             }
-            Self::Buildx => "another folder is set by BUILDX_CONFIG, DOCKER_CONFIG or HOME".into(),
-            Self::Docker => "another folder is set by DOCKER_CONFIG or HOME".into(),
-            Self::Runner(variable) => format!("the runner makes that file and names it in {variable}"),
+            Self::Buildx => "to use another directory, set BUILDX_CONFIG, DOCKER_CONFIG or HOME".into(),
+            Self::Docker => "to use another directory, set DOCKER_CONFIG or HOME".into(),
+            Self::Runner(variable) => format!("the runner creates that file and sets {variable} to its path"),
         }
     }
 }
 
-/// What is to be written on this machine and cannot be.
+/// Returns the error for a file that cannot be written.
 pub fn not_written(path: &Path, place: Place, error: &io::Error) -> Problem {
     let remedy = match error.kind() {
-        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => "Make room on its file system",
-        ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => "Let this user write there",
-        ErrorKind::NotFound | ErrorKind::NotADirectory => "Make the folder that it is to be in",
-        _ => "See what ails that file system",
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => "Free space on its file system",
+        ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => "Give this user write permission",
+        ErrorKind::NotFound | ErrorKind::NotADirectory => "Create its parent directory",
+        _ => "Check the file system",
     };
     Problem::new(
         ErrorCode::CannotWriteFile,
-        format!("Wrote {} on this machine and got: {error}.", path.display()),
+        format!("Cannot write {} on this machine: {error}.", path.display()),
         format!("{remedy}; {}.", place.elsewhere()),
     )
 }
 
-/// Writes beside the path and renames over it; mode 0600. A file that holds just that is left as it is.
+/// Writes a file with mode 0600 by renaming a temporary file over it. A file that already has this content is not written.
 pub fn write_private(path: &Path, content: &[u8]) -> anyhow::Result<()> {
     let private = |there: Metadata| there.mode() & 0o777 == 0o600;
     let there = std::fs::symlink_metadata(path);
@@ -60,7 +60,7 @@ pub fn write_private(path: &Path, content: &[u8]) -> anyhow::Result<()> {
     write_private_through(folder, path, content, Place::Temporary)
 }
 
-/// The same with the temporary file in a folder of the caller's choice, on the same file system.
+/// Writes a file with mode 0600 by renaming a temporary file, in a directory on the same file system, over it.
 pub fn write_private_through(
     temporary: &Path,
     path: &Path,
@@ -82,7 +82,7 @@ pub fn write_private_through(
     written.map_err(|error| not_written(path, place, &error).into())
 }
 
-/// Puts a file in the place of another, with its mode and owner; 0600 where there is none yet.
+/// Replaces a file and keeps its mode and owner; a new file has mode 0600.
 pub fn replace(path: &Path, content: &[u8], place: Place) -> anyhow::Result<()> {
     let folder = path.parent().unwrap_or(Path::new("."));
     let beside = folder.join(format!(".tmp-{}", random_hex()?));
@@ -112,7 +112,7 @@ fn write_as(path: &Path, content: &[u8], like: Option<Metadata>) -> io::Result<(
     file.set_permissions(like.permissions())
 }
 
-/// Removes a file, if there is one.
+/// Removes a file if it exists.
 pub fn remove(path: &Path) -> anyhow::Result<()> {
     match std::fs::remove_file(path) {
         Err(error) if error.kind() != ErrorKind::NotFound => {
@@ -122,7 +122,7 @@ pub fn remove(path: &Path) -> anyhow::Result<()> {
     }
 }
 
-/// A new folder of mode 0700 with a name nobody else has.
+/// Creates a directory with mode 0700. Fails if it exists.
 pub fn private_folder(parent: &Path, name: &str) -> anyhow::Result<PathBuf> {
     let folder = parent.join(name);
     let made = DirBuilder::new().mode(0o700).create(&folder);
@@ -130,7 +130,7 @@ pub fn private_folder(parent: &Path, name: &str) -> anyhow::Result<PathBuf> {
     Ok(folder)
 }
 
-/// Eight hexadecimal digits from the kernel.
+/// Returns eight random hexadecimal digits.
 pub fn random_hex() -> anyhow::Result<String> {
     let mut bytes = [0; 4];
     rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty())

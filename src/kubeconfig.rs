@@ -1,5 +1,5 @@
-//! The kubeconfig of this job: one cluster, one user, one context, in a file of its own.
-//! JSON, which is YAML: kubectl, buildx and kube read it alike.
+//! The kubeconfig of this job: a file with one cluster, one user and one context. Written as JSON, which is valid YAML for
+//! kubectl, buildx and kube.
 
 use std::path::Path;
 
@@ -18,7 +18,7 @@ use crate::{env, files};
 const NAME: &str = "remote-buildkit";
 const SERVICE_ACCOUNT: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
 
-/// For a cluster whose credential is `program token --session …`, asked for whenever a client needs one.
+/// Returns a kubeconfig whose credential plugin is `program token --session …`.
 pub fn with_plugin(server: &str, certificate_authority: &str, program: &Path, session: &Path) -> Kubeconfig {
     let cluster = Cluster {
         server: Some(server.to_owned()),
@@ -48,7 +48,7 @@ pub fn with_plugin(server: &str, certificate_authority: &str, program: &Path, se
     assemble(cluster, user, None)
 }
 
-/// A CA as a kubeconfig holds it, with more of them in PEM.
+/// Adds certificates in PEM to the base64 CA data of a kubeconfig.
 pub fn with_authorities(certificate_authority: &str, more: &str) -> anyhow::Result<String> {
     if more.is_empty() {
         return Ok(certificate_authority.to_owned());
@@ -63,7 +63,7 @@ pub fn with_authorities(certificate_authority: &str, more: &str) -> anyhow::Resu
     Ok(STANDARD.encode(pem))
 }
 
-/// For a pod: its service account, whose token kubelet renews in place.
+/// Returns a kubeconfig for the service account of this pod. The kubelet renews the token file.
 pub fn in_cluster() -> Result<Kubeconfig, Problem> {
     let host = env::get(env::KUBERNETES_SERVICE_HOST);
     let port = env::get(env::KUBERNETES_SERVICE_PORT);
@@ -72,13 +72,13 @@ pub fn in_cluster() -> Result<Kubeconfig, Problem> {
         return Err(Problem::new(
             ErrorCode::NotInPod,
             format!(
-                "`kubeconfig: in-cluster` looks for KUBERNETES_SERVICE_HOST, KUBERNETES_SERVICE_PORT and {token}, \
-                 and not all of them are here."
+                "`kubeconfig: in-cluster` needs KUBERNETES_SERVICE_HOST, KUBERNETES_SERVICE_PORT and {token}; at least \
+                 one is missing."
             ),
-            "Run inside a pod whose service account token is mounted, or give `kubeconfig` a path.",
+            "Run in a pod that mounts its service account token, or set `kubeconfig` to a path.",
         ));
     };
-    // An IPv6 address wants brackets in a URL.
+    // An IPv6 address needs brackets in a URL.
     let host = if host.contains(':') {
         format!("[{host}]")
     } else {
@@ -96,12 +96,12 @@ pub fn in_cluster() -> Result<Kubeconfig, Problem> {
     Ok(assemble(cluster, user, None))
 }
 
-/// One context of a kubeconfig of the user's.
+/// Returns one context of the user's kubeconfig.
 pub fn excerpt(path: &Path, context: Option<&str>) -> Result<Kubeconfig, Problem> {
     excerpt_of(Kubeconfig::read_from(path), path, context)
 }
 
-/// The same of what was read from that path.
+/// Returns one context of a kubeconfig that was read from `path`.
 pub fn excerpt_of(
     config: Result<Kubeconfig, KubeconfigError>,
     path: &Path,
@@ -110,14 +110,14 @@ pub fn excerpt_of(
     let unusable = |why: String, remedy: &str| {
         Problem::new(
             ErrorCode::InvalidKubeconfig,
-            format!("Read the kubeconfig {} and {why}.", path.display()),
+            format!("Cannot use the kubeconfig {}: {why}.", path.display()),
             remedy,
         )
     };
     let config = config.map_err(|e| {
         unusable(
-            format!("got: {}", chain(&e)),
-            "Check the input `kubeconfig`; a relative path is taken from the step's working directory.",
+            chain(&e),
+            "Check the input `kubeconfig`. A relative path starts at the step's working directory.",
         )
     })?;
     let Some(wanted) = context.map(str::to_owned).or(config.current_context.clone()) else {
@@ -133,7 +133,7 @@ pub fn excerpt_of(
     let found = config.contexts.iter().find(|c| c.name == wanted);
     let Some(found) = found.and_then(|c| c.context.clone()) else {
         return Err(unusable(
-            format!("it has no context {wanted}; there are: {}", names()),
+            format!("it has no context {wanted}; its contexts are: {}", names()),
             "Set the input `context` to one of them.",
         ));
     };
@@ -146,8 +146,8 @@ pub fn excerpt_of(
     ) {
         (Some(cluster), Some(user)) => Ok(assemble(cluster, user, found.namespace)),
         _ => Err(unusable(
-            format!("its context {wanted} names a cluster or user that is not there"),
-            "Mend the kubeconfig: kubectl config get-contexts shows what each context names.",
+            format!("its context {wanted} names a cluster or user that does not exist"),
+            "Correct the kubeconfig: kubectl config get-contexts shows the cluster and user of each context.",
         )),
     }
 }
@@ -273,13 +273,13 @@ contexts:
             excerpt(&path, Some("two"))
                 .expect_err("no such")
                 .what
-                .contains("there are: one, broken")
+                .contains("its contexts are: one, broken")
         );
         assert!(
             excerpt(&path, Some("broken"))
                 .expect_err("dangling")
                 .what
-                .contains("not there")
+                .contains("does not exist")
         );
         assert!(
             excerpt(&folder.join("none"), None)

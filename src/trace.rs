@@ -51,7 +51,7 @@ struct Asked {
 
 impl Exchange {
     pub fn begin(method: &str, url: &str) -> Self {
-        // Nobody pays for what nobody reads.
+        // Skip formatting unless debug logging is on.
         let read = tracing::enabled!(tracing::Level::DEBUG);
         Self(read.then(|| Asked {
             what: format!("{method} {}", redacted(url)),
@@ -67,7 +67,7 @@ impl Exchange {
     }
 
     pub fn failed(mut self, why: &str) {
-        self.end(&format!("no answer: {why}"));
+        self.end(&format!("no response: {why}"));
     }
 
     fn end(&mut self, how: &str) {
@@ -81,7 +81,7 @@ impl Exchange {
 
 impl Drop for Exchange {
     fn drop(&mut self) {
-        self.end("given up");
+        self.end("cancelled");
     }
 }
 

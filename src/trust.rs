@@ -28,16 +28,14 @@ impl Bundle {
         let unusable = |why: &str| {
             Problem::new(
                 ErrorCode::InvalidCaBundle,
-                format!("Read the certificates in {path}, which {variable} names, and {why}."),
-                format!(
-                    "Set {variable} to a file of certificates in PEM that is on this runner, or to nothing."
-                ),
+                format!("Cannot use the CA bundle {path} that {variable} names: {why}."),
+                format!("Set {variable} to a PEM file on this runner, or unset it."),
             )
         };
-        let text = std::fs::read(path).map_err(|error| unusable(&format!("got: {error}")))?;
+        let text = std::fs::read(path).map_err(|error| unusable(&error.to_string()))?;
         let certificates = certificates(&text);
         if certificates.is_empty() {
-            return Err(unusable("there is none"));
+            return Err(unusable("it contains no certificate"));
         }
         Ok(Self(certificates))
     }
@@ -115,10 +113,10 @@ mod tests {
     }
 
     #[test]
-    fn a_bundle_that_is_none_names_variable_and_path() {
+    fn an_unusable_bundle_names_variable_and_path() {
         for (path, why) in [
             ("/nowhere/ca.pem", "No such file"),
-            ("Cargo.toml", "there is none"),
+            ("Cargo.toml", "it contains no certificate"),
         ] {
             let problem = Bundle::read("AWS_CA_BUNDLE", path).expect_err("no bundle");
             for word in [path, "AWS_CA_BUNDLE", why] {

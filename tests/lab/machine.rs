@@ -71,7 +71,7 @@ fn buildx_folder_of_another_user() -> Result<()> {
         let words = [
             "/.docker/buildx",
             "Permission denied",
-            "Let this user write there",
+            "Give this user write permission",
         ];
         before.ensure_failed_cleanly(&runner, &outcome, "Cannot write file", &words)?;
     }
@@ -92,7 +92,7 @@ fn temporary_folder_that_is_full_or_missing() -> Result<()> {
     ] {
         let step = runner.connect_command(&[("namespace", "temp-full")]);
         let outcome = with_mounts(&mut runner, script, &step)?;
-        let words = [word, "No space left on device", "Make room", "RUNNER_TEMP"];
+        let words = [word, "No space left on device", "Free space", "RUNNER_TEMP"];
         before.ensure_failed_cleanly(&runner, &outcome, "Cannot write file", &words)?;
         ensure!(outcome.log.contains("left: full\n"), "{}", outcome.log);
     }
@@ -103,7 +103,7 @@ fn temporary_folder_that_is_full_or_missing() -> Result<()> {
     let words = [
         "/nowhere/builder-",
         "No such file or directory",
-        "Make the folder",
+        "Create its parent directory",
     ];
     before.ensure_failed_cleanly(&runner, &outcome, "Cannot write file", &words)?;
     ensure!(
