@@ -415,7 +415,7 @@ mod tests {
             let value = inputs.iter().find(|(n, _)| *n == name)?.1;
             Some(value.into()).filter(|v: &OsString| !v.is_empty())
         });
-        match Cli::parse_from(line.expect("text")).command {
+        match Cli::parse_from(line.expect("valid UTF-8")).command {
             Command::Connect(args) => *args,
             other => panic!("not connect: {other:?}"),
         }
@@ -437,7 +437,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_that_are_no_text_are_named() {
+    fn inputs_that_are_not_utf8_are_named() {
         use std::os::unix::ffi::OsStringExt;
         let typed = || ["remote-buildkit", "connect"].map(OsString::from);
         let latin1 = |name: &str| {
@@ -556,7 +556,7 @@ mod tests {
                 "INPUT_EXPLAIN" | "INPUT_JSON" => Some("true".into()),
                 _ => None,
             })
-            .expect("text")
+            .expect("valid UTF-8")
         };
         let Command::Matrix(args) = Cli::parse_from(line(&["remote-buildkit", "matrix"])).command else {
             panic!("not matrix");

@@ -58,7 +58,7 @@ pub fn main() -> ExitCode {
             log(cli.verbose);
             run(&cli.command)
         }
-        Err(unreadable) => Err(inputs::no_text(&unreadable).into()),
+        Err(unreadable) => Err(inputs::invalid_utf8(&unreadable).into()),
     };
     let code = match done {
         Ok(code) => code,

@@ -1,316 +1,345 @@
-//! The agents.
+//! Validates the inputs that describe the agents.
 
 use std::collections::BTreeMap;
 
 use super::names::{is_dns_label, is_dns_subdomain};
-use super::{Faults, duration, lists};
+use super::{ValidationErrors, duration, lists};
 use crate::agent::group::Agents;
 use crate::agent::isolation::Isolation;
 use crate::agent::manifests::{ARCH_LABEL, Objects, RESERVED_ANNOTATIONS, RESERVED_LABELS};
 use crate::agent::patch::DeploymentPatch;
 use crate::agent::platform::{ARCHITECTURES, Platform};
 use crate::agent::quantity::{self, Bytes};
-use crate::agent::{Spec, Taint, buildkitd};
+use crate::agent::{Spec, buildkitd};
 use crate::cli::{AgentArgs, WhichArgs};
 
-/// Below this BuildKit's own metadata and one base image leave no room for a cache.
+/// The smallest cache volume. BuildKit's metadata and one base image fill anything smaller.
 const MIN_STORAGE: Bytes = Bytes(1 << 30);
 
-/// More volumes than anybody pays for by intention.
+/// The largest number of agents. Each has a volume that costs money, so a larger number is probably a mistake.
 const MAX_AGENTS: u32 = 100;
 
-/// A label's value, and so an agent's name, has no more (Kubernetes, object names).
+/// The longest value of a Kubernetes label, and so the longest name of an agent
+/// (<https://kubernetes.io/docs/concepts/overview/working-with-objects/labels/>).
 const MAX_NAME: usize = 63;
 
-pub(super) fn check(args: &AgentArgs, faults: &mut Faults) -> Option<Agents> {
-    check_which(&args.which, faults);
-    check_names(args, faults);
-    check_sizes(args, faults);
+pub(super) fn check(args: &AgentArgs, errors: &mut ValidationErrors) -> Option<Agents> {
+    let AgentArgs {
+        which,
+        platforms,
+        agents: number_of_agents,
+        image,
+        storage,
+        storage_class,
+        cpu,
+        memory,
+        isolation,
+        entitlements,
+        drain_timeout,
+        max_parallelism,
+        registry_mirrors,
+        buildkitd_config,
+        node_selector,
+        tolerations,
+        service_account,
+        labels,
+        annotations,
+        patch,
+    } = args;
+    check_which(which, errors);
+    check_names(
+        image.as_deref(),
+        storage_class.as_deref(),
+        service_account.as_deref(),
+        errors,
+    );
+    check_sizes(cpu.as_deref(), memory.as_deref(), errors);
     let isolations = Isolation::ALL.map(|isolation| (isolation.name(), isolation));
-    let isolation = one_of("isolation", &args.isolation, &isolations, faults);
-    let drain = duration("drain-timeout", &args.drain_timeout, faults);
-    let storage_bytes = storage(&args.storage, faults);
-    let number = number("agents", &args.agents, 1..=MAX_AGENTS, faults);
-    let placement = lists_of(args, faults);
-    let platforms = platforms(args.platforms.as_ref(), faults);
-    let buildkitd = settings(args, faults);
-    let patch = args.patch.as_ref();
-    let patch = patch.and_then(|text| {
+    let isolation = one_of("isolation", isolation, &isolations, errors);
+    let drain = duration("drain-timeout", drain_timeout, errors);
+    let storage_bytes = storage_size(storage, errors);
+    let number = number("agents", number_of_agents, 1..=MAX_AGENTS, errors);
+    let labels = labels_of(labels.as_ref(), errors);
+    let node_selector = node_selector_of(node_selector.as_ref(), platforms.is_some(), errors);
+    let annotations = annotations_of(annotations.as_ref(), errors);
+    let tolerations = parsed("tolerations", tolerations.as_ref(), lists::taints, errors);
+    let platforms = platforms_of(platforms.as_ref(), errors);
+    let buildkitd = buildkitd::BuildkitdSettings {
+        max_parallelism: max_parallelism
+            .as_ref()
+            .and_then(|n| self::number("max-parallelism", n, 1..=u32::MAX, errors)),
+        entitlements: entitlements_of(entitlements.as_ref(), errors),
+        mirrors: parsed("registry-mirrors", registry_mirrors.as_ref(), mirrors, errors),
+        custom: buildkitd_config.as_ref().and_then(|text| {
+            let parse = |text: &str| buildkitd::CustomConfig::parse(text).map(Some);
+            parsed("buildkitd-config", Some(text), parse, errors)
+        }),
+    };
+    let parsed_patch = patch.as_ref().and_then(|text| {
         parsed(
             "patch",
             Some(text),
             |t| DeploymentPatch::parse(t).map(Some),
-            faults,
+            errors,
         )
     });
     let (isolation, drain, storage_bytes, number) = (isolation?, drain?, storage_bytes?, number?);
     let agents = Agents {
         spec: Spec {
-            name: args.which.name.clone(),
-            instance: args.which.name.clone(),
-            namespace: args.which.namespace.clone(),
-            image: args.image.clone().unwrap_or_else(|| isolation.default_image()),
+            name: which.name.clone(),
+            instance: which.name.clone(),
+            namespace: which.namespace.clone(),
+            image: image.clone().unwrap_or_else(|| isolation.default_image()),
             isolation,
-            storage: args.storage.clone(),
+            storage: storage.clone(),
             storage_bytes,
-            storage_class: args.storage_class.clone(),
-            cpu: args.cpu.clone(),
-            memory: args.memory.clone(),
+            storage_class: storage_class.clone(),
+            cpu: cpu.clone(),
+            memory: memory.clone(),
             arch: None,
             drain,
-            service_account: args.service_account.clone(),
+            service_account: service_account.clone(),
             buildkitd,
-            patch,
-            node_selector: placement.node_selector,
-            tolerations: placement.tolerations,
-            labels: placement.labels,
-            annotations: placement.annotations,
+            patch: parsed_patch,
+            node_selector,
+            tolerations,
+            labels,
+            annotations,
         },
         platforms,
         number,
     };
-    check_agents(args, &agents, faults);
+    check_agents(&which.name, patch.as_deref(), &agents, errors);
     Some(agents)
 }
 
-/// What can be known of an agent only when all of it is.
-fn check_agents(args: &AgentArgs, agents: &Agents, faults: &mut Faults) {
+/// Reports errors that only a complete agent shows.
+fn check_agents(name: &str, patch: Option<&str>, agents: &Agents, errors: &mut ValidationErrors) {
     for agent in agents.all() {
         if agent.name.len() > MAX_NAME {
             let allowed = format!(
-                "its agent {} has a name of more than {MAX_NAME} characters",
+                "is too long: the name of its agent {} has more than {MAX_NAME} characters",
                 agent.name
             );
-            return faults.add("name", &args.which.name, &allowed);
+            return errors.add("name", name, &allowed);
         }
-        // Whatever else is wrong has been named by now.
-        if let (Some(patch), Err(why)) = (&args.patch, Objects::new(&agent, agent.storage_bytes)) {
-            return faults.add_text("patch", patch, &format!("{why:#}"));
+        // Other causes of an error have been reported before.
+        if let (Some(patch), Err(why)) = (patch, Objects::new(&agent, agent.storage_bytes)) {
+            return errors.add_text("patch", patch, &format!("{why:#}"));
         }
     }
 }
 
-/// The inputs that hold several things.
-struct Lists {
-    node_selector: BTreeMap<String, String>,
-    tolerations: Vec<Taint>,
-    labels: BTreeMap<String, String>,
-    annotations: BTreeMap<String, String>,
-}
-
-fn lists_of(args: &AgentArgs, faults: &mut Faults) -> Lists {
-    let labels = parsed("labels", args.labels.as_ref(), lists::labels, faults);
+fn labels_of(text: Option<&String>, errors: &mut ValidationErrors) -> BTreeMap<String, String> {
+    let labels = parsed("labels", text, lists::labels, errors);
     for (key, value) in &labels {
-        faults.check(
+        errors.check(
             !RESERVED_LABELS.contains(&key.as_str()),
             "labels",
             &format!("{key}={value}"),
-            "this label is the action's own",
+            "this label is reserved for remote-buildkit",
         );
     }
-    let node_selector = parsed(
-        "node-selector",
-        args.node_selector.as_ref(),
-        lists::labels,
-        faults,
-    );
-    if let Some(arch) = node_selector.get(ARCH_LABEL).filter(|_| args.platforms.is_some()) {
-        let entry = format!("{ARCH_LABEL}={arch}");
-        faults.add("node-selector", &entry, "`platforms` says that already");
-    }
-    let annotations = parsed(
-        "annotations",
-        args.annotations.as_ref(),
-        lists::annotations,
-        faults,
-    );
-    for key in RESERVED_ANNOTATIONS
-        .iter()
-        .filter(|key| annotations.contains_key(**key))
-    {
-        faults.add("annotations", key, "this annotation is the action's own");
-    }
-    Lists {
-        node_selector,
-        tolerations: parsed("tolerations", args.tolerations.as_ref(), lists::taints, faults),
-        labels,
-        annotations,
-    }
+    labels
 }
 
-pub(super) fn check_which(which: &WhichArgs, faults: &mut Faults) {
+fn node_selector_of(
+    text: Option<&String>,
+    has_platforms: bool,
+    errors: &mut ValidationErrors,
+) -> BTreeMap<String, String> {
+    let node_selector = parsed("node-selector", text, lists::labels, errors);
+    if let Some(arch) = node_selector.get(ARCH_LABEL).filter(|_| has_platforms) {
+        let entry = format!("{ARCH_LABEL}={arch}");
+        errors.add(
+            "node-selector",
+            &entry,
+            "conflicts with `platforms`, which sets this label",
+        );
+    }
+    node_selector
+}
+
+fn annotations_of(text: Option<&String>, errors: &mut ValidationErrors) -> BTreeMap<String, String> {
+    let annotations = parsed("annotations", text, lists::annotations, errors);
+    let reserved = RESERVED_ANNOTATIONS
+        .iter()
+        .filter(|key| annotations.contains_key(**key));
+    for key in reserved {
+        errors.add(
+            "annotations",
+            key,
+            "this annotation is reserved for remote-buildkit",
+        );
+    }
+    annotations
+}
+
+pub(super) fn check_which(which: &WhichArgs, errors: &mut ValidationErrors) {
     let WhichArgs { name, namespace } = which;
-    // buildx wants a letter first in a node's name, Kubernetes at most 63 characters in a label.
-    faults.check(
+    // buildx requires that a node's name starts with a letter; Kubernetes allows at most 63 characters in a label.
+    errors.check(
         is_dns_label(name) && name.starts_with(|c: char| c.is_ascii_lowercase()),
         "name",
         name,
-        "up to 63 lower-case letters, digits and -, a letter first, no - last",
+        "must be at most 63 lower-case letters, digits and -, start with a letter and not end with -",
     );
-    faults.check(
+    errors.check(
         is_dns_label(namespace),
         "namespace",
         namespace,
-        "up to 63 lower-case letters, digits and -, no - at either end",
+        "must be at most 63 lower-case letters, digits and -, and not start or end with -",
     );
 }
 
-fn check_names(args: &AgentArgs, faults: &mut Faults) {
-    if let Some(image) = &args.image {
-        faults.check(
+fn check_names(
+    image: Option<&str>,
+    storage_class: Option<&str>,
+    service_account: Option<&str>,
+    errors: &mut ValidationErrors,
+) {
+    if let Some(image) = image {
+        errors.check(
             !image.is_empty() && !image.contains(char::is_whitespace),
             "image",
             image,
-            "an image reference such as moby/buildkit:v0.34.2",
+            "must be an image reference such as moby/buildkit:v0.34.2",
         );
     }
-    if let Some(class) = &args.storage_class {
-        faults.check(
+    if let Some(class) = storage_class {
+        errors.check(
             is_dns_subdomain(class),
             "storage-class",
             class,
-            "the name of a StorageClass: lower-case letters, digits, - and .",
+            "must be the name of a StorageClass: lower-case letters, digits, - and .",
         );
     }
-    if let Some(account) = &args.service_account {
-        faults.check(
+    if let Some(account) = service_account {
+        errors.check(
             is_dns_subdomain(account),
             "service-account",
             account,
-            "the name of a ServiceAccount: lower-case letters, digits, - and .",
+            "must be the name of a ServiceAccount: lower-case letters, digits, - and .",
         );
     }
 }
 
-fn check_sizes(args: &AgentArgs, faults: &mut Faults) {
-    if let Some(cpu) = &args.cpu {
-        faults.check(
+fn check_sizes(cpu: Option<&str>, memory: Option<&str>, errors: &mut ValidationErrors) {
+    if let Some(cpu) = cpu {
+        errors.check(
             quantity::is_cpu(cpu),
             "cpu",
             cpu,
-            "a CPU quantity above zero such as 4, 0.5 or 3500m",
+            "must be a CPU quantity above zero such as 4, 0.5 or 3500m",
         );
     }
-    if let Some(memory) = &args.memory {
-        faults.check(
+    if let Some(memory) = memory {
+        errors.check(
             quantity::parse_bytes(memory).is_some_and(|b| b.0 > 0),
             "memory",
             memory,
-            "a quantity of bytes above zero such as 8Gi or 500M",
+            "must be a quantity of bytes above zero such as 8Gi or 500M",
         );
     }
 }
 
-fn storage(text: &str, faults: &mut Faults) -> Option<Bytes> {
+fn storage_size(text: &str, errors: &mut ValidationErrors) -> Option<Bytes> {
     let bytes = quantity::parse_bytes(text).filter(|b| *b >= MIN_STORAGE);
     if bytes.is_none() {
-        faults.add("storage", text, "a quantity of at least 1Gi, such as 50Gi or 1Ti");
+        errors.add(
+            "storage",
+            text,
+            "must be a quantity of at least 1Gi, such as 50Gi or 1Ti",
+        );
     }
     bytes
 }
 
-fn platforms(text: Option<&String>, faults: &mut Faults) -> Vec<Platform> {
+fn platforms_of(text: Option<&String>, errors: &mut ValidationErrors) -> Vec<Platform> {
     let Some(text) = text else {
         return vec![];
     };
     let mut found = Vec::new();
     for entry in lists::entries(text) {
         match Platform::parse(entry) {
-            Some(platform) if found.contains(&platform) => faults.add("platforms", entry, "is there twice"),
+            Some(platform) if found.contains(&platform) => errors.add("platforms", entry, "is listed twice"),
             Some(platform) => found.push(platform),
-            None => faults.add(
+            None => errors.add(
                 "platforms",
                 entry,
                 &format!(
-                    "linux/ARCHITECTURE, or linux/ARCHITECTURE/VARIANT such as linux/arm/v7; architectures are {}",
+                    "must be linux/ARCHITECTURE or linux/ARCHITECTURE/VARIANT, such as linux/arm/v7; the architectures are {}",
                     ARCHITECTURES.join(", ")
                 ),
             ),
         }
     }
     if found.is_empty() && lists::entries(text).next().is_none() {
-        faults.add("platforms", text, "holds no platform such as linux/amd64");
+        errors.add("platforms", text, "contains no platform such as linux/amd64");
     }
     found
 }
 
-fn settings(args: &AgentArgs, faults: &mut Faults) -> buildkitd::BuildkitdSettings {
-    let max_parallelism = args.max_parallelism.as_ref();
-    buildkitd::BuildkitdSettings {
-        max_parallelism: max_parallelism.and_then(|n| number("max-parallelism", n, 1..=u32::MAX, faults)),
-        entitlements: entitlements(args.entitlements.as_ref(), faults),
-        mirrors: parsed(
-            "registry-mirrors",
-            args.registry_mirrors.as_ref(),
-            mirrors,
-            faults,
-        ),
-        custom: args.buildkitd_config.as_ref().and_then(|text| {
-            parsed(
-                "buildkitd-config",
-                Some(text),
-                |text| buildkitd::CustomConfig::parse(text).map(Some),
-                faults,
-            )
-        }),
-    }
-}
-
 fn mirrors(text: &str) -> Result<buildkitd::Mirrors, String> {
     if lists::entries(text).next().is_none() {
-        return Err("holds no mirror such as docker.io=mirror.example.com".into());
+        return Err("contains no mirror such as docker.io=mirror.example.com".into());
     }
     buildkitd::Mirrors::parse(text).map_err(|error| error.to_string())
 }
 
-fn entitlements(text: Option<&String>, faults: &mut Faults) -> Vec<String> {
+fn entitlements_of(text: Option<&String>, errors: &mut ValidationErrors) -> Vec<String> {
     let allowed = buildkitd::ENTITLEMENTS;
     let mut found: Vec<String> = Vec::new();
     for entry in text.iter().flat_map(|text| lists::entries(text)) {
-        faults.check(
+        errors.check(
             allowed.contains(&entry),
             "entitlements",
             entry,
-            &format!("allowed are {}", allowed.join(", ")),
+            &format!("must be one or more of {}", allowed.join(", ")),
         );
         if !found.iter().any(|known| known == entry) {
             found.push(entry.to_owned());
         }
     }
     if let Some(text) = text.filter(|_| found.is_empty()) {
-        faults.add_text(
+        errors.add_text(
             "entitlements",
             text,
-            &format!("allowed are {}", allowed.join(", ")),
+            &format!("must be one or more of {}", allowed.join(", ")),
         );
     }
     found
 }
 
-/// An input with a notation of its own; absent is empty.
+/// Parses an input with the given parser. Returns the default value for an absent or an invalid input.
 fn parsed<T: Default, E: std::fmt::Display>(
     input: &str,
     text: Option<&String>,
     parse: impl Fn(&str) -> Result<T, E>,
-    faults: &mut Faults,
+    errors: &mut ValidationErrors,
 ) -> T {
     let Some(text) = text else {
         return T::default();
     };
     parse(text).unwrap_or_else(|why| {
-        faults.add_text(input, text, &why.to_string());
+        errors.add_text(input, text, &why.to_string());
         T::default()
     })
 }
 
-fn one_of<T: Copy>(input: &str, text: &str, allowed: &[(&str, T)], faults: &mut Faults) -> Option<T> {
+fn one_of<T: Copy>(
+    input: &str,
+    text: &str,
+    allowed: &[(&str, T)],
+    errors: &mut ValidationErrors,
+) -> Option<T> {
     let found = allowed
         .iter()
         .find(|(name, _)| *name == text)
         .map(|(_, value)| *value);
     if found.is_none() {
         let names: Vec<&str> = allowed.iter().map(|(name, _)| *name).collect();
-        faults.add(input, text, &format!("allowed are {}", names.join(", ")));
+        errors.add(input, text, &format!("must be one of {}", names.join(", ")));
     }
     found
 }
@@ -319,12 +348,16 @@ fn number(
     input: &str,
     text: &str,
     allowed: std::ops::RangeInclusive<u32>,
-    faults: &mut Faults,
+    errors: &mut ValidationErrors,
 ) -> Option<u32> {
     let number = text.parse().ok().filter(|n| allowed.contains(n));
     if number.is_none() {
         let (least, most) = (allowed.start(), allowed.end());
-        faults.add(input, text, &format!("a whole number from {least} to {most}"));
+        errors.add(
+            input,
+            text,
+            &format!("must be a whole number from {least} to {most}"),
+        );
     }
     number
 }

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::Faults;
+use super::ValidationErrors;
 use super::names::{is_cluster_name, is_role_arn};
 use crate::cli::ClusterArgs;
 use crate::registry::is_region;
@@ -22,13 +22,13 @@ pub enum ClusterAccess {
     InCluster,
 }
 
-/// Who calls AWS.
+/// The identity that calls AWS.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Identity {
     Role(Role),
-    /// Whoever the default chain of AWS finds.
+    /// The default credential chain of the AWS SDK.
     Default,
-    /// The machine itself, whatever the environment says: its instance profile, or the role of its pod.
+    /// The machine's own identity, regardless of the environment: its instance profile or the role of its pod.
     Machine,
 }
 
@@ -48,38 +48,43 @@ pub(super) fn identity(args: &ClusterArgs) -> Identity {
     })
 }
 
-fn check_aws(args: &ClusterArgs, faults: &mut Faults) {
+fn check_aws(args: &ClusterArgs, errors: &mut ValidationErrors) {
     if let Some(region) = &args.region {
-        let allowed = "an AWS region such as us-west-2";
-        faults.check(is_region(region), "region", region, allowed);
+        let allowed = "must be an AWS region such as us-west-2";
+        errors.check(is_region(region), "region", region, allowed);
     }
     if let Some(role) = &args.role_to_assume {
-        let allowed = "the ARN of a role: arn:aws:iam::123456789012:role/name";
-        faults.check(is_role_arn(role), "role-to-assume", role, allowed);
+        let allowed = "must be the ARN of a role, such as arn:aws:iam::123456789012:role/name";
+        errors.check(is_role_arn(role), "role-to-assume", role, allowed);
     }
 }
 
-/// `aws`: whether AWS is called even where the cluster is not one of EKS.
-pub(super) fn check(args: &ClusterArgs, aws: bool, faults: &mut Faults) -> Option<ClusterAccess> {
+/// Validates the flags that select the cluster. `aws`: whether AWS is called even if the cluster is not an EKS cluster.
+pub(super) fn check(args: &ClusterArgs, aws: bool, errors: &mut ValidationErrors) -> Option<ClusterAccess> {
     let ClusterArgs {
         cluster,
         region,
         role_to_assume,
         kubeconfig,
         context,
-        ..
+        // Read by `identity`; any text is valid.
+        audience: _,
     } = args;
     match (cluster, kubeconfig) {
         (Some(cluster), None) => {
-            faults.check(
+            errors.check(
                 is_cluster_name(cluster),
                 "cluster",
                 cluster,
-                "a name of an EKS cluster: up to 100 letters, digits, - and _, a letter or digit first",
+                "must be the name of an EKS cluster: at most 100 letters, digits, - and _, starting with a letter or digit",
             );
-            check_aws(args, faults);
+            check_aws(args, errors);
             if let Some(context) = context {
-                faults.add("context", context, "goes with `kubeconfig`, not with `cluster`");
+                errors.add(
+                    "context",
+                    context,
+                    "requires `kubeconfig` and cannot be used with `cluster`",
+                );
             }
             Some(ClusterAccess::Eks {
                 cluster: cluster.clone(),
@@ -89,12 +94,12 @@ pub(super) fn check(args: &ClusterArgs, aws: bool, faults: &mut Faults) -> Optio
         }
         (None, Some(kubeconfig)) => {
             if aws {
-                check_aws(args, faults);
+                check_aws(args, errors);
             } else {
                 for (name, value) in [("region", region), ("role-to-assume", role_to_assume)] {
                     if let Some(value) = value {
-                        let allowed = "goes with `cluster` or `ecr`; `kubeconfig` alone touches no AWS";
-                        faults.add(name, value, allowed);
+                        let allowed = "requires `cluster` or `ecr`; `kubeconfig` alone does not use AWS";
+                        errors.add(name, value, allowed);
                     }
                 }
             }
@@ -105,23 +110,23 @@ pub(super) fn check(args: &ClusterArgs, aws: bool, faults: &mut Faults) -> Optio
                 });
             }
             if let Some(context) = context {
-                faults.add("context", context, "has no meaning with `kubeconfig: in-cluster`");
+                errors.add("context", context, "cannot be used with `kubeconfig: in-cluster`");
             }
             Some(ClusterAccess::InCluster)
         }
         (None, None) => {
-            faults.add(
+            errors.add(
                 "cluster",
                 "",
-                "give the name of an EKS cluster, or `kubeconfig` for any other",
+                "set the name of an EKS cluster, or `kubeconfig` for any other cluster",
             );
             None
         }
         (Some(cluster), Some(_)) => {
-            faults.add(
+            errors.add(
                 "cluster",
                 cluster,
-                "give either `cluster` or `kubeconfig`, not both",
+                "set either `cluster` or `kubeconfig`, not both",
             );
             None
         }

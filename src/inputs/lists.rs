@@ -1,29 +1,31 @@
-//! Inputs that hold several things, separated by commas or line breaks.
+//! Parses inputs that are lists, separated by commas or line breaks.
 
 use std::collections::BTreeMap;
 
 use super::names::{is_label_value, is_qualified_name};
 use crate::agent::Taint;
 
-/// What stands between the separators, without the space around it.
+/// Returns the entries of a list without surrounding whitespace. Empty entries are skipped.
 pub(super) fn entries(text: &str) -> impl Iterator<Item = &str> {
     text.split([',', '\n'])
         .map(str::trim)
         .filter(|entry| !entry.is_empty())
 }
 
-/// KEY=VALUE each, as labels are.
+/// Parses labels, as KEY=VALUE.
 pub(super) fn labels(text: &str) -> Result<BTreeMap<String, String>, String> {
     pairs(text, entries(text), |value| {
         if is_label_value(value) {
             Ok(())
         } else {
-            Err("a value of at most 63 letters, digits, -, _ and ., a letter or digit first and last")
+            Err(
+                "a valid label value: at most 63 letters, digits, -, _ and ., starting and ending with a letter or digit",
+            )
         }
     })
 }
 
-/// KEY=VALUE each, a line each: a value may hold commas.
+/// Parses annotations, as KEY=VALUE, one per line. A value may contain commas.
 pub(super) fn annotations(text: &str) -> Result<BTreeMap<String, String>, String> {
     let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
     pairs(text, lines, |_| Ok(()))
@@ -41,26 +43,26 @@ fn pairs<'a>(
         };
         if !is_qualified_name(key) {
             return Err(format!(
-                "{key:?} is not a key such as team or example.com/team: letters, digits, -, _ and ., with a domain \
-                 before the / if there is one"
+                "{key:?} is not a valid key such as team or example.com/team: letters, digits, -, _ and ., with an \
+                 optional domain before a /"
             ));
         }
         value_ok(value).map_err(|allowed| format!("{value:?} is not {allowed}"))?;
         if found.insert(key.to_owned(), value.to_owned()).is_some() {
-            return Err(format!("{key:?} is there twice"));
+            return Err(format!("{key:?} is set twice"));
         }
     }
     if found.is_empty() {
-        return Err(format!("{text:?} holds no KEY=VALUE"));
+        return Err(format!("{text:?} contains no KEY=VALUE"));
     }
     Ok(found)
 }
 
-/// As `kubectl taint` takes them.
+/// Parses tolerations, in the notation of `kubectl taint`.
 pub(super) fn taints(text: &str) -> Result<Vec<Taint>, String> {
     let taints: Vec<Taint> = entries(text).map(taint).collect::<Result<_, _>>()?;
     if taints.is_empty() {
-        return Err(format!("{text:?} holds no taint"));
+        return Err(format!("{text:?} contains no taint"));
     }
     Ok(taints)
 }
@@ -77,7 +79,10 @@ fn taint(entry: &str) -> Result<Taint, String> {
         None => (left, None),
     };
     if let Some(effect) = effect.filter(|e| !EFFECTS.contains(e)) {
-        return Err(format!("{effect:?} is not an effect: {}", EFFECTS.join(", ")));
+        return Err(format!(
+            "{effect:?} is not a taint effect, which is one of {}",
+            EFFECTS.join(", ")
+        ));
     }
     if !is_qualified_name(key) || !value.is_none_or(is_label_value) {
         return Err(format!("{entry:?} is not KEY=VALUE:EFFECT, KEY:EFFECT or KEY"));
@@ -94,18 +99,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn labels_are_pairs_and_say_which_one_is_not() {
+    fn invalid_labels_are_named() {
         let found = labels("a=1, example.com/b=\n c=x.y ").expect("pairs");
         let found: Vec<String> = found.into_iter().map(|(k, v)| format!("{k}={v}")).collect();
         assert_eq!(found, ["a=1", "c=x.y", "example.com/b="]);
         for (text, named) in [
             ("a", "\"a\" is not KEY=VALUE"),
-            ("a=1,=2", "\"\" is not a key"),
+            ("a=1,=2", "\"\" is not a valid key"),
             ("a/b/c=1", "\"a/b/c\""),
             ("UPPER.example/x=1", "\"UPPER.example/x\""),
             ("a=two words", "\"two words\""),
-            ("a=1,a=2", "\"a\" is there twice"),
-            (" , ", "holds no KEY=VALUE"),
+            ("a=1,a=2", "\"a\" is set twice"),
+            (" , ", "contains no KEY=VALUE"),
         ] {
             let error = labels(text).expect_err(text);
             assert!(error.contains(named), "{text}: {error}");
@@ -113,14 +118,14 @@ mod tests {
     }
 
     #[test]
-    fn annotations_may_hold_anything() {
+    fn annotations_accept_any_value() {
         let found = annotations("a=1,2\n\nb/c={\"x\": \"y=z\"}").expect("pairs");
         assert_eq!(found["a"], "1,2");
         assert_eq!(found["b/c"], r#"{"x": "y=z"}"#);
     }
 
     #[test]
-    fn taints_as_kubectl_writes_them() {
+    fn taints_use_the_notation_of_kubectl() {
         let taint = |key: &str, value: Option<&str>, effect: Option<&str>| Taint {
             key: key.into(),
             value: value.map(Into::into),

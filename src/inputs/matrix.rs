@@ -1,6 +1,6 @@
 //! The inputs of `matrix`.
 
-use super::Faults;
+use super::ValidationErrors;
 use super::lists::entries;
 use crate::cli::MatrixArgs;
 use crate::matrix::ignore::PatternList;
@@ -38,14 +38,14 @@ pub fn matrix(args: &MatrixArgs) -> Result<MatrixInputs, Problem> {
         explain,
         json,
     } = args;
-    let mut faults = Faults::default();
+    let mut errors = ValidationErrors::default();
     let list = |text: &Option<String>| -> Vec<String> {
         let entries = text.as_deref().map(entries);
         entries.into_iter().flatten().map(str::to_owned).collect()
     };
     let (files, targets, pattern) = (list(files), list(targets), list(pattern));
     for file in files.iter().filter(|file| !is_local(file)) {
-        faults.add(
+        errors.add(
             "files",
             file,
             "a local file; remote definitions are not supported",
@@ -53,31 +53,31 @@ pub fn matrix(args: &MatrixArgs) -> Result<MatrixInputs, Problem> {
     }
     for target in targets.iter().filter(|target| !is_target(target)) {
         let allowed = "the name of a target or group, or a pattern such as api-*";
-        faults.add("targets", target, allowed);
+        errors.add("targets", target, allowed);
     }
     let lines = set.iter().flat_map(|text| text.lines());
     let lines = lines.map(str::trim).filter(|line| !line.is_empty());
     let set: Vec<String> = lines.map(str::to_owned).collect();
     for entry in set.iter().filter(|entry| !is_override(entry)) {
-        faults.add("set", entry, "TARGET.KEY=VALUE, such as *.platform=linux/amd64");
+        errors.add("set", entry, "TARGET.KEY=VALUE, such as *.platform=linux/amd64");
     }
     if PatternList::new(&pattern).is_none() {
         let allowed = "patterns in .dockerignore syntax, such as services/*/Dockerfile";
-        faults.add("pattern", &pattern.join(","), allowed);
+        errors.add("pattern", &pattern.join(","), allowed);
     }
     let uses_bake = !files.is_empty() || !set.is_empty();
     if uses_bake && !pattern.is_empty() {
         let allowed = "`pattern` replaces the bake file, so it cannot be combined with `files` or `set`";
-        faults.add("pattern", &pattern.join(","), allowed);
+        errors.add("pattern", &pattern.join(","), allowed);
     }
     if let Some(base) = base {
         let is_valid =
             !base.starts_with('-') && !base.contains(|c: char| c.is_whitespace() || c.is_control());
-        faults.check(is_valid, "base", base, "a commit, a branch or a tag");
+        errors.check(is_valid, "base", base, "a commit, a branch or a tag");
     }
     let is_valid = ["true", "false"].contains(&per_platform.as_str());
-    faults.check(is_valid, "per-platform", per_platform, "true or false");
-    faults.finish(Some(MatrixInputs {
+    errors.check(is_valid, "per-platform", per_platform, "true or false");
+    errors.finish(Some(MatrixInputs {
         files,
         targets,
         set,
@@ -150,9 +150,9 @@ mod tests {
         let error = validate(&flags).expect_err("all inputs are invalid").what;
         for (input, value, allowed) in invalid {
             let shown = format!("`{input}: {value}`: ");
-            let shown_fault = error.split("\n- ").find(|fault| fault.starts_with(&shown));
-            let shown_fault = shown_fault.unwrap_or_else(|| panic!("{input} is not in {error}"));
-            assert!(shown_fault.contains(allowed), "{allowed} is not in {shown_fault}");
+            let line = error.split("\n- ").find(|line| line.starts_with(&shown));
+            let line = line.unwrap_or_else(|| panic!("{input} is not in {error}"));
+            assert!(line.contains(allowed), "{allowed} is not in {line}");
         }
         let cli = Cli::command();
         let flags = cli.find_subcommand("matrix").expect("matrix").get_arguments();

@@ -1,5 +1,5 @@
-//! From what a user typed to what it means. Nothing is asked of AWS or the cluster here, and every bad value is
-//! reported at once.
+//! Validates the inputs of the action and the flags, and turns them into typed values. Contacts neither AWS nor the
+//! cluster, and reports all invalid values at once.
 
 mod agent;
 mod cluster_access;
@@ -23,13 +23,13 @@ pub use registration::{Registration, RegistrationCredential, SecretSource};
 pub use registries::Registries;
 pub use runner::{MachineSetup, Programs, RunnerOperation, runner};
 
-/// Everything `connect` is asked to do.
+/// The validated inputs of `connect`.
 #[derive(Debug)]
 pub struct Plan {
     pub cluster_access: ClusterAccess,
     pub agents: Agents,
     pub deploy: Deploy,
-    /// Of several agents, which one; by default what the command takes for it.
+    /// Selects one of several agents. Without it, the command uses the repository.
     pub cache_key: Option<String>,
     pub registries: Option<Registries>,
     pub timeout: Duration,
@@ -42,7 +42,7 @@ pub enum Deploy {
     Never,
 }
 
-/// Everything `destroy` is asked to do.
+/// The validated flags of `destroy`.
 #[derive(Debug)]
 pub struct Removal {
     pub cluster_access: ClusterAccess,
@@ -52,29 +52,29 @@ pub struct Removal {
     pub ask: bool,
 }
 
-/// Collects what is wrong, so that one run names it all.
+/// Collects all invalid values, so that one run reports them together.
 #[derive(Debug, Default)]
-struct Faults(Vec<String>);
+struct ValidationErrors(Vec<String>);
 
-impl Faults {
+impl ValidationErrors {
     fn add(&mut self, input: &str, value: &str, allowed: &str) {
         self.0.push(format!("`{input}: {value}`: {allowed}"));
     }
 
-    /// For what may have several lines and hold secrets: the line of each fault is shown, if it names one as `line 1`, and
-    /// no other.
-    fn add_text(&mut self, input: &str, text: &str, faults: &str) {
+    /// Adds the errors of a value that may have several lines and contain secrets. Of such a value only those lines are
+    /// shown that an error names, as in `line 1, column 2: …`.
+    fn add_text(&mut self, input: &str, text: &str, errors: &str) {
         if text.trim().lines().count() <= 1 {
-            return self.add(input, text.trim(), faults);
+            return self.add(input, text.trim(), errors);
         }
-        for fault in faults.lines() {
-            let number = fault.strip_prefix("line ").and_then(|rest| {
+        for error in errors.lines() {
+            let number = error.strip_prefix("line ").and_then(|rest| {
                 let digits = rest.split(|c: char| !c.is_ascii_digit()).next()?;
                 digits.parse::<usize>().ok()?.checked_sub(1)
             });
             match number.and_then(|number| text.lines().nth(number)) {
-                Some(line) => self.add(input, line.trim(), fault),
-                None => self.0.push(format!("`{input}`: {fault}")),
+                Some(line) => self.add(input, line.trim(), error),
+                None => self.0.push(format!("`{input}`: {error}")),
             }
         }
     }
@@ -95,22 +95,20 @@ impl Faults {
     fn problem(&self) -> Problem {
         Problem::new(
             ErrorCode::InvalidInput,
-            format!(
-                "The inputs were read and these cannot be used:\n- {}",
-                self.0.join("\n- ")
-            ),
-            "Nothing was contacted or changed. Correct them and run again; the README lists every input.",
+            format!("These values are not valid:\n- {}", self.0.join("\n- ")),
+            "Correct them and run again. Nothing was contacted or changed. docs/inputs.md lists all inputs, and --help all \
+             flags.",
         )
     }
 }
 
 pub fn connect(args: &ConnectArgs) -> Result<Plan, Problem> {
-    let mut faults = Faults::default();
-    let plan = check(args, &mut faults);
-    faults.finish(plan)
+    let mut errors = ValidationErrors::default();
+    let plan = check(args, &mut errors);
+    errors.finish(plan)
 }
 
-fn check(args: &ConnectArgs, faults: &mut Faults) -> Option<Plan> {
+fn check(args: &ConnectArgs, errors: &mut ValidationErrors) -> Option<Plan> {
     let ConnectArgs {
         cluster_access,
         agent,
@@ -119,19 +117,19 @@ fn check(args: &ConnectArgs, faults: &mut Faults) -> Option<Plan> {
         ecr,
         timeout,
     } = args;
-    let registries = registries::check(ecr.as_deref(), cluster_access, faults);
-    let cluster_access = cluster_access::check(cluster_access, ecr.is_some(), faults);
-    let agents = agent::check(agent, faults);
+    let registries = registries::check(ecr.as_deref(), cluster_access, errors);
+    let cluster_access = cluster_access::check(cluster_access, ecr.is_some(), errors);
+    let agents = agent::check(agent, errors);
     let deploy = match deploy.as_str() {
         "if-absent" => Some(Deploy::IfAbsent),
         "always" => Some(Deploy::Always),
         "never" => Some(Deploy::Never),
         other => {
-            faults.add("deploy", other, "allowed are if-absent, always and never");
+            errors.add("deploy", other, "must be if-absent, always or never");
             None
         }
     };
-    let timeout = duration("timeout", timeout, faults);
+    let timeout = duration("timeout", timeout, errors);
     let plan = cluster_access.zip(agents).zip(deploy.zip(timeout));
     plan.map(|((cluster_access, agents), (deploy, timeout))| Plan {
         cluster_access,
@@ -144,9 +142,9 @@ fn check(args: &ConnectArgs, faults: &mut Faults) -> Option<Plan> {
 }
 
 pub fn manifests(args: &ManifestsArgs) -> Result<Agents, Problem> {
-    let mut faults = Faults::default();
-    let agents = agent::check(&args.agent, &mut faults);
-    faults.finish(agents)
+    let mut errors = ValidationErrors::default();
+    let agents = agent::check(&args.agent, &mut errors);
+    errors.finish(agents)
 }
 
 pub fn destroy(args: &DestroyArgs) -> Result<Removal, Problem> {
@@ -156,10 +154,10 @@ pub fn destroy(args: &DestroyArgs) -> Result<Removal, Problem> {
         volumes,
         yes,
     } = args;
-    let mut faults = Faults::default();
-    let cluster_access = cluster_access::check(cluster_access, false, &mut faults);
-    agent::check_which(which, &mut faults);
-    faults.finish(cluster_access.map(|cluster_access| Removal {
+    let mut errors = ValidationErrors::default();
+    let cluster_access = cluster_access::check(cluster_access, false, &mut errors);
+    agent::check_which(which, &mut errors);
+    errors.finish(cluster_access.map(|cluster_access| Removal {
         cluster_access,
         name: which.name.clone(),
         namespace: which.namespace.clone(),
@@ -168,20 +166,22 @@ pub fn destroy(args: &DestroyArgs) -> Result<Removal, Problem> {
     }))
 }
 
-/// Inputs that cannot even be read.
-pub fn no_text(names: &[String]) -> Problem {
-    let faults = names
-        .iter()
-        .map(|name| format!("`{name}`: it is no text in UTF-8"));
-    Faults(faults.collect()).problem()
+/// Returns the error for inputs that are not valid UTF-8.
+pub fn invalid_utf8(names: &[String]) -> Problem {
+    let errors = names.iter().map(|name| format!("`{name}` is not valid UTF-8"));
+    ValidationErrors(errors.collect()).problem()
 }
 
-/// A time above zero, in the notation of Go, Kubernetes and buildx.
-fn duration(input: &str, text: &str, faults: &mut Faults) -> Option<Duration> {
+/// Parses a duration above zero, in the notation of Go, Kubernetes and buildx.
+fn duration(input: &str, text: &str, errors: &mut ValidationErrors) -> Option<Duration> {
     match text.parse::<jiff::SignedDuration>() {
         Ok(d) if d.as_secs() > 0 => Some(d.unsigned_abs()),
         _ => {
-            faults.add(input, text, "a duration above zero such as 90s, 5m or 1h30m");
+            errors.add(
+                input,
+                text,
+                "must be a duration above zero such as 90s, 5m or 1h30m",
+            );
             None
         }
     }

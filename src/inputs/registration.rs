@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::Faults;
+use super::ValidationErrors;
 use super::lists::entries;
 use crate::cli::RegistrationArgs;
 use crate::github::{RunnerScope, ScopeKind};
@@ -48,7 +48,7 @@ impl SecretSource {
 const MAX_NAME_LENGTH: usize = 64;
 const MAX_LABELS: usize = 100;
 
-pub(super) fn check(args: &RegistrationArgs, faults: &mut Faults) -> Option<Registration> {
+pub(super) fn check(args: &RegistrationArgs, errors: &mut ValidationErrors) -> Option<Registration> {
     let RegistrationArgs {
         github_url,
         github_token_file,
@@ -69,19 +69,19 @@ pub(super) fn check(args: &RegistrationArgs, faults: &mut Faults) -> Option<Regi
             ("runner-group", runner_group),
         ] {
             if let Some(value) = value {
-                faults.add(name, value, "needs `github-url`");
+                errors.add(name, value, "needs `github-url`");
             }
         }
         return None;
     };
     let scope = RunnerScope::parse(url);
     if let Err(allowed) = scope {
-        faults.add("github-url", url, allowed);
+        errors.add("github-url", url, allowed);
     }
     if let Some(name) = runner_name {
         let plain = |c: char| c.is_ascii_alphanumeric() || ['-', '_', '.'].contains(&c);
         let good = !name.is_empty() && name.len() <= MAX_NAME_LENGTH && name.chars().all(plain);
-        faults.check(good, "runner-name", name, "up to 64 letters, digits, -, _ and .");
+        errors.check(good, "runner-name", name, "up to 64 letters, digits, -, _ and .");
     }
     let labels: Vec<String> = runner_labels
         .iter()
@@ -92,24 +92,24 @@ pub(super) fn check(args: &RegistrationArgs, faults: &mut Faults) -> Option<Regi
         let good = !labels.is_empty()
             && labels.len() <= MAX_LABELS
             && labels.iter().all(|label| !label.contains(char::is_whitespace));
-        faults.check(
+        errors.check(
             good,
             "runner-labels",
             text,
             "1 to 100 labels without spaces, separated by commas",
         );
     }
-    let credential = credential(args, faults);
+    let credential = credential(args, errors);
     let scope = scope.ok()?;
     match (&scope.kind, &credential) {
-        (ScopeKind::Enterprise(_), Some(RegistrationCredential::App { id, .. })) => faults.add(
+        (ScopeKind::Enterprise(_), Some(RegistrationCredential::App { id, .. })) => errors.add(
             "github-app-id",
             id,
             "GitHub does not accept an App for an enterprise: use a classic token with the scope manage_runners:enterprise",
         ),
         (ScopeKind::Repository { .. }, _) => {
             if let Some(group) = runner_group.as_deref().filter(|group| *group != "Default") {
-                faults.add("runner-group", group, "a repository has only the group Default");
+                errors.add("runner-group", group, "a repository has only the group Default");
             }
         }
         _ => {}
@@ -124,7 +124,7 @@ pub(super) fn check(args: &RegistrationArgs, faults: &mut Faults) -> Option<Regi
     })
 }
 
-fn credential(args: &RegistrationArgs, faults: &mut Faults) -> Option<RegistrationCredential> {
+fn credential(args: &RegistrationArgs, errors: &mut ValidationErrors) -> Option<RegistrationCredential> {
     match (
         &args.github_app_id,
         &args.github_app_key_file,
@@ -134,7 +134,7 @@ fn credential(args: &RegistrationArgs, faults: &mut Faults) -> Option<Registrati
         (None, None, Some(file)) => Some(RegistrationCredential::Token(SecretSource::parse(file))),
         (Some(id), Some(file), None) => {
             let good = !id.is_empty() && id.chars().all(|c| c.is_ascii_alphanumeric() || c == '.');
-            faults.check(
+            errors.check(
                 good,
                 "github-app-id",
                 id,
@@ -146,15 +146,15 @@ fn credential(args: &RegistrationArgs, faults: &mut Faults) -> Option<Registrati
             })
         }
         (Some(id), None, _) => {
-            faults.add("github-app-id", id, "needs `github-app-key-file` as well");
+            errors.add("github-app-id", id, "needs `github-app-key-file` as well");
             None
         }
         (None, Some(file), _) => {
-            faults.add("github-app-key-file", file, "needs `github-app-id` as well");
+            errors.add("github-app-key-file", file, "needs `github-app-id` as well");
             None
         }
         (Some(_), Some(_), Some(file)) => {
-            faults.add(
+            errors.add(
                 "github-token-file",
                 file,
                 "set either a token or an App, not both",
@@ -176,12 +176,12 @@ mod tests {
         let Command::Runner(args) = Cli::parse_from(line).command else {
             panic!("not runner");
         };
-        let mut faults = Faults::default();
-        let registration = check(&args.registration, &mut faults);
-        if faults.0.is_empty() {
+        let mut errors = ValidationErrors::default();
+        let registration = check(&args.registration, &mut errors);
+        if errors.0.is_empty() {
             Ok(registration)
         } else {
-            Err(faults.0.join("\n"))
+            Err(errors.0.join("\n"))
         }
     }
 
@@ -230,8 +230,8 @@ mod tests {
                 "classic token",
             ),
         ] {
-            let faults = read(flags).expect_err(says);
-            assert!(faults.contains(says), "{flags:?}: {faults}");
+            let errors = read(flags).expect_err(says);
+            assert!(errors.contains(says), "{flags:?}: {errors}");
         }
     }
 

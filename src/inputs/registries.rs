@@ -2,7 +2,7 @@
 
 use super::cluster_access::identity;
 use super::lists::entries;
-use super::{Faults, Identity};
+use super::{ValidationErrors, Identity};
 use crate::cli::ClusterArgs;
 use crate::registry::EcrSelector;
 
@@ -14,22 +14,22 @@ pub struct Registries {
     pub identity: Identity,
 }
 
-pub(super) fn check(ecr: Option<&str>, args: &ClusterArgs, faults: &mut Faults) -> Option<Registries> {
+pub(super) fn check(ecr: Option<&str>, args: &ClusterArgs, errors: &mut ValidationErrors) -> Option<Registries> {
     let ecr = ecr?;
     let mut selectors = Vec::new();
     for entry in entries(ecr) {
         match EcrSelector::parse(entry) {
             Some(registry) => selectors.push(registry),
-            None => faults.add(
+            None => errors.add(
                 "ecr",
                 entry,
-                "auto, an account, a region, ACCOUNT/REGION, public, or a host such as \
+                "must be auto, an account, a region, ACCOUNT/REGION, public, or a host such as \
                  123456789012.dkr.ecr.us-west-2.amazonaws.com",
             ),
         }
     }
     if entries(ecr).next().is_none() {
-        faults.add("ecr", ecr, "names no registry: set auto for your own");
+        errors.add("ecr", ecr, "names no registry: set auto for your own");
     }
     Some(Registries {
         selectors,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{ClusterAccess, Faults, Identity, Plan, Registration, check, duration, registration};
+use super::{ClusterAccess, ValidationErrors, Identity, Plan, Registration, check, duration, registration};
 use crate::buildx::release::Mirror;
 use crate::cli::RunnerArgs;
 use crate::problem::Problem;
@@ -47,32 +47,32 @@ pub fn runner(args: &RunnerArgs) -> Result<RunnerOperation, Problem> {
         remove,
         as_user: _,
     } = args;
-    let mut faults = Faults::default();
+    let mut errors = ValidationErrors::default();
     if let Some(user) = user {
         let allowed = "the name of a user of this machine";
-        faults.check(is_user_name(user), "user", user, allowed);
+        errors.check(is_user_name(user), "user", user, allowed);
     }
     if *remove {
         let user = user.clone();
-        return faults.finish(Some(RunnerOperation::Remove { user }));
+        return errors.finish(Some(RunnerOperation::Remove { user }));
     }
-    let mirror = mirror(buildx_url.as_deref(), buildx_sha256.as_deref(), &mut faults);
+    let mirror = mirror(buildx_url.as_deref(), buildx_sha256.as_deref(), &mut errors);
     let programs = |timeout| Programs {
         user: user.clone(),
         mirror,
         timeout,
     };
     if *install_only {
-        let timeout = duration("timeout", &connect.timeout, &mut faults);
-        return faults.finish(timeout.map(|timeout| RunnerOperation::Install(programs(timeout))));
+        let timeout = duration("timeout", &connect.timeout, &mut errors);
+        return errors.finish(timeout.map(|timeout| RunnerOperation::Install(programs(timeout))));
     }
     if let Some(role) = &connect.cluster_access.role_to_assume {
         let allowed = "`runner` signs in as the machine's instance profile or its pod's role: a machine has no OIDC token of a job";
-        faults.add("role-to-assume", role, allowed);
+        errors.add("role-to-assume", role, allowed);
     }
-    let registration = registration::check(registration, &mut faults);
-    let plan = check(connect, &mut faults).map(with_machine_identity);
-    faults.finish(plan.map(|plan| {
+    let registration = registration::check(registration, &mut errors);
+    let plan = check(connect, &mut errors).map(with_machine_identity);
+    errors.finish(plan.map(|plan| {
         RunnerOperation::Prepare(Box::new(MachineSetup {
             programs: programs(plan.timeout),
             plan,
@@ -92,14 +92,14 @@ fn with_machine_identity(mut plan: Plan) -> Plan {
     plan
 }
 
-fn mirror(url: Option<&str>, sha256: Option<&str>, faults: &mut Faults) -> Option<Mirror> {
+fn mirror(url: Option<&str>, sha256: Option<&str>, errors: &mut ValidationErrors) -> Option<Mirror> {
     if let Some(url) = url {
         let address: Option<http::Uri> = url.parse().ok();
         let has_credentials =
             |address: &http::Uri| address.authority().is_some_and(|a| a.as_str().contains('@'));
         if address.as_ref().is_some_and(has_credentials) {
             // The value is not shown, because it may contain a password.
-            faults.0.push(
+            errors.0.push(
                 "`buildx-url`: must not contain credentials, which all users of the machine could read: use a mirror without \
                  authentication".into(),
             );
@@ -108,14 +108,14 @@ fn mirror(url: Option<&str>, sha256: Option<&str>, faults: &mut Faults) -> Optio
             matches!(address.scheme_str(), Some("http" | "https")) && address.host().is_some()
         });
         let allowed = "a URL such as https://mirror.example/buildx";
-        faults.check(is_url, "buildx-url", url, allowed);
+        errors.check(is_url, "buildx-url", url, allowed);
     }
     if let Some(sha256) = sha256 {
         let is_sum = sha256.len() == 64 && sha256.chars().all(|c| c.is_ascii_hexdigit());
         let allowed = "a SHA-256 of 64 hexadecimal digits, as sha256sum prints it";
-        faults.check(is_sum, "buildx-sha256", sha256, allowed);
+        errors.check(is_sum, "buildx-sha256", sha256, allowed);
         if url.is_none() {
-            faults.add("buildx-sha256", sha256, "needs `buildx-url`");
+            errors.add("buildx-sha256", sha256, "needs `buildx-url`");
         }
     }
     let url = url?.to_owned();
@@ -163,7 +163,7 @@ mod tests {
                 "arn:aws:iam::123456789012:role/ci",
                 "no OIDC token",
             ),
-            ("cluster", "a/b", "name of an EKS cluster"),
+            ("cluster", "a/b", "the name of an EKS cluster"),
         ];
         let flags: Vec<String> = bad
             .iter()
@@ -171,12 +171,12 @@ mod tests {
             .collect();
         let problem = read(&flags.iter().map(String::as_str).collect::<Vec<_>>()).expect_err("bad");
         for (name, value, says) in bad {
-            let fault = problem
+            let error = problem
                 .what
                 .lines()
                 .find(|line| line.starts_with(&format!("- `{name}: {value}`")));
             assert!(
-                fault.is_some_and(|fault| fault.contains(says)),
+                error.is_some_and(|error| error.contains(says)),
                 "{name}: {}",
                 problem.what
             );

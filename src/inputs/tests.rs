@@ -11,19 +11,19 @@ fn plan(flags: &[&str]) -> Result<Plan, Problem> {
     }
 }
 
-/// Every input with something wrong: its name and value are shown, and what is allowed.
+/// An error shows the input's name, its value and what is allowed.
 #[test]
-fn every_bad_input_is_named_at_once() {
+fn all_invalid_inputs_are_reported_together() {
     let bad = [
-        ("cluster", "sh op", "a name of an EKS cluster"),
+        ("cluster", "sh op", "the name of an EKS cluster"),
         ("region", "Frankfurt", "us-west-2"),
         ("role-to-assume", "ci", "arn:aws:iam::"),
-        ("context", "x", "goes with `kubeconfig`"),
+        ("context", "x", "requires `kubeconfig`"),
         ("name", "Agent", "lower-case letters"),
         ("namespace", "-x", "lower-case letters"),
         ("platforms", "windows/amd64", "linux/ARCHITECTURE"),
-        ("agents", "many", "a whole number from 1 to 100"),
-        ("image", "", "an image reference"),
+        ("agents", "many", "must be a whole number from 1 to 100"),
+        ("image", "", "must be an image reference"),
         ("storage", "50 Gi", "a quantity of at least 1Gi"),
         ("storage-class", "GP3", "the name of a StorageClass"),
         ("cpu", "fast", "a CPU quantity"),
@@ -41,10 +41,10 @@ fn every_bad_input_is_named_at_once() {
             "NoSchedule, PreferNoSchedule, NoExecute",
         ),
         ("service-account", "Builder", "the name of a ServiceAccount"),
-        ("labels", "app=mine", "this label is the action's own"),
-        ("annotations", "a b=c", "\"a b\" is not a key"),
+        ("labels", "app=mine", "this label is reserved for remote-buildkit"),
+        ("annotations", "a b=c", "\"a b\" is not a valid key"),
         ("patch", "spec: [", "line"),
-        ("deploy", "maybe", "if-absent, always and never"),
+        ("deploy", "maybe", "if-absent, always or never"),
         ("ecr", "docker.io", "auto, an account, a region"),
         ("timeout", "soon", "a duration above zero"),
     ];
@@ -53,15 +53,15 @@ fn every_bad_input_is_named_at_once() {
         .map(|(input, value, _)| format!("--{input}={value}"))
         .collect();
     let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
-    let error = plan(&flags).expect_err("all of it is bad").what;
-    let faults: Vec<&str> = error.split("\n- ").skip(1).collect();
-    assert_eq!(faults.len(), bad.len(), "{error}");
+    let message = plan(&flags).expect_err("all values are invalid").what;
+    let errors: Vec<&str> = message.split("\n- ").skip(1).collect();
+    assert_eq!(errors.len(), bad.len(), "{message}");
     for (input, value, allowed) in bad {
-        let fault = faults
+        let error = errors
             .iter()
-            .find(|fault| fault.starts_with(&format!("`{input}: {value}`")));
-        let fault = fault.unwrap_or_else(|| panic!("{input} is not in {error}"));
-        assert!(fault.contains(allowed), "{allowed} is not in {fault}");
+            .find(|error| error.starts_with(&format!("`{input}: {value}`")));
+        let error = error.unwrap_or_else(|| panic!("{input} is not in {message}"));
+        assert!(error.contains(allowed), "{allowed} is not in {error}");
     }
     let inputs = Cli::command();
     let inputs = inputs
@@ -74,12 +74,12 @@ fn every_bad_input_is_named_at_once() {
     let untried: Vec<&str> = flags
         .filter(|name| bad.iter().all(|(input, ..)| input != name))
         .collect();
-    // Any text is an audience or a key; kubeconfig is a path, and is opened later.
+    // Any text is valid as an audience or a key. The kubeconfig is a path that is opened later.
     assert_eq!(untried, ["audience", "kubeconfig", "cache-key"]);
 }
 
 #[test]
-fn what_is_wrong_with_an_agent_as_a_whole() {
+fn errors_of_a_complete_agent_are_reported() {
     let long = "a".repeat(60);
     let name = format!("--name={long}");
     for (flags, named) in [
@@ -104,23 +104,26 @@ fn what_is_wrong_with_an_agent_as_a_whole() {
                 "--platforms=linux/arm64",
                 "--node-selector=kubernetes.io/arch=amd64",
             ],
-            "`platforms` says that already",
+            "conflicts with `platforms`, which sets this label",
         ),
-        (vec!["--platforms= , "], "holds no platform"),
-        (vec!["--entitlements=,"], "`entitlements: ,`: allowed are"),
+        (vec!["--platforms= , "], "contains no platform"),
+        (
+            vec!["--entitlements=,"],
+            "`entitlements: ,`: must be one or more of",
+        ),
         (
             vec!["--registry-mirrors=,"],
-            "`registry-mirrors: ,`: holds no mirror",
+            "`registry-mirrors: ,`: contains no mirror",
         ),
         (
             vec!["--annotations=checksum/config=x"],
-            "`annotations: checksum/config`: this annotation is the action's own",
+            "`annotations: checksum/config`: this annotation is reserved for remote-buildkit",
         ),
         (
             vec!["--annotations=remote-buildkit/volume-bytes=1"],
-            "this annotation is the action's own",
+            "this annotation is reserved for remote-buildkit",
         ),
-        (vec!["--platforms=linux/arm64,linux/arm64"], "is there twice"),
+        (vec!["--platforms=linux/arm64,linux/arm64"], "is listed twice"),
     ] {
         let flags = [&["--cluster=a"][..], &flags].concat();
         let error = plan(&flags).expect_err(named).what;
@@ -129,7 +132,7 @@ fn what_is_wrong_with_an_agent_as_a_whole() {
 }
 
 #[test]
-fn only_the_wrong_line_of_several_is_shown() {
+fn only_invalid_lines_are_shown() {
     for (flag, shown) in [
         (
             "--patch=spec:\n  secret: hush\n  replicas: [\n",
@@ -166,13 +169,13 @@ fn only_the_wrong_line_of_several_is_shown() {
 }
 
 #[test]
-fn an_entitlement_is_granted_once() {
+fn duplicate_entitlements_are_merged() {
     let plan = plan(&["--cluster=a", "--entitlements=device,device"]).expect("good");
     assert_eq!(plan.agents.spec.buildkitd.entitlements, ["device"]);
 }
 
 #[test]
-fn one_road_and_only_one() {
+fn cluster_and_kubeconfig_are_exclusive() {
     assert!(plan(&[]).expect_err("none").what.contains("`cluster: `"));
     assert!(
         plan(&["--cluster=a", "--kubeconfig=b"])
@@ -187,7 +190,7 @@ fn one_road_and_only_one() {
         ])
         .expect_err("a role without AWS")
         .what
-        .contains("touches no AWS")
+        .contains("does not use AWS")
     );
     let with_ecr = plan(&[
         "--kubeconfig=b",
@@ -212,7 +215,7 @@ fn one_road_and_only_one() {
 }
 
 #[test]
-fn good_values_pass() {
+fn valid_values_are_accepted() {
     let plan = plan(&[
         "--cluster=shop_1",
         "--region=us-gov-west-1",
