@@ -85,12 +85,21 @@ pub const BUILDX_BUILDER: &str = "BUILDX_BUILDER";
 /// Bake files in the place of the default ones, with this between them: a colon, when it is not set.
 pub const BUILDX_BAKE_FILE: &str = "BUILDX_BAKE_FILE";
 pub const BUILDX_BAKE_PATH_SEPARATOR: &str = "BUILDX_BAKE_PATH_SEPARATOR";
+/// Turns color off (<https://no-color.org>).
+pub const NO_COLOR: &str = "NO_COLOR";
+/// The kind of terminal; `dumb` has no colors.
+pub const TERM: &str = "TERM";
 pub const HOME: &str = "HOME";
 pub const PATH: &str = "PATH";
 
 /// A variable's value; empty counts as absent, as for inputs of an action. Bytes that are no text are no value either.
 pub fn get(name: &str) -> Option<String> {
     raw(name)?.into_string().ok()
+}
+
+/// Returns whether a variable is set to an empty value.
+pub fn is_empty(name: &str) -> bool {
+    std::env::var_os(name).is_some_and(|value| value.is_empty())
 }
 
 /// A path, which need not be text.

@@ -1,6 +1,6 @@
-//! Puts a CI job onto a BuildKit agent with a persistent cache in the user's own cluster.
+//! Runs a CI job's image builds on a BuildKit agent with a persistent cache in the user's own cluster.
 //!
-//! A library only so that tests and fuzzers reach its parts; the product is the program.
+//! This is a library only so that tests and fuzzers can call its parts. The product is the program.
 
 pub mod aws;
 pub mod buildx;
@@ -31,17 +31,16 @@ pub mod web;
 
 use std::process::ExitCode;
 
-use clap::Parser;
 use remote_buildkit_agent as agent;
 use remote_buildkit_matrix as matrix;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::prelude::*;
 
-use cli::{Cli, Command};
+use cli::Command;
 use error_code::ErrorCode;
 use problem::Problem;
 
-/// The program.
+/// Runs the program.
 pub fn main() -> ExitCode {
     let mut typed = std::env::args_os();
     if typed
@@ -54,18 +53,17 @@ pub fn main() -> ExitCode {
     }
     let done = match cli::arguments(std::env::args_os(), env::raw) {
         Ok(line) => {
-            let cli = Cli::parse_from(line);
+            let cli = cli::parse(line);
             log(cli.verbose);
+            report::set_quiet(cli.quiet);
+            report::set_color(cli.color);
             run(&cli.command)
         }
         Err(unreadable) => Err(inputs::invalid_utf8(&unreadable).into()),
     };
     let code = match done {
         Ok(code) => code,
-        Err(error) => {
-            fail(error);
-            ExitCode::FAILURE
-        }
+        Err(error) => fail(error),
     };
     output::finish();
     code
@@ -76,7 +74,7 @@ fn run(command: &Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Connect(args) => commands::connect::run(args)?,
         Command::Disconnect(args) => commands::disconnect::run(args)?,
-        // It has printed what it found, and its code is the verdict.
+        // The doctor has printed its report; its exit code says whether a build would work.
         Command::Doctor(args) => return commands::doctor::run(args),
         Command::Matrix(args) => commands::matrix::run(args)?,
         // Its user phase has an exit code of its own.
@@ -84,16 +82,19 @@ fn run(command: &Command) -> anyhow::Result<ExitCode> {
         Command::Token(args) => commands::token::run(&args.session)?,
         Command::Manifests(args) => commands::manifests::run(args)?,
         Command::Destroy(args) => commands::destroy::run(args)?,
+        Command::Completions(args) => commands::shell::completions(args)?,
+        Command::Man(args) => commands::shell::man(args)?,
     }
     Ok(ExitCode::SUCCESS)
 }
 
-/// Before any TLS client exists: kube and the AWS SDK bring rustls each, and it wants one provider.
+/// Selects the crypto provider of rustls, before any TLS client exists. kube and the AWS SDK each depend on rustls, which
+/// needs one provider for the process.
 fn use_ring() {
     let _ = rustls::crypto::ring::default_provider().install_default();
 }
 
-/// Our own debug lines when the user asked for them; never those of the HTTP clients, which hold headers.
+/// Turns on debug lines if the user asked for them. Only this program's: those of the HTTP clients contain headers.
 fn log(verbose: bool) {
     let set = |name: &str, value: &str| env::get(name).as_deref() == Some(value);
     let level = if verbose || set(env::RUNNER_DEBUG, "1") || set(env::ACTIONS_STEP_DEBUG, "true") {
@@ -107,16 +108,23 @@ fn log(verbose: bool) {
         .init();
 }
 
-/// The one place where an error is printed: in a job as an annotation, which its log shows too, elsewhere for people.
-fn fail(error: anyhow::Error) {
+/// Prints an error, here and nowhere else: in a job as an annotation, which the log shows as well, and otherwise for
+/// people, with flags in place of inputs. Returns the exit code: 2 for invalid flags, as clap has for usage errors.
+fn fail(error: anyhow::Error) -> ExitCode {
     let problem = match error.downcast::<Problem>() {
         Ok(problem) => problem,
         Err(other) => Problem::new(ErrorCode::Unexpected, format!("{other:#}"), ""),
     };
+    report::end_group();
     if github::in_job() {
         github::error(&problem);
-    } else {
-        output::finish();
-        eprintln!("error: {problem}");
+        return ExitCode::FAILURE;
+    }
+    output::finish();
+    let text = cli::inputs_as_flags(&problem.to_string());
+    eprintln!("{} {text}", report::paint("error:", report::RED));
+    match problem.code {
+        ErrorCode::InvalidInput => ExitCode::from(2),
+        _ => ExitCode::FAILURE,
     }
 }

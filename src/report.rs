@@ -1,15 +1,19 @@
-//! What a user reads while it runs.
+//! The lines that a user reads while a command runs. Not to be confused with the debug log.
+//!
+//! In a job's log the details of a step are a group, which GitHub folds; the line of the step, with its seconds, follows
+//! the group.
 
 use std::borrow::Cow;
-use std::sync::{Arc, Mutex};
+use std::io::IsTerminal as _;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, LazyLock, Mutex};
 use std::time::Instant;
 
 use anyhow::Context;
 
-use crate::output;
+use crate::{env, output};
 
-/// Prints each step with the seconds it took. Clones are one report: one may be asked while another works. Not to be
-/// confused with the debug log.
+/// Prints each step with the seconds that it took. Clones share their state, so that one can be read while another works.
 #[derive(Debug, Clone)]
 pub struct Report {
     since: Arc<Mutex<Instant>>,
@@ -24,7 +28,7 @@ impl Report {
         }
     }
 
-    /// The same report, for what goes on beside it: with a clock of its own.
+    /// Returns the same report with its own clock, for a step that runs concurrently.
     pub fn beside(&self) -> Self {
         Self {
             since: Arc::new(Mutex::new(Instant::now())),
@@ -32,39 +36,187 @@ impl Report {
         }
     }
 
-    /// How far it has come.
+    /// Returns the last step that is done.
     pub fn last(&self) -> String {
         self.last.lock().map(|last| last.clone()).unwrap_or_default()
     }
 
-    /// A step is done.
+    /// Prints that a step is done, with its seconds.
     pub fn done(&self, what: &str) {
-        // A lock is lost only by a panic elsewhere, and that is what will be reported.
+        // Another thread's panic poisons the lock, and that panic is reported.
         if let (Ok(mut since), Ok(mut last)) = (self.since.lock(), self.last.lock()) {
-            say(&format!("{what} ({:.2} s)", since.elapsed().as_secs_f64()));
+            progress(Progress::Step(&format!(
+                "{what} ({:.2} s)",
+                since.elapsed().as_secs_f64()
+            )));
             what.clone_into(&mut last);
             *since = Instant::now();
         }
     }
 
-    /// A line below the step under way.
+    /// Prints a detail of the current step.
     pub fn detail(what: &str) {
-        say(&format!("  {what}"));
+        progress(Progress::Detail(&format!("  {what}")));
+    }
+
+    /// Prints that a request is retried: `<error> Retrying in <seconds>`. On a terminal the line replaces the previous
+    /// one of this kind. Elsewhere, an error is printed only once if it repeats.
+    pub fn retry(what: &str) {
+        progress(Progress::Retry(&format!("  {what}")));
     }
 }
 
-/// To standard output.
-pub fn say(text: &str) {
-    command(harmless(&bounded(text)));
+enum Progress<'a> {
+    Step(&'a str),
+    Detail(&'a str),
+    Retry(&'a str),
 }
 
-/// As it is, in its place among the other lines: a command of the runner.
+/// The state of the log that lines depend on.
+#[derive(Default)]
+struct LogState {
+    /// Whether a group is open.
+    group: bool,
+    /// The last line, if it reports a retry.
+    retry: Option<String>,
+}
+
+static LOG: Mutex<LogState> = Mutex::new(LogState {
+    group: false,
+    retry: None,
+});
+
+static QUIET: AtomicBool = AtomicBool::new(false);
+
+/// Turns progress off: steps, details and retries.
+pub fn set_quiet(quiet: bool) {
+    QUIET.store(quiet, Ordering::Relaxed);
+}
+
+static COLOR: AtomicBool = AtomicBool::new(false);
+
+/// Decides whether to print in color. NO_COLOR (<https://no-color.org>) is obeyed unless the user asks for color by flag.
+pub fn set_color(choice: clap::ColorChoice) {
+    let color = match choice {
+        clap::ColorChoice::Always => true,
+        clap::ColorChoice::Never => false,
+        clap::ColorChoice::Auto => {
+            let dumb = env::get(env::TERM).is_some_and(|term| term == "dumb");
+            let terminal = std::io::stdout().is_terminal() && !dumb;
+            env::get(env::NO_COLOR).is_none() && (terminal || *IN_JOB)
+        }
+    };
+    COLOR.store(color, Ordering::Relaxed);
+}
+
+/// Parameters of the control sequences for colors.
+pub const RED: &str = "1;31";
+const YELLOW: &str = "33";
+const GREEN: &str = "32";
+
+/// Returns the text in a color, if color is on.
+pub fn paint<'a>(text: &'a str, color: &str) -> Cow<'a, str> {
+    if COLOR.load(Ordering::Relaxed) {
+        format!("\x1b[{color}m{text}\x1b[0m").into()
+    } else {
+        text.into()
+    }
+}
+
+/// Returns the line with the mark of a check at its start in a color.
+fn paint_mark(line: &str) -> Cow<'_, str> {
+    for (mark, color) in [("✓", GREEN), ("!", YELLOW), ("✗", RED)] {
+        if let Some(rest) = line.strip_prefix(mark).filter(|rest| rest.starts_with(' ')) {
+            return format!("{}{rest}", paint(mark, color)).into();
+        }
+    }
+    line.into()
+}
+
+static IN_JOB: LazyLock<bool> = LazyLock::new(|| env::get(env::GITHUB_ACTIONS).as_deref() == Some("true"));
+
+fn progress(line: Progress<'_>) {
+    if QUIET.load(Ordering::Relaxed) {
+        return;
+    }
+    // Another thread's panic poisons the lock, and that panic is reported.
+    let Ok(mut log) = LOG.lock() else { return };
+    let terminal = std::io::stdout().is_terminal();
+    for text in log.lines(&line, *IN_JOB, terminal) {
+        command(text);
+    }
+}
+
+impl LogState {
+    /// Returns the lines to print for a line of progress.
+    fn lines(&mut self, line: &Progress<'_>, in_job: bool, terminal: bool) -> Vec<String> {
+        let mut lines = Vec::new();
+        let (Progress::Step(text) | Progress::Detail(text) | Progress::Retry(text)) = line;
+        let mut text = harmless(&bounded(text));
+        match line {
+            Progress::Step(_) => lines.extend(self.end_group()),
+            Progress::Detail(_) | Progress::Retry(_) if in_job && !self.group => {
+                self.group = true;
+                lines.push("::group::Details of the next step".into());
+            }
+            Progress::Detail(_) | Progress::Retry(_) => {}
+        }
+        if let Progress::Retry(_) = line {
+            let previous = self.retry.replace(text.clone());
+            if let Some(previous) = previous {
+                if terminal {
+                    text = format!("\x1b[{}A\x1b[J{text}", rows(&previous));
+                } else if error_of(&previous) == error_of(&text) {
+                    return lines;
+                }
+            }
+        } else {
+            self.retry = None;
+        }
+        lines.push(text);
+        lines
+    }
+
+    fn end_group(&mut self) -> Option<String> {
+        std::mem::take(&mut self.group).then(|| "::endgroup::".into())
+    }
+}
+
+/// Returns the number of rows that a line takes on this terminal.
+fn rows(line: &str) -> usize {
+    let width = terminal_size::terminal_size().map_or(80, |(width, _)| usize::from(width.0));
+    line.chars().count().div_ceil(width.max(1)).max(1)
+}
+
+/// Returns the error in a line that reports a retry.
+fn error_of(line: &str) -> &str {
+    line.rsplit_once(" Retrying in ").map_or(line, |(error, _)| error)
+}
+
+/// Ends the group of details, if one is open.
+pub fn end_group() {
+    if let Ok(mut log) = LOG.lock() {
+        log.retry = None;
+        if let Some(line) = log.end_group() {
+            command(line);
+        }
+    }
+}
+
+/// Prints text to standard output.
+pub fn say(text: &str) {
+    end_group();
+    let text = harmless(&bounded(text));
+    command(paint_mark(&text).into_owned());
+}
+
+/// Prints a line unchanged, in order with the other lines: a workflow command.
 pub fn command(text: String) {
     output::line(text);
 }
 
-/// As it is, and written when this returns: what a command was called for, and a program may read. A reader that has
-/// seen enough, such as `head`, is no reason to fail.
+/// Prints the result of a command, which a program may read. The text is unchanged, and is written when this returns. A
+/// reader that closes the pipe early, such as `head`, is not an error.
 pub fn verbatim(text: &str) -> anyhow::Result<()> {
     match output::now(text) {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
@@ -74,10 +226,11 @@ pub fn verbatim(text: &str) -> anyhow::Result<()> {
     }
 }
 
-/// What a cluster says may be megabytes, in one line.
+/// The longest text that is printed. A cluster's answer can be megabytes in one line.
 const LONGEST: usize = 4000;
 
-/// The text, or its beginning and its end. Never cut within a word: the runner hides a secret only where it is whole.
+/// Returns the text, shortened to its beginning and its end if it is too long. It is never cut within a word: the runner
+/// masks a secret only if it is complete.
 pub fn bounded(text: &str) -> Cow<'_, str> {
     if text.len() <= LONGEST {
         return text.into();
@@ -92,16 +245,17 @@ pub fn bounded(text: &str) -> Cow<'_, str> {
         .position(u8::is_ascii_whitespace)
         .unwrap_or(tail.len());
     let tail = text.len() - LONGEST / 2 + tail;
-    // Whitespace of ASCII is never within a character.
+    // A byte of ASCII whitespace is never part of another character.
     let (head, tail) = (&text[..head], &text[tail.min(text.len())..]);
     let left_out = text.len() - head.len() - tail.len();
     format!("{head} … ({left_out} bytes left out) …{tail}").into()
 }
 
-/// The text, with nothing in it that the runner would take for a command of ours: what a cluster or a server says is
-/// not ours. A command is `::` at the start of a line, after spaces or not, or `##[` anywhere in it (actions/runner,
-/// ActionCommand.cs), and lines end at a carriage return, too. A space in between is enough and is seen;
-/// `::stop-commands::` would have to be lifted for each command of ours, and would stay if this program were killed.
+/// Returns the text with every workflow command in it made harmless, because text from a cluster or a server must not
+/// become a command. A command is `::` at the start of a line, with or without spaces before it, or `##[` anywhere in the
+/// line (actions/runner, ActionCommand.cs). A carriage return ends a line, too. An inserted space is enough and is
+/// visible. `::stop-commands::` would have to be lifted for each of our commands, and would stay on if this program were
+/// killed.
 fn harmless(text: &str) -> String {
     let lines = text.split_inclusive(['\n', '\r']).map(|line| {
         let words = line.trim_start();
@@ -118,7 +272,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_text_is_a_command() {
+    fn text_does_not_become_a_workflow_command() {
         for (text, printed) in [
             ("::error::x", ": :error::x"),
             ("  ::add-mask::x", "  : :add-mask::x"),
@@ -140,7 +294,7 @@ mod tests {
     }
 
     #[test]
-    fn a_long_text_is_cut_between_words() {
+    fn long_text_is_cut_between_words() {
         let short = "word ".repeat(LONGEST / 5);
         assert_eq!(bounded(&short), short);
         let long = format!("first {} last", "secret-é ".repeat(LONGEST));
@@ -158,5 +312,55 @@ mod tests {
             bounded(&one_word),
             format!(" … ({} bytes left out) …", one_word.len())
         );
+    }
+
+    #[test]
+    fn details_of_a_step_are_a_group_in_a_job() {
+        let mut log = LogState::default();
+        let mut printed = Vec::new();
+        for line in [
+            Progress::Step("Signed in (0.10 s)"),
+            Progress::Detail("  pod a is pending"),
+            Progress::Detail("  ::error::from the cluster"),
+            Progress::Step("Agent is ready (9.00 s)"),
+        ] {
+            printed.extend(log.lines(&line, true, false));
+        }
+        assert_eq!(
+            printed,
+            [
+                "Signed in (0.10 s)",
+                "::group::Details of the next step",
+                "  pod a is pending",
+                "  : :error::from the cluster",
+                "::endgroup::",
+                "Agent is ready (9.00 s)",
+            ]
+        );
+        assert_eq!(
+            LogState::default().lines(&Progress::Detail("  x"), false, false),
+            ["  x"]
+        );
+    }
+
+    #[test]
+    fn a_repeated_retry_is_one_line() {
+        let retries = [
+            "503. Retrying in 0.1 s.",
+            "503. Retrying in 0.2 s.",
+            "429. Retrying in 0.4 s.",
+        ];
+        let mut log = LogState::default();
+        let printed: Vec<String> = retries
+            .iter()
+            .flat_map(|line| log.lines(&Progress::Retry(line), false, false))
+            .collect();
+        assert_eq!(printed, [retries[0], retries[2]]);
+        let mut log = LogState::default();
+        let printed: Vec<String> = retries
+            .iter()
+            .flat_map(|line| log.lines(&Progress::Retry(line), false, true))
+            .collect();
+        assert_eq!(printed[1], format!("\x1b[1A\x1b[J{}", retries[1]));
     }
 }

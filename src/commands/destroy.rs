@@ -2,7 +2,7 @@
 
 use std::io::{IsTerminal, Write};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use anyhow::Context;
 
@@ -22,9 +22,6 @@ pub fn run(args: &DestroyArgs) -> anyhow::Result<()> {
     let removal = inputs::destroy(args)?;
     guard::block_on(run_async(Arc::new(removal)))
 }
-
-/// How long requests are retried. The user's answer to the question may take a part of it.
-const RETRY_TIME: Duration = Duration::from_secs(300);
 
 /// Removes the agents, and in any case this command's own credentials.
 async fn run_async(removal: Arc<Removal>) -> anyhow::Result<()> {
@@ -47,9 +44,10 @@ async fn destroy(removal: Arc<Removal>, job_state: Arc<JobState>) -> anyhow::Res
         namespace,
         volumes,
         ask,
+        timeout,
     } = &*removal;
     let report = Report::start();
-    let retrier = Retrier::new(Instant::now() + RETRY_TIME, Report::detail);
+    let retrier = Retrier::new(Instant::now() + *timeout, Report::retry);
     let (cluster, session) =
         cluster_access::open(cluster_access, namespace, &job_state, &report, &retrier).await?;
     let made = match cluster.list_owned(name).await {

@@ -15,5 +15,6 @@ pub mod matrix;
 mod registries;
 pub mod runner;
 mod session;
+pub mod shell;
 mod sign_in;
 pub mod token;

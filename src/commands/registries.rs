@@ -66,16 +66,17 @@ pub(super) fn named(registries: &[Registry]) -> String {
     format!("Logged in to {}", hosts.join(", "))
 }
 
-/// Adds the helper to docker's config, and to the PATH of the following steps.
+/// Puts this program on the PATH of the later steps, in the job's own directory, which disconnect removes. Names the
+/// credential helper in docker's config.
 pub(super) fn register(selection: &JobState, registries: &[Registry]) -> anyhow::Result<()> {
+    let folder = selection.dir.join("bin");
+    link(&folder)?;
+    let text = |path: &Path| path.to_string_lossy().into_owned();
+    github::add_path(&text(&folder))?;
     if registries.is_empty() {
         return Ok(());
     }
-    let folder = selection.dir.join("bin");
-    link(&folder)?;
     add_to_config(selection, settings(registries))?;
-    let text = |path: &Path| path.to_string_lossy().into_owned();
-    github::add_path(&text(&folder))?;
     github::export(env::REMOTE_BUILDKIT_SESSION, &text(&selection.dir))?;
     if !github::in_job() {
         say(&format!(
@@ -105,11 +106,12 @@ pub(super) fn add_to_config(selection: &JobState, settings: Vec<Setting>) -> any
     Ok(())
 }
 
-/// Creates the helper: a link to this program.
+/// Creates a directory with this program under its own name, and under that of the credential helper.
 fn link(folder: &Path) -> anyhow::Result<()> {
-    let program = std::env::current_exe().context("finding this program's own path")?;
-    let link = folder.join(PROGRAM);
+    let program = std::env::current_exe().context("could not find this program's own path")?;
+    let link = |name| std::os::unix::fs::symlink(&program, folder.join(name));
     std::fs::create_dir(folder)
-        .and_then(|()| std::os::unix::fs::symlink(program, &link))
-        .with_context(|| format!("creating {}", link.display()))
+        .and_then(|()| link("remote-buildkit"))
+        .and_then(|()| link(PROGRAM))
+        .with_context(|| format!("could not create links in {}", folder.display()))
 }

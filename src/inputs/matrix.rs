@@ -2,7 +2,7 @@
 
 use super::ValidationErrors;
 use super::lists::entries;
-use crate::cli::MatrixArgs;
+use crate::cli::{MatrixArgs, OutputFormat};
 use crate::matrix::ignore::PatternList;
 use crate::problem::Problem;
 use crate::secret::Secret;
@@ -21,7 +21,7 @@ pub struct MatrixInputs {
     pub token: Option<Secret>,
     /// The target whose input files to print.
     pub explain: Option<String>,
-    pub json: bool,
+    pub format: OutputFormat,
 }
 
 /// Validates the inputs, and reports all invalid ones at once.
@@ -36,7 +36,7 @@ pub fn matrix(args: &MatrixArgs) -> Result<MatrixInputs, Problem> {
         per_platform,
         github_token,
         explain,
-        json,
+        output,
     } = args;
     let mut errors = ValidationErrors::default();
     let list = |text: &Option<String>| -> Vec<String> {
@@ -87,7 +87,7 @@ pub fn matrix(args: &MatrixArgs) -> Result<MatrixInputs, Problem> {
         per_platform: per_platform == "true",
         token: github_token.clone(),
         explain: explain.clone(),
-        json: *json,
+        format: output.format(),
     }))
 }
 
@@ -161,7 +161,7 @@ mod tests {
             .filter(|name| invalid.iter().all(|(input, ..)| input != name))
             .collect();
         // The directory is opened later, any text may be a token or a target, and a flag without a value cannot be invalid.
-        assert_eq!(untested, ["workdir", "github-token", "explain", "json"]);
+        assert_eq!(untested, ["workdir", "github-token", "explain", "output", "json"]);
     }
 
     #[test]

@@ -50,6 +50,8 @@ pub struct Removal {
     pub namespace: String,
     pub volumes: bool,
     pub ask: bool,
+    /// How long to wait for the cluster.
+    pub timeout: Duration,
 }
 
 /// Collects all invalid values, so that one run reports them together.
@@ -142,8 +144,9 @@ fn check(args: &ConnectArgs, errors: &mut ValidationErrors) -> Option<Plan> {
 }
 
 pub fn manifests(args: &ManifestsArgs) -> Result<Agents, Problem> {
+    let ManifestsArgs { connect, rbac: _ } = args;
     let mut errors = ValidationErrors::default();
-    let agents = agent::check(&args.agent, &mut errors);
+    let agents = agent::check(&connect.agent, &mut errors);
     errors.finish(agents)
 }
 
@@ -153,17 +156,24 @@ pub fn destroy(args: &DestroyArgs) -> Result<Removal, Problem> {
         which,
         volumes,
         yes,
+        timeout,
     } = args;
     let mut errors = ValidationErrors::default();
     let cluster_access = cluster_access::check(cluster_access, false, &mut errors);
     agent::check_which(which, &mut errors);
-    errors.finish(cluster_access.map(|cluster_access| Removal {
-        cluster_access,
-        name: which.name.clone(),
-        namespace: which.namespace.clone(),
-        volumes: *volumes,
-        ask: !yes,
-    }))
+    let timeout = duration("timeout", timeout, &mut errors);
+    errors.finish(
+        cluster_access
+            .zip(timeout)
+            .map(|(cluster_access, timeout)| Removal {
+                cluster_access,
+                name: which.name.clone(),
+                namespace: which.namespace.clone(),
+                volumes: *volumes,
+                ask: !yes,
+                timeout,
+            }),
+    )
 }
 
 /// Returns the error for inputs that are not valid UTF-8.

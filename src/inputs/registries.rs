@@ -2,7 +2,7 @@
 
 use super::cluster_access::identity;
 use super::lists::entries;
-use super::{ValidationErrors, Identity};
+use super::{Identity, ValidationErrors};
 use crate::cli::ClusterArgs;
 use crate::registry::EcrSelector;
 
@@ -14,7 +14,11 @@ pub struct Registries {
     pub identity: Identity,
 }
 
-pub(super) fn check(ecr: Option<&str>, args: &ClusterArgs, errors: &mut ValidationErrors) -> Option<Registries> {
+pub(super) fn check(
+    ecr: Option<&str>,
+    args: &ClusterArgs,
+    errors: &mut ValidationErrors,
+) -> Option<Registries> {
     let ecr = ecr?;
     let mut selectors = Vec::new();
     for entry in entries(ecr) {

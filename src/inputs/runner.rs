@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{ClusterAccess, ValidationErrors, Identity, Plan, Registration, check, duration, registration};
+use super::{ClusterAccess, Identity, Plan, Registration, ValidationErrors, check, duration, registration};
 use crate::buildx::release::Mirror;
 use crate::cli::RunnerArgs;
 use crate::problem::Problem;

@@ -126,6 +126,7 @@ fn generate(document: &str) -> Result<String> {
         ensure!(lines.any(|l| l == END), "{line} has no matching {END}");
         out += &match source.split_once(": ") {
             _ if source == "src/error_code.rs" => remote_buildkit::error_code::reference(),
+            _ if source == "src/cli.rs" => remote_buildkit::cli::reference(),
             Some((action, "inputs")) => inputs(action)?,
             Some((action, "outputs")) => outputs(action)?,
             _ => quoted(source)?,

@@ -11,6 +11,14 @@ use serde_json::Value;
 
 use crate::support::{LAB, Namespace, Outcome, Runner, program, role};
 
+/// Returns the log without colors.
+fn uncolored(log: &str) -> String {
+    let mut parts = log.split('\u{1b}');
+    let first = parts.next().unwrap_or_default();
+    let rest = parts.map(|part| part.split_once('m').map_or(part, |(_, text)| text));
+    std::iter::once(first).chain(rest).collect()
+}
+
 /// Runs `doctor` with flags, as a step does.
 fn doctor(runner: &mut Runner, role_name: &str, flags: &[&str]) -> Result<Outcome> {
     let command = doctor_command(runner, role_name, flags);
@@ -80,8 +88,7 @@ fn all_checks_pass_with_a_running_agent() -> Result<()> {
 
     let table = doctor(&mut runner, "ci", &["--namespace", "doctor-well"])?.ok()?;
     let row = |name: &str| {
-        table
-            .log
+        uncolored(&table.log)
             .lines()
             .any(|line| line.starts_with(&format!("✓ {name} ")))
     };
@@ -388,7 +395,7 @@ fn a_failed_connect_prints_the_checks_that_explain_it() -> Result<()> {
             .split_once("remote-buildkit doctor found:\n")
             .with_context(|| outcome.log.clone())?;
         let (part, _) = part.split_once("::error title=").context("no error after it")?;
-        Ok(part.to_owned())
+        Ok(uncolored(part))
     };
     let has = |part: &str, rows: &[&str]| {
         for row in rows {

@@ -94,7 +94,13 @@ impl Dirs {
     fn build(&self) -> Result<()> {
         let toolchain = self.fetch()?;
         let built_from = self.built_from()?;
-        recipe::build(&self.root, &toolchain, &self.work.join("build"), &self.dist)?;
+        recipe::build(
+            &self.root,
+            &toolchain,
+            &self.sources()?,
+            &self.work.join("build"),
+            &self.dist,
+        )?;
         for target in &TARGETS {
             binary::check(target, &self.dist.join(target.binary))?;
         }
@@ -137,7 +143,13 @@ impl Dirs {
             return Ok(());
         }
         let rebuilt = self.work.join("rebuilt");
-        recipe::build(&self.root, &toolchain, &self.work.join("build"), &rebuilt)?;
+        recipe::build(
+            &self.root,
+            &toolchain,
+            &self.sources()?,
+            &self.work.join("build"),
+            &rebuilt,
+        )?;
         for target in &TARGETS {
             if fs::read(self.dist.join(target.binary))? != fs::read(rebuilt.join(target.binary))? {
                 bail!(
@@ -166,7 +178,8 @@ impl Dirs {
         Ok(())
     }
 
-    fn built_from(&self) -> Result<String> {
+    /// Returns the hash of the sources of the binaries.
+    fn sources(&self) -> Result<String> {
         let mut files = vec![PathBuf::from("Cargo.lock"), PathBuf::from("Cargo.toml")];
         for dir in ["crates", "src", "vendor"] {
             list(&self.root, Path::new(dir), &mut files)?;
@@ -179,10 +192,14 @@ impl Dirs {
             hasher.update(format!("{} {}\n", file.display(), bytes.len()).as_bytes());
             hasher.update(&bytes);
         }
+        Ok(hex(hasher.finish().as_ref()))
+    }
+
+    fn built_from(&self) -> Result<String> {
         let recipe = digest(&SHA256, include_bytes!("dist/recipe.rs"));
         Ok(format!(
             "sources {}\nrecipe {}\n{}",
-            hex(hasher.finish().as_ref()),
+            self.sources()?,
             hex(recipe.as_ref()),
             Toolchain::recorded()
         ))

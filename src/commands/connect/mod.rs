@@ -61,7 +61,7 @@ pub(super) async fn connect_with_deadline(
 ) -> anyhow::Result<()> {
     let report = Report::start();
     let deadline = Instant::now() + plan.timeout;
-    let retrier = Retrier::new(deadline, Report::detail);
+    let retrier = Retrier::new(deadline, Report::retry);
     let connected = connect_agents(
         plan.clone(),
         job_state.clone(),

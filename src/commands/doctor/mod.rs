@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use super::guard::{self, Guard, Interrupted};
 use super::job_state::JobState;
 use crate::buildx::{self, Store};
-use crate::cli::DoctorArgs;
+use crate::cli::{DoctorArgs, OutputFormat};
 use crate::diagnosis::{Finding, json, verdict, versions};
 use crate::inputs::{self, Plan};
 use crate::report::{say, verbatim};
@@ -28,10 +28,12 @@ pub(super) use explain::explain;
 
 /// Runs `doctor`: prints a row for each check, and exits 0 only if a build would work.
 pub fn run(args: &DoctorArgs) -> anyhow::Result<ExitCode> {
+    let format = args.output.format();
+    let structured = format != OutputFormat::Table;
     let checks = match inputs::connect(&args.connect) {
-        Ok(plan) => guard::block_on(run_async(Arc::new(plan), !args.json))?,
+        Ok(plan) => guard::block_on(run_async(Arc::new(plan), !structured))?,
         Err(problem) => {
-            let checks = Checks::new(plan::without_inputs(), !args.json);
+            let checks = Checks::new(plan::without_inputs(), !structured);
             checks.record(plan::INPUTS, problem.into());
             checks
         }
@@ -39,11 +41,12 @@ pub fn run(args: &DoctorArgs) -> anyhow::Result<ExitCode> {
     checks.finish("");
     let checks = checks.rows();
     let verdict = verdict(&checks);
-    if args.json {
-        verbatim(&format!("{:#}", json(&checks)))?;
-    } else {
-        let (Ok(sentence) | Err(sentence)) = &verdict;
-        say(sentence);
+    match format.serialize(&json(&checks))? {
+        Some(text) => verbatim(&text)?,
+        None => {
+            let (Ok(sentence) | Err(sentence)) = &verdict;
+            say(sentence);
+        }
     }
     Ok(if verdict.is_ok() {
         ExitCode::SUCCESS

@@ -10,7 +10,7 @@ mod tree_diff;
 use std::sync::Arc;
 
 use super::guard::{self, Guard, Interrupted};
-use crate::cli::MatrixArgs;
+use crate::cli::{MatrixArgs, OutputFormat};
 use crate::github;
 use crate::inputs::{self, MatrixInputs};
 use crate::matrix::build_inputs::collect;
@@ -27,7 +27,7 @@ pub fn run(args: &MatrixArgs) -> anyhow::Result<()> {
     if let Some(token) = &inputs.token {
         github::mask(token);
     }
-    if inputs.json || inputs.explain.is_some() {
+    if inputs.format != OutputFormat::Table || inputs.explain.is_some() {
         aside();
     }
     guard::block_on(run_async(Arc::new(inputs)))

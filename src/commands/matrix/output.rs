@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::changes::DetectedChanges;
 use super::checkout::Checkout;
 use super::targets::unknown_target;
+use crate::cli::OutputFormat;
 use crate::error_code::ErrorCode;
 use crate::inputs::MatrixInputs;
 use crate::matrix::build_inputs::{BuildInputs, DockerfileFault};
@@ -91,8 +92,15 @@ pub(super) fn print_plan(
         github::set_output(name, value)?;
     }
     github::summary(&table::markdown(plan, &summary, &notes))?;
-    if inputs.json {
-        verbatim(&matrix)?;
+    match inputs.format {
+        OutputFormat::Table => {}
+        // As GitHub reads it: one line.
+        OutputFormat::Json => verbatim(&matrix)?,
+        OutputFormat::Yaml => {
+            if let Some(text) = OutputFormat::Yaml.serialize(&serde_json::from_str(&matrix)?)? {
+                verbatim(&text)?;
+            }
+        }
     }
     Ok(())
 }

@@ -161,7 +161,7 @@ fn downloaded(source: &DownloadSource, within: Duration) -> anyhow::Result<File>
     let file = unnamed_file()?;
     let written = file.try_clone().context("sharing a temporary file")?;
     guard::block_on(async move {
-        let retrier = Retrier::new(Instant::now() + within, Report::detail);
+        let retrier = Retrier::new(Instant::now() + within, Report::retry);
         download(source, &written, &retrier).await
     })?;
     Ok(file)

@@ -42,7 +42,7 @@ impl RepositoryApi {
         token: Option<&Secret>,
         deadline: Instant,
     ) -> anyhow::Result<Self> {
-        let retrier = Retrier::new(deadline, Report::detail);
+        let retrier = Retrier::new(deadline, Report::retry);
         Ok(Self {
             server: GitHubApi::new(url, token, deadline, retrier)?,
             repository: repository.to_owned(),

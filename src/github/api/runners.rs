@@ -50,7 +50,7 @@ pub async fn just_in_time(
     spec: &RunnerSpec,
     deadline: Instant,
 ) -> anyhow::Result<Secret> {
-    let retrier = Retrier::new(deadline, Report::detail);
+    let retrier = Retrier::new(deadline, Report::retry);
     let registrar = Registrar {
         scope,
         as_app: matches!(credential, GitHubCredential::App(_)),

@@ -10,7 +10,7 @@ use anyhow::{Context, Result, ensure};
 use super::{Target, output};
 
 /// The size limit: every job downloads both binaries.
-const MAX_BYTES: usize = 8_000_000;
+const MAX_BYTES: usize = 9_000_000;
 
 pub(super) fn check(target: &Target, path: &Path) -> Result<()> {
     let shown = path.display();
@@ -33,7 +33,7 @@ pub(super) fn check(target: &Target, path: &Path) -> Result<()> {
     ensure!(!elf.interpreter, "{shown} is not static: it has a dynamic loader");
 
     let ran = match start(target, path) {
-        Some(mut command) => output(command.arg("--version"))?,
+        Some(mut command) => output(command.arg("-V"))?,
         None => format!("not run: {} is not installed", target.emulator),
     };
     println!(

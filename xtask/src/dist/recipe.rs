@@ -12,7 +12,13 @@ use super::toolchain::{COMMIT, Toolchain};
 use super::{TARGETS, execute};
 
 /// Builds all targets in an empty target directory under `work`, and copies the binaries to `out`.
-pub(super) fn build(root: &Path, toolchain: &Toolchain, work: &Path, out: &Path) -> Result<()> {
+pub(super) fn build(
+    root: &Path,
+    toolchain: &Toolchain,
+    sources: &str,
+    work: &Path,
+    out: &Path,
+) -> Result<()> {
     let cargo_home = home("CARGO_HOME", ".cargo")?;
     let mut fetch = cargo(toolchain);
     fetch.args(["fetch", "--locked"]).current_dir(root);
@@ -51,6 +57,8 @@ pub(super) fn build(root: &Path, toolchain: &Toolchain, work: &Path, out: &Path)
         )
         .env("ZIG_GLOBAL_CACHE_DIR", work.join("zig"))
         .env("ZIG_LOCAL_CACHE_DIR", work.join("zig"))
+        // What `--version` prints.
+        .env("REMOTE_BUILDKIT_SOURCES", sources)
         .env("SOURCE_DATE_EPOCH", "0");
     if let Some(name) = &toolchain.rustup {
         build.env("RUSTUP_TOOLCHAIN", name);
