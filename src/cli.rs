@@ -1,6 +1,7 @@
 //! The command line. Each input of an action is the flag of the same name, and is declared only here. Values stay text
 //! until `inputs` has validated all of them.
 
+use std::borrow::Cow;
 use std::ffi::OsString;
 
 use anyhow::Context as _;
@@ -57,9 +58,9 @@ pub enum Command {
   remote-buildkit connect --kubeconfig ~/.kube/config -n ci --platforms linux/amd64,linux/arm64"))]
     Connect(Box<ConnectArgs>),
     /// Remove everything that `connect` wrote on this machine. The agent and its cache stay.
-    #[command(args_override_self = true, after_help = examples!("Disconnect this job or shell:
-  remote-buildkit disconnect", "Remove a builder by the name that connect printed:
-  remote-buildkit disconnect --builder remote-buildkit-agent-1a2b3c"))]
+    #[command(args_override_self = true, after_help = examples!("Remove the builder that connect printed:
+  remote-buildkit disconnect --builder remote-buildkit-agent-1a2b3c", "Find its name:
+  docker buildx ls"))]
     Disconnect(DisconnectArgs),
     /// Check every step from this machine to a build and report problems. Accepts the same flags as `connect`.
     #[command(args_override_self = true, after_help = examples!("Check the EKS cluster `shop`:
@@ -355,7 +356,7 @@ pub struct MatrixArgs {
     /// Create one matrix entry per platform for multi-platform targets: true or false.
     #[arg(long, default_value = "false", num_args = 0..=1, default_missing_value = "true", require_equals = true)]
     pub per_platform: String,
-    /// GitHub API token with `contents: read`. It is used to list changed files if the clone does not have them.
+    /// GitHub API token with `contents: read`. It is used to list the changed files if the clone does not have the commits to compare.
     #[arg(long, value_parser = secret)]
     pub github_token: Option<Secret>,
     /// Print the files that a target is built from, and exit.
@@ -447,7 +448,7 @@ const NO_INPUTS: [&str; 15] = [
 
 #[derive(Debug, Args)]
 pub struct DisconnectArgs {
-    /// Builder to remove. Default: the builder that connect created in this job.
+    /// Builder to remove. Required outside of the post step of the action, which knows the builder of its job.
     #[arg(long)]
     pub builder: Option<String>,
 }
@@ -544,10 +545,12 @@ fn long_version() -> String {
 /// Returns the text with the inputs that it names in backticks written as flags, for a command line: `` `deploy: always` ``
 /// becomes `` `--deploy=always` ``.
 pub fn inputs_as_flags(text: &str) -> String {
-    let names: Vec<String> = ACTIONS.into_iter().flat_map(inputs).collect();
+    let command = command();
+    let flags = command.get_subcommands().flat_map(|c| c.get_arguments());
+    let names: Vec<&str> = flags.filter_map(|flag| flag.get_long()).collect();
     let as_flag = |code: &str| {
         let (name, value) = code.split_once(':').unwrap_or((code, ""));
-        let known = names.iter().any(|known| known == name);
+        let known = names.contains(&name);
         known.then(|| match value.trim() {
             "" => format!("--{name}"),
             value => format!("--{name}={value}"),
@@ -566,6 +569,15 @@ pub fn inputs_as_flags(text: &str) -> String {
         .join("`")
         .replace("inputs `--", "flags `--")
         .replace("input `--", "flag `--")
+}
+
+/// Returns the text as its reader calls the settings: inputs in a job, flags on a command line.
+pub fn for_reader(text: &str) -> Cow<'_, str> {
+    if crate::github::in_job() {
+        text.into()
+    } else {
+        inputs_as_flags(text).into()
+    }
 }
 
 /// Returns the reference of all commands, in Markdown, for docs/cli.md.
@@ -597,7 +609,11 @@ pub fn arguments(
 ) -> Result<Vec<OsString>, Vec<String>> {
     let mut line: Vec<OsString> = typed.into_iter().collect();
     let is_flag = |word: &OsString| word.as_encoded_bytes().starts_with(b"-");
-    let command = line.iter().skip(1).position(|word| !is_flag(word));
+    // The one flag before the command that may have its value in the next word.
+    let is_value = |before: &OsString| before == "--color";
+    let command = line
+        .windows(2)
+        .position(|words| !is_flag(&words[1]) && !is_value(&words[0]));
     let at = command.map_or(0, |at| at + 1);
     let command = line.get(at).and_then(|command| command.to_str());
     let Some(command) = command.filter(|command| ACTIONS.contains(command)) else {

@@ -137,7 +137,7 @@ error_codes! {
         NamespaceNotFound: "Namespace not found",
             "The namespace does not exist.",
             "Create it, or correct `namespace`.";
-        ClusterUnavailable: "API server is overloaded",
+        ClusterUnavailable: "API server overloaded or failing",
             "The API server is reachable and answers that it is overloaded or failing.",
             "Retry later. If it persists, check the server's logs and `kubectl get --raw '/readyz?verbose'`.";
         RequestRejected: "Cluster rejected the request",
@@ -161,8 +161,8 @@ error_codes! {
             "The agent did not become ready within `timeout`. The message names the step that it waits for.",
             "Follow the message; raise `timeout` if the step only needs more time.";
         VolumeNotProvisioned: "Cannot provision the volume",
-            "The StorageClass does not exist, no StorageClass is the default, or the CSI driver has no permission.",
-            "Set `storage-class`, or correct the CSI driver's permissions.";
+            "The StorageClass does not exist, no StorageClass is the default, the CSI driver has no permission, or the claim or its volume was deleted.",
+            "Set `storage-class`, correct the CSI driver's permissions, or delete the rest of the agent as the message says.";
         PodCreationDenied: "Cannot create the pod",
             "A quota, Pod Security, an admission policy or a missing service account prevents the pod.",
             "Correct what the message names.";
@@ -211,7 +211,7 @@ error_codes! {
             "The repository has no bake file, Compose file or Dockerfile where `matrix` looked.",
             "Check the repository out before this step, or set `files` or `pattern`.";
         BaseNotFound: "Base not found",
-            "`base` names a commit, branch or tag that neither the clone nor GitHub has.",
+            "`base` names a commit, branch or tag that does not exist in the clone or, in a job, on GitHub.",
             "Correct `base`. With `--base`, fetch it first: `git fetch origin`.";
         DockerfileNotParsed: "Cannot parse Dockerfile",
             "A warning: the Dockerfile has an error, or syntax that `matrix` does not support, so its targets are always built.",
@@ -259,7 +259,7 @@ error_codes! {
             "Check that `buildx-url` is buildx for this machine's architecture.";
         InvalidInstallManifest: "Install record is corrupt",
             "The file in which `runner` records what it created was changed.",
-            "Remove the file, and what `runner` created, by hand.";
+            "Remove the file. What `runner` created stays on the machine, and can be removed by hand.";
         RunnerNotInstalled: "GitHub runner not installed",
             "`run.sh` of actions/runner was not found.",
             "Unpack actions/runner into `runner-folder`.";
@@ -277,6 +277,9 @@ error_codes! {
             "Give each machine its own `runner-name`.";
     }
     "Other" {
+        Interrupted: "Interrupted",
+            "A signal stopped the command, for example because the job was cancelled.",
+            "Run it again.";
         Unexpected: "Unexpected error",
             "An error that has no remedy of its own here.",
             "Run it again with debug logging, and report it.";

@@ -122,7 +122,7 @@ fn fail(error: anyhow::Error) -> ExitCode {
     }
     output::finish();
     let text = cli::inputs_as_flags(&problem.to_string());
-    eprintln!("{} {text}", report::paint("error:", report::RED));
+    eprintln!("{} {text}", report::error_label());
     match problem.code {
         ErrorCode::InvalidInput => ExitCode::from(2),
         _ => ExitCode::FAILURE,

@@ -1,7 +1,7 @@
 //! The lines that a user reads while a command runs. Not to be confused with the debug log.
 //!
-//! In a job's log the details of a step are a group, which GitHub folds; the line of the step, with its seconds, follows
-//! the group.
+//! In a job's log the lines of a long wait are a group, which GitHub folds; the line of the step, with its seconds,
+//! follows the group.
 
 use std::borrow::Cow;
 use std::io::IsTerminal as _;
@@ -59,6 +59,11 @@ impl Report {
         progress(Progress::Detail(&format!("  {what}")));
     }
 
+    /// Prints the state of what the program waits for. In a job these lines are a group.
+    pub fn waiting(what: &str) {
+        progress(Progress::Waiting(&format!("  {what}")));
+    }
+
     /// Prints that a request is retried: `<error> Retrying in <seconds>`. On a terminal the line replaces the previous
     /// one of this kind. Elsewhere, an error is printed only once if it repeats.
     pub fn retry(what: &str) {
@@ -69,8 +74,12 @@ impl Report {
 enum Progress<'a> {
     Step(&'a str),
     Detail(&'a str),
+    Waiting(&'a str),
     Retry(&'a str),
 }
+
+/// The title of the group of a wait. Agents of several platforms may be waited for at the same time, so it names none.
+const WAIT_GROUP: &str = "::group::Waiting for the agent";
 
 /// The state of the log that lines depend on.
 #[derive(Default)]
@@ -93,41 +102,59 @@ pub fn set_quiet(quiet: bool) {
     QUIET.store(quiet, Ordering::Relaxed);
 }
 
+/// Whether lines on standard output are printed in color.
 static COLOR: AtomicBool = AtomicBool::new(false);
+
+/// Whether the label of an error on standard error is.
+static COLOR_OF_ERRORS: AtomicBool = AtomicBool::new(false);
 
 /// Decides whether to print in color. NO_COLOR (<https://no-color.org>) is obeyed unless the user asks for color by flag.
 pub fn set_color(choice: clap::ColorChoice) {
-    let color = match choice {
+    let no_color = env::get(env::NO_COLOR).is_some();
+    let dumb = env::get(env::TERM).is_some_and(|term| term == "dumb");
+    let is_on = |terminal: bool| match choice {
         clap::ColorChoice::Always => true,
         clap::ColorChoice::Never => false,
-        clap::ColorChoice::Auto => {
-            let dumb = env::get(env::TERM).is_some_and(|term| term == "dumb");
-            let terminal = std::io::stdout().is_terminal() && !dumb;
-            env::get(env::NO_COLOR).is_none() && (terminal || *IN_JOB)
-        }
+        clap::ColorChoice::Auto => !no_color && (terminal && !dumb || *IN_JOB),
     };
-    COLOR.store(color, Ordering::Relaxed);
+    COLOR.store(is_on(std::io::stdout().is_terminal()), Ordering::Relaxed);
+    COLOR_OF_ERRORS.store(is_on(std::io::stderr().is_terminal()), Ordering::Relaxed);
 }
 
 /// Parameters of the control sequences for colors.
-pub const RED: &str = "1;31";
+const RED: &str = "1;31";
 const YELLOW: &str = "33";
 const GREEN: &str = "32";
 
+/// Returns the word that begins an error on standard error.
+pub fn error_label() -> Cow<'static, str> {
+    if COLOR_OF_ERRORS.load(Ordering::Relaxed) {
+        in_color("error:", RED).into()
+    } else {
+        "error:".into()
+    }
+}
+
+fn in_color(text: &str, color: &str) -> String {
+    format!("\x1b[{color}m{text}\x1b[0m")
+}
+
 /// Returns the text in a color, if color is on.
-pub fn paint<'a>(text: &'a str, color: &str) -> Cow<'a, str> {
+fn paint<'a>(text: &'a str, color: &str) -> Cow<'a, str> {
     if COLOR.load(Ordering::Relaxed) {
-        format!("\x1b[{color}m{text}\x1b[0m").into()
+        in_color(text, color).into()
     } else {
         text.into()
     }
 }
 
-/// Returns the line with the mark of a check at its start in a color.
+/// Returns the line with the mark of a check at its start, indented or not, in a color.
 fn paint_mark(line: &str) -> Cow<'_, str> {
+    let text = line.trim_start_matches(' ');
+    let indent = &line[..line.len() - text.len()];
     for (mark, color) in [("✓", GREEN), ("!", YELLOW), ("✗", RED)] {
-        if let Some(rest) = line.strip_prefix(mark).filter(|rest| rest.starts_with(' ')) {
-            return format!("{}{rest}", paint(mark, color)).into();
+        if let Some(rest) = text.strip_prefix(mark).filter(|rest| rest.starts_with(' ')) {
+            return format!("{indent}{}{rest}", paint(mark, color)).into();
         }
     }
     line.into()
@@ -141,7 +168,8 @@ fn progress(line: Progress<'_>) {
     }
     // Another thread's panic poisons the lock, and that panic is reported.
     let Ok(mut log) = LOG.lock() else { return };
-    let terminal = std::io::stdout().is_terminal();
+    // Debug lines go to the same terminal, and the line above may be one of them.
+    let terminal = std::io::stdout().is_terminal() && !tracing::enabled!(tracing::Level::DEBUG);
     for text in log.lines(&line, *IN_JOB, terminal) {
         command(text);
     }
@@ -151,15 +179,16 @@ impl LogState {
     /// Returns the lines to print for a line of progress.
     fn lines(&mut self, line: &Progress<'_>, in_job: bool, terminal: bool) -> Vec<String> {
         let mut lines = Vec::new();
-        let (Progress::Step(text) | Progress::Detail(text) | Progress::Retry(text)) = line;
+        let (Progress::Step(text) | Progress::Detail(text) | Progress::Waiting(text) | Progress::Retry(text)) =
+            line;
         let mut text = harmless(&bounded(text));
         match line {
-            Progress::Step(_) => lines.extend(self.end_group()),
-            Progress::Detail(_) | Progress::Retry(_) if in_job && !self.group => {
+            Progress::Step(_) | Progress::Detail(_) => lines.extend(self.end_group()),
+            Progress::Waiting(_) if in_job && !self.group => {
                 self.group = true;
-                lines.push("::group::Details of the next step".into());
+                lines.push(WAIT_GROUP.into());
             }
-            Progress::Detail(_) | Progress::Retry(_) => {}
+            Progress::Waiting(_) | Progress::Retry(_) => {}
         }
         if let Progress::Retry(_) = line {
             let previous = self.retry.replace(text.clone());
@@ -185,7 +214,8 @@ impl LogState {
 /// Returns the number of rows that a line takes on this terminal.
 fn rows(line: &str) -> usize {
     let width = terminal_size::terminal_size().map_or(80, |(width, _)| usize::from(width.0));
-    line.chars().count().div_ceil(width.max(1)).max(1)
+    let rows = |line: &str| line.chars().count().div_ceil(width.max(1)).max(1);
+    line.split('\n').map(rows).sum()
 }
 
 /// Returns the error in a line that reports a retry.
@@ -193,7 +223,7 @@ fn error_of(line: &str) -> &str {
     line.rsplit_once(" Retrying in ").map_or(line, |(error, _)| error)
 }
 
-/// Ends the group of details, if one is open.
+/// Ends the group of a wait, if one is open.
 pub fn end_group() {
     if let Ok(mut log) = LOG.lock() {
         log.retry = None;
@@ -315,13 +345,14 @@ mod tests {
     }
 
     #[test]
-    fn details_of_a_step_are_a_group_in_a_job() {
+    fn a_wait_is_a_group_in_a_job() {
         let mut log = LogState::default();
         let mut printed = Vec::new();
         for line in [
             Progress::Step("Signed in (0.10 s)"),
-            Progress::Detail("  pod a is pending"),
-            Progress::Detail("  ::error::from the cluster"),
+            Progress::Detail("  with the default StorageClass"),
+            Progress::Waiting("  pod a is pending"),
+            Progress::Waiting("  ::error::from the cluster"),
             Progress::Step("Agent is ready (9.00 s)"),
         ] {
             printed.extend(log.lines(&line, true, false));
@@ -330,7 +361,8 @@ mod tests {
             printed,
             [
                 "Signed in (0.10 s)",
-                "::group::Details of the next step",
+                "  with the default StorageClass",
+                "::group::Waiting for the agent",
                 "  pod a is pending",
                 "  : :error::from the cluster",
                 "::endgroup::",
@@ -338,7 +370,7 @@ mod tests {
             ]
         );
         assert_eq!(
-            LogState::default().lines(&Progress::Detail("  x"), false, false),
+            LogState::default().lines(&Progress::Waiting("  x"), false, false),
             ["  x"]
         );
     }

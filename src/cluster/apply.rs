@@ -155,7 +155,7 @@ fn field_conflict(cluster: &Cluster, name: &str, message: &str) -> Problem {
     Problem::new(
         ErrorCode::FieldManagerConflict,
         format!("Cannot apply the agent {}/{name}: {message}.", cluster.namespace),
-        "Choose another `name`, set the inputs to the existing values, or take the fields over: apply what remote-buildkit \
+        "Choose another `name`, set these fields to their existing values, or take the fields over: apply what remote-buildkit \
          manifests prints with kubectl apply --server-side --field-manager=remote-buildkit --force-conflicts. Another \
          tool, or a user with kubectl, manages these fields.",
     )

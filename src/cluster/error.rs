@@ -180,8 +180,9 @@ impl Cluster {
                 ErrorCode::Forbidden,
                 what,
                 format!(
-                    "Bind a Role to this identity in the namespace {} with the rule {{apiGroups: [\"{group}\"], \
-                     resources: [{resource}], verbs: [{verbs}]}}; remote-buildkit manifests --rbac prints the complete Roles.",
+                    "Bind a Role to this identity in the namespace {0} with the rule {{apiGroups: [\"{group}\"], \
+                     resources: [{resource}], verbs: [{verbs}]}}; `remote-buildkit manifests --rbac --namespace {0}` prints \
+                     the complete Roles.",
                     self.namespace
                 ),
             )

@@ -142,10 +142,11 @@ pub async fn run(mut connection: impl AsyncReadExt + AsyncWriteExt + Unpin) -> a
 fn finish(status: &[u8], output: Vec<u8>, errors: &[u8]) -> anyhow::Result<Vec<u8>> {
     let stderr = String::from_utf8_lossy(errors);
     let status: Status = serde_json::from_slice(status).with_context(|| {
-        format!(
-            "the connection was closed before the command ended: {}",
-            stderr.trim()
-        )
+        let closed = "the connection was closed before the command ended";
+        match stderr.trim() {
+            "" => closed.to_owned(),
+            stderr => format!("{closed}: {stderr}"),
+        }
     })?;
     if status.status.as_deref() == Some("Success") {
         return Ok(output);

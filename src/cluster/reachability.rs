@@ -82,7 +82,10 @@ fn is_loopback(host: &str) -> bool {
 
 /// Returns whether a host name is that of an EKS endpoint, in any partition.
 fn is_eks(host: &str) -> bool {
-    host.contains(".eks.") && (host.ends_with(".amazonaws.com") || host.ends_with(".amazonaws.com.cn"))
+    let ends = |domains: [&str; 2]| domains.into_iter().any(|domain| host.ends_with(domain));
+    host.contains(".eks.") && ends([".amazonaws.com", ".amazonaws.com.cn"])
+        // Of clusters with IPv6, since October 2024.
+        || host.contains(".eks-cluster.") && ends([".api.aws", ".api.amazonwebservices.com.cn"])
 }
 
 /// Returns whether an address is private: RFC 1918, RFC 4193, or the shared address space of carriers (RFC 6598), which VPCs
@@ -143,6 +146,7 @@ mod tests {
         );
         assert!(is_eks("ABC.gr7.eu-west-1.eks.amazonaws.com"));
         assert!(is_eks("abc.yl4.cn-north-1.eks.amazonaws.com.cn"));
+        assert!(is_eks("abc.yl4.eks-cluster.eu-west-1.api.aws"));
         assert!(!is_eks("eks.example.com"));
     }
 }

@@ -120,7 +120,7 @@ where
                 Err(_) => {
                     self.events = None;
                     return Ok(WatchUpdate::Disconnected(format!(
-                        "the API server has sent nothing for {} s",
+                        "nothing received for {} s",
                         HANG_TIMEOUT.as_secs()
                     )));
                 }

@@ -30,7 +30,7 @@ async fn run_async(removal: Arc<Removal>) -> anyhow::Result<()> {
     let work = destroy(removal, job_state.clone());
     let destroyed = match guard.run_until(work, None).await {
         Ok(destroyed) => destroyed,
-        Err(Interrupted::Signal(name)) => Err(anyhow::anyhow!("stopped by {name}")),
+        Err(Interrupted::Signal(name)) => Err(guard::stopped_by(name).into()),
         Err(Interrupted::Deadline) => Err(anyhow::anyhow!("timed out")),
     };
     let discarded = job_state.discard();

@@ -14,7 +14,9 @@ pub fn run(args: &DisconnectArgs) -> anyhow::Result<()> {
         None => JobState::restore(),
     };
     let Some(job_state) = job_state else {
-        say("Nothing to disconnect: this job has no builder of remote-buildkit");
+        say(
+            "Nothing to disconnect: no connect step of this job saved a builder. Outside of a job, pass --builder",
+        );
         return Ok(());
     };
     match job_state.remove() {

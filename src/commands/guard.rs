@@ -6,6 +6,8 @@ use anyhow::Context;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::children;
+use crate::error_code::ErrorCode;
+use crate::problem::Problem;
 
 /// Why work was interrupted.
 #[derive(Debug, Clone, Copy)]
@@ -13,6 +15,11 @@ pub(super) enum Interrupted {
     /// The signal's name.
     Signal(&'static str),
     Deadline,
+}
+
+/// Returns the error of a command that a signal stopped.
+pub(super) fn stopped_by(signal: &str) -> Problem {
+    Problem::new(ErrorCode::Interrupted, format!("stopped by {signal}"), "")
 }
 
 /// Runs a command's work on two threads. The Kubernetes client blocks one of them while a credential plugin of the

@@ -2,7 +2,7 @@
 //! requested by the credential helper in docker's config.
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 
@@ -66,25 +66,35 @@ pub(super) fn named(registries: &[Registry]) -> String {
     format!("Logged in to {}", hosts.join(", "))
 }
 
-/// Puts this program on the PATH of the later steps, in the job's own directory, which disconnect removes. Names the
-/// credential helper in docker's config.
+/// Puts the credential helper on the PATH of the later steps, and its name into docker's config.
 pub(super) fn register(selection: &JobState, registries: &[Registry]) -> anyhow::Result<()> {
-    let folder = selection.dir.join("bin");
-    link(&folder)?;
-    let text = |path: &Path| path.to_string_lossy().into_owned();
-    github::add_path(&text(&folder))?;
     if registries.is_empty() {
         return Ok(());
     }
+    let dir = add_to_path(selection, &["remote-buildkit", PROGRAM])?;
     add_to_config(selection, settings(registries))?;
-    github::export(env::REMOTE_BUILDKIT_SESSION, &text(&selection.dir))?;
+    github::export(env::REMOTE_BUILDKIT_SESSION, &selection.dir.to_string_lossy())?;
     if !github::in_job() {
         say(&format!(
             "So that docker finds its credential helper: export PATH=\"{}:$PATH\"",
-            folder.display()
+            dir.display()
         ));
     }
     Ok(())
+}
+
+/// Puts this program on the PATH of the later steps, as `remote-buildkit`.
+pub(super) fn add_program_to_path(selection: &JobState) -> anyhow::Result<()> {
+    add_to_path(selection, &["remote-buildkit"]).map(drop)
+}
+
+/// Puts this program on the PATH of the later steps under these names, in the job's own directory, which disconnect
+/// removes.
+fn add_to_path(selection: &JobState, names: &[&str]) -> anyhow::Result<PathBuf> {
+    let dir = selection.dir.join("bin");
+    link(&dir, names)?;
+    github::add_path(&dir.to_string_lossy())?;
+    Ok(dir)
 }
 
 /// Returns the settings of docker's config for registries.
@@ -106,12 +116,11 @@ pub(super) fn add_to_config(selection: &JobState, settings: Vec<Setting>) -> any
     Ok(())
 }
 
-/// Creates a directory with this program under its own name, and under that of the credential helper.
-fn link(folder: &Path) -> anyhow::Result<()> {
+/// Creates a directory with links to this program under these names.
+fn link(dir: &Path, names: &[&str]) -> anyhow::Result<()> {
     let program = std::env::current_exe().context("could not find this program's own path")?;
-    let link = |name| std::os::unix::fs::symlink(&program, folder.join(name));
-    std::fs::create_dir(folder)
-        .and_then(|()| link("remote-buildkit"))
-        .and_then(|()| link(PROGRAM))
-        .with_context(|| format!("could not create links in {}", folder.display()))
+    let link = |name| std::os::unix::fs::symlink(&program, dir.join(name));
+    std::fs::create_dir(dir)
+        .and_then(|()| names.iter().try_for_each(link))
+        .with_context(|| format!("could not create links in {}", dir.display()))
 }

@@ -96,7 +96,15 @@ fn bound(spec: &Spec, claim: &Claim) -> Finding {
                 "{found}; the input is `storage-class: {}`",
                 asked.unwrap_or_default()
             ),
-            format!("Set `storage-class: {class}`: the class of an existing volume cannot be changed."),
+            match &claim.class {
+                Some(class) => format!(
+                    "Set `storage-class: {class}`: the class of an existing volume cannot be changed."
+                ),
+                None => {
+                    "Remove the input `storage-class`: the class of an existing volume cannot be changed."
+                        .into()
+                }
+            },
         );
     }
     if parse_bytes(size).is_some_and(|has| has < spec.storage_bytes) {

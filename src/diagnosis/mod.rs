@@ -92,7 +92,7 @@ impl From<anyhow::Error> for Finding {
             Ok(problem) => problem.into(),
             Err(other) => Self::failed(
                 format!("{other:#}"),
-                "Run it again with --verbose, and report it if it persists.",
+                "Run it again with debug logging (--verbose, or RUNNER_DEBUG=1 in a job), and report it if it persists.",
             ),
         }
     }

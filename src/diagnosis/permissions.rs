@@ -69,7 +69,7 @@ pub fn evaluate(rule: &RequiredRule, allowed: &[bool], namespace: &str, deploys:
         format!("{may}denied: {} (needed to {purpose})", list(&no)),
         format!(
             "Bind a Role to this identity in the namespace {namespace} with the rule {{apiGroups: [\"{}\"], resources: \
-             [{}], verbs: [{}]}}; `remote-buildkit manifests --rbac` prints the whole Role.",
+             [{}], verbs: [{}]}}; `remote-buildkit manifests --rbac --namespace {namespace}` prints the complete Roles.",
             rule.group,
             rule.resource,
             list(&no)

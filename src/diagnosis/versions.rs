@@ -26,7 +26,7 @@ const BUILDX: [KnownIssue; 3] = [
     KnownIssue {
         before: [0, 15, 0],
         status: CheckStatus::Failed,
-        what: "does not support the driver option `timeout` (docker/buildx#2492)",
+        what: "does not support the driver option timeout (docker/buildx#2492)",
     },
 ];
 

@@ -6,7 +6,7 @@ use tempfile::TempDir;
 
 use super::*;
 
-/// A repository with a commit, in a dir that goes away with it.
+/// A repository with a commit, in a directory that goes away with it.
 struct Repository(TempDir);
 
 impl Repository {

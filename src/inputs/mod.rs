@@ -10,6 +10,7 @@ mod registration;
 mod registries;
 mod runner;
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use crate::agent::group::Agents;
@@ -60,7 +61,8 @@ struct ValidationErrors(Vec<String>);
 
 impl ValidationErrors {
     fn add(&mut self, input: &str, value: &str, allowed: &str) {
-        self.0.push(format!("`{input}: {value}`: {allowed}"));
+        let shown = without_credentials(value);
+        self.0.push(format!("`{input}: {shown}`: {allowed}"));
     }
 
     /// Adds the errors of a value that may have several lines and contain secrets. Of such a value only those lines are
@@ -108,6 +110,17 @@ pub fn connect(args: &ConnectArgs) -> Result<Plan, Problem> {
     let mut errors = ValidationErrors::default();
     let plan = check(args, &mut errors);
     errors.finish(plan)
+}
+
+/// Returns a value without the user and password of a URL in it, which an error must not show.
+fn without_credentials(value: &str) -> Cow<'_, str> {
+    match value.split_once("://") {
+        Some((scheme, rest)) if rest.contains('@') => {
+            let host = rest.rsplit('@').next().unwrap_or_default();
+            format!("{scheme}://***@{host}").into()
+        }
+        _ => value.into(),
+    }
 }
 
 fn check(args: &ConnectArgs, errors: &mut ValidationErrors) -> Option<Plan> {

@@ -175,6 +175,20 @@ fn duplicate_entitlements_are_merged() {
 }
 
 #[test]
+fn errors_do_not_show_credentials_of_a_url() {
+    for (value, shown) in [
+        ("https://me:secret@host/a", "https://***@host/a"),
+        ("https://me:se/cr@et@host", "https://***@host"),
+        ("https://host/a", "https://host/a"),
+        ("me@host", "me@host"),
+    ] {
+        let mut errors = ValidationErrors::default();
+        errors.add("github-url", value, "wrong");
+        assert_eq!(errors.0, [format!("`github-url: {shown}`: wrong")]);
+    }
+}
+
+#[test]
 fn cluster_and_kubeconfig_are_exclusive() {
     assert!(plan(&[]).expect_err("none").what.contains("`cluster: `"));
     assert!(

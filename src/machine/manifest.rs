@@ -308,7 +308,8 @@ fn unreadable(path: &Path, error: &dyn std::fmt::Display) -> Problem {
             "Read {}, the record of what this program installed on this machine: {error}.",
             path.display()
         ),
-        "Remove by hand the paths that the file lists, then the file.",
+        "Remove that file. What it lists stays on the machine; remove it by hand if nothing else uses it. The original of a \
+         replaced file is kept beside it as .NAME.before-remote-buildkit.",
     )
 }
 

@@ -27,7 +27,7 @@ impl Repository {
     fn write(&self, files: &[(&str, &str)]) -> Result<()> {
         for (path, text) in files {
             let path = self.path().join(path);
-            std::fs::create_dir_all(path.parent().context("a file in a dir")?)?;
+            std::fs::create_dir_all(path.parent().context("a file in a directory")?)?;
             std::fs::write(path, text)?;
         }
         Ok(())

@@ -171,7 +171,7 @@ fn agent_that_must_not_be_deployed() -> Result<()> {
         &inputs,
         "Agent not found",
         &[
-            "remote-buildkit-agent in the namespace never",
+            "The Deployment remote-buildkit-agent does not exist in the namespace never",
             "deploy: if-absent",
         ],
     )?;

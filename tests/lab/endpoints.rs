@@ -24,7 +24,11 @@ fn ecr_denies_the_role() -> Result<()> {
         .input("role-to-assume", &role("ci-no-ecr"));
     let outcome = scenario.expect_failure(
         "ECR login failed",
-        &["AccessDenied", "ecr:GetAuthorizationToken", "the input `ecr`"],
+        &[
+            "AccessDenied",
+            "ecr:GetAuthorizationToken",
+            "remove this registry from `ecr`",
+        ],
     )?;
     ensure!(!outcome.log.contains("Retrying"), "{}", outcome.log);
     Ok(())

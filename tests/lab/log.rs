@@ -19,7 +19,13 @@ fn lines_are_bounded(outcome: &Outcome) -> Result<()> {
     ensure!(log.len() < MUCH, "{} bytes of log", log.len());
     let commands = log.lines().filter(|line| line.trim_start().starts_with("::"));
     for command in commands {
-        let known = ["::add-mask::", "::error title=", "::warning title="];
+        let known = [
+            "::add-mask::",
+            "::error title=",
+            "::warning title=",
+            "::group::Waiting for the agent",
+            "::endgroup::",
+        ];
         ensure!(
             known.iter().any(|known| command.starts_with(known)),
             "a command that is none of ours: {command}"

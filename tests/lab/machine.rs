@@ -172,8 +172,8 @@ fn inputs_and_flags_that_are_no_text() -> Result<()> {
         .env("INPUT_LABELS", no_text("a="));
     let outcome = runner.run_step(command)?;
     let words = [
-        "`namespace`: it is no text",
-        "`labels`: it is no text",
+        "`namespace` is not valid UTF-8",
+        "`labels` is not valid UTF-8",
         "Nothing was contacted",
     ];
     before.ensure_failed_cleanly(&runner, &outcome, "Invalid input", &words)?;

@@ -160,7 +160,7 @@ fn while_the_agent_is_waited_for() -> Result<()> {
     let prepare = |runner: &mut Runner| Ok(runner.connect_command(&inputs));
     // The second time it is there.
     let seconds = ended("the agent", prepare, |_, connecting| {
-        connecting.wait_for_line("Agent stage-wait/")
+        connecting.wait_for_line("stage-wait/remote-buildkit-agent")
     })?;
     // Nothing in the cluster that the next job would not put right.
     let mut runner = Runner::new()?;
@@ -186,7 +186,7 @@ spec:
       - name: buildkitd
         image: moby/buildkit:v0.34.2
         command: [sh, -c, "printf '#!/bin/sh\ntouch /asked; sleep 100' > /usr/bin/buildctl && sleep 1000"]
-        readinessProbe: {exec: {command: [grep, -q, count_requests, /usr/bin/buildctl]}, periodSeconds: 1}
+        readinessProbe: {exec: {command: [grep, -q, asked, /usr/bin/buildctl]}, periodSeconds: 1}
 "#;
 
 #[test]
@@ -266,7 +266,7 @@ fn killed_at_any_moment_it_leaves_nothing_that_the_next_job_does_not_heal() -> R
             runner.finish_step(connecting)?;
             runner.disconnect()?.ok()?;
             // Where the last moment was too late.
-            runner.env.remove("BUILDX_BUILDER");
+            runner.forget_exports();
             before
                 .ensure_unchanged(&runner)
                 .with_context(|| format!("after {moment} ms"))?;

@@ -1,4 +1,4 @@
-//! `cargo xtask faults`: measures the seconds in docs/design/fault-tests.md, measured.
+//! `cargo xtask faults`: measures the seconds in docs/design/fault-tests.md.
 
 use std::collections::BTreeMap;
 use std::fs;

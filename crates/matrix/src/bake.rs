@@ -34,7 +34,7 @@ pub enum BakeError {
     UnknownMember(String),
 }
 
-/// Parses a printed definition. TargetFields that do not matter here are ignored.
+/// Parses a printed definition. Fields that do not matter here are ignored.
 pub fn parse_definition(printed: &str) -> Result<Targets, BakeError> {
     let printed: Value = serde_json::from_str(printed)?;
     let printed = printed.as_object().ok_or(BakeError::NotAnObject)?;

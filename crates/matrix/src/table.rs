@@ -103,7 +103,8 @@ fn decision(row: &PlanRow) -> &'static str {
 fn omitted_rows(all: usize, shown: usize) -> Option<String> {
     let omitted = all - shown;
     (omitted > 0).then(|| {
-        format!("{omitted} more rows are not shown; the output `targets` lists every target to build.")
+        let rows = if omitted == 1 { "row is" } else { "rows are" };
+        format!("{omitted} more {rows} not shown; the output `targets` lists every target to build.")
     })
 }
 

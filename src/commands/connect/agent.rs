@@ -119,7 +119,7 @@ async fn wait_and_probe(job: &Job, spec: &Spec, deadline: Instant) -> anyhow::Re
     let pods = cluster.pods(&spec.name).await?;
     if state::ready_pod(&pods).is_none() {
         let name = &spec.name;
-        let log = |line: &str| Report::detail(&format!("{name}: {line}"));
+        let log = |line: &str| Report::waiting(&format!("{name}: {line}"));
         tokio::select! {
             ready = cluster.wait_ready(name, deadline, log) => ready?,
             lost = cluster.wait_until_gone(name) => return Err(agent_gone(spec, lost)),

@@ -77,7 +77,7 @@ pub(super) async fn connect_with_deadline(
         Ok(Err(error)) if Instant::now() >= deadline => Err(timeout::annotate(error, plan, &report)),
         Ok(Err(error)) => Err(error),
         Err(Interrupted::Deadline) => Err(timeout::timed_out(plan, &report, retrier.last_error()).into()),
-        Err(Interrupted::Signal(name)) => Err(anyhow::anyhow!("stopped by {name}")),
+        Err(Interrupted::Signal(name)) => Err(guard::stopped_by(name).into()),
     };
     if explain {
         doctor::explain(guard, plan, job_state).await;
@@ -187,6 +187,14 @@ fn select_builder(
     registries::register(job_state, &registries)?;
     job_state.select_builder(store, &builder)?;
     report.done(&format!("Selected builder {}", builder.name));
+    // For a registry the program is on the PATH already. Otherwise a build does not need it, so this is no failure.
+    if registries.is_empty()
+        && let Err(error) = registries::add_program_to_path(job_state)
+    {
+        Report::detail(&format!(
+            "remote-buildkit is not on the PATH of later steps: {error:#}"
+        ));
+    }
     for file in store.malformed() {
         let text = format!(
             "{} is not a valid builder file of buildx. Builds of this job are not affected, but `docker buildx ls` fails \

@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use super::plan::{CheckGroup, Planned};
+use crate::cli;
 use crate::diagnosis::{Check, CheckStatus, Finding, Table, skipped_row};
 use crate::report::say;
 
@@ -112,7 +113,7 @@ impl Rows {
             took: began.map(|began| began.elapsed()),
         };
         if let Some(table) = self.printed {
-            say(&table.row(&check));
+            say(&cli::for_reader(&table.row(&check)));
         }
         self.checks.push(check);
     }

@@ -5,12 +5,13 @@ use std::time::{Duration, Instant};
 
 use super::checks::Checks;
 use super::{Doctor, plan};
+use crate::cli;
 use crate::commands::guard::{Guard, Interrupted};
 use crate::commands::job_state::JobState;
 use crate::diagnosis::{CheckStatus, Table};
 use crate::github;
 use crate::inputs::Plan;
-use crate::report::{Report, say};
+use crate::report::say;
 use crate::retry::Retrier;
 
 /// How long the checks may delay the error.
@@ -41,6 +42,9 @@ pub(in crate::commands) async fn explain(guard: &mut Guard, plan: &Arc<Plan>, jo
     say("remote-buildkit doctor found:");
     let table = Table::of(rows.iter().map(|check| check.name.as_str()));
     for check in rows {
-        Report::detail(&table.row(&check).replace('\n', "\n  "));
+        say(&cli::for_reader(&format!(
+            "  {}",
+            table.row(&check).replace('\n', "\n  ")
+        )));
     }
 }

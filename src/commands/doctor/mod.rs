@@ -86,7 +86,7 @@ async fn run_async(plan: Arc<Plan>, printed: bool) -> anyhow::Result<Checks> {
         say(&format!("could not clean up: {error:#}"));
     }
     match result {
-        Err(Interrupted::Signal(name)) => Err(anyhow::anyhow!("stopped by {name}")),
+        Err(Interrupted::Signal(name)) => Err(guard::stopped_by(name).into()),
         Ok(Err(error)) => Err(error),
         Ok(Ok(())) | Err(Interrupted::Deadline) => Ok(checks),
     }

@@ -111,11 +111,13 @@ pub async fn detect_changes_for(
         if let Base::Named(name) = &base
             && clone.is_missing(name)
         {
-            let looked_in = match clone.git {
-                Some(_) => "this clone",
-                None => "the working directory, which is not in a Git clone",
+            let (looked_in, remedy) = match clone.git {
+                Some(_) => ("this clone", "Correct `--base`, or fetch it: `git fetch origin`."),
+                None => (
+                    "the working directory, where no Git clone can be read",
+                    "Run it in a Git clone, on a machine with git.",
+                ),
             };
-            let remedy = "Correct `--base`, or fetch it: `git fetch origin`.";
             return Err(base_not_found(name, looked_in, remedy).into());
         }
         let reason = "Git cannot compare the working tree with the base".to_owned();
@@ -134,7 +136,10 @@ pub async fn detect_changes_for(
         }
         Err(error) => match error.downcast::<BaseNotFound>() {
             Ok(BaseNotFound(name)) => {
-                let looked_in = "the clone and on GitHub";
+                let looked_in = match clone.git {
+                    Some(_) => "the clone and on GitHub",
+                    None => "the repository on GitHub",
+                };
                 let remedy = "Correct the input `base`, or push that commit, branch or tag first.";
                 let problem = base_not_found(&name, looked_in, remedy);
                 // A workflow may pass a commit of the event as `base`, such as the one before a forced push.

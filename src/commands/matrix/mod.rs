@@ -38,7 +38,7 @@ async fn run_async(inputs: Arc<MatrixInputs>) -> anyhow::Result<()> {
     let mut guard = Guard::listen()?;
     match guard.run_until(matrix(inputs), None).await {
         Ok(done) => done,
-        Err(Interrupted::Signal(name)) => Err(anyhow::anyhow!("stopped by {name}")),
+        Err(Interrupted::Signal(name)) => Err(guard::stopped_by(name).into()),
         Err(Interrupted::Deadline) => Err(anyhow::anyhow!("out of time")),
     }
 }

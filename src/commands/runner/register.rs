@@ -165,7 +165,7 @@ fn configuration(
         let registration = async move { runners::just_in_time(&scope, &credential, &spec, until).await };
         match guard.run_until(registration, None).await {
             Ok(done) => done,
-            Err(Interrupted::Signal(name)) => Err(anyhow::anyhow!("stopped by {name}")),
+            Err(Interrupted::Signal(name)) => Err(guard::stopped_by(name).into()),
             Err(Interrupted::Deadline) => Err(anyhow::anyhow!("out of time")),
         }
     })?;

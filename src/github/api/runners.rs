@@ -79,7 +79,7 @@ pub async fn just_in_time(
 fn still_taken(scope: &RunnerScope, name: &str, taken: &NameTaken) -> Problem {
     Problem::new(
         ErrorCode::RunnerNameInUse,
-        format!("Registered a runner named {name} in {scope} twice, and got: {taken}."),
+        format!("Tried twice to register a runner named {name} in {scope} and got: {taken}."),
         UNIQUE_NAME,
     )
 }
@@ -193,7 +193,7 @@ impl Registrar<'_> {
             return Err(Problem::new(
                 ErrorCode::RunnerNameInUse,
                 format!(
-                    "Registered a runner named {name} in {}. A runner of this name exists and is {}.",
+                    "Tried to register a runner named {name} in {}, but a runner of this name exists and is {}.",
                     self.scope, runner.status
                 ),
                 UNIQUE_NAME,

@@ -230,7 +230,7 @@ fn outside_a_job_only_the_clone_is_read() {
     job.root = nothing.path();
     let error = job.detect().expect_err("no clone").to_string();
     assert!(
-        error.contains("in the working directory, which is not in a Git clone"),
+        error.contains("in the working directory, where no Git clone can be read"),
         "{error}"
     );
     assert_eq!(github.requests(), [""; 0]);

@@ -33,7 +33,7 @@ fn a_hundred_thousand_changes_in_a_truncated_tree_are_found() {
     let github = GitHub::of(&repository, Mood::default());
     let (shallow, nothing) = (repository.shallow(&commits[1]), no_clone());
     for (root, requests) in [
-        // One that is cut off, the folders of both, and each dir of both.
+        // One that is cut off, the directories of both, and each directory of both.
         (nothing.path(), 1 + 2 + 2 * 40),
         // The clone has the other commit.
         (shallow.path(), 1 + 1 + 40),

@@ -155,7 +155,7 @@ fn a_bundle_that_is_not_there_is_named() -> Result<()> {
                 && outcome.log.contains("CA bundle cannot be used")
                 && outcome
                     .log
-                    .contains(&format!("/nowhere/ca.pem, which {variable} names")),
+                    .contains(&format!("the CA bundle /nowhere/ca.pem that {variable} names")),
             "{}",
             outcome.log
         );

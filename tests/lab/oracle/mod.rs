@@ -33,7 +33,7 @@ use self::truth::Built;
 /// other seeds after changes to the plan.
 const SEED: &str = "REMOTE_BUILDKIT_ORACLE_SEED";
 const DEFAULT_SEED: u64 = 1;
-/// How many repositories are made: 50 take minutes, so `cargo xtask test` sets fewer unless it is called with `--all`.
+/// How many repositories are made: 50 take minutes, so `cargo xtask test` sets fewer unless it is called with `--all` or `--only`.
 const REPOSITORIES: &str = "REMOTE_BUILDKIT_ORACLE_REPOSITORIES";
 const ALL_REPOSITORIES: usize = 50;
 /// Changes of each repository.

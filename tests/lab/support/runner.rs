@@ -151,6 +151,20 @@ impl Runner {
         Ok(())
     }
 
+    /// Removes what a successful connect exported to later steps: the post step cannot unset it, and a job ends with it.
+    pub(crate) fn forget_exports(&mut self) {
+        self.env.remove("BUILDX_BUILDER");
+        self.env.remove("REMOTE_BUILDKIT_SESSION");
+        let temp = self.temp();
+        if let Some(path) = self.env.get_mut("PATH") {
+            let kept: Vec<_> = std::env::split_paths(&*path)
+                .filter(|dir| !dir.starts_with(&temp))
+                .collect();
+            let joined = std::env::join_paths(kept).expect("these are entries of a PATH");
+            *path = joined.to_string_lossy().into_owned();
+        }
+    }
+
     /// Reads the state, variables and PATH entries that a step exported, even if it failed, and returns its outputs.
     pub(crate) fn read_command_files(&mut self) -> Result<BTreeMap<String, String>> {
         self.env.extend(self.file_commands("env")?);

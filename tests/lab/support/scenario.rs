@@ -1,6 +1,5 @@
 //! A job during a fault: how its connect ends, and that nothing is left.
 
-use std::collections::BTreeMap;
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
@@ -86,7 +85,7 @@ impl Scenario {
     pub(crate) fn expect_success_of(&mut self, step: Step) -> Result<Outcome> {
         let outcome = self.finish_in_time(step)?.ok()?;
         self.runner.disconnect()?.ok()?;
-        next_job(&mut self.runner.env);
+        self.runner.forget_exports();
         self.before.ensure_no_builder(&self.runner)?;
         self.before.ensure_nothing_left(&self.runner)?;
         Ok(outcome)
@@ -147,16 +146,6 @@ impl Drop for ServiceErrors {
         if let Err(error) = post_faults(&json!([])) {
             eprintln!("the emulator still returns errors: {error:#}");
         }
-    }
-}
-
-/// Removes the variables that the post step cannot unset in the environment of a job.
-fn next_job(env: &mut BTreeMap<String, String>) {
-    env.remove("BUILDX_BUILDER");
-    if let Some(session) = env.remove("REMOTE_BUILDKIT_SESSION")
-        && let Some(path) = env.get_mut("PATH")
-    {
-        *path = path.replacen(&format!("{session}/bin:"), "", 1);
     }
 }
 

@@ -109,7 +109,7 @@ fn retain(original: &mut Object, patch: &Object, keys: &Value, path: &str) -> Re
         .iter()
         .find(|(key, value)| !(value.is_null() || key.starts_with('$') || keys.contains(&key.as_str())));
     if let Some((key, _)) = stray {
-        let message = format!("sets `{key}`, which its {RETAIN_KEYS} does not name");
+        let message = format!("sets {key:?}, which its {RETAIN_KEYS} does not name");
         return Err(PatchError::at(path, message));
     }
     original.retain(|key, _| keys.contains(&key.as_str()));
@@ -160,7 +160,7 @@ fn merge_by(
             (None | Some((_, Some("delete"))), None) => {
                 return Err(PatchError::at(
                     path,
-                    format!("an element has no `{key}`, the merge key of the list"),
+                    format!("an element has no {key:?}, the merge key of the list"),
                 ));
             }
             (Some((_, Some("delete"))), id) => original.retain(|known| known.get(key) != id),

@@ -43,6 +43,9 @@ pub enum PatchPlace {
 impl PatchError {
     /// Returns an error at a field.
     pub(super) fn at(field: &str, message: impl Into<String>) -> Self {
+        if field.is_empty() {
+            return Self::of_document(message);
+        }
         Self {
             place: PatchPlace::Field(field.to_owned()),
             message: message.into(),
@@ -121,7 +124,8 @@ impl DeploymentPatch {
         let before = identity(&patched);
         merge(&mut patched, &self.0, "")?;
         if identity(&patched) != before {
-            let message = "a patch cannot change `name` or `namespace`, which identify the agent";
+            let message =
+                "a patch cannot change metadata.name or metadata.namespace, which identify the agent";
             return Err(PatchError::at("metadata", message));
         }
         let mut patched = Value::Object(patched);

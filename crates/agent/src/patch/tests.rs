@@ -159,15 +159,15 @@ fn errors_name_their_place() {
         ),
         (
             "metadata: {$patch: replace, labels: {}}".into(),
-            "`metadata`: a patch cannot change `name`",
+            "`metadata`: a patch cannot change metadata.name",
         ),
         (
             "metadata: {name: other}".into(),
-            "`metadata`: a patch cannot change `name`",
+            "`metadata`: a patch cannot change metadata.name",
         ),
         (
             containers("{image: x}"),
-            "`spec.template.spec.containers`: an element has no `name`",
+            "`spec.template.spec.containers`: an element has no \"name\"",
         ),
         (
             containers("null"),
@@ -191,7 +191,7 @@ fn errors_name_their_place() {
         ),
         (
             "{metadata: {labels: {$retainKeys: [a], b: c}}}".into(),
-            "`metadata.labels`: sets `b`, which its $retainKeys does not name",
+            "`metadata.labels`: sets \"b\", which its $retainKeys does not name",
         ),
     ] {
         let error = apply(&yaml).expect_err(&yaml).to_string();

@@ -77,12 +77,12 @@ pub enum DockerfileErrorKind {
     UnknownStage(String),
     #[error("there is no stage {0} before this one")]
     StageNotBefore(String),
-    #[error("--from cannot contain variables: {0}")]
+    #[error("`from` cannot contain variables: {0}")]
     VariableInFrom(String),
     #[error("from of a mount cannot contain variables")]
     VariableInMountFrom,
 
-    // WordBuffer and variables.
+    // Words and variables.
     #[error("missing {0}")]
     MissingCharacter(char),
     #[error("unterminated single quote")]

@@ -1,4 +1,4 @@
-//! Evaluates the stages that a params needs, for one platform (BuildKit's dockerfile2llb/convert.go and the files beside
+//! Evaluates the stages that a build needs, for one platform (BuildKit's dockerfile2llb/convert.go and the files beside
 //! it).
 
 mod environment;
@@ -14,7 +14,7 @@ use super::{BuildParams, ContextName, ContextRead, Scope, SourcePaths};
 use environment::StageEnvironment;
 use graph::{ReadOrigin, StageBase, StageGraph};
 
-/// Returns what the params reads for one platform.
+/// Returns what the build reads for one platform.
 pub fn context_reads(
     file: &Dockerfile,
     params: &BuildParams<'_>,
@@ -123,7 +123,7 @@ impl StageEvaluator<'_> {
         }
     }
 
-    /// Sets a variable to the params argument, else to the default, else to the value before the first FROM (`dispatchArg`).
+    /// Sets a variable to the build argument, else to the default, else to the value before the first FROM (`dispatchArg`).
     fn argument(&mut self, name: &str, default: Option<&str>) -> Result<(), DockerfileError> {
         let value = match (self.params.args.get(name), default) {
             (Some(value), _) => Some(value.clone()),

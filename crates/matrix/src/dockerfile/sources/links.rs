@@ -50,7 +50,7 @@ pub fn follow(root: &SourceRoot, links: &Links) -> FollowedLinks {
 }
 
 /// Returns the path without symbolic links, and adds the followed links to `passed`. `None` if there are too many. For
-/// `a/..` in a link's target, BuildKit's checksums follow `a`, while its client clean_lexically the path lexically.
+/// `a/..` in a link's target, BuildKit's checksums follow `a`, while its client cleans the path lexically.
 fn resolve(
     path: &str,
     links: &Links,

@@ -45,7 +45,7 @@ fn errors_have_their_line() {
         ),
         (
             "FROM a\nCOPY --from=$B b /x/",
-            "line 2: --from cannot contain variables: $B",
+            "line 2: `from` cannot contain variables: $B",
         ),
         ("FROM a\nCOPY --from=z b /x/\nFROM c AS z\nFROM a", ""),
         (
