@@ -32,7 +32,10 @@ fuzz_target!(|text: &str| {
             for error in errors.0 {
                 let line = lines.get(error.line - 1).expect("the text has that line");
                 let length = line.chars().count();
-                assert!(error.column <= length + 1, "{error:?} in a line of {length} characters");
+                assert!(
+                    error.column <= length + 1,
+                    "{error:?} in a line of {length} characters"
+                );
             }
         }
     }
