@@ -18,11 +18,11 @@ use crate::web::{Answer, Client, no_answer};
 
 /// The timeout of one attempt: a file of 80 MB takes that long at 2 Mbit/s.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(300);
-/// The timeout until the server's response begins, or continues.
+/// The timeout for the start of the server's response, and for each part of its body.
 const READ_TIMEOUT: Duration = Duration::from_secs(20);
 /// The largest file, in bytes.
 const MAX_SIZE: u64 = 512 << 20;
-/// GitHub redirects from a release to the server with its files.
+/// The maximum number of redirects. GitHub redirects from a release to the server with its files.
 const MAX_REDIRECTS: usize = 5;
 
 /// A file to download.
@@ -31,15 +31,15 @@ pub struct DownloadSource {
     /// The file's name in messages.
     pub name: String,
     pub url: String,
-    /// In hexadecimal digits.
+    /// The expected SHA-256 checksum in hexadecimal digits.
     pub sha256: String,
     /// The remedy if the download fails.
     pub remedy: &'static str,
 }
 
-/// Downloads into `file`, which is new and empty. If this fails, the caller removes the file.
+/// Downloads a file into `file`, which is new and empty. On failure, the caller removes it.
 pub async fn download(source: &DownloadSource, file: &File, retrier: &Retrier) -> anyhow::Result<()> {
-    let downloaded = retrier.run(|| async {
+    let result = retrier.run(|| async {
         let attempt = retry::with_timeout(
             ATTEMPT_TIMEOUT,
             FailureKind::TimedOut,
@@ -47,30 +47,34 @@ pub async fn download(source: &DownloadSource, file: &File, retrier: &Retrier) -
         );
         attempt.await.map_err(|failed| explain(source, failed))
     });
-    downloaded.await
+    result.await
 }
 
 async fn download_once(source: &DownloadSource, mut file: &File) -> Result<(), AttemptError> {
     use std::io::{Seek, SeekFrom};
-    let fresh = file.set_len(0).and_then(|()| file.seek(SeekFrom::Start(0)));
-    fresh.context("truncating the file")?;
+    let truncated = file.set_len(0).and_then(|()| file.seek(SeekFrom::Start(0)));
+    truncated.context("truncating the file")?;
 
     let mut body = response(&source.url).await?.into_body();
-    let (mut sum, mut length) = (Sha256::new(), 0_u64);
+    let (mut hasher, mut length) = (Sha256::new(), 0_u64);
     while let Some(frame) = read(body.frame()).await? {
         let frame = frame.map_err(|error| no_answer(&error))?;
-        let Ok(part) = frame.into_data() else { continue };
-        length += part.len() as u64;
+        let Ok(data) = frame.into_data() else { continue };
+        length += data.len() as u64;
         if length > MAX_SIZE {
             return Err(anyhow::anyhow!("the file is larger than {} MiB", MAX_SIZE >> 20).into());
         }
-        sum.update(&part);
-        file.write_all(&part).context("writing the file")?;
+        hasher.update(&data);
+        file.write_all(&data).context("writing the file")?;
     }
-    let got: String = sum.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
-    if got != source.sha256.to_ascii_lowercase() {
+    let actual: String = hasher
+        .finalize()
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    if actual != source.sha256.to_ascii_lowercase() {
         return Err(anyhow::anyhow!(
-            "the file has {length} bytes with the SHA-256 {got} instead of {}",
+            "the file has {length} bytes with the SHA-256 {actual} instead of {}",
             source.sha256
         )
         .into());
@@ -78,7 +82,7 @@ async fn download_once(source: &DownloadSource, mut file: &File) -> Result<(), A
     Ok(())
 }
 
-/// Sends the request, and follows redirects.
+/// Sends the request, follows redirects, and returns the response of the last server.
 async fn response(url: &str) -> Result<Answer, AttemptError> {
     let mut url: Uri = url.parse().with_context(|| format!("parsing the URL {url}"))?;
     for _ in 0..=MAX_REDIRECTS {
@@ -102,7 +106,8 @@ async fn response(url: &str) -> Result<Answer, AttemptError> {
             return Err(AttemptError::new(cause, anyhow::anyhow!("{status}")));
         };
         let next = redirect_target(&url, next).with_context(|| format!("it redirects to {next}"))?;
-        // The checksum detects another file, but a redirect to HTTP would let anyone on the way prevent the download.
+        // The checksum detects a changed file, but a redirect to HTTP would let anyone on the network path prevent
+        // the download.
         if url.scheme_str() == Some("https") && next.scheme_str() != Some("https") {
             return Err(anyhow::anyhow!("it redirects to {next}, without TLS").into());
         }
@@ -126,16 +131,18 @@ fn redirect_target(from: &Uri, to: &str) -> anyhow::Result<Uri> {
 
 /// Waits for a part of the response, with a timeout.
 async fn read<T>(work: impl Future<Output = T>) -> Result<T, AttemptError> {
-    let late = || {
+    let timed_out = || {
         AttemptError::new(
             FailureKind::TimedOut,
             anyhow::anyhow!("no response for {} s", READ_TIMEOUT.as_secs()),
         )
     };
-    tokio::time::timeout(READ_TIMEOUT, work).await.map_err(|_| late())
+    tokio::time::timeout(READ_TIMEOUT, work)
+        .await
+        .map_err(|_| timed_out())
 }
 
-/// Adds to a failure what was downloaded, and the remedy.
+/// Adds the name and the URL of the file, and the remedy, to an error.
 fn explain(source: &DownloadSource, failed: AttemptError) -> AttemptError {
     let what = format!(
         "Could not download {} from {}: {:#}.",

@@ -10,19 +10,20 @@ use anyhow::Context;
 use crate::error_code::ErrorCode;
 use crate::problem::Problem;
 
-/// What a file belongs to, which decides the variable that moves it.
+/// The kind of a file, which decides which environment variable sets another location for it.
 #[derive(Debug, Clone, Copy)]
 pub enum Place {
     /// The job's own files.
     Temporary,
     Buildx,
     Docker,
-    /// Files through which a step talks to the runner, by the variable that names one.
+    /// A file through which a step passes values to the runner. The string is the variable that contains its path.
     Runner(&'static str),
 }
 
 impl Place {
-    fn elsewhere(self) -> String {
+    /// Returns the part of a remedy that says how to use another location.
+    fn relocation_hint(self) -> String {
         match self {
             Self::Temporary => {
                 "to use another directory, set RUNNER_TEMP, or XDG_RUNTIME_DIR outside of a job".into()
@@ -45,71 +46,74 @@ pub fn not_written(path: &Path, place: Place, error: &io::Error) -> Problem {
     Problem::new(
         ErrorCode::CannotWriteFile,
         format!("Cannot write {} on this machine: {error}.", path.display()),
-        format!("{remedy}; {}.", place.elsewhere()),
+        format!("{remedy}; {}.", place.relocation_hint()),
     )
 }
 
-/// Writes a file with mode 0600 by renaming a temporary file over it. A file that already has this content is not written.
+/// Writes a file with mode 0600 by renaming a temporary file over it. A file that already has this mode and content
+/// is not written.
 pub fn write_private(path: &Path, content: &[u8]) -> anyhow::Result<()> {
-    let private = |there: Metadata| there.mode() & 0o777 == 0o600;
-    let there = std::fs::symlink_metadata(path);
-    if there.is_ok_and(private) && std::fs::read(path).is_ok_and(|there| there == content) {
+    let is_private = |metadata: Metadata| metadata.mode() & 0o777 == 0o600;
+    let metadata = std::fs::symlink_metadata(path);
+    if metadata.is_ok_and(is_private) && std::fs::read(path).is_ok_and(|existing| existing == content) {
         return Ok(());
     }
-    let folder = path.parent().unwrap_or(Path::new("."));
-    write_private_through(folder, path, content, Place::Temporary)
+    let dir = path.parent().unwrap_or(Path::new("."));
+    write_private_through(dir, path, content, Place::Temporary)
 }
 
-/// Writes a file with mode 0600 by renaming a temporary file, in a directory on the same file system, over it.
+/// Writes a file with mode 0600 by renaming a temporary file over it. The temporary file is created in
+/// `temporary_dir`, which must be on the same file system.
 pub fn write_private_through(
-    temporary: &Path,
+    temporary_dir: &Path,
     path: &Path,
     content: &[u8],
     place: Place,
 ) -> anyhow::Result<()> {
-    let temporary = temporary.join(format!(".tmp-{}", random_hex()?));
-    let written = OpenOptions::new()
+    let temporary = temporary_dir.join(format!(".tmp-{}", random_hex()?));
+    let result = OpenOptions::new()
         .write(true)
         .create_new(true)
         .mode(0o600)
         .open(&temporary)
         .and_then(|mut file| file.write_all(content))
         .and_then(|()| std::fs::rename(&temporary, path));
-    if written.is_err() {
-        // The error of the write is the one to report.
+    if result.is_err() {
+        // Only the error of the write is reported.
         let _ = std::fs::remove_file(&temporary);
     }
-    written.map_err(|error| not_written(path, place, &error).into())
+    result.map_err(|error| not_written(path, place, &error).into())
 }
 
 /// Replaces a file and keeps its mode and owner; a new file has mode 0600.
 pub fn replace(path: &Path, content: &[u8], place: Place) -> anyhow::Result<()> {
-    let folder = path.parent().unwrap_or(Path::new("."));
-    let beside = folder.join(format!(".tmp-{}", random_hex()?));
-    let written = write_as(&beside, content, std::fs::metadata(path).ok())
-        .and_then(|()| std::fs::rename(&beside, path));
-    if written.is_err() {
-        // The error of the write is the one to report.
-        let _ = std::fs::remove_file(&beside);
+    let dir = path.parent().unwrap_or(Path::new("."));
+    let temporary = dir.join(format!(".tmp-{}", random_hex()?));
+    let result = write_like(&temporary, content, std::fs::metadata(path).ok())
+        .and_then(|()| std::fs::rename(&temporary, path));
+    if result.is_err() {
+        // Only the error of the write is reported.
+        let _ = std::fs::remove_file(&temporary);
     }
-    written.map_err(|error| not_written(path, place, &error).into())
+    result.map_err(|error| not_written(path, place, &error).into())
 }
 
-fn write_as(path: &Path, content: &[u8], like: Option<Metadata>) -> io::Result<()> {
+/// Creates a file with the mode and owner of another one, or with mode 0600 if there is none.
+fn write_like(path: &Path, content: &[u8], original: Option<Metadata>) -> io::Result<()> {
     let mut file = OpenOptions::new()
         .write(true)
         .create_new(true)
         .mode(0o600)
         .open(path)?;
     file.write_all(content)?;
-    let Some(like) = like else {
+    let Some(original) = original else {
         return Ok(());
     };
-    let made = file.metadata()?;
-    if (made.uid(), made.gid()) != (like.uid(), like.gid()) {
-        std::os::unix::fs::fchown(&file, Some(like.uid()), Some(like.gid()))?;
+    let created = file.metadata()?;
+    if (created.uid(), created.gid()) != (original.uid(), original.gid()) {
+        std::os::unix::fs::fchown(&file, Some(original.uid()), Some(original.gid()))?;
     }
-    file.set_permissions(like.permissions())
+    file.set_permissions(original.permissions())
 }
 
 /// Removes a file if it exists.
@@ -124,10 +128,10 @@ pub fn remove(path: &Path) -> anyhow::Result<()> {
 
 /// Creates a directory with mode 0700. Fails if it exists.
 pub fn private_folder(parent: &Path, name: &str) -> anyhow::Result<PathBuf> {
-    let folder = parent.join(name);
-    let made = DirBuilder::new().mode(0o700).create(&folder);
-    made.map_err(|error| not_written(&folder, Place::Temporary, &error))?;
-    Ok(folder)
+    let dir = parent.join(name);
+    let created = DirBuilder::new().mode(0o700).create(&dir);
+    created.map_err(|error| not_written(&dir, Place::Temporary, &error))?;
+    Ok(dir)
 }
 
 /// Returns eight random hexadecimal digits.
@@ -146,18 +150,18 @@ mod tests {
 
     #[test]
     fn a_private_file_is_whole_and_0600() {
-        let folder = private_folder(
+        let dir = private_folder(
             &std::env::temp_dir(),
             &format!("rbk-{}", random_hex().expect("random")),
         )
-        .expect("folder");
-        let path = folder.join("f");
+        .expect("directory");
+        let path = dir.join("f");
         std::fs::write(&path, "old").expect("old");
         write_private(&path, b"new").expect("write");
         assert_eq!(std::fs::read(&path).expect("read"), b"new");
         let mode = std::fs::metadata(&path).expect("stat").permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
-        assert_eq!(std::fs::read_dir(&folder).expect("list").count(), 1);
-        std::fs::remove_dir_all(folder).expect("clean");
+        assert_eq!(std::fs::read_dir(&dir).expect("list").count(), 1);
+        std::fs::remove_dir_all(dir).expect("clean");
     }
 }

@@ -1,5 +1,5 @@
-//! The kubeconfig of this job: a file with one cluster, one user and one context. Written as JSON, which is valid YAML for
-//! kubectl, buildx and kube.
+//! The kubeconfig of this job: a file with one cluster, one user and one context. It is written as JSON, which is
+//! valid YAML for kubectl, buildx and kube.
 
 use std::path::Path;
 
@@ -15,7 +15,9 @@ use crate::error_code::ErrorCode;
 use crate::problem::{Problem, chain};
 use crate::{env, files};
 
+/// The name of the cluster, the user and the context.
 const NAME: &str = "remote-buildkit";
+/// The directory in which a pod has its service account's token and the cluster's CA.
 const SERVICE_ACCOUNT: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
 
 /// Returns a kubeconfig whose credential plugin is `program token --session …`.
@@ -37,7 +39,7 @@ pub fn with_plugin(server: &str, certificate_authority: &str, program: &Path, se
             env: None,
             drop_env: None,
             install_hint: None,
-            // client.authentication.k8s.io/v1 requires it to be stated.
+            // client.authentication.k8s.io/v1 requires this field.
             interactive_mode: Some(ExecInteractiveMode::Never),
             provide_cluster_info: false,
             cluster: None,
@@ -48,9 +50,9 @@ pub fn with_plugin(server: &str, certificate_authority: &str, program: &Path, se
     assemble(cluster, user, None)
 }
 
-/// Adds certificates in PEM to the base64 CA data of a kubeconfig.
-pub fn with_authorities(certificate_authority: &str, more: &str) -> anyhow::Result<String> {
-    if more.is_empty() {
+/// Adds PEM certificates to the base64 CA data of a kubeconfig.
+pub fn with_authorities(certificate_authority: &str, additional: &str) -> anyhow::Result<String> {
+    if additional.is_empty() {
         return Ok(certificate_authority.to_owned());
     }
     let mut pem = STANDARD
@@ -59,7 +61,7 @@ pub fn with_authorities(certificate_authority: &str, more: &str) -> anyhow::Resu
     if !pem.ends_with(b"\n") {
         pem.push(b'\n');
     }
-    pem.extend(more.as_bytes());
+    pem.extend(additional.as_bytes());
     Ok(STANDARD.encode(pem))
 }
 
@@ -120,7 +122,7 @@ pub fn excerpt_of(
             "Check the input `kubeconfig`. A relative path starts at the step's working directory.",
         )
     })?;
-    let Some(wanted) = context.map(str::to_owned).or(config.current_context.clone()) else {
+    let Some(context_name) = context.map(str::to_owned).or(config.current_context.clone()) else {
         return Err(unusable(
             "it has no current context".into(),
             "Set the input `context`.",
@@ -130,28 +132,29 @@ pub fn excerpt_of(
         let names: Vec<&str> = config.contexts.iter().map(|c| c.name.as_str()).collect();
         names.join(", ")
     };
-    let found = config.contexts.iter().find(|c| c.name == wanted);
-    let Some(found) = found.and_then(|c| c.context.clone()) else {
+    let selected = config.contexts.iter().find(|c| c.name == context_name);
+    let Some(selected) = selected.and_then(|c| c.context.clone()) else {
         return Err(unusable(
-            format!("it has no context {wanted}; its contexts are: {}", names()),
+            format!("it has no context {context_name}; its contexts are: {}", names()),
             "Set the input `context` to one of them.",
         ));
     };
-    let cluster = config.clusters.iter().find(|c| c.name == found.cluster);
-    let user_name = found.user.clone().unwrap_or_default();
+    let cluster = config.clusters.iter().find(|c| c.name == selected.cluster);
+    let user_name = selected.user.clone().unwrap_or_default();
     let user = config.auth_infos.iter().find(|u| u.name == user_name);
     match (
         cluster.and_then(|c| c.cluster.clone()),
         user.and_then(|u| u.auth_info.clone()),
     ) {
-        (Some(cluster), Some(user)) => Ok(assemble(cluster, user, found.namespace)),
+        (Some(cluster), Some(user)) => Ok(assemble(cluster, user, selected.namespace)),
         _ => Err(unusable(
-            format!("its context {wanted} names a cluster or user that does not exist"),
+            format!("its context {context_name} names a cluster or user that does not exist"),
             "Correct the kubeconfig: kubectl config get-contexts shows the cluster and user of each context.",
         )),
     }
 }
 
+/// Returns a kubeconfig with one context, which is the current one.
 fn assemble(cluster: Cluster, user: AuthInfo, namespace: Option<String>) -> Kubeconfig {
     Kubeconfig {
         clusters: vec![NamedCluster {
@@ -181,11 +184,13 @@ fn assemble(cluster: Cluster, user: AuthInfo, namespace: Option<String>) -> Kube
     }
 }
 
+/// Writes a kubeconfig to a file with mode 0600.
 pub fn write(kubeconfig: &Kubeconfig, path: &Path) -> anyhow::Result<()> {
     files::write_private(path, text(kubeconfig)?.as_bytes())
 }
 
-/// JSON that is YAML as well: some characters that JSON allows in a text, YAML does not, or takes for the end of a line.
+/// Returns a kubeconfig as JSON that is also valid YAML. Some characters that JSON allows in a string are invalid or
+/// line breaks in YAML, so they are escaped.
 pub fn text(kubeconfig: &Kubeconfig) -> anyhow::Result<String> {
     let json = serde_json::to_string_pretty(kubeconfig).context("kubeconfig to JSON")?;
     let mut text = String::with_capacity(json.len());
@@ -200,7 +205,7 @@ pub fn text(kubeconfig: &Kubeconfig) -> anyhow::Result<String> {
     Ok(text)
 }
 
-/// One that `write` has written.
+/// Reads a kubeconfig that [`write()`] wrote.
 pub fn read(path: &Path) -> anyhow::Result<Kubeconfig> {
     Kubeconfig::read_from(path).with_context(|| format!("reading {}", path.display()))
 }
@@ -245,12 +250,12 @@ mod tests {
 
     #[test]
     fn an_excerpt_holds_one_context_and_names_what_is_missing() {
-        let folder = files::private_folder(
+        let dir = files::private_folder(
             &std::env::temp_dir(),
             &format!("rbk-kubeconfig-{}", files::random_hex().expect("random")),
         )
-        .expect("folder");
-        let path = folder.join("config");
+        .expect("directory");
+        let path = dir.join("config");
         let text = r#"
 apiVersion: v1
 kind: Config
@@ -267,7 +272,7 @@ contexts:
         let cluster = config.clusters[0].cluster.as_ref().expect("cluster");
         assert_eq!(
             cluster.certificate_authority,
-            Some(folder.join("ca.crt").to_string_lossy().into_owned())
+            Some(dir.join("ca.crt").to_string_lossy().into_owned())
         );
         assert!(
             excerpt(&path, Some("two"))
@@ -282,11 +287,11 @@ contexts:
                 .contains("does not exist")
         );
         assert!(
-            excerpt(&folder.join("none"), None)
+            excerpt(&dir.join("none"), None)
                 .expect_err("no file")
                 .what
                 .contains("none")
         );
-        std::fs::remove_dir_all(folder).expect("clean");
+        std::fs::remove_dir_all(dir).expect("clean");
     }
 }

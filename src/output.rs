@@ -1,7 +1,7 @@
-//! Standard output of a step.
+//! Writes the output of a step.
 //!
-//! A thread of its own writes it: a runner that is stuck and does not read shall hold up neither the deadline nor the
-//! removal of what is secret.
+//! A separate thread writes it, so that a runner that does not read it delays neither the deadline nor the removal of
+//! secrets.
 
 use std::io::Write as _;
 use std::sync::LazyLock;
@@ -10,59 +10,63 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
 /// Whether lines go to standard error.
-static ASIDE: AtomicBool = AtomicBool::new(false);
+static USE_STDERR: AtomicBool = AtomicBool::new(false);
 
-/// From here on lines go to standard error, for a command whose standard output is read by a program.
+/// Sends all further lines to standard error, for a command whose standard output is read by a program.
 pub fn aside() {
-    ASIDE.store(true, Ordering::Relaxed);
+    USE_STDERR.store(true, Ordering::Relaxed);
 }
 
-enum Line {
-    Text(String),
-    /// Everything before it is written.
-    Mark(Sender<()>),
+/// A message to the thread that writes.
+enum Message {
+    Line(String),
+    /// Asks for an answer as soon as all earlier lines are written.
+    Flush(Sender<()>),
 }
 
-static LINES: LazyLock<Sender<Line>> = LazyLock::new(|| {
-    let (lines, written) = channel();
-    std::thread::spawn(move || write(&written));
-    lines
+static MESSAGES: LazyLock<Sender<Message>> = LazyLock::new(|| {
+    let (sender, receiver) = channel();
+    std::thread::spawn(move || write(&receiver));
+    sender
 });
 
-fn write(lines: &Receiver<Line>) {
-    for line in lines {
-        match line {
-            Line::Text(text) => {
-                // A closed log is no reason to fail.
-                let _ = if ASIDE.load(Ordering::Relaxed) {
+/// Writes every line until the program ends.
+fn write(messages: &Receiver<Message>) {
+    for message in messages {
+        match message {
+            Message::Line(text) => {
+                // A closed log does not fail the step.
+                let _ = if USE_STDERR.load(Ordering::Relaxed) {
                     writeln!(std::io::stderr(), "{text}")
                 } else {
                     now(&text)
                 };
             }
-            Line::Mark(passed) => {
-                let _ = passed.send(());
+            Message::Flush(done) => {
+                let _ = done.send(());
             }
         }
     }
 }
 
-/// Writes a line, and has it written.
+/// Writes a line to standard output and flushes it, in the calling thread.
 pub fn now(text: &str) -> std::io::Result<()> {
     let mut stdout = std::io::stdout().lock();
     writeln!(stdout, "{text}")?;
     stdout.flush()
 }
 
+/// Queues a line for the thread that writes.
 pub fn line(text: String) {
-    let _ = LINES.send(Line::Text(text));
+    let _ = MESSAGES.send(Message::Line(text));
 }
 
-/// Waits until every line is written, but not for a reader that does not read.
+/// Waits until every queued line is written, but only for a few seconds if the reader hangs.
 pub fn finish() {
-    let (passed, heard) = channel();
-    let _ = LINES.send(Line::Mark(passed));
-    let _ = heard.recv_timeout(FOR_A_READER);
+    let (done, flushed) = channel();
+    let _ = MESSAGES.send(Message::Flush(done));
+    let _ = flushed.recv_timeout(FLUSH_TIMEOUT);
 }
 
-const FOR_A_READER: Duration = Duration::from_secs(3);
+/// How long to wait for a reader of the output.
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(3);

@@ -1,19 +1,19 @@
-//! What a user can mend: what was tried, what came back, what to do. Whoever detects it states all three;
-//! it is rendered once, in `main`.
+//! Errors that a user can fix: what was tried, the answer, and what to do. The code that detects an error states all
+//! three. It is printed once, in `main`.
 
 use std::fmt;
 
 use crate::error_code::ErrorCode;
 use crate::report::bounded;
 
-/// An error with its remedy. Everything else is an `anyhow::Error` with context.
+/// An error with its remedy. All other errors are an `anyhow::Error` with context.
 #[derive(Debug, Clone, thiserror::Error)]
 pub struct Problem {
-    /// What kind of error it is: its title, and its section in `docs/errors.md`.
+    /// The kind of the error, which has its title and its section in `docs/errors.md`.
     pub code: ErrorCode,
-    /// One sentence: what was asked of whom, and the answer.
+    /// One sentence: what was tried, and the answer.
     pub what: String,
-    /// What to do about it; may hold a statement or a command to copy.
+    /// What to do. May contain an IAM policy statement or a command to copy.
     pub remedy: String,
 }
 
@@ -28,7 +28,7 @@ impl Problem {
 }
 
 impl Problem {
-    /// All but the title.
+    /// Returns the error without its title.
     pub fn text(&self) -> String {
         let Self { what, remedy, .. } = self;
         let what = bounded(what);
@@ -57,7 +57,7 @@ pub fn annotate(error: anyhow::Error, text: String) -> anyhow::Error {
     }
 }
 
-/// An error for whoever shows one line of it.
+/// Returns the error in one line.
 pub fn in_one_line(error: &anyhow::Error) -> String {
     format!("{error:#}")
         .lines()
@@ -66,7 +66,7 @@ pub fn in_one_line(error: &anyhow::Error) -> String {
         .join(" ")
 }
 
-/// An error and its causes in one line, without a cause that only repeats its parent.
+/// Returns an error and its causes in one line, without causes that only repeat the text before them.
 pub fn chain(error: &(dyn std::error::Error + 'static)) -> String {
     let mut text = error.to_string();
     let mut source = error.source();

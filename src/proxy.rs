@@ -1,5 +1,6 @@
-//! The proxy of the environment, as the clients that come after us find theirs: buildx and kubectl look at
-//! `HTTPS_PROXY` and `NO_PROXY` by Go's rules (<https://pkg.go.dev/golang.org/x/net/http/httpproxy#Config>).
+//! The proxy that the environment configures. `HTTPS_PROXY` and `NO_PROXY` have the meaning that they have in Go,
+//! because buildx and kubectl use the same variables later in the job
+//! (<https://pkg.go.dev/golang.org/x/net/http/httpproxy#Config>).
 
 use std::net::IpAddr;
 
@@ -8,18 +9,18 @@ use ipnet::IpNet;
 
 use crate::env;
 
-/// The proxy in the way of an address, with its user and password, or none.
+/// Returns the proxy for a URL, with its user and password, or `None` if the URL is reached directly.
 ///
-/// kube 5.0 compares `NO_PROXY` with the proxy's address instead of the server's (kube-client, config/file_loader.rs), and
-/// does not start when the list has an empty entry. So it is told.
+/// The result is passed to kube, because kube 5.0 compares `NO_PROXY` with the proxy's address instead of the
+/// server's (kube-client, config/file_loader.rs), and does not start if the list has an empty entry.
 pub fn for_url(url: &Uri) -> Option<String> {
-    let either = |names: [&str; 2]| names.into_iter().find_map(env::get);
-    let proxy = either([env::HTTPS_PROXY, "https_proxy"])?;
-    let except = either([env::NO_PROXY, "no_proxy"]).unwrap_or_default();
-    (url.scheme_str() == Some("https") && !exempt(url, &except)).then(|| with_scheme(proxy))
+    let first_set = |names: [&str; 2]| names.into_iter().find_map(env::get);
+    let proxy = first_set([env::HTTPS_PROXY, "https_proxy"])?;
+    let no_proxy = first_set([env::NO_PROXY, "no_proxy"]).unwrap_or_default();
+    (url.scheme_str() == Some("https") && !exempt(url, &no_proxy)).then(|| with_scheme(proxy))
 }
 
-/// curl and Go take an address without a scheme for that of an HTTP proxy.
+/// Adds `http://` to a proxy without a scheme, as curl and Go do.
 fn with_scheme(proxy: String) -> String {
     if proxy.contains("://") {
         proxy
@@ -28,16 +29,17 @@ fn with_scheme(proxy: String) -> String {
     }
 }
 
+/// Returns whether a URL is reached without a proxy. `list` is `NO_PROXY`.
 fn exempt(url: &Uri, list: &str) -> bool {
     let host = unbracketed(url.host().unwrap_or_default());
     let port = url.port_u16().unwrap_or(443);
-    // Go never asks a proxy for this machine.
-    let own = host == "localhost" || host.parse().is_ok_and(|ip: IpAddr| ip.is_loopback());
-    own || list.split(',').any(|entry| covers(entry.trim(), host, port))
+    // Go never uses a proxy for localhost.
+    let is_localhost = host == "localhost" || host.parse().is_ok_and(|ip: IpAddr| ip.is_loopback());
+    is_localhost || list.split(',').any(|entry| covers(entry.trim(), host, port))
 }
 
-/// `*`, an address, a network, a name and what is below it (`.name`: only what is below it); each but the first two may
-/// have a port.
+/// Returns whether an entry of `NO_PROXY` covers a host: `*`, an IP address, a network, or a name with its subdomains
+/// (`.name`: only its subdomains). IP addresses and names may have a port.
 fn covers(entry: &str, host: &str, port: u16) -> bool {
     if entry == "*" {
         return true;
@@ -48,24 +50,24 @@ fn covers(entry: &str, host: &str, port: u16) -> bool {
             return true;
         }
     }
-    let (name, of_port) = match entry.rsplit_once(':') {
-        Some((name, of_port)) => (unbracketed(name), of_port.parse().ok()),
+    let (name, entry_port) = match entry.rsplit_once(':') {
+        Some((name, port)) => (unbracketed(name), port.parse().ok()),
         None => (entry, None),
     };
-    if name.is_empty() || of_port.is_some_and(|of_port: u16| of_port != port) {
+    if name.is_empty() || entry_port.is_some_and(|entry_port: u16| entry_port != port) {
         return false;
     }
     let (name, host) = (name.to_ascii_lowercase(), host.to_ascii_lowercase());
     let name = name.strip_prefix('*').unwrap_or(&name);
-    let below = if name.starts_with('.') {
+    let suffix = if name.starts_with('.') {
         name.to_owned()
     } else {
         format!(".{name}")
     };
-    host == name || host.parse::<IpAddr>().is_err() && host.ends_with(&below)
+    host == name || host.parse::<IpAddr>().is_err() && host.ends_with(&suffix)
 }
 
-/// A host as a URL has it, without the brackets of IPv6.
+/// Returns the host of a URL without the brackets of an IPv6 address.
 pub fn unbracketed(host: &str) -> &str {
     let inner = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
     inner.unwrap_or(host)
@@ -75,7 +77,7 @@ pub fn unbracketed(host: &str) -> &str {
 mod tests {
     use super::*;
 
-    /// What golang.org/x/net/http/httpproxy answers to the same.
+    /// The expected values are the results of golang.org/x/net/http/httpproxy.
     #[test]
     fn exempt_is_what_go_exempts() {
         for (list, url, expected) in [

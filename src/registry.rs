@@ -23,7 +23,8 @@ const SUFFIXES: [&str; 5] = [
     ".on.amazonwebservices.com.cn",
 ];
 
-/// The registries that one ECR password is valid for: all private ones of a region, in every account, or the public one.
+/// The registries for which one ECR password is valid: all private ones of a region, in every account, or the public
+/// one.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Realm {
     Private { region: String },
@@ -39,7 +40,7 @@ impl fmt::Display for Realm {
     }
 }
 
-/// A registry, with the host that an image reference has.
+/// A registry, with its host as in an image reference.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Registry {
     pub host: String,
@@ -47,6 +48,7 @@ pub struct Registry {
 }
 
 impl Registry {
+    /// Returns ECR's public registry.
     pub fn public() -> Self {
         Self {
             host: PUBLIC.into(),
@@ -54,6 +56,7 @@ impl Registry {
         }
     }
 
+    /// Returns the private registry of an account in a region.
     fn private(account: &str, region: &str) -> Self {
         let suffix = match region.split('-').next() {
             Some("cn") => ".amazonaws.com.cn",
@@ -68,7 +71,7 @@ impl Registry {
         }
     }
 
-    /// Parses a host; `None` if it is not an ECR registry.
+    /// Parses a host. Returns `None` if it is not an ECR registry.
     pub fn parse(host: &str) -> Option<Self> {
         if host == PUBLIC {
             return Some(Self::public());
@@ -84,7 +87,7 @@ impl Registry {
     }
 }
 
-/// A registry login. Those of ECR are valid for 12 hours, even if the AWS keys expire earlier.
+/// A registry login. ECR's logins are valid for 12 hours, even if the AWS keys expire earlier.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Login {
     pub user: String,
@@ -92,7 +95,7 @@ pub struct Login {
     pub expires: Timestamp,
 }
 
-/// One entry of the input `ecr`. A missing account or region is the caller's own.
+/// One entry of the input `ecr`. A missing account or region means that of the caller.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum EcrSelector {
     Private {
@@ -103,6 +106,7 @@ pub enum EcrSelector {
 }
 
 impl EcrSelector {
+    /// Parses an entry. Returns `None` if it is not valid.
     pub fn parse(entry: &str) -> Option<Self> {
         let private = |account: Option<&str>, region: Option<&str>| Self::Private {
             account: account.map(str::to_owned),
@@ -123,7 +127,7 @@ impl EcrSelector {
         }
     }
 
-    /// Returns whether the caller's account is needed.
+    /// Returns whether the account of the caller must be known.
     pub fn needs_account(&self) -> bool {
         matches!(self, Self::Private { account: None, .. })
     }
@@ -140,10 +144,12 @@ impl EcrSelector {
     }
 }
 
+/// Returns whether a text is an AWS account ID.
 fn is_account(text: &str) -> bool {
     text.len() == 12 && text.chars().all(|c| c.is_ascii_digit())
 }
 
+/// Returns whether a text has the form of an AWS region, such as `eu-west-1`.
 pub fn is_region(text: &str) -> bool {
     let Some((name, number)) = text.rsplit_once('-') else {
         return false;

@@ -1,10 +1,10 @@
-//! A value that never prints.
+//! A secret value that is never printed.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// Serialises as itself (for the 0600 files of a session) and prints as `***`.
+/// A secret value. Its debug output is `***`, but it serializes as the value, for the session's files with mode 0600.
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Secret(String);
@@ -14,7 +14,7 @@ impl Secret {
         Self(value.into())
     }
 
-    /// The value itself; every use is a place to look at when reading for leaks.
+    /// Returns the value. A review for leaks must check every use of this function.
     pub fn expose(&self) -> &str {
         &self.0
     }

@@ -1,11 +1,12 @@
-//! A line in the debug log for each request to AWS, a cluster or GitHub: what was asked, what came back and how long it
-//! took. Never a header or a body, and of a query only what is known to be harmless.
+//! Logs each request to AWS, a cluster or GitHub as one line in the debug log: the request, the result and the
+//! duration. Headers and bodies are never logged, and of a query only the values of parameters that are known to hold
+//! no secret.
 
 use std::time::Instant;
 
-/// Parts of a query that hold no secret; the value of any other prints as `***`. A signature, a token and what a server
-/// of tomorrow wants are others.
-const HARMLESS: &[&str] = &[
+/// The query parameters that hold no secret. The values of all others, such as signatures, tokens and parameters that
+/// a server may add later, are printed as `***`.
+const SAFE_PARAMETERS: &[&str] = &[
     "Action",
     "Version",
     "allowWatchBookmarks",
@@ -31,50 +32,52 @@ const HARMLESS: &[&str] = &[
     "watch",
 ];
 
-/// Under what servers tell the number of a request, by which their side of it can be found: AWS, Kubernetes, GitHub.
-const IDS: [&str; 4] = [
+/// The response headers of AWS, Kubernetes and GitHub that contain the ID under which the server logged the request.
+const REQUEST_ID_HEADERS: [&str; 4] = [
     "x-amzn-requestid",
     "x-amz-request-id",
     "audit-id",
     "x-github-request-id",
 ];
 
-/// A request under way. One that is dropped was given up: it took too long, or was not needed any more.
+/// A request in progress. If it is dropped, it was cancelled: it timed out, or was no longer needed.
 #[derive(Debug)]
-pub struct Exchange(Option<Asked>);
+pub struct Exchange(Option<Started>);
 
 #[derive(Debug)]
-struct Asked {
-    what: String,
+struct Started {
+    request: String,
     at: Instant,
 }
 
 impl Exchange {
+    /// Records the start of a request.
     pub fn begin(method: &str, url: &str) -> Self {
         // Skip formatting unless debug logging is on.
-        let read = tracing::enabled!(tracing::Level::DEBUG);
-        Self(read.then(|| Asked {
-            what: format!("{method} {}", redacted(url)),
+        let enabled = tracing::enabled!(tracing::Level::DEBUG);
+        Self(enabled.then(|| Started {
+            request: format!("{method} {}", redacted(url)),
             at: Instant::now(),
         }))
     }
 
-    /// `header` is the answer's value of a header by its name in lower case.
+    /// Logs the response. `header` returns the value of a response header, by its name in lower case.
     pub fn answered<'a>(mut self, status: u16, header: impl Fn(&str) -> Option<&'a str>) {
-        let id = IDS.iter().find_map(|name| header(name));
+        let id = REQUEST_ID_HEADERS.iter().find_map(|name| header(name));
         let id = id.map_or_else(String::new, |id| format!(", request {id}"));
         self.end(&format!("{status}{id}"));
     }
 
+    /// Logs that there was no response.
     pub fn failed(mut self, why: &str) {
         self.end(&format!("no response: {why}"));
     }
 
-    fn end(&mut self, how: &str) {
-        if let Some(Asked { what, at }) = self.0.take() {
-            // A line of a server's own could be a command to the runner.
-            let how = how.replace(['\n', '\r'], " ");
-            tracing::debug!("{what} -> {how} ({} ms)", at.elapsed().as_millis());
+    fn end(&mut self, result: &str) {
+        if let Some(Started { request, at }) = self.0.take() {
+            // A line break in a server's text would let it send a workflow command to the runner.
+            let result = result.replace(['\n', '\r'], " ");
+            tracing::debug!("{request} -> {result} ({} ms)", at.elapsed().as_millis());
         }
     }
 }
@@ -85,18 +88,18 @@ impl Drop for Exchange {
     }
 }
 
-/// A URL without user, password, and what its query may hide.
+/// Returns a URL without its user, its password, and the query values that may be secret.
 pub fn redacted(url: &str) -> String {
     let (path, query) = match url.split_once('?') {
         Some((path, query)) => (path, Some(query)),
         None => (url, None),
     };
     let query = query.map_or_else(String::new, |query| {
-        // kube begins one with an empty part.
+        // kube's queries begin with an empty part.
         let parts = query.split('&').filter(|part| !part.is_empty());
         let parts = parts.map(|part| match part.split_once('=') {
-            Some((name, _)) if !HARMLESS.contains(&name) => format!("{name}=***"),
-            None if !HARMLESS.contains(&part) => "***".to_owned(),
+            Some((name, _)) if !SAFE_PARAMETERS.contains(&name) => format!("{name}=***"),
+            None if !SAFE_PARAMETERS.contains(&part) => "***".to_owned(),
             _ => part.to_owned(),
         });
         format!("?{}", parts.collect::<Vec<_>>().join("&"))

@@ -1,5 +1,6 @@
-//! Certificates that are trusted beside the machine's own. Where a proxy opens TLS it signs with a CA of its own, and
-//! every client of a job has to be told, those that come after us by way of the kubeconfig.
+//! CA certificates that are trusted in addition to the machine's own. A proxy that intercepts TLS signs with its own
+//! CA, so every client in the job must trust that CA. Later clients, such as buildx and kubectl, get it from the
+//! kubeconfig.
 
 use anyhow::Context;
 use base64::Engine;
@@ -12,12 +13,12 @@ use crate::env;
 use crate::error_code::ErrorCode;
 use crate::problem::Problem;
 
-/// Certificates of a file that a variable names; none where it names none.
+/// The certificates of the file that an environment variable names. Empty if the variable is not set.
 #[derive(Debug, Default)]
 pub struct Bundle(Vec<CertificateDer<'static>>);
 
 impl Bundle {
-    fn named_by(variable: &str) -> Result<Self, Problem> {
+    fn from_variable(variable: &str) -> Result<Self, Problem> {
         match env::get(variable) {
             Some(path) => Self::read(variable, &path),
             None => Ok(Self::default()),
@@ -40,13 +41,13 @@ impl Bundle {
         Ok(Self(certificates))
     }
 
-    /// As PEM; empty where there is none.
+    /// Returns the certificates as PEM; empty if there are none.
     pub fn pem(&self) -> String {
         let pem = |certificate: &CertificateDer<'_>| {
             let text = STANDARD.encode(certificate);
             let lines: Vec<&str> = (0..text.len())
                 .step_by(64)
-                .map(|at| &text[at..text.len().min(at + 64)])
+                .map(|start| &text[start..text.len().min(start + 64)])
                 .collect();
             format!(
                 "-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n",
@@ -57,8 +58,8 @@ impl Bundle {
     }
 }
 
-/// Those in a text of PEM that rustls can use: one that it cannot stops a client from being made, and bundles of
-/// distributions hold such ones.
+/// Returns the certificates in a PEM text that rustls can use. The others are left out: a client that is given one of
+/// them cannot be created, and the bundles of some distributions contain them.
 pub fn certificates(pem: &[u8]) -> Vec<CertificateDer<'static>> {
     let usable =
         |certificate: &CertificateDer<'static>| RootCertStore::empty().add(certificate.clone()).is_ok();
@@ -68,38 +69,41 @@ pub fn certificates(pem: &[u8]) -> Vec<CertificateDer<'static>> {
         .collect()
 }
 
-/// For AWS. `SSL_CERT_FILE` is no part of it: it stands for the machine's own, but a file that is not there would leave
-/// a client that trusts nobody.
+/// Returns the bundle for AWS. `SSL_CERT_FILE` is not part of it, because it replaces the machine's own certificates.
+/// It is read only to report an unusable file, with which a client would trust no server.
 pub fn for_aws() -> Result<Bundle, Problem> {
-    Bundle::named_by(env::SSL_CERT_FILE)?;
-    Bundle::named_by(env::AWS_CA_BUNDLE)
+    Bundle::from_variable(env::SSL_CERT_FILE)?;
+    Bundle::from_variable(env::AWS_CA_BUNDLE)
 }
 
-/// For a cluster of EKS, whose CA is the only one that vouches for it otherwise. The user names `AWS_CA_BUNDLE` for AWS. What
-/// `SSL_CERT_FILE` names may be every public CA, so it counts only with a proxy in the way.
+/// Returns the bundle for an EKS cluster, which is otherwise trusted only by its own CA. `AWS_CA_BUNDLE` always
+/// counts, because the user sets it for AWS. `SSL_CERT_FILE` may contain every public CA, so it counts only if a
+/// proxy is used.
 pub fn for_cluster(proxied: bool) -> Result<Bundle, Problem> {
     let mut bundle = for_aws()?;
     if proxied {
-        bundle.0.extend(Bundle::named_by(env::SSL_CERT_FILE)?.0);
+        bundle.0.extend(Bundle::from_variable(env::SSL_CERT_FILE)?.0);
     }
     Ok(bundle)
 }
 
-/// The machine's own, which `SSL_CERT_FILE` replaces, and the bundle for AWS.
+/// Returns the machine's own certificates, which `SSL_CERT_FILE` replaces, and the bundle for AWS.
 pub fn roots() -> anyhow::Result<RootCertStore> {
     let bundle = for_aws()?;
-    let own = rustls_native_certs::load_native_certs();
+    let native = rustls_native_certs::load_native_certs();
     let mut roots = RootCertStore::empty();
-    roots.add_parsable_certificates(own.certs.into_iter().chain(bundle.0));
-    let none = || format!("found no CA certificates on this machine: {:?}", own.errors);
-    (!roots.is_empty()).then_some(roots).with_context(none)
+    roots.add_parsable_certificates(native.certs.into_iter().chain(bundle.0));
+    let no_roots = || format!("found no CA certificates on this machine: {:?}", native.errors);
+    (!roots.is_empty()).then_some(roots).with_context(no_roots)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// Made with: openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=test -days 36500
+    /// A test certificate. The command that created it:
+    ///
+    /// openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=test -days 36500
     const CERTIFICATE: &str = include_str!("fixtures/ca.pem");
 
     #[test]

@@ -1,4 +1,4 @@
-//! `buildx bake --print`, which reads bake and Compose files without a builder or network access.
+//! Runs `buildx bake --print`, which reads bake and Compose files without a builder or network access.
 
 use std::path::Path;
 use std::time::Duration;
@@ -9,81 +9,87 @@ use super::run::{BuildxOutput, run_in};
 use crate::error_code::ErrorCode;
 use crate::problem::Problem;
 
-/// The arguments of bake.
+/// The arguments of `buildx bake`.
 #[derive(Debug, Clone, Default)]
 pub struct Bake {
     pub files: Vec<String>,
     pub targets: Vec<String>,
-    /// `TARGET.KEY=VALUE` each.
+    /// The values of `--set`, each `TARGET.KEY=VALUE`.
     pub overrides: Vec<String>,
 }
 
-/// The timeout: bake reads a few files.
+/// The timeout of `buildx bake`, which only reads a few files.
 const TIMEOUT: Duration = Duration::from_secs(60);
 
 impl Bake {
-    /// Returns the definition in JSON. buildx runs in `working`, and writes to `scratch`, which the caller removes.
-    pub async fn print(&self, working: &Path, scratch: &Path) -> anyhow::Result<String> {
-        let overrides = self.overrides.iter().map(|one| format!("--set={one}"));
+    /// Returns the definition as JSON. buildx runs in `working_dir` and writes to `scratch_dir`, which the caller
+    /// removes.
+    pub async fn print(&self, working_dir: &Path, scratch_dir: &Path) -> anyhow::Result<String> {
+        let overrides = self.overrides.iter().map(|value| format!("--set={value}"));
         let mut arguments = vec!["--print".to_owned()];
         arguments.extend(overrides);
-        // Names that begin with a dash are not flags after it.
+        // After `--`, names that begin with a dash are not flags.
         arguments.push("--".into());
         arguments.extend(self.targets.iter().cloned());
-        let output = self.bake(&arguments, working, scratch).await?;
+        let output = self.bake(&arguments, working_dir, scratch_dir).await?;
         if output.succeeded {
             return Ok(output.stdout);
         }
-        let said = error_lines(&output.stderr);
-        if !is_unknown_target(&said) {
-            return Err(unreadable(&said).into());
+        let errors = error_lines(&output.stderr);
+        if !is_unknown_target(&errors) {
+            return Err(bake_failed(&errors).into());
         }
         let list = ["--list=type=targets,format=json".to_owned()];
-        let listed = self.bake(&list, working, scratch).await;
-        let names = listed.ok().and_then(|output| names(&output.stdout));
-        Err(unknown(&said, names.as_deref()).into())
+        let listed = self.bake(&list, working_dir, scratch_dir).await;
+        let names = listed.ok().and_then(|output| target_names(&output.stdout));
+        Err(unknown_target(&errors, names.as_deref()).into())
     }
 
+    /// Runs `buildx bake` with the bake files and these arguments.
     async fn bake(
         &self,
         arguments: &[String],
-        working: &Path,
-        scratch: &Path,
+        working_dir: &Path,
+        scratch_dir: &Path,
     ) -> anyhow::Result<BuildxOutput> {
         let files: Vec<String> = self.files.iter().map(|file| format!("--file={file}")).collect();
-        let mut line = vec!["bake", "--progress=quiet"];
-        line.extend(files.iter().chain(arguments).map(String::as_str));
-        let baked = tokio::time::timeout(TIMEOUT, run_in(working, scratch, scratch, &line)).await;
-        baked.with_context(|| format!("buildx bake did not end within {} s", TIMEOUT.as_secs()))?
+        let mut command = vec!["bake", "--progress=quiet"];
+        command.extend(files.iter().chain(arguments).map(String::as_str));
+        let output = run_in(working_dir, scratch_dir, scratch_dir, &command);
+        let output = tokio::time::timeout(TIMEOUT, output).await;
+        output.with_context(|| format!("buildx bake did not end within {} s", TIMEOUT.as_secs()))?
     }
 }
 
 /// Returns the error output without progress lines.
 fn error_lines(stderr: &str) -> String {
-    let progress = |line: &str| {
+    let is_progress = |line: &str| {
         line.strip_prefix('#')
             .is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()))
     };
     let lines = stderr
         .lines()
-        .filter(|line| !line.trim().is_empty() && !progress(line));
+        .filter(|line| !line.trim().is_empty() && !is_progress(line));
     lines.collect::<Vec<_>>().join("\n")
 }
 
-/// Returns whether bake did not find a target (`ResolveTarget`, `matchNames` and `expandTargets` in its bake/bake.go).
-fn is_unknown_target(said: &str) -> bool {
-    said.contains("failed to find target") || said.contains("could not find any target matching")
+/// Returns whether bake did not find a target (docker/buildx, bake/bake.go: `ResolveTarget`, `matchNames` and
+/// `expandTargets`).
+fn is_unknown_target(errors: &str) -> bool {
+    errors.contains("failed to find target") || errors.contains("could not find any target matching")
 }
 
-fn unreadable(said: &str) -> Problem {
+/// Returns the error for a failed `bake --print`.
+fn bake_failed(errors: &str) -> Problem {
     Problem::new(
         ErrorCode::BakeFailed,
-        format!("Asked buildx bake --print what there is to build and got:\n{said}"),
+        format!("Asked buildx bake --print what there is to build and got:\n{errors}"),
         "Correct the file, or set `files`. `docker buildx bake --print` shows the same error.",
     )
 }
 
-fn unknown(said: &str, names: Option<&[String]>) -> Problem {
+/// Returns the error for an unknown target. `names` are the targets and groups that exist.
+fn unknown_target(errors: &str, names: Option<&[String]>) -> Problem {
     let known = match names {
         Some([]) => "There are no targets.".to_owned(),
         Some(names) => format!("There are: {}.", names.join(", ")),
@@ -91,13 +97,13 @@ fn unknown(said: &str, names: Option<&[String]>) -> Problem {
     };
     Problem::new(
         ErrorCode::UnknownBakeTarget,
-        format!("Asked buildx bake --print what there is to build and got:\n{said}"),
+        format!("Asked buildx bake --print what there is to build and got:\n{errors}"),
         format!("Correct `targets` or `set`, or the groups of the bake file. {known}"),
     )
 }
 
-/// Parses the names that `bake --list` prints, including groups.
-fn names(listed: &str) -> Option<Vec<String>> {
+/// Parses the names of the targets and groups that `bake --list` prints.
+fn target_names(listed: &str) -> Option<Vec<String>> {
     #[derive(serde::Deserialize)]
     struct Entry {
         name: String,
@@ -123,15 +129,15 @@ mod tests {
     #[test]
     fn an_unknown_target_lists_the_existing_ones() {
         let listed = r#"[{"name": "api"}, {"name": "default", "description": "api", "group": true}]"#;
-        let names = names(listed).expect("a list");
-        let said = "ERROR: failed to find target nope";
-        assert!(is_unknown_target(said));
-        let problem = unknown(said, Some(&names));
+        let names = target_names(listed).expect("a list");
+        let error = "ERROR: failed to find target nope";
+        assert!(is_unknown_target(error));
+        let problem = unknown_target(error, Some(&names));
         assert!(problem.what.contains("nope"), "{problem}");
         assert!(problem.remedy.contains("There are: api, default."), "{problem}");
-        assert_eq!(super::names("null"), Some(vec![]));
+        assert_eq!(target_names("null"), Some(vec![]));
         assert!(
-            unknown(said, super::names("x").as_deref())
+            unknown_target(error, target_names("x").as_deref())
                 .remedy
                 .contains("--list")
         );

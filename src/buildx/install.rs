@@ -1,4 +1,4 @@
-//! Finds buildx on this machine. Only files are checked, and no program is run.
+//! Finds buildx on this machine. It only checks files and runs no program.
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -7,7 +7,7 @@ use crate::error_code::ErrorCode;
 use crate::problem::Problem;
 use crate::{docker, env};
 
-/// The directories in which the docker CLI searches plugins (docker/cli, cli-plugins/manager).
+/// The system directories in which the docker CLI searches for plugins (docker/cli, cli-plugins/manager).
 const SYSTEM_PLUGINS: [&str; 4] = [
     "/usr/local/lib/docker/cli-plugins",
     "/usr/local/libexec/docker/cli-plugins",
@@ -15,11 +15,11 @@ const SYSTEM_PLUGINS: [&str; 4] = [
     "/usr/libexec/docker/cli-plugins",
 ];
 
-/// The program that a job calls buildx with.
+/// The program with which a job runs buildx.
 #[derive(Debug)]
 pub(super) struct Program {
     pub(super) path: PathBuf,
-    /// The plugin's name, if the program is docker.
+    /// The name of the plugin, if the program is docker.
     pub(super) plugin: Option<&'static str>,
 }
 
@@ -28,40 +28,41 @@ pub fn check_installed() -> Result<(), Problem> {
     program().map(drop)
 }
 
-/// The installed programs of docker.
+/// The installed programs that belong to docker and buildx.
 #[derive(Debug, Clone, Default)]
 pub struct InstalledPrograms {
     pub docker: Option<PathBuf>,
     /// The plugin that `docker buildx` runs.
     pub plugin: Option<PathBuf>,
+    /// The buildx on the PATH that is called without docker.
     pub standalone: Option<PathBuf>,
 }
 
 impl InstalledPrograms {
-    /// Finds the programs of a user with this docker directory and this PATH.
+    /// Finds the programs for a user's docker directory and PATH.
     pub fn find(docker_dir: Option<&Path>, path: &OsStr) -> Self {
-        let user = docker_dir.map(|dir| dir.join("cli-plugins"));
-        let mut plugins = user
+        let user_dir = docker_dir.map(|dir| dir.join("cli-plugins"));
+        let mut plugins = user_dir
             .into_iter()
             .chain(extra_dirs(docker_dir))
             .chain(SYSTEM_PLUGINS.map(PathBuf::from))
             .map(|dir| dir.join(PLUGIN));
         let on_path = |name: &str| {
             let mut programs = std::env::split_paths(path).map(|dir| dir.join(name));
-            programs.find(|path| executable(path))
+            programs.find(|path| is_executable(path))
         };
         Self {
             docker: on_path("docker"),
-            plugin: plugins.find(|path| executable(path)),
+            plugin: plugins.find(|path| is_executable(path)),
             standalone: on_path("buildx"),
         }
     }
 }
 
-/// The name of the plugin's file.
+/// The file name of the plugin.
 pub const PLUGIN: &str = "docker-buildx";
 
-/// Returns `docker buildx`, which other actions call, or else the standalone buildx.
+/// Returns the program for `docker buildx`, which other actions call, or else the standalone buildx.
 pub(super) fn program() -> Result<Program, Problem> {
     let path = env::raw(env::PATH).unwrap_or_default();
     let installed = InstalledPrograms::find(docker::dir().as_deref(), &path);
@@ -83,7 +84,7 @@ pub(super) fn program() -> Result<Program, Problem> {
     ))
 }
 
-/// Returns `cliPluginsExtraDirs` of docker's config.json.
+/// Returns the plugin directories in `cliPluginsExtraDirs` of docker's config.json.
 fn extra_dirs(docker_dir: Option<&Path>) -> Vec<PathBuf> {
     #[derive(Default, serde::Deserialize)]
     #[serde(rename_all = "camelCase", default)]
@@ -95,6 +96,7 @@ fn extra_dirs(docker_dir: Option<&Path>) -> Vec<PathBuf> {
     config.unwrap_or_default().cli_plugins_extra_dirs
 }
 
-fn executable(path: &Path) -> bool {
+/// Returns whether a file exists that this user can execute.
+fn is_executable(path: &Path) -> bool {
     path.is_file() && rustix::fs::access(path, rustix::fs::Access::EXEC_OK).is_ok()
 }

@@ -1,4 +1,4 @@
-//! The file of a builder, `instances/NAME` in buildx's directory (docker/buildx, store/nodegroup.go).
+//! The file of a builder: `instances/NAME` in buildx's directory (docker/buildx, store/nodegroup.go).
 
 use std::path::Path;
 use std::time::Duration;
@@ -12,27 +12,30 @@ use crate::agent::platform::Platform;
 pub struct Builder {
     pub name: String,
     pub namespace: String,
-    /// Builds without a platform run on the first node.
+    /// The nodes. A build without a platform runs on the first one.
     pub nodes: Vec<Node>,
     /// How long a build waits for a pod if none is ready.
     pub timeout: Duration,
 }
 
-/// A node of a builder, which is a Deployment. buildx uses the node's name as the workload's and ignores the endpoint's.
+/// A node of a builder, which is a Deployment. buildx takes the name of the Deployment from the node, not from the
+/// endpoint.
 #[derive(Debug, Clone)]
 pub struct Node {
     pub name: String,
-    /// The platforms that are built here and not emulated on another node. If empty, those that the daemon reports
-    /// (docker/buildx, build/resolver: only platforms in this list are a perfect match).
+    /// The platforms that are built on this node instead of being emulated on another one. If empty, buildx uses the
+    /// platforms that the daemon reports (docker/buildx, build/resolver: only platforms in this list are a perfect
+    /// match).
     pub platforms: Vec<Platform>,
 }
 
 impl Builder {
-    /// Returns the endpoint of every node. buildx reads `kubeconfig` from it, and only shows the rest.
+    /// Returns the endpoint of every node. buildx uses only `kubeconfig` from it, and displays the rest.
     pub fn endpoint(&self, kubeconfig: &Path) -> String {
         endpoint(&self.name, kubeconfig)
     }
 
+    /// Returns the content of the builder's file. `previous` is the selection that `disconnect` restores.
     pub(super) fn instance(&self, kubeconfig: &Path, previous: Option<String>) -> Instance {
         let node = |node: &Node| InstanceNode {
             name: node.name.clone(),
@@ -50,7 +53,7 @@ impl Builder {
             driver: "kubernetes".into(),
             nodes: self.nodes.iter().map(node).collect(),
             dynamic: false,
-            ours: Some(Ours {
+            owned: Some(OwnedBuilder {
                 kubeconfig: kubeconfig.to_string_lossy().into_owned(),
                 previous,
                 permanent: false,
@@ -59,6 +62,7 @@ impl Builder {
     }
 }
 
+/// Returns the endpoint of a builder's nodes, which contains the path of the kubeconfig.
 fn endpoint(builder: &str, kubeconfig: &Path) -> String {
     let query = form_urlencoded::Serializer::new(String::new())
         .append_pair("kubeconfig", &kubeconfig.to_string_lossy())
@@ -66,14 +70,14 @@ fn endpoint(builder: &str, kubeconfig: &Path) -> String {
     format!("kubernetes:///{builder}?{query}")
 }
 
-/// Returns whether a builder's file has this kubeconfig.
-pub(super) fn names_kubeconfig(file: &serde_json::Value, builder: &str, kubeconfig: &Path) -> bool {
+/// Returns whether a node in a builder's file has the endpoint with this kubeconfig.
+pub(super) fn has_kubeconfig(file: &serde_json::Value, builder: &str, kubeconfig: &Path) -> bool {
     let endpoint = endpoint(builder, kubeconfig);
     let mut nodes = file["Nodes"].as_array().into_iter().flatten();
     nodes.any(|node| node["Endpoint"] == *endpoint)
 }
 
-/// The content of the file. Field names are buildx's; it ignores unknown ones.
+/// The content of a builder's file. The field names are buildx's. buildx ignores unknown fields.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub(super) struct Instance {
@@ -81,47 +85,50 @@ pub(super) struct Instance {
     driver: String,
     nodes: Vec<InstanceNode>,
     dynamic: bool,
-    /// Present only in builders that this program created.
+    /// The additional field of builders that this program created.
     #[serde(rename = "RemoteBuildkit", skip_serializing_if = "Option::is_none")]
-    ours: Option<Ours>,
+    owned: Option<OwnedBuilder>,
 }
 
 impl Instance {
-    /// Returns the kubeconfig of a builder of ours.
+    /// Returns the kubeconfig of a builder that this program created.
     pub(super) fn kubeconfig(&self) -> Option<&str> {
-        self.ours.as_ref().map(|o| o.kubeconfig.as_str())
+        self.owned.as_ref().map(|owned| owned.kubeconfig.as_str())
     }
 
     /// Marks the builder as the machine's permanent one.
     pub(super) fn permanent(mut self) -> Self {
-        if let Some(ours) = &mut self.ours {
-            ours.permanent = true;
+        if let Some(owned) = &mut self.owned {
+            owned.permanent = true;
         }
         self
     }
 
     /// Returns whether this is the machine's permanent builder.
     pub(super) fn is_permanent(&self) -> bool {
-        self.ours.as_ref().is_some_and(|ours| ours.permanent)
+        self.owned.as_ref().is_some_and(|owned| owned.permanent)
     }
 
-    /// Returns the selection before a builder of ours.
-    pub(super) fn selected_before(&self) -> Option<&Option<String>> {
-        self.ours.as_ref().map(|o| &o.previous)
+    /// Returns the selection before this builder was selected; `None` if this program did not create the builder.
+    pub(super) fn previous_selection(&self) -> Option<&Option<String>> {
+        self.owned.as_ref().map(|owned| &owned.previous)
     }
 }
 
+/// The data that this program stores in the builders that it created.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase")]
-struct Ours {
-    /// The same path as in the endpoints.
+struct OwnedBuilder {
+    /// The path of the kubeconfig, as in the endpoints.
     kubeconfig: String,
     /// The content of `current` that `disconnect` restores.
     previous: Option<String>,
+    /// Whether this is the machine's permanent builder.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     permanent: bool,
 }
 
+/// A node in a builder's file.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct InstanceNode {
@@ -152,10 +159,11 @@ impl From<&Platform> for InstancePlatform {
     }
 }
 
+/// The options of the kubernetes driver.
 #[derive(Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
 struct DriverOpts {
     namespace: String,
-    /// A Go duration; the default is 120 s.
+    /// How long to wait for a pod, as a Go duration. buildx's default is 120 s.
     timeout: String,
 }

@@ -13,12 +13,14 @@ use crate::error_code::ErrorCode;
 use crate::files::{Place, not_written};
 use crate::problem::Problem;
 
-/// How long to wait. buildx holds its lock for moments; one that is never released must fail a step, not hang it.
+/// How long to wait for the lock. buildx holds it only briefly. A lock that is never released must make a step fail,
+/// not hang.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// The interval between two attempts to acquire the lock.
 pub(super) const POLL_INTERVAL: Duration = Duration::from_millis(50);
 
-/// buildx's lock. Once acquired, it is held until this is dropped.
+/// buildx's lock. Once acquired, it is released on drop.
 #[derive(Debug)]
 pub(super) struct BuildxLock {
     path: PathBuf,
@@ -27,28 +29,29 @@ pub(super) struct BuildxLock {
 }
 
 impl BuildxLock {
-    /// Opens the lock of a directory, which is created if it does not exist.
+    /// Opens the lock of a buildx directory, which is created if it does not exist.
     pub(super) fn open(root: &Path) -> anyhow::Result<Self> {
-        let made = DirBuilder::new()
+        let created = DirBuilder::new()
             .recursive(true)
             .mode(0o700)
             .create(root.join("instances"));
-        made.map_err(|error| not_written(root, Place::Buildx, &error))?;
+        created.map_err(|error| not_written(root, Place::Buildx, &error))?;
         Self::new(root.join(".lock"), LOCK_TIMEOUT)
     }
 
-    fn new(path: PathBuf, within: Duration) -> anyhow::Result<Self> {
+    /// Opens a lock file, which is created if it does not exist.
+    fn new(path: PathBuf, timeout: Duration) -> anyhow::Result<Self> {
         let mut options = OpenOptions::new();
         let file = options.create(true).truncate(false).write(true).open(&path);
         let file = file.map_err(|error| not_written(&path, Place::Buildx, &error))?;
         Ok(Self {
             path,
             file,
-            deadline: Instant::now() + within,
+            deadline: Instant::now() + timeout,
         })
     }
 
-    /// Acquires the lock if it is free; `false` if another process holds it, and an error after the timeout.
+    /// Acquires the lock if it is free. Returns `false` if another process holds it, and an error after the timeout.
     pub(super) fn try_acquire(&self) -> anyhow::Result<bool> {
         match rustix::fs::flock(&self.file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => Ok(true),
@@ -76,14 +79,14 @@ mod tests {
     #[test]
     fn a_lock_that_is_never_released_is_an_error() {
         let dir = tempfile::tempdir().expect("directory");
-        let lock = |within| BuildxLock::new(dir.path().join(".lock"), within).expect("open");
+        let lock = |timeout| BuildxLock::new(dir.path().join(".lock"), timeout).expect("open");
         let held = lock(Duration::ZERO);
         assert!(held.try_acquire().expect("free"));
-        let waits = lock(Duration::from_secs(60));
-        assert!(!waits.try_acquire().expect("held"));
+        let waiting = lock(Duration::from_secs(60));
+        assert!(!waiting.try_acquire().expect("held"));
         let error = lock(Duration::ZERO).try_acquire().expect_err("held");
         assert!(error.to_string().contains("another process holds it"), "{error}");
         drop(held);
-        assert!(waits.try_acquire().expect("free again"));
+        assert!(waiting.try_acquire().expect("free again"));
     }
 }

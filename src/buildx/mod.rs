@@ -1,4 +1,5 @@
-//! buildx: its directory and files, its installation, and a test build. The only module that knows the formats of its files.
+//! buildx: its directory and files, its installation, and a test build. Only this module knows the format of those
+//! files.
 
 pub mod bake;
 mod install;

@@ -2,13 +2,13 @@
 
 use crate::download::DownloadSource;
 
-/// The version that is installed, and whose checksums are below. The doctor has no warning for it.
+/// The version to install. Its checksums are in `CHECKSUMS`. The doctor does not warn about this version.
 pub const VERSION: [u64; 3] = [0, 37, 1];
 
 /// The base URL of buildx's releases.
 const RELEASES: &str = "https://github.com/docker/buildx/releases/download";
 
-/// SHA-256 of `buildx-v0.37.1.linux-ARCHITECTURE`, as the release's checksums.txt has it.
+/// The SHA-256 checksum of `buildx-v0.37.1.linux-ARCHITECTURE` per architecture, from the release's checksums.txt.
 const CHECKSUMS: [(&str, &str); 2] = [
     (
         "amd64",
@@ -20,16 +20,16 @@ const CHECKSUMS: [(&str, &str); 2] = [
     ),
 ];
 
-/// Where buildx is downloaded from, instead of GitHub.
+/// A source for buildx other than GitHub.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Mirror {
-    /// A base URL with the releases below it, as on GitHub.
+    /// The base URL of a mirror with the same paths as GitHub's releases.
     Releases(String),
-    /// A single file, of any version.
+    /// A single file, whose buildx may have any version.
     File { url: String, sha256: String },
 }
 
-/// Returns the file to download for an architecture, as Rust names it.
+/// Returns the file to download for an architecture. `architecture` has the name that Rust uses, such as `x86_64`.
 pub fn source(architecture: &str, mirror: Option<&Mirror>) -> anyhow::Result<DownloadSource> {
     let remedy =
         "Check this machine's network access, or set --buildx-url to a mirror. Nothing was installed.";
@@ -44,7 +44,7 @@ pub fn source(architecture: &str, mirror: Option<&Mirror>) -> anyhow::Result<Dow
                 remedy: "Check --buildx-url, and that --buildx-sha256 is the checksum of that file. Nothing was installed.",
             });
         }
-        Some(Mirror::Releases(folder)) => folder.trim_end_matches('/'),
+        Some(Mirror::Releases(base_url)) => base_url.trim_end_matches('/'),
         None => RELEASES,
     };
     let name = match architecture {
@@ -56,7 +56,7 @@ pub fn source(architecture: &str, mirror: Option<&Mirror>) -> anyhow::Result<Dow
     };
     let (_, sha256) = CHECKSUMS
         .iter()
-        .find(|(of, _)| *of == name)
+        .find(|(architecture, _)| *architecture == name)
         .unwrap_or(&CHECKSUMS[0]);
     Ok(DownloadSource {
         name: format!("buildx {version}"),
@@ -92,9 +92,9 @@ mod tests {
             url: "http://mirror.example/x".into(),
             sha256: "00".into(),
         };
-        let own = source("riscv64", Some(&file)).expect("whatever it is");
+        let custom = source("riscv64", Some(&file)).expect("any architecture");
         assert_eq!(
-            (own.url.as_str(), own.sha256.as_str()),
+            (custom.url.as_str(), custom.sha256.as_str()),
             ("http://mirror.example/x", "00")
         );
     }

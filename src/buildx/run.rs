@@ -1,5 +1,5 @@
-//! Runs buildx. The process and its children (plugins of docker and of the kubeconfig) have a process group of their own, which
-//! is killed as a whole: a child that is left behind would keep the job from ending.
+//! Runs buildx. buildx and its child processes (docker's plugins and the kubeconfig's credential plugins) run in a
+//! separate process group, which is killed as a whole, because a remaining child would keep the job from ending.
 
 use std::fs::File;
 use std::os::unix::process::CommandExt;
@@ -13,24 +13,24 @@ use rustix::process::{Pid, Signal, kill_process_group};
 use super::install;
 use crate::{env, files};
 
-/// The result of a buildx command.
+/// The result and the output of a buildx command.
 #[derive(Debug)]
 pub(super) struct BuildxOutput {
     pub(super) succeeded: bool,
     pub(super) stdout: String,
-    /// Progress and errors.
+    /// The progress and the errors.
     pub(super) stderr: String,
 }
 
-/// Runs buildx, as a job does, until it ends or this is dropped. `store` is buildx's directory. The output goes to files in
-/// `dir`, so that nothing waits for a pipe that a child keeps open.
+/// Runs buildx as a job does. If the future is dropped, buildx is killed. `store` is buildx's directory. The output
+/// is written to files in `dir`, so that nothing waits for a pipe that a child process keeps open.
 pub(super) async fn run(dir: &Path, store: &Path, arguments: &[&str]) -> anyhow::Result<BuildxOutput> {
     run_in(Path::new("."), dir, store, arguments).await
 }
 
-/// Runs buildx like [`run`], in a working directory.
+/// Runs buildx like [`run`], but in this working directory.
 pub(super) async fn run_in(
-    working: &Path,
+    working_dir: &Path,
     dir: &Path,
     store: &Path,
     arguments: &[&str],
@@ -44,7 +44,7 @@ pub(super) async fn run_in(
     command
         .args(program.plugin)
         .args(arguments)
-        .current_dir(working)
+        .current_dir(working_dir)
         .env(env::BUILDX_CONFIG, store)
         .env_remove(env::BUILDX_BUILDER)
         .stdin(Stdio::null())
@@ -66,11 +66,11 @@ pub(super) async fn run_in(
     })
 }
 
-/// A child process with its process group.
+/// A child process and its process group, which is killed on drop.
 struct ProcessGroup(Child);
 
 impl ProcessGroup {
-    /// Waits for the end without blocking a thread, so that it can be dropped at any time.
+    /// Waits until the child process ends, without blocking a thread, so that the future can be dropped at any time.
     async fn wait(mut self) -> anyhow::Result<ExitStatus> {
         loop {
             if let Some(status) = self.0.try_wait().context("waiting for buildx")? {
@@ -83,7 +83,7 @@ impl ProcessGroup {
 
 impl Drop for ProcessGroup {
     fn drop(&mut self) {
-        // The child's id is the group's. A group that is gone is not an error.
+        // The process ID of the child is also the ID of the group. A group that has already ended is not an error.
         let _ = kill_process_group(Pid::from_child(&self.0), Signal::KILL);
         let _ = self.0.wait();
     }

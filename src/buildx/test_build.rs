@@ -1,5 +1,5 @@
-//! A test build of a few bytes. Its builder is in a separate buildx directory, so that the user's is not changed and no other
-//! process sees the builder.
+//! A test build of a few bytes. Its builder is in a separate buildx directory, so that the user's directory is not
+//! changed and no other process sees the builder.
 
 use std::path::{Path, PathBuf};
 
@@ -13,10 +13,10 @@ use crate::error_code::ErrorCode;
 use crate::files;
 use crate::problem::Problem;
 
-/// Without a base image and a `# syntax` line, so that no registry is needed.
+/// The Dockerfile of the test build. It has no base image and no `# syntax` line, so that no registry is needed.
 const DOCKERFILE: &str = "FROM scratch\nCOPY file /file\n";
 
-/// A test build's directory, which is removed on drop.
+/// A prepared test build. Its directory is removed on drop.
 #[derive(Debug)]
 pub struct TestBuild {
     dir: PathBuf,
@@ -27,11 +27,11 @@ pub struct TestBuild {
 /// The result of a successful test build.
 #[derive(Debug)]
 pub struct TestBuildResult {
-    /// Whether every step came from the agent's cache.
+    /// Whether the agent had the result of every COPY in its cache.
     pub cached: bool,
 }
 
-/// Returns what `buildx version` prints. It writes to `dir`, which the caller removes.
+/// Returns the output of `buildx version`. buildx writes to `dir`, which the caller removes.
 pub async fn version(dir: &Path) -> anyhow::Result<String> {
     let output = run(dir, dir, &["version"]).await?;
     anyhow::ensure!(
@@ -43,7 +43,8 @@ pub async fn version(dir: &Path) -> anyhow::Result<String> {
 }
 
 impl TestBuild {
-    /// Prepares a test build in `parent`, which is private. `builder` has one node.
+    /// Prepares a test build in a subdirectory of `parent`, which only this user can read. `builder` must have one
+    /// node.
     pub fn prepare(parent: &Path, builder: &Builder, kubeconfig: &Path) -> anyhow::Result<Self> {
         let name = format!("test-build-{}", files::random_hex()?);
         let test_build = Self {
@@ -55,9 +56,9 @@ impl TestBuild {
                 .flat_map(|node| node.platforms.clone())
                 .collect(),
         };
-        Store::open_at(test_build.store())?.put(builder, kubeconfig)?;
+        Store::open_at(test_build.store())?.insert(builder, kubeconfig)?;
         let context = files::private_folder(&test_build.dir, "context")?;
-        // Random, so that it is cached only by this test's own first build.
+        // Random content, so that only the first build of this test can have put it in the cache.
         let content = format!("{}{}\n", files::random_hex()?, files::random_hex()?);
         for (name, text) in [("file", content.as_str()), ("Dockerfile", DOCKERFILE)] {
             std::fs::write(context.join(name), text)
@@ -66,11 +67,12 @@ impl TestBuild {
         Ok(test_build)
     }
 
+    /// Returns the path of the separate buildx directory.
     fn store(&self) -> PathBuf {
         self.dir.join("buildx")
     }
 
-    /// Builds. The result stays in the agent's cache only.
+    /// Runs the build. Its result is stored only in the agent's cache.
     pub async fn build(&self) -> anyhow::Result<TestBuildResult> {
         let context = self.dir.join("context");
         let (context, platforms) = (
@@ -91,40 +93,42 @@ impl TestBuild {
         arguments.push(&context);
         let output = run(&self.dir, &self.store(), &arguments).await?;
         if !output.succeeded {
-            return Err(failed(&output.stderr).into());
+            return Err(test_build_failed(&output.stderr).into());
         }
         Ok(TestBuildResult {
-            cached: cached(&output.stderr),
+            cached: is_cached(&output.stderr),
         })
     }
 }
 
 impl Drop for TestBuild {
     fn drop(&mut self) {
-        // The parent's owner removes it too, and reports an error.
+        // The owner of the parent directory removes it too, and reports errors.
         let _ = std::fs::remove_dir_all(&self.dir);
     }
 }
 
-/// How many of the last lines an error shows.
+/// The number of last lines of buildx's output that an error shows.
 const LAST_LINES: usize = 8;
 
-fn failed(said: &str) -> Problem {
-    let lines: Vec<&str> = said.lines().filter(|line| !line.trim().is_empty()).collect();
-    let last = lines.len().saturating_sub(LAST_LINES);
+/// Returns the error for a failed test build, with the last lines of buildx's output.
+fn test_build_failed(output: &str) -> Problem {
+    let lines: Vec<&str> = output.lines().filter(|line| !line.trim().is_empty()).collect();
+    let start = lines.len().saturating_sub(LAST_LINES);
     Problem::new(
         ErrorCode::TestBuildFailed,
         format!(
             "Built a file of a few bytes with buildx and got:\n{}",
-            lines[last..].join("\n")
+            lines[start..].join("\n")
         ),
         "Check the agent's log, and the proxy variables of this runner: the checks above passed, so the failure is between \
          buildx and the daemon.",
     )
 }
 
-/// Returns whether each COPY came from the cache. Plain progress prints the name of a step, then a line `#5 CACHED`.
-fn cached(progress: &str) -> bool {
+/// Returns whether the result of every COPY was in the cache. buildx's plain progress prints the name of a step, and
+/// then a line such as `#5 CACHED`.
+fn is_cached(progress: &str) -> bool {
     let steps = progress
         .lines()
         .filter_map(|line| line.strip_prefix('#')?.split_once(' '));
@@ -133,8 +137,8 @@ fn cached(progress: &str) -> bool {
         .filter(|(_, text)| text.contains("] COPY file"))
         .map(|(number, _)| number)
         .collect();
-    let hit = |number: &&str| steps.clone().any(|step| step == (*number, "CACHED"));
-    !copies.is_empty() && copies.iter().all(hit)
+    let is_hit = |number: &&str| steps.clone().any(|step| step == (*number, "CACHED"));
+    !copies.is_empty() && copies.iter().all(is_hit)
 }
 
 #[cfg(test)]
@@ -145,17 +149,17 @@ mod tests {
     fn a_cache_hit_needs_every_copy_cached() {
         let first = "#4 [1/1] COPY file /file\n#4 DONE 0.1s\n";
         let second = "#4 [linux/amd64 1/1] COPY file /file\n#4 CACHED\n";
-        let half = "#4 [linux/amd64 1/1] COPY file /file\n#4 CACHED\n#5 [linux/arm64 1/1] COPY file /file\n#5 DONE 0.1s\n";
-        assert!(!cached(first));
-        assert!(cached(second));
-        assert!(!cached(half));
-        assert!(!cached("#1 CACHED\n"));
+        let one_of_two = "#4 [linux/amd64 1/1] COPY file /file\n#4 CACHED\n#5 [linux/arm64 1/1] COPY file /file\n#5 DONE 0.1s\n";
+        assert!(!is_cached(first));
+        assert!(is_cached(second));
+        assert!(!is_cached(one_of_two));
+        assert!(!is_cached("#1 CACHED\n"));
     }
 
     #[test]
     fn a_failure_shows_its_last_lines() {
-        let said: String = (1..=20).map(|number| format!("line {number}\n\n")).collect();
-        let problem = failed(&said);
+        let output: String = (1..=20).map(|number| format!("line {number}\n\n")).collect();
+        let problem = test_build_failed(&output);
         assert!(
             problem.what.contains("line 20") && problem.what.contains("line 13"),
             "{problem}"
