@@ -1,5 +1,5 @@
-//! docker's credential helper for ECR: this program, when it is called as `docker-credential-remote-buildkit`. Responses are
-//! on standard output, also errors.
+//! docker's credential helper for ECR: this program, when it is called as `docker-credential-remote-buildkit`.
+//! Responses, including errors, are printed to standard output.
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -42,6 +42,7 @@ pub fn run(action: Option<&str>) -> ExitCode {
     }
 }
 
+/// Returns the response to an action, as text or as an error.
 fn respond(action: &str) -> Result<String, String> {
     let mut input = String::new();
     // `list` and `version` have no input.
@@ -54,10 +55,10 @@ fn respond(action: &str) -> Result<String, String> {
         HelperRequest::Get(host) => get(&host)
             .map_err(in_one_line)?
             .ok_or_else(|| protocol::NOT_FOUND.to_owned()),
-        HelperRequest::Store(given) => {
-            let job = Holder::find(&given.host).ok_or_else(|| no_session(&given.host))?;
+        HelperRequest::Store(login) => {
+            let job = Holder::find(&login.host).ok_or_else(|| no_session(&login.host))?;
             let mut logins = job.logins();
-            logins.store(&given.host, &given.user, &given.secret, job.now());
+            logins.store(&login.host, &login.user, &login.secret, job.now());
             logins.write(&job.logins_path()).map_err(in_one_line)?;
             Ok(String::new())
         }
@@ -77,6 +78,7 @@ fn respond(action: &str) -> Result<String, String> {
     }
 }
 
+/// Returns the error for a login that cannot be stored.
 fn no_session(host: &str) -> String {
     format!(
         "remote-buildkit has no connected job for {host} and cannot store its login: remove {host} from credHelpers in docker's \
@@ -91,15 +93,15 @@ fn get(host: &str) -> anyhow::Result<Option<String>> {
     };
     let logins = job.logins();
     let response = |login: &Login| protocol::login(host, &login.user, &login.password);
-    if let Some(given) = logins.stored_login(host, job.now()) {
-        return Ok(Some(response(given)));
+    if let Some(stored) = logins.stored_login(host, job.now()) {
+        return Ok(Some(response(stored)));
     }
     let Some(registry) = Registry::parse(host) else {
         return Ok(None);
     };
     let realm = registry.realm.to_string();
-    if let Some(asked) = logins.ecr_login(&realm, job.now()) {
-        return Ok(Some(response(asked)));
+    if let Some(cached) = logins.ecr_login(&realm, job.now()) {
+        return Ok(Some(response(cached)));
     }
     if let Some(session) = &job.session
         && let Some(command) = session::in_machine_environment(session)?
@@ -109,7 +111,7 @@ fn get(host: &str) -> anyhow::Result<Option<String>> {
     match request_login(&job, &registry) {
         Ok(login) => {
             let response = response(&login);
-            // A step may have stored a login meanwhile.
+            // Read again: a step may have stored a login meanwhile.
             let mut logins = job.logins();
             logins.insert_ecr(&realm, login);
             // The login is valid even if it cannot be cached.
@@ -147,7 +149,7 @@ fn run_helper(mut command: Command, host: &str) -> anyhow::Result<String> {
 /// Requests a login from ECR.
 fn request_login(job: &Holder, registry: &Registry) -> anyhow::Result<Login> {
     let deadline = Instant::now() + RENEWAL_TIMEOUT;
-    let session = session::fresh(&job.selection.session(), deadline)?;
+    let session = session::fresh(&job.job_state.session(), deadline)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -163,11 +165,11 @@ fn users() -> BTreeMap<String, String> {
         .unwrap_or_default();
     let user = |host: &String| {
         let job = Holder::find(host)?;
-        let given = job
+        let stored = job
             .logins()
             .stored_login(host, job.now())
-            .map(|given| given.user.clone());
-        Some(given.unwrap_or_else(|| "AWS".into()))
+            .map(|stored| stored.user.clone());
+        Some(stored.unwrap_or_else(|| "AWS".into()))
     };
     let users = hosts
         .into_iter()
@@ -175,44 +177,44 @@ fn users() -> BTreeMap<String, String> {
     users.collect()
 }
 
-/// Returns the directory of the holder of the host's setting: this job, another one, or the machine. If there is none, the
-/// helper was configured by hand, and this job is used.
+/// Returns the directory of the holder of the host's setting: this job, another one, or the machine. If there is
+/// none, the helper was configured by hand, and this job is used.
 fn holder_dir(host: &str) -> Option<PathBuf> {
     let job = env::path(env::REMOTE_BUILDKIT_SESSION).filter(|dir| dir.exists());
     let docker = DockerConfig::of_user().ok();
-    let registered = |dir: &PathBuf| {
+    let is_holder = |dir: &PathBuf| {
         let docker = docker.as_ref();
         docker.is_some_and(|docker| docker.is_held_by(dir, host))
     };
     job.clone()
-        .filter(registered)
+        .filter(is_holder)
         .or_else(|| docker.as_ref()?.holder_of(host))
         .or(job)
 }
 
 /// The connected job, or machine, whose session provides a host's login.
 struct Holder {
-    selection: JobState,
+    job_state: JobState,
     session: Option<Session>,
 }
 
 impl Holder {
     /// Returns the holder of a host.
     fn find(host: &str) -> Option<Self> {
-        let selection = JobState::without_builder(holder_dir(host)?);
-        let session = Session::read(&selection.session()).ok();
-        Some(Self { selection, session })
+        let job_state = JobState::without_builder(holder_dir(host)?);
+        let session = Session::read(&job_state.session()).ok();
+        Some(Self { job_state, session })
     }
 
     fn logins_path(&self) -> PathBuf {
-        self.selection.logins()
+        self.job_state.logins()
     }
 
     fn logins(&self) -> CredentialCache {
         CredentialCache::read(&self.logins_path())
     }
 
-    /// Returns AWS's time, as is the expiry of logins.
+    /// Returns the current time by AWS's clock, which the expiry of logins refers to.
     fn now(&self) -> jiff::Timestamp {
         let session = self.session.as_ref();
         session.map_or_else(jiff::Timestamp::now, |session| session.clock.now())

@@ -1,5 +1,5 @@
-//! Logins to ECR registries. `connect` requests the first one, so that a denied login fails the job early. Later ones are
-//! requested by the credential helper in docker's config.
+//! Logins to ECR registries. `connect` requests the first one, so that a denied login fails the job early. Later ones
+//! are requested by the credential helper in docker's config.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -21,7 +21,7 @@ use crate::{env, github};
 pub(super) async fn log_in(
     ecr: &Registries,
     session: Option<&Session>,
-    selection: &JobState,
+    job_state: &JobState,
     retrier: &Retrier,
     mask: fn(&Secret),
 ) -> anyhow::Result<Vec<Registry>> {
@@ -41,8 +41,8 @@ pub(super) async fn log_in(
         .map(|selector| selector.registry(own))
         .collect();
     let realms: BTreeSet<&Realm> = registries.iter().map(|registry| &registry.realm).collect();
-    // A machine has a cache from earlier runs.
-    let mut logins = CredentialCache::read(&selection.logins()).for_access_key(&session.keys.access_key_id);
+    // On a machine, the cache may have logins from earlier runs.
+    let mut logins = CredentialCache::read(&job_state.logins()).for_access_key(&session.keys.access_key_id);
     for realm in realms {
         if logins
             .ecr_login(&realm.to_string(), session.clock.now())
@@ -54,9 +54,9 @@ pub(super) async fn log_in(
         mask(&login.password);
         logins.insert_ecr(&realm.to_string(), login);
     }
-    logins.write(&selection.logins())?;
-    // The responses may have corrected its clock.
-    session.write(&selection.session())?;
+    logins.write(&job_state.logins())?;
+    // ECR's responses may have corrected the session's clock.
+    session.write(&job_state.session())?;
     Ok(registries.into_iter().collect())
 }
 
@@ -67,13 +67,13 @@ pub(super) fn named(registries: &[Registry]) -> String {
 }
 
 /// Puts the credential helper on the PATH of the later steps, and its name into docker's config.
-pub(super) fn register(selection: &JobState, registries: &[Registry]) -> anyhow::Result<()> {
+pub(super) fn register(job_state: &JobState, registries: &[Registry]) -> anyhow::Result<()> {
     if registries.is_empty() {
         return Ok(());
     }
-    let dir = add_to_path(selection, &["remote-buildkit", PROGRAM])?;
-    add_to_config(selection, settings(registries))?;
-    github::export(env::REMOTE_BUILDKIT_SESSION, &selection.dir.to_string_lossy())?;
+    let dir = add_to_path(job_state, &["remote-buildkit", PROGRAM])?;
+    add_to_config(job_state, settings(registries))?;
+    github::export(env::REMOTE_BUILDKIT_SESSION, &job_state.dir.to_string_lossy())?;
     if !github::in_job() {
         say(&format!(
             "So that docker finds its credential helper: export PATH=\"{}:$PATH\"",
@@ -84,29 +84,29 @@ pub(super) fn register(selection: &JobState, registries: &[Registry]) -> anyhow:
 }
 
 /// Puts this program on the PATH of the later steps, as `remote-buildkit`.
-pub(super) fn add_program_to_path(selection: &JobState) -> anyhow::Result<()> {
-    add_to_path(selection, &["remote-buildkit"]).map(drop)
+pub(super) fn add_program_to_path(job_state: &JobState) -> anyhow::Result<()> {
+    add_to_path(job_state, &["remote-buildkit"]).map(drop)
 }
 
 /// Puts this program on the PATH of the later steps under these names, in the job's own directory, which disconnect
 /// removes.
-fn add_to_path(selection: &JobState, names: &[&str]) -> anyhow::Result<PathBuf> {
-    let dir = selection.dir.join("bin");
-    link(&dir, names)?;
+fn add_to_path(job_state: &JobState, names: &[&str]) -> anyhow::Result<PathBuf> {
+    let dir = job_state.dir.join("bin");
+    create_links(&dir, names)?;
     github::add_path(&dir.to_string_lossy())?;
     Ok(dir)
 }
 
-/// Returns the settings of docker's config for registries.
+/// Returns the settings in docker's config that registries need.
 pub(super) fn settings(registries: &[Registry]) -> Vec<Setting> {
     let hosts = registries.iter().map(|registry| registry.host.clone());
     hosts.map(Setting::Login).collect()
 }
 
-/// Adds settings to docker's config, unless the config already has its own.
-pub(super) fn add_to_config(selection: &JobState, settings: Vec<Setting>) -> anyhow::Result<()> {
-    for left in DockerConfig::of_user()?.acquire(&selection.dir, &settings)? {
-        match left {
+/// Adds settings to docker's config. Those that the user has set differently stay, and are logged.
+pub(super) fn add_to_config(job_state: &JobState, settings: Vec<Setting>) -> anyhow::Result<()> {
+    for existing in DockerConfig::of_user()?.acquire(&job_state.dir, &settings)? {
+        match existing {
             Setting::Login(host) => {
                 Report::detail(&format!("{host} keeps the login that docker's config has"))
             }
@@ -117,7 +117,7 @@ pub(super) fn add_to_config(selection: &JobState, settings: Vec<Setting>) -> any
 }
 
 /// Creates a directory with links to this program under these names.
-fn link(dir: &Path, names: &[&str]) -> anyhow::Result<()> {
+fn create_links(dir: &Path, names: &[&str]) -> anyhow::Result<()> {
     let program = std::env::current_exe().context("could not find this program's own path")?;
     let link = |name| std::os::unix::fs::symlink(&program, dir.join(name));
     std::fs::create_dir(dir)

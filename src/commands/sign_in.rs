@@ -1,4 +1,4 @@
-//! Signs in to AWS: from the inputs, or to renew a session.
+//! Signs in to AWS, for a new session from the inputs or to renew a session.
 
 use crate::aws::{self, AccessKeys, AssumeRole, AwsRegion, Clock, Identity, Session};
 use crate::env;
@@ -7,7 +7,8 @@ use crate::inputs;
 use crate::retry::Retrier;
 use crate::secret::Secret;
 
-/// Signs in for a job, and for an EKS cluster if there is one. `mask` is called with each secret as soon as it exists.
+/// Signs in for a job, and for an EKS cluster if there is one. `mask` is called with each secret as soon as it
+/// exists.
 pub(super) async fn sign_in(
     cluster: Option<&str>,
     region: Option<&str>,
@@ -37,7 +38,7 @@ pub(super) async fn sign_in(
     })
 }
 
-/// Returns the session with new keys. Nothing is masked: the plugin's output may go to a file.
+/// Returns the session with new keys. Nothing is masked, because the plugin's output may go to a file.
 pub(super) async fn renew(session: &Session, retrier: &Retrier) -> anyhow::Result<Session> {
     let region = Some(session.region.name.as_str());
     let (keys, _region) = keys(&session.identity, region, &session.clock, retrier, |_| ()).await?;
@@ -47,7 +48,7 @@ pub(super) async fn renew(session: &Session, retrier: &Retrier) -> anyhow::Resul
     })
 }
 
-/// Returns keys of an identity. `on_token` is called with the OIDC token before it is used.
+/// Returns new keys for an identity, and their region. `on_token` is called with the OIDC token before it is used.
 async fn keys(
     identity: &Identity,
     region: Option<&str>,
@@ -60,10 +61,10 @@ async fn keys(
         Identity::Default => return aws::default_chain(region, clock).await,
         Identity::Machine => return aws::machine_credentials(region, clock).await,
     };
-    let signed_in = retrier.run(|| async {
+    let keys = retrier.run(|| async {
         let id = github::id_token(&role.audience).await?;
         on_token(&id.jwt);
         aws::assume_role(role, region, clock, &id.jwt, &id.subject).await
     });
-    signed_in.await
+    keys.await
 }

@@ -1,6 +1,6 @@
 //! `token`: the exec credential plugin of the job's kubeconfig
 //! (<https://kubernetes.io/docs/reference/access-authn-authz/authentication/#client-go-credential-plugins>).
-//! Unless the keys expire soon, it sends no request.
+//! It sends a request only if the keys expire soon.
 
 use std::os::unix::process::CommandExt;
 use std::path::Path;
@@ -18,9 +18,9 @@ const RENEWAL_TIMEOUT: Duration = Duration::from_secs(45);
 
 /// Prints a token.
 pub fn run(path: &Path) -> anyhow::Result<()> {
-    let kept = Session::read(path)?;
-    if kept.needs_renewal(kept.clock.now())
-        && let Some(mut command) = session::in_machine_environment(&kept)?
+    let stored = Session::read(path)?;
+    if stored.needs_renewal(stored.clock.now())
+        && let Some(mut command) = session::in_machine_environment(&stored)?
     {
         let error = command.args(std::env::args_os().skip(1)).exec();
         return Err(error).context("starting this program again");
@@ -31,7 +31,7 @@ pub fn run(path: &Path) -> anyhow::Result<()> {
         .as_deref()
         .context("the session has no EKS cluster")?;
     let token = aws::token(&session.keys, cluster, &session.region, session.clock.now())?;
-    // The client compares it with this machine's clock.
+    // The client compares the expiry with this machine's clock, not with AWS's.
     let expires = session.clock.to_local(token.expires);
     verbatim(
         &json!({

@@ -1,4 +1,4 @@
-//! docker's `config.json`, edited as text, so that all other entries keep their bytes (docker/cli,
+//! Edits docker's `config.json` as text, so that all other entries keep their bytes (docker/cli,
 //! cli/config/configfile/file.go).
 
 use std::ops::Range;
@@ -12,10 +12,10 @@ use super::entries::{Entries, with_entry, without_entry};
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Setting {
-    /// Our credential helper provides the login of this registry.
+    /// This program, as a credential helper, provides the login of this registry.
     Login(String),
-    /// `docker build` uses the selected builder, as `docker buildx build` does. Without this entry it uses the builder of
-    /// docker's own context (docker/cli, cmd/docker/builder.go).
+    /// `docker build` uses the selected builder, as `docker buildx build` does. Without this entry it uses the
+    /// builder of docker's context (docker/cli, cmd/docker/builder.go).
     Build,
 }
 
@@ -29,7 +29,7 @@ impl Setting {
     }
 }
 
-/// Why a config is not valid.
+/// The reason why a config is not valid.
 #[derive(Debug, thiserror::Error)]
 pub enum InvalidConfig {
     #[error("it is not valid JSON: {0}")]
@@ -38,7 +38,7 @@ pub enum InvalidConfig {
     NotAnObject(String),
 }
 
-/// Checks that settings can be added.
+/// Checks that settings can be added to the config.
 pub(super) fn check(text: &str) -> Result<(), InvalidConfig> {
     with(text, &Setting::Login(String::new()))?;
     with(text, &Setting::Build).map(drop)
@@ -55,23 +55,23 @@ pub(super) fn with(text: &str, setting: &Setting) -> Result<Option<String>, Inva
     let entries = Entries::parse(text)?;
     let Some(object) = entries.find(text, |name| name.eq_ignore_ascii_case(outer)) else {
         let object = format!("{{\"{inner}\": {value}}}");
-        return Ok(Some(with_entry(text, &whole(text), outer, &object)));
+        return Ok(Some(with_entry(text, &trimmed_range(text), outer, &object)));
     };
     if &text[object.clone()] == "null" {
         let object_text = format!("{{\"{inner}\": {value}}}");
-        return Ok(Some(replaced(text, &object, &object_text)));
+        return Ok(Some(replace_range(text, &object, &object_text)));
     }
-    let inside = inside(text, &object, outer)?;
-    match inside.find(text, |name| name == inner) {
-        Some(there) if text[there.clone()] == *value => Ok(None),
-        Some(there) => Ok(Some(replaced(text, &there, &value))),
+    let object_entries = parse_object(text, &object, outer)?;
+    match object_entries.find(text, |name| name == inner) {
+        Some(existing) if text[existing.clone()] == *value => Ok(None),
+        Some(existing) => Ok(Some(replace_range(text, &existing, &value))),
         None => Ok(Some(with_entry(text, &object, inner, &value))),
     }
 }
 
-/// Returns the text without the setting, if its value is ours. If `was_there`, the entry's object existed before, and stays
-/// even without entries.
-pub(super) fn without(text: &str, setting: &Setting, was_there: bool) -> Result<String, InvalidConfig> {
+/// Returns the text without the setting. An entry with another value stays. `object_existed`: whether the entry's
+/// object existed before the setting was added; it then stays, even if it is empty.
+pub(super) fn without(text: &str, setting: &Setting, object_existed: bool) -> Result<String, InvalidConfig> {
     let (outer, inner, value) = setting.entry();
     let entries = Entries::parse(text)?;
     let unchanged = || Ok(text.to_owned());
@@ -81,14 +81,14 @@ pub(super) fn without(text: &str, setting: &Setting, was_there: bool) -> Result<
     if !text[object.clone()].starts_with('{') {
         return unchanged();
     }
-    let inside = inside(text, &object, outer)?;
-    let ours = inside.find(text, |name| name == inner);
-    let Some(ours) = ours.filter(|ours| text[ours.clone()] == format!("\"{value}\"")) else {
+    let object_entries = parse_object(text, &object, outer)?;
+    let entry = object_entries.find(text, |name| name == inner);
+    let Some(entry) = entry.filter(|entry| text[entry.clone()] == format!("\"{value}\"")) else {
         return unchanged();
     };
-    let removed = match inside.0.len() {
-        1 if !was_there => without_entry(text, outer, &object),
-        _ => without_entry(text, inner, &ours),
+    let removed = match object_entries.0.len() {
+        1 if !object_existed => without_entry(text, outer, &object),
+        _ => without_entry(text, inner, &entry),
     };
     removed.map_or_else(unchanged, Ok)
 }
@@ -111,7 +111,7 @@ pub fn there_and_back(text: &str, setting: &Setting) -> Result<Option<(String, S
     Ok(Some((after, back)))
 }
 
-/// Returns whether the config already has a login or alias of the user's own in place of the setting.
+/// Returns whether the config already has the user's own login or alias in place of the setting.
 pub(super) fn has_own(text: &str, setting: &Setting) -> Result<bool, InvalidConfig> {
     if text.trim().is_empty() {
         return Ok(false);
@@ -122,20 +122,20 @@ pub(super) fn has_own(text: &str, setting: &Setting) -> Result<bool, InvalidConf
         let object: serde_json::Value = serde_json::from_str(&text[object]).ok()?;
         object.get(inner).cloned()
     };
-    let (outer, inner, ours) = setting.entry();
-    if let Some(there) = value(outer, inner) {
-        return Ok(there != ours && there != "");
+    let (outer, inner, expected) = setting.entry();
+    if let Some(existing) = value(outer, inner) {
+        return Ok(existing != expected && existing != "");
     }
     let Setting::Login(host) = setting else {
         return Ok(false);
     };
-    let store = entries
+    let has_store = entries
         .find(text, |name| name.eq_ignore_ascii_case("credsStore"))
         .is_some_and(|store| !["null", "\"\""].contains(&&text[store]));
-    // For a login in a credential store, the config has only the name.
+    // If a credential store contains the login, the config contains only its name.
     let logged_in = |login: serde_json::Value| {
         let has = |field: &str| login[field].as_str().is_some_and(|text| !text.is_empty());
-        store
+        has_store
             || ["auth", "identitytoken", "registrytoken", "username"]
                 .into_iter()
                 .any(has)
@@ -151,16 +151,19 @@ pub(super) fn has_own(text: &str, setting: &Setting) -> Result<bool, InvalidConf
         .any(logged_in))
 }
 
-fn whole(text: &str) -> Range<usize> {
+/// Returns the range of the text without surrounding whitespace.
+fn trimmed_range(text: &str) -> Range<usize> {
     let start = text.len() - text.trim_start().len();
     start..text.trim_end().len()
 }
 
-fn inside<'a>(text: &'a str, object: &Range<usize>, name: &str) -> Result<Entries<'a>, InvalidConfig> {
+/// Parses the entries of the object at `object`.
+fn parse_object<'a>(text: &'a str, object: &Range<usize>, name: &str) -> Result<Entries<'a>, InvalidConfig> {
     Entries::parse(&text[object.clone()]).map_err(|_| InvalidConfig::NotAnObject(name.into()))
 }
 
-fn replaced(text: &str, at: &Range<usize>, with: &str) -> String {
+/// Returns the text with the range `at` replaced.
+fn replace_range(text: &str, at: &Range<usize>, with: &str) -> String {
     format!("{}{with}{}", &text[..at.start], &text[at.end..])
 }
 

@@ -1,5 +1,6 @@
-//! The lease on docker's config: which holders (connected jobs, or the machine) need which of our settings, and the config as
-//! it was before. When the last holder releases it, the config is byte for byte what it was.
+//! The lease on docker's config: which holders (connected jobs, or the machine) need which of this program's
+//! settings, and the config as it was before. When the last holder releases its settings, the config is byte for byte
+//! what it was before.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{DirBuilder, File, TryLockError};
@@ -26,11 +27,11 @@ pub struct DockerConfig {
 /// The content of `remote-buildkit.json`, next to the config.
 #[derive(Debug, Default, Serialize, Deserialize)]
 struct ConfigLease {
-    /// The config before our first setting; `None` if there was none.
+    /// The config before this program's first setting; `None` if there was no config.
     before: Option<String>,
-    /// The config with our settings, as last written.
+    /// The config with this program's settings, as last written.
     after: Option<String>,
-    /// Whether the directory was created for it.
+    /// Whether the directory was created for the config.
     created_dir: bool,
     /// The settings of each holder, by the directory of the connected job or of the machine.
     holders: BTreeMap<PathBuf, BTreeSet<Setting>>,
@@ -49,37 +50,38 @@ impl DockerConfig {
         Self { dir }
     }
 
-    /// Checks that the config can be changed, without changing anything, so that a job fails before it waits for an agent.
+    /// Checks that the config can be changed, without changing anything, so that a job fails before it waits for an
+    /// agent.
     pub fn check(&self) -> anyhow::Result<()> {
         let text = self.read()?;
-        config::check(text.as_deref().unwrap_or_default()).map_err(|error| self.unusable(&error))?;
+        config::check(text.as_deref().unwrap_or_default()).map_err(|error| self.invalid_config(&error))?;
         let target = self.target();
-        let there = target.ancestors().skip(1).find(|dir| dir.exists());
-        for dir in there.into_iter().chain(self.dir.exists().then_some(&*self.dir)) {
+        let parent = target.ancestors().skip(1).find(|dir| dir.exists());
+        for dir in parent.into_iter().chain(self.dir.exists().then_some(&*self.dir)) {
             rustix::fs::access(dir, Access::WRITE_OK | Access::EXEC_OK)
                 .map_err(|error| not_written(&target, Place::Docker, &error.into()))?;
         }
         Ok(())
     }
 
-    /// Adds settings for a holder, for as long as its directory exists. Returns those that the config already has from others,
-    /// which are left unchanged.
+    /// Adds settings for a holder, for as long as the holder's directory exists. Returns the settings for which the
+    /// config already has the user's own entries, which stay unchanged.
     pub fn acquire(&self, holder: &Path, settings: &[Setting]) -> anyhow::Result<Vec<Setting>> {
-        let made = self.create_dir()?;
-        let mut left = Vec::new();
-        self.reconcile(made, |holders, base| {
-            let mut ours = BTreeSet::new();
+        let created_dir = self.create_dir()?;
+        let mut skipped = Vec::new();
+        self.reconcile(created_dir, |holders, base| {
+            let mut acquired = BTreeSet::new();
             for setting in settings {
                 if config::has_own(base, setting)? {
-                    left.push(setting.clone());
+                    skipped.push(setting.clone());
                 } else {
-                    ours.insert(setting.clone());
+                    acquired.insert(setting.clone());
                 }
             }
-            holders.insert(holder.to_owned(), ours);
+            holders.insert(holder.to_owned(), acquired);
             Ok(())
         })?;
-        Ok(left)
+        Ok(skipped)
     }
 
     /// Releases a holder's settings, and removes those that no other holder needs.
@@ -93,8 +95,8 @@ impl DockerConfig {
         })
     }
 
-    /// What buildx keeps in a dir that was made for us: the seed of the names of its tokens (moby/buildkit,
-    /// session/auth/authprovider/tokenseed.go).
+    /// Removes the files that buildx leaves in a directory that this program created: the seed from which it derives
+    /// the names of its tokens (moby/buildkit, session/auth/authprovider/tokenseed.go).
     pub fn remove_leftovers(&self) -> anyhow::Result<()> {
         for name in [".token_seed", ".token_seed.lock"] {
             files::remove(&self.dir.join(name))?;
@@ -129,7 +131,7 @@ impl DockerConfig {
             .collect()
     }
 
-    /// Applies a change of the holders, and writes the config that results.
+    /// Changes the holders, and updates the config to the settings that they need.
     fn reconcile(
         &self,
         created_dir: bool,
@@ -138,7 +140,7 @@ impl DockerConfig {
         let _lock = self.lock()?;
         let mut lease = self.lease()?;
         let current = self.read()?;
-        let invalid = |error: InvalidConfig| self.unusable(&error);
+        let invalid = |error: InvalidConfig| self.invalid_config(&error);
         let before = match &current {
             _ if lease.holders.is_empty() => current.clone(),
             current if *current == lease.after => lease.before.clone(),
@@ -147,7 +149,7 @@ impl DockerConfig {
         };
         let base = before.as_deref().unwrap_or_default();
         change(&mut lease.holders, base).map_err(invalid)?;
-        // A job that was killed has left only this entry.
+        // A killed job never released its settings. Its directory no longer exists.
         lease
             .holders
             .retain(|holder, settings| !settings.is_empty() && holder.exists());
@@ -155,7 +157,7 @@ impl DockerConfig {
 
         if lease.holders.is_empty() {
             self.write(&current, before.as_deref())?;
-            return self.forget(&lease);
+            return self.remove_lease(&lease);
         }
         let mut after = base.to_owned();
         for setting in lease.settings() {
@@ -165,7 +167,7 @@ impl DockerConfig {
         }
         lease.before = before;
         lease.after = Some(after);
-        // The lease is written first, so that the config before our settings is always known.
+        // The lease is written before the config, so that the original config is never lost.
         let text = serde_json::to_vec(&lease).context("writing the lease as JSON")?;
         files::replace(&self.lease_path(), &text, Place::Docker)?;
         self.write(&current, lease.after.as_deref())
@@ -175,6 +177,7 @@ impl DockerConfig {
         self.dir.join("remote-buildkit.json")
     }
 
+    /// Reads the lease. A missing file counts as a lease without holders.
     fn lease(&self) -> anyhow::Result<ConfigLease> {
         let path = self.lease_path();
         match std::fs::read(&path) {
@@ -184,10 +187,11 @@ impl DockerConfig {
         }
     }
 
-    fn forget(&self, lease: &ConfigLease) -> anyhow::Result<()> {
+    /// Removes the lease, and the directory if it was created for the config.
+    fn remove_lease(&self, lease: &ConfigLease) -> anyhow::Result<()> {
         files::remove(&self.lease_path())?;
         if lease.created_dir {
-            // It stays if it contains something else by now.
+            // This fails if the directory contains other files, so that it stays.
             let _ = std::fs::remove_dir(&self.dir);
         }
         Ok(())
@@ -197,7 +201,8 @@ impl DockerConfig {
         self.dir.join("config.json")
     }
 
-    /// Returns the path of the config itself: config.json may be a link, even to a file that does not exist yet.
+    /// Returns the path of the file that contains the config: config.json may be a link, even to a file that does not
+    /// exist yet.
     fn target(&self) -> PathBuf {
         let path = self.config_path();
         if let Ok(target) = path.canonicalize() {
@@ -209,6 +214,7 @@ impl DockerConfig {
         }
     }
 
+    /// Reads the config; `None` if there is none.
     fn read(&self) -> anyhow::Result<Option<String>> {
         let path = self.config_path();
         match std::fs::read(&path) {
@@ -216,37 +222,39 @@ impl DockerConfig {
             Err(error) => Err(error).with_context(|| format!("reading {}", path.display())),
             Ok(bytes) => match String::from_utf8(bytes) {
                 Ok(text) => Ok(Some(text)),
-                Err(_) => Err(self.unusable(&"it is not valid UTF-8").into()),
+                Err(_) => Err(self.invalid_config(&"it is not valid UTF-8").into()),
             },
         }
     }
 
-    fn write(&self, current: &Option<String>, wanted: Option<&str>) -> anyhow::Result<()> {
+    /// Writes the config, or removes it if it is to be `None`. An unchanged config is not written.
+    fn write(&self, current: &Option<String>, desired: Option<&str>) -> anyhow::Result<()> {
         let target = self.target();
-        match wanted {
-            wanted if wanted == current.as_deref() => Ok(()),
+        match desired {
+            desired if desired == current.as_deref() => Ok(()),
             Some(text) => files::replace(&target, text.as_bytes(), Place::Docker),
             None => std::fs::remove_file(&target).with_context(|| format!("removing {}", target.display())),
         }
     }
 
+    /// Creates the directory. Returns whether it was missing.
     fn create_dir(&self) -> anyhow::Result<bool> {
         if self.dir.exists() {
             return Ok(false);
         }
-        let made = DirBuilder::new().mode(0o700).recursive(true).create(&self.dir);
-        made.map_err(|error| not_written(&self.dir, Place::Docker, &error))?;
+        let created = DirBuilder::new().mode(0o700).recursive(true).create(&self.dir);
+        created.map_err(|error| not_written(&self.dir, Place::Docker, &error))?;
         Ok(true)
     }
 
-    /// Locks the directory. Other processes of ours hold the lock for moments.
+    /// Locks the directory. Other processes of this program hold the lock only for moments.
     fn lock(&self) -> anyhow::Result<File> {
         let dir = File::open(&self.dir).with_context(|| format!("opening {}", self.dir.display()))?;
-        let until = Instant::now() + Duration::from_secs(10);
+        let deadline = Instant::now() + Duration::from_secs(10);
         loop {
             match dir.try_lock() {
                 Ok(()) => return Ok(dir),
-                Err(TryLockError::WouldBlock) if Instant::now() < until => {
+                Err(TryLockError::WouldBlock) if Instant::now() < deadline => {
                     std::thread::sleep(Duration::from_millis(20));
                 }
                 Err(TryLockError::WouldBlock) => {
@@ -262,7 +270,8 @@ impl DockerConfig {
         }
     }
 
-    fn unusable(&self, why: &dyn std::fmt::Display) -> Problem {
+    /// Returns the error for a config that is not valid.
+    fn invalid_config(&self, why: &dyn std::fmt::Display) -> Problem {
         let path = self.config_path();
         Problem::new(
             ErrorCode::InvalidDockerConfig,
@@ -273,11 +282,12 @@ impl DockerConfig {
 }
 
 impl ConfigLease {
+    /// Returns the settings of all holders.
     fn settings(&self) -> BTreeSet<Setting> {
         self.holders.values().flatten().cloned().collect()
     }
 
-    /// Returns a config that others have changed since, without our settings.
+    /// Returns a config that other programs have changed since, without this program's settings.
     fn without_settings(&self, text: &str) -> Result<String, InvalidConfig> {
         let before = self.before.as_deref().unwrap_or_default();
         let mut text = text.to_owned();

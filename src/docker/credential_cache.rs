@@ -11,11 +11,11 @@ use crate::files;
 use crate::registry::Login;
 use crate::secret::Secret;
 
-/// How long a password must still be valid: a build that starts now may push in half an hour, with the password that it got at
-/// its start.
+/// How long a password must still be valid: a build uses the password from its start, and may push half an hour
+/// later.
 const MARGIN: SignedDuration = SignedDuration::from_mins(30);
 
-/// The validity of a stored password, whose expiry is not known. Those of ECR are valid for twelve hours.
+/// How long a stored password is used, because its expiry is not known. ECR's passwords are valid for twelve hours.
 const STORED_LIFETIME: SignedDuration = SignedDuration::from_hours(11);
 
 /// The cache and its file.
@@ -76,7 +76,7 @@ impl CredentialCache {
         self.ecr.insert(realm.to_owned(), login);
     }
 
-    /// Returns the login that a step stored for a host. It takes precedence over ECR's.
+    /// Returns the login that a step stored for a host. It takes precedence over an ECR login.
     pub fn stored_login(&self, host: &str, now: Timestamp) -> Option<&Login> {
         self.stored.get(host).filter(|login| login.expires > now)
     }

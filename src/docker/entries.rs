@@ -1,4 +1,4 @@
-//! The entries of a JSON object with their positions in the text, so that an edit changes no other byte.
+//! Parses the entries of a JSON object with their positions in the text, so that an edit changes no other byte.
 
 use std::fmt;
 use std::ops::Range;
@@ -38,9 +38,10 @@ impl<'a> Entries<'a> {
         serde_json::from_str(text)
     }
 
-    /// Returns the position of an entry's value in `whole`, which contains this object. The last of several counts, as in Go.
-    pub(super) fn find(&self, whole: &str, same: impl Fn(&str) -> bool) -> Option<Range<usize>> {
-        let (_, value) = self.0.iter().rev().find(|(name, _)| same(name))?;
+    /// Returns the position of an entry's value in `whole`, the text that contains this object. Of duplicate entries
+    /// the last one counts, as in Go.
+    pub(super) fn find(&self, whole: &str, matches: impl Fn(&str) -> bool) -> Option<Range<usize>> {
+        let (_, value) = self.0.iter().rev().find(|(name, _)| matches(name))?;
         let start = value.get().as_ptr() as usize - whole.as_ptr() as usize;
         Some(start..start + value.get().len())
     }
@@ -54,23 +55,25 @@ pub(super) fn with_entry(text: &str, object: &Range<usize>, name: &str, value: &
     format!("{}{}: {value}{comma}{}", &text[..at], quoted(name), &text[at..])
 }
 
-/// Returns the text without the entry whose value is at `value`; `None` if its name is not written as we write it.
+/// Returns the text without the entry whose value is at `value`; `None` if its name is written differently than by
+/// [`with_entry`].
 pub(super) fn without_entry(text: &str, name: &str, value: &Range<usize>) -> Option<String> {
     let before = text[..value.start].trim_end().strip_suffix(':')?.trim_end();
     let before = before.strip_suffix(&quoted(name))?;
     let after = &text[value.end..];
     if let Some(rest) = after.trim_start().strip_prefix(',') {
-        // `with_entry` wrote one space. Otherwise the next entry takes the place of this one.
+        // `with_entry` wrote one space. If there is none, the next entry moves to the start of this one.
         let rest = rest.strip_prefix(' ').unwrap_or_else(|| rest.trim_start());
         return Some(format!("{before}{rest}"));
     }
     let before = match before.trim_end().strip_suffix(',') {
-        Some(others) => others,
+        Some(before) => before,
         None => before,
     };
     Some(format!("{before}{after}"))
 }
 
+/// Returns the text as a JSON string.
 fn quoted(name: &str) -> String {
     serde_json::Value::from(name).to_string()
 }

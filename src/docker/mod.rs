@@ -1,5 +1,5 @@
-//! docker's directory: `config.json` with our entries, and the protocol of credential helpers. The only module that knows
-//! their formats.
+//! docker's directory, `config.json` with this program's entries, and the protocol of credential helpers. No other
+//! module knows their formats.
 
 mod config;
 mod config_lease;
@@ -23,7 +23,7 @@ pub fn dir() -> Option<PathBuf> {
     configured.or_else(|| Some(env::path(env::HOME)?.join(".docker")))
 }
 
-/// The name of the helper in a config. The program's name is this, after `docker-credential-`.
+/// The name of the credential helper in a config. docker starts the program `docker-credential-NAME`.
 pub const HELPER: &str = "remote-buildkit";
 
 /// The name of the program that docker starts as the helper.

@@ -1,5 +1,6 @@
-//! The protocol of docker's credential helpers: the action is the argument, its data is on standard input, and the response,
-//! also an error, on standard output (docker/docker-credential-helpers, credentials/credentials.go and error.go).
+//! The protocol of docker's credential helpers. The action is the argument, and its data is read from standard input.
+//! The response, even an error, is printed to standard output (docker/docker-credential-helpers,
+//! credentials/credentials.go and error.go).
 
 use std::collections::BTreeMap;
 
@@ -7,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::secret::Secret;
 
-/// The errors that clients recognize. They continue without a login, as for public images.
+/// The errors that clients recognize. They then continue without a login, for example for public images.
 pub const NOT_FOUND: &str = "credentials not found in native keychain";
 pub const NO_SERVER: &str = "no credentials server URL";
 pub const NO_USER: &str = "no credentials username";
@@ -35,6 +36,7 @@ pub struct StoredLogin {
     pub secret: Secret,
 }
 
+/// The standard input of `store`.
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 #[derive(Default)]
@@ -48,7 +50,7 @@ struct StoreRequest {
 impl HelperRequest {
     /// Parses the action and its standard input. The error is the protocol's response to the client.
     pub fn parse(action: &str, input: &str) -> Result<Self, String> {
-        let host = || match host(input.trim()) {
+        let host = || match host_of(input.trim()) {
             "" => Err(NO_SERVER.to_owned()),
             host => Ok(host.to_owned()),
         };
@@ -58,17 +60,17 @@ impl HelperRequest {
             "list" => Ok(Self::List),
             "version" | "--version" | "-v" => Ok(Self::Version),
             "store" => {
-                let given: StoreRequest = serde_json::from_str(input).map_err(|error| error.to_string())?;
-                if given.server.trim().is_empty() {
+                let request: StoreRequest = serde_json::from_str(input).map_err(|error| error.to_string())?;
+                if request.server.trim().is_empty() {
                     return Err(NO_SERVER.into());
                 }
-                if given.username.is_empty() {
+                if request.username.is_empty() {
                     return Err(NO_USER.into());
                 }
                 Ok(Self::Store(StoredLogin {
-                    host: host_of(&given.server),
-                    user: given.username,
-                    secret: Secret::new(given.secret),
+                    host: host_of(request.server.trim()).to_owned(),
+                    user: request.username,
+                    secret: Secret::new(request.secret),
                 }))
             }
             other => Err(format!(
@@ -101,12 +103,8 @@ pub fn list(users: &BTreeMap<String, String>) -> String {
     serde_json::to_string(users).unwrap_or_default()
 }
 
-fn host_of(server: &str) -> String {
-    host(server.trim()).to_owned()
-}
-
 /// Returns the host of a server, which a client may give as a URL.
-fn host(server: &str) -> &str {
+fn host_of(server: &str) -> &str {
     let rest = server.split_once("://").map_or(server, |(_, rest)| rest);
     rest.split('/').next().unwrap_or(rest)
 }
@@ -123,11 +121,11 @@ mod tests {
             );
         }
         let text = r#"{"ServerURL": "https://a.example", "Username": "u", "Secret": "hush", "More": 1}"#;
-        let Ok(HelperRequest::Store(given)) = HelperRequest::parse("store", text) else {
+        let Ok(HelperRequest::Store(login)) = HelperRequest::parse("store", text) else {
             panic!("not stored");
         };
-        assert_eq!((given.host.as_str(), given.user.as_str()), ("a.example", "u"));
-        assert_eq!(given.secret.expose(), "hush");
+        assert_eq!((login.host.as_str(), login.user.as_str()), ("a.example", "u"));
+        assert_eq!(login.secret.expose(), "hush");
         for (action, input, error) in [
             ("get", " \n", NO_SERVER),
             ("erase", "", NO_SERVER),
@@ -136,8 +134,8 @@ mod tests {
             ("store", "{", "EOF while parsing"),
             ("put", "a", "unknown action \"put\""),
         ] {
-            let told = HelperRequest::parse(action, input).expect_err(action);
-            assert!(told.starts_with(error), "{told}");
+            let response = HelperRequest::parse(action, input).expect_err(action);
+            assert!(response.starts_with(error), "{response}");
         }
     }
 

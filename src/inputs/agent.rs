@@ -13,16 +13,18 @@ use crate::agent::quantity::{self, Bytes};
 use crate::agent::{Spec, buildkitd};
 use crate::cli::{AgentArgs, WhichArgs};
 
-/// The smallest cache volume. BuildKit's metadata and one base image fill anything smaller.
+/// The smallest cache volume. BuildKit's metadata and one base image fill a smaller one.
 const MIN_STORAGE: Bytes = Bytes(1 << 30);
 
-/// The largest number of agents. Each has a volume that costs money, so a larger number is probably a mistake.
+/// The largest number of agents. A larger number is probably a mistake, because each agent has a volume that costs
+/// money.
 const MAX_AGENTS: u32 = 100;
 
 /// The longest value of a Kubernetes label, and so the longest name of an agent
 /// (<https://kubernetes.io/docs/concepts/overview/working-with-objects/labels/>).
 const MAX_NAME: usize = 63;
 
+/// Validates the inputs that describe the agents.
 pub(super) fn check(args: &AgentArgs, errors: &mut ValidationErrors) -> Option<Agents> {
     let AgentArgs {
         which,
@@ -113,7 +115,8 @@ pub(super) fn check(args: &AgentArgs, errors: &mut ValidationErrors) -> Option<A
     Some(agents)
 }
 
-/// Reports errors that only a complete agent shows.
+/// Reports errors that only a complete agent shows: a name that is too long with its suffix, and a patch that does
+/// not apply.
 fn check_agents(name: &str, patch: Option<&str>, agents: &Agents, errors: &mut ValidationErrors) {
     for agent in agents.all() {
         if agent.name.len() > MAX_NAME {
@@ -123,9 +126,9 @@ fn check_agents(name: &str, patch: Option<&str>, agents: &Agents, errors: &mut V
             );
             return errors.add("name", name, &allowed);
         }
-        // Other causes of an error have been reported before.
-        if let (Some(patch), Err(why)) = (patch, Objects::new(&agent, agent.storage_bytes)) {
-            return errors.add_text("patch", patch, &format!("{why:#}"));
+        // The other inputs have been checked, so an error is the patch's.
+        if let (Some(patch), Err(error)) = (patch, Objects::new(&agent, agent.storage_bytes)) {
+            return errors.add_text("patch", patch, &format!("{error:#}"));
         }
     }
 }
@@ -175,6 +178,7 @@ fn annotations_of(text: Option<&String>, errors: &mut ValidationErrors) -> BTree
     annotations
 }
 
+/// Validates the name and the namespace of an agent.
 pub(super) fn check_which(which: &WhichArgs, errors: &mut ValidationErrors) {
     let WhichArgs { name, namespace } = which;
     // buildx requires that a node's name starts with a letter; Kubernetes allows at most 63 characters in a label.
@@ -259,11 +263,13 @@ fn platforms_of(text: Option<&String>, errors: &mut ValidationErrors) -> Vec<Pla
     let Some(text) = text else {
         return vec![];
     };
-    let mut found = Vec::new();
+    let mut platforms = Vec::new();
     for entry in lists::entries(text) {
         match Platform::parse(entry) {
-            Some(platform) if found.contains(&platform) => errors.add("platforms", entry, "is listed twice"),
-            Some(platform) => found.push(platform),
+            Some(platform) if platforms.contains(&platform) => {
+                errors.add("platforms", entry, "is listed twice")
+            }
+            Some(platform) => platforms.push(platform),
             None => errors.add(
                 "platforms",
                 entry,
@@ -274,10 +280,10 @@ fn platforms_of(text: Option<&String>, errors: &mut ValidationErrors) -> Vec<Pla
             ),
         }
     }
-    if found.is_empty() && lists::entries(text).next().is_none() {
+    if platforms.is_empty() && lists::entries(text).next().is_none() {
         errors.add("platforms", text, "contains no platform such as linux/amd64");
     }
-    found
+    platforms
 }
 
 fn mirrors(text: &str) -> Result<buildkitd::Mirrors, String> {
@@ -321,12 +327,13 @@ fn parsed<T: Default, E: std::fmt::Display>(
     let Some(text) = text else {
         return T::default();
     };
-    parse(text).unwrap_or_else(|why| {
-        errors.add_text(input, text, &why.to_string());
+    parse(text).unwrap_or_else(|error| {
+        errors.add_text(input, text, &error.to_string());
         T::default()
     })
 }
 
+/// Returns the value of an input with fixed names.
 fn one_of<T: Copy>(
     input: &str,
     text: &str,
@@ -344,6 +351,7 @@ fn one_of<T: Copy>(
     found
 }
 
+/// Parses a whole number in a range.
 fn number(
     input: &str,
     text: &str,

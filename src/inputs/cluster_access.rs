@@ -1,4 +1,4 @@
-//! Validates the inputs that say how to reach the cluster.
+//! Validates the inputs that select the cluster and the identity that accesses it.
 
 use std::path::PathBuf;
 
@@ -39,6 +39,7 @@ pub struct Role {
     pub audience: String,
 }
 
+/// Returns the identity that the flags select.
 pub(super) fn identity(args: &ClusterArgs) -> Identity {
     args.role_to_assume.as_ref().map_or(Identity::Default, |arn| {
         Identity::Role(Role {
@@ -48,6 +49,7 @@ pub(super) fn identity(args: &ClusterArgs) -> Identity {
     })
 }
 
+/// Validates the flags for AWS.
 fn check_aws(args: &ClusterArgs, errors: &mut ValidationErrors) {
     if let Some(region) = &args.region {
         let allowed = "must be an AWS region such as us-west-2";
@@ -59,7 +61,8 @@ fn check_aws(args: &ClusterArgs, errors: &mut ValidationErrors) {
     }
 }
 
-/// Validates the flags that select the cluster. `aws`: whether AWS is called even if the cluster is not an EKS cluster.
+/// Validates the flags that select the cluster. `aws`: whether the command calls AWS even if the cluster is not on
+/// EKS.
 pub(super) fn check(args: &ClusterArgs, aws: bool, errors: &mut ValidationErrors) -> Option<ClusterAccess> {
     let ClusterArgs {
         cluster,

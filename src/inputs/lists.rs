@@ -31,12 +31,13 @@ pub(super) fn annotations(text: &str) -> Result<BTreeMap<String, String>, String
     pairs(text, lines, |_| Ok(()))
 }
 
+/// Parses KEY=VALUE pairs.
 fn pairs<'a>(
     text: &str,
     entries: impl Iterator<Item = &'a str>,
     value_ok: impl Fn(&str) -> Result<(), &'static str>,
 ) -> Result<BTreeMap<String, String>, String> {
-    let mut found = BTreeMap::new();
+    let mut pairs = BTreeMap::new();
     for entry in entries {
         let Some((key, value)) = entry.split_once('=') else {
             return Err(format!("{entry:?} is not KEY=VALUE"));
@@ -48,14 +49,14 @@ fn pairs<'a>(
             ));
         }
         value_ok(value).map_err(|allowed| format!("{value:?} is not {allowed}"))?;
-        if found.insert(key.to_owned(), value.to_owned()).is_some() {
+        if pairs.insert(key.to_owned(), value.to_owned()).is_some() {
             return Err(format!("{key:?} is set twice"));
         }
     }
-    if found.is_empty() {
+    if pairs.is_empty() {
         return Err(format!("{text:?} contains no KEY=VALUE"));
     }
-    Ok(found)
+    Ok(pairs)
 }
 
 /// Parses tolerations, in the notation of `kubectl taint`.
@@ -67,8 +68,10 @@ pub(super) fn taints(text: &str) -> Result<Vec<Taint>, String> {
     Ok(taints)
 }
 
+/// The effects of a taint.
 const EFFECTS: [&str; 3] = ["NoSchedule", "PreferNoSchedule", "NoExecute"];
 
+/// Parses one toleration.
 fn taint(entry: &str) -> Result<Taint, String> {
     let (left, effect) = match entry.split_once(':') {
         Some((left, effect)) => (left, Some(effect)),

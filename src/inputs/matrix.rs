@@ -1,4 +1,4 @@
-//! The inputs of `matrix`.
+//! Validates the inputs of `matrix`.
 
 use super::ValidationErrors;
 use super::lists::entries;
@@ -13,7 +13,7 @@ pub struct MatrixInputs {
     pub files: Vec<String>,
     pub targets: Vec<String>,
     pub set: Vec<String>,
-    /// Patterns of Dockerfiles. If there are any, bake files are ignored.
+    /// Patterns that match Dockerfiles. If there are any, bake files are ignored.
     pub pattern: Vec<String>,
     pub workdir: String,
     pub base: Option<String>,
@@ -91,15 +91,15 @@ pub fn matrix(args: &MatrixArgs) -> Result<MatrixInputs, Problem> {
     }))
 }
 
-/// Returns whether a bake file is local. `-` is standard input, which can be read only once, and any scheme except buildx's
-/// `cwd://` is remote.
+/// Returns whether a bake file is local. `-` is standard input, which can be read only once. Every scheme except
+/// buildx's `cwd://` is remote.
 fn is_local(file: &str) -> bool {
     let path = file.strip_prefix("cwd://").unwrap_or(file);
     path != "-" && !path.contains("://") && !path.starts_with("git@")
 }
 
-/// Returns whether `targetNamePattern` and `matchNames` in buildx's bake/bake.go accept the name. Compose services may also
-/// contain dots.
+/// Returns whether `targetNamePattern` and `matchNames` in buildx's bake/bake.go accept the name. Compose services
+/// may also contain dots.
 fn is_target(name: &str) -> bool {
     let allowed = |c: char| c.is_ascii_alphanumeric() || "_-.*?[]^".contains(c);
     !name.starts_with('-') && name.chars().all(allowed)
@@ -160,7 +160,8 @@ mod tests {
             .filter_map(|arg| arg.get_long())
             .filter(|name| invalid.iter().all(|(input, ..)| input != name))
             .collect();
-        // The directory is opened later, any text may be a token or a target, and a flag without a value cannot be invalid.
+        // The directory is opened later, any text may be a token or a target, and a flag without a value cannot be
+        // invalid.
         assert_eq!(untested, ["workdir", "github-token", "explain", "output", "json"]);
     }
 

@@ -36,9 +36,12 @@ pub struct Plan {
     pub timeout: Duration,
 }
 
+/// The input `deploy`: when `connect` deploys agents.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Deploy {
+    /// If they do not exist.
     IfAbsent,
+    /// Also to update existing agents.
     Always,
     Never,
 }
@@ -49,7 +52,9 @@ pub struct Removal {
     pub cluster_access: ClusterAccess,
     pub name: String,
     pub namespace: String,
+    /// Whether to delete the volumes too.
     pub volumes: bool,
+    /// Whether to ask for confirmation.
     pub ask: bool,
     /// How long to wait for the cluster.
     pub timeout: Duration,
@@ -60,13 +65,14 @@ pub struct Removal {
 struct ValidationErrors(Vec<String>);
 
 impl ValidationErrors {
+    /// Adds an error: the input, its value and what is allowed.
     fn add(&mut self, input: &str, value: &str, allowed: &str) {
         let shown = without_credentials(value);
         self.0.push(format!("`{input}: {shown}`: {allowed}"));
     }
 
-    /// Adds the errors of a value that may have several lines and contain secrets. Of such a value only those lines are
-    /// shown that an error names, as in `line 1, column 2: …`.
+    /// Adds the errors of a value that may have several lines and contain secrets. Only the lines that an error
+    /// names, as in `line 1, column 2: …`, are shown.
     fn add_text(&mut self, input: &str, text: &str, errors: &str) {
         if text.trim().lines().count() <= 1 {
             return self.add(input, text.trim(), errors);
@@ -83,12 +89,14 @@ impl ValidationErrors {
         }
     }
 
+    /// Adds an error unless the value is valid.
     fn check(&mut self, ok: bool, input: &str, value: &str, allowed: &str) {
         if !ok {
             self.add(input, value, allowed);
         }
     }
 
+    /// Returns the value if there are no errors, or else all of them.
     fn finish<T>(self, value: Option<T>) -> Result<T, Problem> {
         match value {
             Some(value) if self.0.is_empty() => Ok(value),
@@ -106,6 +114,7 @@ impl ValidationErrors {
     }
 }
 
+/// Validates the inputs of `connect`.
 pub fn connect(args: &ConnectArgs) -> Result<Plan, Problem> {
     let mut errors = ValidationErrors::default();
     let plan = check(args, &mut errors);
@@ -123,6 +132,7 @@ fn without_credentials(value: &str) -> Cow<'_, str> {
     }
 }
 
+/// Validates the inputs of `connect`, which `runner` has as well.
 fn check(args: &ConnectArgs, errors: &mut ValidationErrors) -> Option<Plan> {
     let ConnectArgs {
         cluster_access,
@@ -156,6 +166,7 @@ fn check(args: &ConnectArgs, errors: &mut ValidationErrors) -> Option<Plan> {
     })
 }
 
+/// Validates the inputs of `manifests`.
 pub fn manifests(args: &ManifestsArgs) -> Result<Agents, Problem> {
     let ManifestsArgs { connect, rbac: _ } = args;
     let mut errors = ValidationErrors::default();
@@ -163,6 +174,7 @@ pub fn manifests(args: &ManifestsArgs) -> Result<Agents, Problem> {
     errors.finish(agents)
 }
 
+/// Validates the flags of `destroy`.
 pub fn destroy(args: &DestroyArgs) -> Result<Removal, Problem> {
     let DestroyArgs {
         cluster_access,

@@ -14,7 +14,8 @@ pub(super) fn is_dns_subdomain(text: &str) -> bool {
     text.len() <= 253 && text.split('.').all(is_dns_label)
 }
 
-/// Returns whether Kubernetes accepts the text as the key of a label or an annotation: a name with an optional domain.
+/// Returns whether Kubernetes accepts the text as the key of a label or an annotation: a name with an optional
+/// domain.
 pub(super) fn is_qualified_name(text: &str) -> bool {
     let (domain, name) = match text.split_once('/') {
         Some((domain, name)) => (Some(domain), name),
@@ -32,7 +33,8 @@ pub(super) fn is_label_value(text: &str) -> bool {
         && (text.is_empty() || text.starts_with(ends) && text.ends_with(ends))
 }
 
-/// Returns whether EKS accepts the text as the name of a cluster, by the pattern of CreateCluster.
+/// Returns whether EKS accepts the text as the name of a cluster, by the pattern in the API reference of
+/// CreateCluster.
 pub(super) fn is_cluster_name(text: &str) -> bool {
     (1..=100).contains(&text.len())
         && text.starts_with(|c: char| c.is_ascii_alphanumeric())

@@ -1,4 +1,4 @@
-//! The flags of `runner` that register the machine as a GitHub runner.
+//! Validates the flags of `runner` that register the machine as a GitHub runner.
 
 use std::path::PathBuf;
 
@@ -13,9 +13,10 @@ pub struct Registration {
     pub scope: RunnerScope,
     pub credential: RegistrationCredential,
     pub name: Option<String>,
-    /// Empty for the default labels.
+    /// The labels of the runner; empty for the default labels.
     pub labels: Vec<String>,
     pub group: Option<String>,
+    /// The directory of the runner's program.
     pub folder: PathBuf,
 }
 
@@ -26,7 +27,8 @@ pub enum RegistrationCredential {
     App { id: String, key: SecretSource },
 }
 
-/// Where a secret is read from. Never a flag: every user of the machine can read a process's arguments.
+/// Where a secret is read from. A flag never contains the secret itself, because every user of the machine can read a
+/// process's arguments.
 #[derive(Debug, PartialEq, Eq)]
 pub enum SecretSource {
     File(PathBuf),
@@ -44,10 +46,11 @@ impl SecretSource {
     }
 }
 
-/// GitHub's limits (<https://docs.github.com/rest/actions/self-hosted-runners>).
+/// GitHub's limits for a runner (<https://docs.github.com/rest/actions/self-hosted-runners>).
 const MAX_NAME_LENGTH: usize = 64;
 const MAX_LABELS: usize = 100;
 
+/// Validates the flags. Returns `None` if the machine is not to be registered, or if a flag is invalid.
 pub(super) fn check(args: &RegistrationArgs, errors: &mut ValidationErrors) -> Option<Registration> {
     let RegistrationArgs {
         github_url,
@@ -79,9 +82,14 @@ pub(super) fn check(args: &RegistrationArgs, errors: &mut ValidationErrors) -> O
         errors.add("github-url", url, allowed);
     }
     if let Some(name) = runner_name {
-        let plain = |c: char| c.is_ascii_alphanumeric() || ['-', '_', '.'].contains(&c);
-        let good = !name.is_empty() && name.len() <= MAX_NAME_LENGTH && name.chars().all(plain);
-        errors.check(good, "runner-name", name, "up to 64 letters, digits, -, _ and .");
+        let is_allowed = |c: char| c.is_ascii_alphanumeric() || ['-', '_', '.'].contains(&c);
+        let is_valid = !name.is_empty() && name.len() <= MAX_NAME_LENGTH && name.chars().all(is_allowed);
+        errors.check(
+            is_valid,
+            "runner-name",
+            name,
+            "up to 64 letters, digits, -, _ and .",
+        );
     }
     let labels: Vec<String> = runner_labels
         .iter()
@@ -89,11 +97,11 @@ pub(super) fn check(args: &RegistrationArgs, errors: &mut ValidationErrors) -> O
         .map(str::to_owned)
         .collect();
     if let Some(text) = runner_labels {
-        let good = !labels.is_empty()
+        let is_valid = !labels.is_empty()
             && labels.len() <= MAX_LABELS
             && labels.iter().all(|label| !label.contains(char::is_whitespace));
         errors.check(
-            good,
+            is_valid,
             "runner-labels",
             text,
             "1 to 100 labels without spaces, separated by commas",
@@ -124,6 +132,7 @@ pub(super) fn check(args: &RegistrationArgs, errors: &mut ValidationErrors) -> O
     })
 }
 
+/// Returns the credential that the flags select.
 fn credential(args: &RegistrationArgs, errors: &mut ValidationErrors) -> Option<RegistrationCredential> {
     match (
         &args.github_app_id,
@@ -133,9 +142,9 @@ fn credential(args: &RegistrationArgs, errors: &mut ValidationErrors) -> Option<
         (None, None, None) => Some(RegistrationCredential::Token(SecretSource::Environment)),
         (None, None, Some(file)) => Some(RegistrationCredential::Token(SecretSource::parse(file))),
         (Some(id), Some(file), None) => {
-            let good = !id.is_empty() && id.chars().all(|c| c.is_ascii_alphanumeric() || c == '.');
+            let is_valid = !id.is_empty() && id.chars().all(|c| c.is_ascii_alphanumeric() || c == '.');
             errors.check(
-                good,
+                is_valid,
                 "github-app-id",
                 id,
                 "the client id of an App, such as Iv23liabcdef, or its numeric id",
@@ -190,7 +199,7 @@ mod tests {
         let org = "--github-url=https://github.com/acme";
         let long = format!("--runner-name={}", "a".repeat(65));
         let many = format!("--runner-labels={}", vec!["a"; 101].join(","));
-        for (flags, says) in [
+        for (flags, expected) in [
             (&["--github-url=acme"][..], "`github-url: acme`"),
             (&["--runner-name=a"], "needs `github-url`"),
             (
@@ -230,8 +239,8 @@ mod tests {
                 "classic token",
             ),
         ] {
-            let errors = read(flags).expect_err(says);
-            assert!(errors.contains(says), "{flags:?}: {errors}");
+            let errors = read(flags).expect_err(expected);
+            assert!(errors.contains(expected), "{flags:?}: {errors}");
         }
     }
 

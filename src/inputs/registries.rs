@@ -6,7 +6,8 @@ use super::{Identity, ValidationErrors};
 use crate::cli::ClusterArgs;
 use crate::registry::EcrSelector;
 
-/// The value of the input `ecr`, with the region and identity that ECR is called with if cluster access needs no AWS.
+/// The registries to log in to. The region and the identity are for a cluster that is not on EKS; otherwise the login
+/// uses the session of the EKS cluster.
 #[derive(Debug, Clone)]
 pub struct Registries {
     pub selectors: Vec<EcrSelector>,
@@ -14,6 +15,7 @@ pub struct Registries {
     pub identity: Identity,
 }
 
+/// Validates the input `ecr`.
 pub(super) fn check(
     ecr: Option<&str>,
     args: &ClusterArgs,
@@ -23,7 +25,7 @@ pub(super) fn check(
     let mut selectors = Vec::new();
     for entry in entries(ecr) {
         match EcrSelector::parse(entry) {
-            Some(registry) => selectors.push(registry),
+            Some(selector) => selectors.push(selector),
             None => errors.add(
                 "ecr",
                 entry,

@@ -1,4 +1,4 @@
-//! The inputs of `runner`.
+//! Validates the inputs of `runner`.
 
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ pub enum RunnerOperation {
     Remove { user: Option<String> },
 }
 
-/// What a machine is set up with.
+/// The validated inputs to set up a machine.
 #[derive(Debug)]
 pub struct MachineSetup {
     pub plan: Plan,
@@ -36,6 +36,7 @@ pub struct Programs {
     pub timeout: Duration,
 }
 
+/// Validates the inputs of `runner`.
 pub fn runner(args: &RunnerArgs) -> Result<RunnerOperation, Problem> {
     let RunnerArgs {
         connect,
@@ -92,28 +93,27 @@ fn with_machine_identity(mut plan: Plan) -> Plan {
     plan
 }
 
+/// Validates the flags that select a mirror for buildx.
 fn mirror(url: Option<&str>, sha256: Option<&str>, errors: &mut ValidationErrors) -> Option<Mirror> {
     if let Some(url) = url {
-        let address: Option<http::Uri> = url.parse().ok();
-        let has_credentials =
-            |address: &http::Uri| address.authority().is_some_and(|a| a.as_str().contains('@'));
-        if address.as_ref().is_some_and(has_credentials) {
+        let uri: Option<http::Uri> = url.parse().ok();
+        let has_credentials = |uri: &http::Uri| uri.authority().is_some_and(|a| a.as_str().contains('@'));
+        if uri.as_ref().is_some_and(has_credentials) {
             // The value is not shown, because it may contain a password.
             errors.0.push(
                 "`buildx-url`: must not contain credentials, which all users of the machine could read: use a mirror without \
                  authentication".into(),
             );
         }
-        let is_url = address.is_some_and(|address| {
-            matches!(address.scheme_str(), Some("http" | "https")) && address.host().is_some()
-        });
+        let is_url =
+            uri.is_some_and(|uri| matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some());
         let allowed = "a URL such as https://mirror.example/buildx";
         errors.check(is_url, "buildx-url", url, allowed);
     }
     if let Some(sha256) = sha256 {
-        let is_sum = sha256.len() == 64 && sha256.chars().all(|c| c.is_ascii_hexdigit());
+        let is_checksum = sha256.len() == 64 && sha256.chars().all(|c| c.is_ascii_hexdigit());
         let allowed = "a SHA-256 of 64 hexadecimal digits, as sha256sum prints it";
-        errors.check(is_sum, "buildx-sha256", sha256, allowed);
+        errors.check(is_checksum, "buildx-sha256", sha256, allowed);
         if url.is_none() {
             errors.add("buildx-sha256", sha256, "needs `buildx-url`");
         }
@@ -154,7 +154,7 @@ mod tests {
 
     #[test]
     fn all_invalid_inputs_are_reported_at_once() {
-        let bad = [
+        let invalid = [
             ("user", "a:b", "a user of this machine"),
             ("buildx-url", "mirror", "a URL such as"),
             ("buildx-sha256", "abc", "64 hexadecimal digits"),
@@ -165,18 +165,18 @@ mod tests {
             ),
             ("cluster", "a/b", "the name of an EKS cluster"),
         ];
-        let flags: Vec<String> = bad
+        let flags: Vec<String> = invalid
             .iter()
             .map(|(name, value, _)| format!("--{name}={value}"))
             .collect();
         let problem = read(&flags.iter().map(String::as_str).collect::<Vec<_>>()).expect_err("bad");
-        for (name, value, says) in bad {
+        for (name, value, expected) in invalid {
             let error = problem
                 .what
                 .lines()
                 .find(|line| line.starts_with(&format!("- `{name}: {value}`")));
             assert!(
-                error.is_some_and(|error| error.contains(says)),
+                error.is_some_and(|error| error.contains(expected)),
                 "{name}: {}",
                 problem.what
             );

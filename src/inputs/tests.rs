@@ -14,7 +14,7 @@ fn plan(flags: &[&str]) -> Result<Plan, Problem> {
 /// An error shows the input's name, its value and what is allowed.
 #[test]
 fn all_invalid_inputs_are_reported_together() {
-    let bad = [
+    let invalid = [
         ("cluster", "sh op", "the name of an EKS cluster"),
         ("region", "Frankfurt", "us-west-2"),
         ("role-to-assume", "ci", "arn:aws:iam::"),
@@ -48,15 +48,15 @@ fn all_invalid_inputs_are_reported_together() {
         ("ecr", "docker.io", "auto, an account, a region"),
         ("timeout", "soon", "a duration above zero"),
     ];
-    let flags: Vec<String> = bad
+    let flags: Vec<String> = invalid
         .iter()
         .map(|(input, value, _)| format!("--{input}={value}"))
         .collect();
     let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
     let message = plan(&flags).expect_err("all values are invalid").what;
     let errors: Vec<&str> = message.split("\n- ").skip(1).collect();
-    assert_eq!(errors.len(), bad.len(), "{message}");
-    for (input, value, allowed) in bad {
+    assert_eq!(errors.len(), invalid.len(), "{message}");
+    for (input, value, allowed) in invalid {
         let error = errors
             .iter()
             .find(|error| error.starts_with(&format!("`{input}: {value}`")));
@@ -71,18 +71,18 @@ fn all_invalid_inputs_are_reported_together() {
     let flags = inputs
         .filter_map(|arg| arg.get_long())
         .filter(|name| *name != "help");
-    let untried: Vec<&str> = flags
-        .filter(|name| bad.iter().all(|(input, ..)| input != name))
+    let untested: Vec<&str> = flags
+        .filter(|name| invalid.iter().all(|(input, ..)| input != name))
         .collect();
     // Any text is valid as an audience or a key. The kubeconfig is a path that is opened later.
-    assert_eq!(untried, ["audience", "kubeconfig", "cache-key"]);
+    assert_eq!(untested, ["audience", "kubeconfig", "cache-key"]);
 }
 
 #[test]
 fn errors_of_a_complete_agent_are_reported() {
     let long = "a".repeat(60);
     let name = format!("--name={long}");
-    for (flags, named) in [
+    for (flags, expected) in [
         (
             vec![name.as_str(), "--platforms=linux/arm64"],
             "more than 63 characters",
@@ -126,8 +126,8 @@ fn errors_of_a_complete_agent_are_reported() {
         (vec!["--platforms=linux/arm64,linux/arm64"], "is listed twice"),
     ] {
         let flags = [&["--cluster=a"][..], &flags].concat();
-        let error = plan(&flags).expect_err(named).what;
-        assert!(error.contains(named), "{named} is not in {error}");
+        let error = plan(&flags).expect_err(expected).what;
+        assert!(error.contains(expected), "{expected} is not in {error}");
     }
 }
 

@@ -1,4 +1,4 @@
-//! The lock that allows one run at a time: at boot, cloud-init and a systemd unit may start two.
+//! The lock that allows only one run at a time: at boot, cloud-init and a systemd unit may start two runs.
 
 use std::fs::{File, TryLockError};
 use std::path::Path;
@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 
-/// How long to wait for the lock: the other run may deploy an agent.
+/// How long to wait for the lock. It is long, because the other run may be deploying an agent.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(600);
 const POLL_INTERVAL: Duration = Duration::from_millis(100);
 
@@ -15,18 +15,21 @@ const POLL_INTERVAL: Duration = Duration::from_millis(100);
 pub struct MachineLock(#[expect(dead_code, reason = "closing the file releases the lock")] File);
 
 impl MachineLock {
-    /// Locks an existing directory. Nothing is written into it.
+    /// Locks an existing directory, without writing to it.
     pub fn acquire(dir: &Path) -> anyhow::Result<Self> {
         Self::acquire_within(dir, LOCK_TIMEOUT)
     }
 
+    /// Locks a directory, and waits no longer than the timeout.
     fn acquire_within(dir: &Path, timeout: Duration) -> anyhow::Result<Self> {
         let file = File::open(dir).with_context(|| format!("opening {}", dir.display()))?;
-        let until = Instant::now() + timeout;
+        let deadline = Instant::now() + timeout;
         loop {
             match file.try_lock() {
                 Ok(()) => return Ok(Self(file)),
-                Err(TryLockError::WouldBlock) if Instant::now() < until => std::thread::sleep(POLL_INTERVAL),
+                Err(TryLockError::WouldBlock) if Instant::now() < deadline => {
+                    std::thread::sleep(POLL_INTERVAL)
+                }
                 Err(TryLockError::WouldBlock) => bail!(
                     "another run of this command has held the lock of {1} for {0} s: wait for it, or end it",
                     timeout.as_secs(),

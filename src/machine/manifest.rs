@@ -1,5 +1,5 @@
-//! The install manifest: what was created on the machine, recorded before it is created. Undoing it removes exactly that, and
-//! restores what was replaced.
+//! The install manifest: what was created on the machine, recorded before it is created. Undoing it removes exactly
+//! that, and restores what was replaced.
 
 use std::collections::BTreeSet;
 use std::fs::{File, OpenOptions, Permissions};
@@ -21,22 +21,24 @@ pub struct InstallManifest {
     content: ManifestContent,
 }
 
+/// The content of the manifest's file.
 #[derive(Debug, Default, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 struct ManifestContent {
     /// The users that the programs were installed for.
     users: BTreeSet<String>,
-    /// In the order of creation.
+    /// What was created, in the order of creation.
     installed: Vec<Installed>,
 }
 
+/// A directory, file or link that was created.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 enum Installed {
     Dir(PathBuf),
     /// A file or a link.
     File(PathBuf),
-    /// A file that replaced another one, which is kept under another name.
+    /// A file or a link that replaced another one, which is kept under the name `kept`.
     Replaced {
         path: PathBuf,
         kept: PathBuf,
@@ -55,13 +57,13 @@ impl Installed {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Change {
     Created,
-    /// An earlier version of ours was replaced.
+    /// An earlier version that this program installed was replaced.
     Updated,
     Unchanged,
 }
 
 impl InstallManifest {
-    /// Reads a manifest; an absent file is an empty one.
+    /// Reads a manifest. A missing file counts as an empty manifest.
     pub fn read(path: &Path) -> anyhow::Result<Self> {
         let content = match std::fs::read(path) {
             Err(error) if error.kind() == ErrorKind::NotFound => ManifestContent::default(),
@@ -74,7 +76,7 @@ impl InstallManifest {
         })
     }
 
-    /// Returns whether nothing was created.
+    /// Returns whether the manifest is empty, because nothing was created.
     pub fn is_empty(&self) -> bool {
         self.content == ManifestContent::default()
     }
@@ -112,7 +114,7 @@ impl InstallManifest {
     /// Creates a directory and its missing parents.
     pub fn create_dir(&mut self, path: &Path, mode: u32) -> anyhow::Result<()> {
         if !path.exists() {
-            // The manifest's own directory may be one of the missing ones.
+            // This may create some of the missing directories, because the manifest may be in one of them.
             self.write()?;
         }
         let missing: Vec<PathBuf> = path
@@ -127,15 +129,15 @@ impl InstallManifest {
         Ok(())
     }
 
-    /// Installs a program with this content, after `works` has tried it under a temporary name. An existing program that is not
-    /// ours is kept under another name.
+    /// Installs a program with this content, after `works` has tried it under a temporary name. An existing program
+    /// that this program did not install is kept under another name.
     pub fn install_program(
         &mut self,
         path: &Path,
         content: &mut File,
         works: impl FnOnce(&Path) -> anyhow::Result<()>,
     ) -> anyhow::Result<Change> {
-        if same(path, content)? {
+        if is_identical(path, content)? {
             return Ok(Change::Unchanged);
         }
         let dir = path.parent().context("a program is in a directory")?;
@@ -151,7 +153,7 @@ impl InstallManifest {
                 Ok(change)
             });
         if written.is_err() {
-            // The error of the write is the one to report.
+            // Ignored: the first error is the one to return.
             let _ = std::fs::remove_file(&temporary);
         }
         written
@@ -159,7 +161,7 @@ impl InstallManifest {
 
     /// Creates a symbolic link.
     pub fn create_link(&mut self, path: &Path, to: &Path) -> anyhow::Result<Change> {
-        if std::fs::read_link(path).is_ok_and(|there| there == to) {
+        if std::fs::read_link(path).is_ok_and(|target| target == to) {
             return Ok(Change::Unchanged);
         }
         let change = self.claim(path)?;
@@ -171,25 +173,25 @@ impl InstallManifest {
         Ok(change)
     }
 
-    /// Records that the path is ours, and renames an existing file that is not.
+    /// Records that this program creates the path. An existing file that it did not create is renamed.
     fn claim(&mut self, path: &Path) -> anyhow::Result<Change> {
         let kept = self
             .content
             .installed
             .iter()
             .find_map(|installed| match installed {
-                Installed::Replaced { path: of, kept } if of == path => Some(kept),
+                Installed::Replaced { path: other, kept } if other == path => Some(kept),
                 _ => None,
             });
-        let is_there = path.symlink_metadata().is_ok();
-        if let Some(kept) = kept.filter(|kept| is_there && kept.symlink_metadata().is_err()) {
-            // Recorded, but the run was killed before the rename.
+        let exists = path.symlink_metadata().is_ok();
+        if let Some(kept) = kept.filter(|kept| exists && kept.symlink_metadata().is_err()) {
+            // The entry was recorded, but that run was killed before the rename.
             std::fs::rename(path, kept).with_context(|| format!("renaming {}", path.display()))?;
         }
         if self.created(path) {
             return Ok(Change::Updated);
         }
-        if !is_there {
+        if !exists {
             self.record(Installed::File(path.to_owned()))?;
             return Ok(Change::Created);
         }
@@ -203,7 +205,8 @@ impl InstallManifest {
         Ok(Change::Created)
     }
 
-    /// Removes everything that was created, in reverse order, and the manifest itself. A directory with other files stays.
+    /// Removes everything that was created, in reverse order, and the manifest itself. A directory with other files
+    /// stays.
     pub fn undo(mut self) -> anyhow::Result<()> {
         while let Some(installed) = self.content.installed.pop() {
             undo(&installed)?;
@@ -217,7 +220,8 @@ impl InstallManifest {
         self.write()
     }
 
-    /// Writes the file. Its first entries are its own directories and itself.
+    /// Writes the file. The first entries are the directories that were created for it, and the file itself, so that
+    /// they are removed last.
     fn write(&mut self) -> anyhow::Result<()> {
         if !self.created(&self.path) {
             let dir = self.path.parent().context("a manifest is in a directory")?;
@@ -236,23 +240,25 @@ impl InstallManifest {
     }
 }
 
+/// Removes an entry, or restores what it replaced. An entry that no longer exists is not an error.
 fn undo(installed: &Installed) -> anyhow::Result<()> {
-    let gone = |done: std::io::Result<()>, path: &Path| match done {
+    let ignore_missing = |result: std::io::Result<()>, path: &Path| match result {
         Err(error) if error.kind() != ErrorKind::NotFound => {
             Err(error).with_context(|| format!("removing {}", path.display()))
         }
         _ => Ok(()),
     };
     match installed {
-        Installed::File(path) => gone(std::fs::remove_file(path), path),
-        Installed::Replaced { path, kept } => gone(std::fs::rename(kept, path), path),
+        Installed::File(path) => ignore_missing(std::fs::remove_file(path), path),
+        Installed::Replaced { path, kept } => ignore_missing(std::fs::rename(kept, path), path),
         Installed::Dir(path) => match std::fs::remove_dir(path) {
             Err(error) if error.kind() == ErrorKind::DirectoryNotEmpty => Ok(()),
-            done => gone(done, path),
+            result => ignore_missing(result, path),
         },
     }
 }
 
+/// Creates a directory with this mode, regardless of the umask.
 fn make_dir(path: &Path, mode: u32) -> anyhow::Result<()> {
     std::fs::create_dir(path)
         .and_then(|()| std::fs::set_permissions(path, Permissions::from_mode(mode)))
@@ -260,20 +266,20 @@ fn make_dir(path: &Path, mode: u32) -> anyhow::Result<()> {
 }
 
 /// Returns whether the file is an executable with this content.
-fn same(path: &Path, content: &mut File) -> anyhow::Result<bool> {
+fn is_identical(path: &Path, content: &mut File) -> anyhow::Result<bool> {
     use std::io::{Read, Seek};
-    let Ok(mut there) = File::open(path) else {
+    let Ok(mut existing) = File::open(path) else {
         return Ok(false);
     };
-    let metadata = there.metadata().context("looking at it")?;
-    let runs = metadata.permissions().mode() & 0o111 == 0o111;
-    if !runs || metadata.len() != content.metadata().context("looking at it")?.len() {
+    let metadata = existing.metadata().context("looking at it")?;
+    let is_executable = metadata.permissions().mode() & 0o111 == 0o111;
+    if !is_executable || metadata.len() != content.metadata().context("looking at it")?.len() {
         return Ok(false);
     }
     content.rewind().context("reading it")?;
     let (mut a, mut b) = (vec![0; 1 << 16], vec![0; 1 << 16]);
     loop {
-        let read = there
+        let read = existing
             .read(&mut a)
             .with_context(|| format!("reading {}", path.display()))?;
         if read == 0 {
@@ -286,6 +292,7 @@ fn same(path: &Path, content: &mut File) -> anyhow::Result<bool> {
     }
 }
 
+/// Writes the content to a new executable file.
 fn copy(content: &mut File, path: &Path) -> anyhow::Result<()> {
     use std::io::Seek;
     content.rewind().context("reading it")?;
@@ -301,6 +308,7 @@ fn copy(content: &mut File, path: &Path) -> anyhow::Result<()> {
         .context("making it executable")
 }
 
+/// Returns the error for a manifest that cannot be parsed.
 fn unreadable(path: &Path, error: &dyn std::fmt::Display) -> Problem {
     Problem::new(
         ErrorCode::InvalidInstallManifest,

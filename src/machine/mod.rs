@@ -1,5 +1,5 @@
-//! The machine of a self-hosted runner: its users and the programs that are installed on it. Everything is recorded in a
-//! manifest before it is created, so that it can be undone.
+//! The machine of a self-hosted runner: its users and the programs that are installed on it. Everything is recorded
+//! in a manifest before it is created, so that it can be undone.
 
 mod lock;
 mod manifest;

@@ -25,7 +25,7 @@ impl InstallPaths {
             programs: "/usr/local/bin".into(),
             plugins: "/usr/local/lib/docker/cli-plugins".into(),
             manifest: "/var/lib/remote-buildkit/record.json".into(),
-            // Only root can open it: other users could hold a lock on a directory that they can open.
+            // Only root can open this directory. Other users could hold the lock of a directory that they can open.
             lock: "/root".into(),
         }
     }

@@ -1,4 +1,4 @@
-//! A user of the machine, and running programs with that user's rights.
+//! Looks up users of the machine, and runs programs with a user's rights.
 
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -22,7 +22,7 @@ pub struct User {
     pub home: PathBuf,
 }
 
-/// Variables with the caller's own paths and names, which are removed for another user.
+/// Variables that contain paths and names of the caller. They are removed from the environment of another user.
 const USER_VARIABLES: [&str; 10] = [
     env::DOCKER_CONFIG,
     env::BUILDX_CONFIG,
@@ -51,7 +51,7 @@ impl User {
             }
             return Self::current();
         };
-        let user = read().into_iter().find(|user| user.name == name);
+        let user = all_users().into_iter().find(|user| user.name == name);
         let Some(user) = user else {
             return Err(Problem::new(
                 ErrorCode::UserNotFound,
@@ -74,7 +74,7 @@ impl User {
     /// Returns the caller. In a container, the caller may have no entry in `/etc/passwd`.
     fn current() -> anyhow::Result<Self> {
         let (uid, gid) = (getuid().as_raw(), rustix::process::getgid().as_raw());
-        if let Some(user) = read().into_iter().find(|user| user.uid == uid) {
+        if let Some(user) = all_users().into_iter().find(|user| user.uid == uid) {
             return Ok(user);
         }
         let home = env::path(env::HOME).context("finding the home directory: HOME is not set")?;
@@ -98,8 +98,8 @@ impl User {
         own.unwrap_or_else(|| self.home.join(".docker"))
     }
 
-    /// Returns the command of a program that runs as this user, with [`Self::status`], [`Self::output`] or [`Self::exec`].
-    /// GITHUB_TOKEN, which registers the machine, is removed: a job may have replaced the program.
+    /// Returns a command with this user's environment, for [`Self::status`], [`Self::output`] or [`Self::exec`].
+    /// GITHUB_TOKEN, which registers the machine, is removed, because a job may have replaced the program.
     pub fn command(&self, program: &Path) -> Command {
         let mut command = Command::new(program);
         command.env_remove(env::GITHUB_TOKEN);
@@ -140,8 +140,8 @@ impl User {
         }
     }
 
-    /// Runs `work` with this user's rights, in a separate thread: on Linux rights belong to a thread, and its child processes
-    /// inherit them. The rest of the process keeps its own rights.
+    /// Runs `work` with this user's rights, in a separate thread: on Linux a thread has its own rights, and its child
+    /// processes inherit them. The other threads keep the caller's rights.
     fn with_rights<T: Send>(&self, work: impl FnOnce() -> anyhow::Result<T> + Send) -> anyhow::Result<T> {
         if self.is_current() {
             return work();
@@ -152,11 +152,12 @@ impl User {
                     .with_context(|| format!("becoming the user {}", self.name))?;
                 work()
             });
-            let done = thread.join();
-            done.unwrap_or_else(|_| Err(anyhow::anyhow!("the thread panicked")))
+            let result = thread.join();
+            result.unwrap_or_else(|_| Err(anyhow::anyhow!("the thread panicked")))
         })
     }
 
+    /// Gives the calling thread the rights of this user.
     fn drop_rights(&self) -> rustix::io::Result<()> {
         let groups: Vec<Gid> = self.groups.iter().map(|gid| Gid::from_raw(*gid)).collect();
         let (uid, gid) = (Uid::from_raw(self.uid), Gid::from_raw(self.gid));
@@ -167,16 +168,18 @@ impl User {
     }
 }
 
-fn read() -> Vec<User> {
-    let text = |path: &str| std::fs::read(path).unwrap_or_default();
-    let (users, groups) = (text("/etc/passwd"), text("/etc/group"));
-    users_of(
+/// Reads all users.
+fn all_users() -> Vec<User> {
+    let read = |path: &str| std::fs::read(path).unwrap_or_default();
+    let (users, groups) = (read("/etc/passwd"), read("/etc/group"));
+    parse_users(
         &String::from_utf8_lossy(&users),
         &String::from_utf8_lossy(&groups),
     )
 }
 
-fn users_of(passwd: &str, group: &str) -> Vec<User> {
+/// Parses the users in the text of `/etc/passwd` and `/etc/group`. Invalid lines are skipped.
+fn parse_users(passwd: &str, group: &str) -> Vec<User> {
     let user = |line: &str| {
         let fields: Vec<&str> = line.split(':').collect();
         let [name, _, uid, gid, _, home, _] = fields[..] else {
@@ -184,7 +187,7 @@ fn users_of(passwd: &str, group: &str) -> Vec<User> {
         };
         let gid: u32 = gid.parse().ok()?;
         let mut groups = vec![gid];
-        groups.extend(group.lines().filter_map(|line| group_with(line, name)));
+        groups.extend(group.lines().filter_map(|line| group_of_member(line, name)));
         groups.sort_unstable();
         groups.dedup();
         Some(User {
@@ -198,14 +201,14 @@ fn users_of(passwd: &str, group: &str) -> Vec<User> {
     passwd.lines().filter_map(user).collect()
 }
 
-/// Returns the id of a group of `/etc/group`, if the user is a member.
-fn group_with(line: &str, user: &str) -> Option<u32> {
+/// Returns the id of the group in a line of `/etc/group`, if the user is a member.
+fn group_of_member(line: &str, user: &str) -> Option<u32> {
     let fields: Vec<&str> = line.split(':').collect();
     let [_, _, gid, members] = fields[..] else {
         return None;
     };
-    let member = members.split(',').any(|member| member == user);
-    member.then(|| gid.parse().ok()).flatten()
+    let is_member = members.split(',').any(|member| member == user);
+    is_member.then(|| gid.parse().ok()).flatten()
 }
 
 #[cfg(test)]
@@ -217,7 +220,7 @@ mod tests {
         let passwd = "root:x:0:0:root:/root:/bin/bash\n# a comment\nbroken:x:a:1::/:/\n\
                       runner:x:1001:1002:,,,:/home/runner:/bin/bash\n";
         let group = "root:x:0:\ndocker:x:998:ubuntu,runner\nadm:x:4:runner2\nrunner:x:1002:\nbroken\n";
-        let users = users_of(passwd, group);
+        let users = parse_users(passwd, group);
         assert_eq!(users.len(), 2);
         assert_eq!(
             users[1],

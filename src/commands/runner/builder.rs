@@ -1,5 +1,5 @@
-//! The user phase of `runner`: creates or removes the user's permanent builder, with the files that `connect` creates for a
-//! job, in a directory that stays.
+//! The user phase of `runner`: creates or removes the user's permanent builder, with the files that `connect` creates
+//! for a job, in a directory that stays.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -31,49 +31,51 @@ pub(super) fn create_or_update(machine: MachineSetup, user: &User) -> anyhow::Re
     guard::block_on(create_interruptible(plan, user.clone()))
 }
 
+/// Creates the builder. A signal interrupts it, and the cleanup follows.
 async fn create_interruptible(plan: Arc<Plan>, user: User) -> anyhow::Result<()> {
     let mut guard = Guard::listen()?;
-    let folder = config_dir(&user);
-    let mut manifest = InstallManifest::read(&manifest_path(&folder))?;
+    let dir = config_dir(&user);
+    let mut manifest = InstallManifest::read(&manifest_path(&dir))?;
     let is_first = manifest.is_empty();
-    manifest.create_dir(&folder, 0o700)?;
-    let docker = docker::dir().context("finding docker's directory: HOME is not set")?;
-    manifest.create_dir(&docker, 0o700)?;
+    manifest.create_dir(&dir, 0o700)?;
+    let docker_dir = docker::dir().context("finding docker's directory: HOME is not set")?;
+    manifest.create_dir(&docker_dir, 0o700)?;
     manifest.create_dir(&Store::root()?, 0o700)?;
-    let selection = Arc::new(JobState::for_machine(folder, &plan.agents.spec.name)?);
-    let backup = Backup::read(&selection)?;
-    let logins = selection.logins();
+    let job_state = Arc::new(JobState::for_machine(dir, &plan.agents.spec.name)?);
+    let backup = Backup::read(&job_state)?;
+    let logins = job_state.logins();
     if logins.exists() {
-        // A `docker login` of an earlier job must not be used by later jobs.
+        // Later jobs must not use the `docker login` of an earlier job.
         CredentialCache::read(&logins).without_stored().write(&logins)?;
     }
     let on_connected = |store: &Store, connection: Connection, report: &Report| {
-        select(&plan, &selection, store, connection, report)
+        select(&plan, &job_state, store, connection, report)
     };
-    let created = connect_with_deadline(&mut guard, &plan, &selection, on_connected).await;
+    let created = connect_with_deadline(&mut guard, &plan, &job_state, on_connected).await;
     if created.is_err() {
-        // The first failure is the one to report.
-        let undone = if is_first { undo(&user) } else { backup.restore() };
-        if let Err(error) = undone {
+        // A failed cleanup is only logged: the first error is the one to return.
+        let cleaned_up = if is_first { undo(&user) } else { backup.restore() };
+        if let Err(error) = cleaned_up {
             say(&format!("Cannot clean up: {error:#}"));
         }
     }
     created
 }
 
+/// Selects the connected builder for all jobs of the user, and removes earlier builders of this program.
 fn select(
     plan: &Plan,
-    selection: &JobState,
+    job_state: &JobState,
     store: &Store,
     connection: Connection,
     report: &Report,
 ) -> anyhow::Result<()> {
-    let kubeconfig = selection.kubeconfig();
-    let builder = connection.builder(plan, &selection.builder);
+    let kubeconfig = job_state.kubeconfig();
+    let builder = connection.builder(plan, &job_state.builder);
     store.find_own(&builder.name, &kubeconfig)?;
     let mut settings = registries::settings(&connection.registries);
     settings.push(Setting::Build);
-    registries::add_to_config(selection, settings)?;
+    registries::add_to_config(job_state, settings)?;
     for other in store.builders_of(&kubeconfig) {
         if other != builder.name {
             store.remove(&other, &kubeconfig)?;
@@ -95,16 +97,17 @@ pub(super) fn remove(user: &User) -> anyhow::Result<()> {
     undo(user)
 }
 
+/// Removes the builder. The caller holds the lock.
 fn undo(user: &User) -> anyhow::Result<()> {
-    let folder = config_dir(user);
-    let manifest = InstallManifest::read(&manifest_path(&folder))?;
+    let dir = config_dir(user);
+    let manifest = InstallManifest::read(&manifest_path(&dir))?;
     if manifest.is_empty() {
         say("Builder: this user has none");
         return programs::restore_own_buildx(user);
     }
-    let selection = JobState::without_builder(folder.clone());
+    let job_state = JobState::without_builder(dir.clone());
     if let Some(store) = Store::existing()? {
-        let kubeconfig = selection.kubeconfig();
+        let kubeconfig = job_state.kubeconfig();
         for name in store.builders_of(&kubeconfig) {
             store.remove(&name, &kubeconfig)?;
             say(&format!(
@@ -116,27 +119,28 @@ fn undo(user: &User) -> anyhow::Result<()> {
         }
     }
     let docker = DockerConfig::of_user()?;
-    docker.release(&folder)?;
+    docker.release(&dir)?;
     if docker::dir().is_some_and(|docker| manifest.created(&docker)) {
         docker.remove_leftovers()?;
     }
-    for file in [selection.kubeconfig(), selection.session(), selection.logins()] {
+    for file in [job_state.kubeconfig(), job_state.session(), job_state.logins()] {
         files::remove(&file)?;
     }
     manifest.undo()?;
     programs::restore_own_buildx(user)
 }
 
-fn manifest_path(folder: &Path) -> PathBuf {
-    folder.join("builder.json")
+/// Returns the path of the builder's install manifest.
+fn manifest_path(dir: &Path) -> PathBuf {
+    dir.join("builder.json")
 }
 
-/// The contents of an existing builder's files.
+/// The contents of an existing builder's files, to be restored if an update fails.
 struct Backup(Vec<(PathBuf, Option<Vec<u8>>)>);
 
 impl Backup {
-    fn read(selection: &JobState) -> anyhow::Result<Self> {
-        let files = [selection.kubeconfig(), selection.session(), selection.logins()];
+    fn read(job_state: &JobState) -> anyhow::Result<Self> {
+        let files = [job_state.kubeconfig(), job_state.session(), job_state.logins()];
         let files = files.into_iter().map(|path| {
             let content = match std::fs::read(&path) {
                 Ok(content) => Some(content),

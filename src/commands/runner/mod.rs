@@ -1,6 +1,6 @@
-//! `runner`: sets up a machine so that its jobs build remotely without a workflow step. It has two phases: the caller, as a
-//! rule root, installs programs; then the installed program runs again as the runner's user (`--as-user`) and creates that
-//! user's permanent builder.
+//! `runner`: sets up a machine so that its jobs build remotely without a workflow step. It has two phases: the
+//! caller, usually root, installs programs; then the installed program runs again as the runner's user
+//! (`--as-user`) and creates that user's permanent builder.
 
 mod builder;
 mod programs;
@@ -38,6 +38,7 @@ pub fn run(args: &RunnerArgs) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// Sets up the machine, and registers and starts the GitHub runner if that is requested.
 fn prepare(machine: &MachineSetup) -> anyhow::Result<ExitCode> {
     let user = User::resolve(machine.programs.user.as_deref())?;
     let prepared = machine.registration.as_ref().map(register::prepare).transpose()?;
@@ -60,8 +61,8 @@ fn install(programs: &Programs, user: &User) -> anyhow::Result<PathBuf> {
     programs::install(&paths, user, programs)
 }
 
-/// Undoes the setup: first the user's builder, which needs the installed program, then the programs, if no other user of the
-/// machine needs them.
+/// Undoes the setup: first the user's builder, which needs the installed program, then the programs, if no other user
+/// of the machine needs them.
 fn remove(user: &User) -> anyhow::Result<ExitCode> {
     let paths = InstallPaths::of_caller(user);
     let own = std::env::current_exe().context("finding this program's own path")?;

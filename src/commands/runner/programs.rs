@@ -48,8 +48,8 @@ pub(super) fn remove_user(mut manifest: InstallManifest, user: &User) -> anyhow:
     Ok(is_last)
 }
 
-/// Replaces the user's own buildx plugin if it is too old: docker prefers it to the machine's, and only the user may replace
-/// it.
+/// Replaces the user's own buildx plugin if it is too old: docker prefers it to the machine's, and only the user may
+/// replace it.
 pub(super) fn replace_own_buildx(
     paths: &InstallPaths,
     user: &User,
@@ -89,12 +89,12 @@ fn install_buildx(
     programs: &Programs,
 ) -> anyhow::Result<()> {
     // root does not read another user's config, and uses that user's plugin only if the machine has none.
-    let own = user.is_current().then(|| user.docker_dir());
-    let installed = InstalledPrograms::find(own.as_deref(), search_path(paths).as_ref());
-    let users = user.docker_dir().join("cli-plugins").join(PLUGIN);
-    let users = Some(&*users).filter(|plugin| own.is_none() && plugin.exists());
+    let own_dir = user.is_current().then(|| user.docker_dir());
+    let installed = InstalledPrograms::find(own_dir.as_deref(), search_path(paths).as_ref());
+    let user_plugin = user.docker_dir().join("cli-plugins").join(PLUGIN);
+    let user_plugin = Some(&*user_plugin).filter(|plugin| own_dir.is_none() && plugin.exists());
     let mut missing = Vec::new();
-    if !is_recent_enough(user, installed.plugin.as_deref()) && !is_recent_enough(user, users) {
+    if !is_recent_enough(user, installed.plugin.as_deref()) && !is_recent_enough(user, user_plugin) {
         missing.push(paths.plugins.join(PLUGIN));
     }
     if installed.docker.is_none() && !is_recent_enough(user, installed.standalone.as_deref()) {
@@ -104,7 +104,7 @@ fn install_buildx(
         return Ok(());
     }
     let source = release::source(std::env::consts::ARCH, programs.mirror.as_ref())?;
-    let mut file = downloaded(&source, programs.timeout)?;
+    let mut file = download_to_file(&source, programs.timeout)?;
     let works = |new: &Path| {
         version(user, new)
             .map(drop)
@@ -118,23 +118,24 @@ fn install_buildx(
     Ok(())
 }
 
-/// Returns whether an installed buildx is recent enough to stay, and prints it.
+/// Returns whether an installed buildx is recent enough to stay, and prints its version and status.
 fn is_recent_enough(user: &User, program: Option<&Path>) -> bool {
     let Some(program) = program else {
         return false;
     };
     let Ok(printed) = version_output(user, program) else {
-        // For example a program for another architecture, or half a file.
+        // For example a program for another architecture, or an incomplete file.
         say(&format!("buildx: cannot be run, {}", program.display()));
         return false;
     };
     let version = printed.split_whitespace().nth(1).unwrap_or("of unknown version");
-    let stays = versions::is_recent_enough(&printed);
-    let status = if stays { "already present" } else { "too old" };
+    let is_recent = versions::is_recent_enough(&printed);
+    let status = if is_recent { "already present" } else { "too old" };
     say(&format!("buildx {version}: {status}, {}", program.display()));
-    stays
+    is_recent
 }
 
+/// Returns the version of a buildx.
 fn version(user: &User, program: &Path) -> anyhow::Result<String> {
     let printed = version_output(user, program)?;
     let version = printed.split_whitespace().nth(1);
@@ -155,19 +156,20 @@ fn version_output(user: &User, program: &Path) -> anyhow::Result<String> {
     Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }
 
-/// The release, in a file without a name.
-fn downloaded(source: &DownloadSource, within: Duration) -> anyhow::Result<File> {
+/// Downloads a release to an unnamed file.
+fn download_to_file(source: &DownloadSource, timeout: Duration) -> anyhow::Result<File> {
     say(&format!("{}: downloading from {}", source.name, source.url));
     let file = unnamed_file()?;
-    let written = file.try_clone().context("sharing a temporary file")?;
+    let target = file.try_clone().context("sharing a temporary file")?;
     guard::block_on(async move {
-        let retrier = Retrier::new(Instant::now() + within, Report::retry);
-        download(source, &written, &retrier).await
+        let retrier = Retrier::new(Instant::now() + timeout, Report::retry);
+        download(source, &target, &retrier).await
     })?;
     Ok(file)
 }
 
-/// Returns the error for a file that has the right checksum and is not a working buildx, for example for another architecture.
+/// Returns the error for a file that has the correct checksum but is not a working buildx, for example one for
+/// another architecture.
 fn not_buildx(source: &DownloadSource, error: &anyhow::Error) -> anyhow::Error {
     let what = format!(
         "Downloaded {} from {}, and it cannot be run: {error:#}.",
@@ -176,7 +178,7 @@ fn not_buildx(source: &DownloadSource, error: &anyhow::Error) -> anyhow::Error {
     Problem::new(ErrorCode::InstallFailed, what, source.remedy).into()
 }
 
-/// Creates a file and unlinks it: not every file system supports O_TMPFILE.
+/// Creates a temporary file and unlinks it, because not every file system supports O_TMPFILE.
 fn unnamed_file() -> anyhow::Result<File> {
     let path = std::env::temp_dir().join(format!(".remote-buildkit-{}", files::random_hex()?));
     let mut options = OpenOptions::new();
@@ -188,8 +190,8 @@ fn unnamed_file() -> anyhow::Result<File> {
     Ok(file)
 }
 
-/// Installs this program, and docker's credential helper, which is a link to it. If an image or a package has both on the
-/// PATH, they stay there.
+/// Installs this program, and docker's credential helper, which is a link to it. If an image or a package has both on
+/// the PATH, they stay there.
 fn install_this_program(manifest: &mut InstallManifest, paths: &InstallPaths) -> anyhow::Result<PathBuf> {
     let own = std::env::current_exe().context("finding this program's own path")?;
     let version = env!("CARGO_PKG_VERSION");
@@ -208,7 +210,7 @@ fn install_this_program(manifest: &mut InstallManifest, paths: &InstallPaths) ->
         say(&format!("{PROGRAM}: installed next to it"));
     }
     if !on_path(&paths.programs) {
-        // For the following steps, if this runs as a step of a job.
+        // If this runs in a step of a job, the following steps need the PATH.
         github::add_path(&paths.programs.to_string_lossy())?;
         say(&format!(
             "Add {} to the PATH of jobs: docker looks there for {PROGRAM}",
@@ -218,10 +220,12 @@ fn install_this_program(manifest: &mut InstallManifest, paths: &InstallPaths) ->
     Ok(program)
 }
 
+/// Returns whether a directory is on the PATH.
 fn on_path(dir: &Path) -> bool {
-    std::env::split_paths(&current_path()).any(|on_path| on_path == dir)
+    std::env::split_paths(&current_path()).any(|entry| entry == dir)
 }
 
+/// Returns the word for a change in the log.
 fn status_text(change: Change) -> &'static str {
     match change {
         Change::Created => "installed",
@@ -230,7 +234,7 @@ fn status_text(change: Change) -> &'static str {
     }
 }
 
-/// Returns the PATH of the environment.
+/// Returns the PATH of the environment, or the system's.
 fn current_path() -> std::ffi::OsString {
     env::raw(env::PATH).unwrap_or_else(|| SYSTEM_PATH.into())
 }

@@ -1,6 +1,7 @@
-//! Registers the machine as a just-in-time runner of GitHub, for one job. The runner's configuration is a secret. It is
-//! passed in the environment, which only the runner's user and root can read, and which the runner clears before the job
-//! starts (actions/runner, CommandSettings.cs). As the argument `--jitconfig` every user of the machine could read it.
+//! Registers the machine as a just-in-time runner of GitHub, for one job. The runner's configuration is a secret. It
+//! is passed in the environment, which only the runner's user and root can read, and which the runner clears before
+//! the job starts (actions/runner, CommandSettings.cs). As the argument `--jitconfig` every user of the machine could
+//! read it.
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -21,7 +22,8 @@ use crate::{env, output};
 /// The variable that the runner reads like its argument `--jitconfig`.
 const JIT_CONFIGURATION: &str = "ACTIONS_RUNNER_INPUT_JITCONFIG";
 
-/// What registration needs, checked before anything is installed or requested: the credential, and the runner's `run.sh`.
+/// What registration needs, checked before anything is installed or requested: the credential, and the runner's
+/// `run.sh`.
 #[derive(Debug)]
 pub struct PreparedRegistration {
     credential: GitHubCredential,
@@ -29,8 +31,8 @@ pub struct PreparedRegistration {
     spec: RunnerSpec,
 }
 
-/// Checks that the runner is installed and reads the credential, with the rights of the caller: the runner's user must not
-/// be able to read it.
+/// Checks that the runner is installed and reads the credential, with the rights of the caller: the runner's user
+/// must not be able to read it.
 pub fn prepare(registration: &Registration) -> anyhow::Result<PreparedRegistration> {
     let script = registration.folder.join("run.sh");
     if !script.is_file() {
@@ -60,8 +62,9 @@ pub fn prepare(registration: &Registration) -> anyhow::Result<PreparedRegistrati
     })
 }
 
-fn credential(from: &inputs::RegistrationCredential) -> anyhow::Result<GitHubCredential> {
-    match from {
+/// Reads the credential.
+fn credential(source: &inputs::RegistrationCredential) -> anyhow::Result<GitHubCredential> {
+    match source {
         inputs::RegistrationCredential::Token(source) => {
             Ok(GitHubCredential::Token(secret(source, "the GitHub token")?))
         }
@@ -76,8 +79,9 @@ fn credential(from: &inputs::RegistrationCredential) -> anyhow::Result<GitHubCre
     }
 }
 
+/// Reads a secret, and masks it in the log. `what` describes it in an error.
 fn secret(source: &SecretSource, what: &str) -> anyhow::Result<Secret> {
-    let unread = |why: String| {
+    let unreadable = |why: String| {
         Problem::new(
             ErrorCode::GithubCredentialMissing,
             format!("Could not read {what} from {}: {why}.", source_name(source)),
@@ -94,16 +98,16 @@ fn secret(source: &SecretSource, what: &str) -> anyhow::Result<Secret> {
             Ok(())
         }
     };
-    read.map_err(|error| unread(error.to_string()))?;
+    read.map_err(|error| unreadable(error.to_string()))?;
     let secret = Secret::new(text.trim());
     if secret.expose().is_empty() {
-        return Err(unread("it is empty".into()).into());
+        return Err(unreadable("it is empty".into()).into());
     }
     github::mask(&secret);
     Ok(secret)
 }
 
-/// Names a source, for messages.
+/// Returns the description of a source, for messages.
 fn source_name(source: &SecretSource) -> String {
     match source {
         SecretSource::File(path) => path.display().to_string(),
@@ -112,6 +116,7 @@ fn source_name(source: &SecretSource) -> String {
     }
 }
 
+/// Returns the host name, which is the default name of the runner.
 fn host_name() -> anyhow::Result<String> {
     let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
     anyhow::ensure!(
@@ -148,6 +153,7 @@ pub fn start(
     error.context(format!("starting {} as {}", script.display(), user.name))
 }
 
+/// Registers the runner, and returns its configuration.
 fn configuration(
     registration: &Registration,
     prepared: PreparedRegistration,
@@ -155,7 +161,7 @@ fn configuration(
 ) -> anyhow::Result<Secret> {
     let scope = registration.scope.clone();
     let PreparedRegistration { credential, spec, .. } = prepared;
-    let registered = format!(
+    let message = format!(
         "Registered the GitHub runner {} in {scope} with the labels {}",
         spec.name,
         spec.labels.join(", ")
@@ -164,19 +170,20 @@ fn configuration(
         let mut guard = Guard::listen()?;
         let registration = async move { runners::just_in_time(&scope, &credential, &spec, until).await };
         match guard.run_until(registration, None).await {
-            Ok(done) => done,
+            Ok(result) => result,
             Err(Interrupted::Signal(name)) => Err(guard::stopped_by(name).into()),
             Err(Interrupted::Deadline) => Err(anyhow::anyhow!("out of time")),
         }
     })?;
-    say(&registered);
+    say(&message);
     Ok(configuration)
 }
 
+/// Returns the command that starts the runner.
 fn command(script: &Path, user: &User, configuration: &Secret) -> Command {
     let mut command = user.command(script);
-    if let Some(folder) = script.parent() {
-        command.current_dir(folder);
+    if let Some(dir) = script.parent() {
+        command.current_dir(dir);
     }
     command.env(JIT_CONFIGURATION, configuration.expose());
     command

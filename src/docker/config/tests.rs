@@ -63,7 +63,7 @@ fn other_entries_keep_their_bytes() {
 
 #[test]
 fn an_invalid_config_is_an_error() {
-    for (text, says) in [
+    for (text, expected) in [
         ("{\"auths\": {}", "it is not valid JSON"),
         ("// mine\n{}", "it is not valid JSON"),
         ("{\"a\": 1,}", "it is not valid JSON"),
@@ -73,7 +73,7 @@ fn an_invalid_config_is_an_error() {
         ("{\"credHelpers\": \"x\"}", "its `credHelpers` is not an object"),
     ] {
         let error = with(text, &login()).expect_err(text).to_string();
-        assert!(error.starts_with(says), "{text}: {error}");
+        assert!(error.starts_with(expected), "{text}: {error}");
     }
 }
 
@@ -123,13 +123,13 @@ fn an_object_that_existed_before_stays() {
         "{\"credHelpers\": {}}",
         "{\"credHelpers\": {\"a\": \"b\"}, \"x\": 1}",
     ] {
-        let was_there = has_object(text, &login());
-        let again = without(&added(text, &login()), &login(), was_there).expect("a config");
-        assert_eq!(again, text);
+        let object_existed = has_object(text, &login());
+        let restored = without(&added(text, &login()), &login(), object_existed).expect("a config");
+        assert_eq!(restored, text);
     }
 }
 
-/// docker rewrites the whole file, with tabs and in the order of names.
+/// docker rewrites the whole file, with tabs and with sorted entries.
 #[test]
 fn a_config_that_docker_rewrote_loses_only_our_entries() {
     let text = added(
@@ -205,7 +205,7 @@ proptest! {
             now = without(&now, &setting, has_object(&text, &setting)).expect("a config");
         }
         after = value(&now);
-        // An entry that was null has become an object.
+        // An object that was null is now an empty object, so both are ignored.
         for config in [&mut before, &mut after] {
             for name in ["credHelpers", "aliases"] {
                 let object = &config[name];

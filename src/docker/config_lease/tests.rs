@@ -36,14 +36,14 @@ impl Home {
         std::fs::read_to_string(self.path("docker/config.json")).ok()
     }
 
-    fn register(&self, user: &str, hosts: &[&str]) -> Vec<Setting> {
+    fn register(&self, job: &str, hosts: &[&str]) -> Vec<Setting> {
         let settings: Vec<Setting> = hosts.iter().map(|host| Setting::Login((*host).into())).collect();
-        let registered = self.docker().acquire(&self.path(user), &settings);
+        let registered = self.docker().acquire(&self.path(job), &settings);
         registered.expect("registered")
     }
 
-    fn unregister(&self, user: &str) {
-        self.docker().release(&self.path(user)).expect("unregistered");
+    fn unregister(&self, job: &str) {
+        self.docker().release(&self.path(job)).expect("unregistered");
     }
 
     fn helpers(&self) -> serde_json::Value {

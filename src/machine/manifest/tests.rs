@@ -2,6 +2,7 @@ use std::io::Write;
 
 use super::*;
 
+/// A directory that stands for the root of a machine.
 struct Root(tempfile::TempDir);
 
 impl Root {
@@ -79,8 +80,8 @@ fn directories_are_created_once_even_with_the_manifest_in_them() {
             .create_dir(&root.path("state/other"), 0o700)
             .expect("created");
     }
-    let made = root.manifest().content.installed.len();
-    assert_eq!(made, 4, "two directories, the manifest and another directory");
+    let count = root.manifest().content.installed.len();
+    assert_eq!(count, 4, "two directories, the manifest and another directory");
     root.undo();
     assert!(root.is_empty());
 }
