@@ -7,6 +7,7 @@ use anyhow::Result;
 
 use crate::support::{LAB, Namespace, Runner};
 
+/// A deployed agent, with its namespace and the runner that connected to it.
 #[derive(Debug)]
 pub(super) struct Agent {
     runner: Runner,
@@ -30,6 +31,7 @@ impl Agent {
         self.runner.command(program)
     }
 
+    /// Returns a buildx command with the job's environment.
     pub(super) fn buildx(&self) -> Command {
         self.command(LAB.bin.join("docker-buildx"))
     }

@@ -1,5 +1,5 @@
-//! Dockerfiles at random, of what Dockerfiles copy and mount with. Each step says whose it is by where it copies to, so
-//! that no two targets have a step in common.
+//! Generates random Dockerfiles, which copy and mount files in all ways that Dockerfiles offer. The destination of
+//! each step contains the name of its target, so that no two targets share a step.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -9,35 +9,38 @@ use fastrand::Rng;
 use super::steps::{Step, Steps};
 use super::tree::{chance, pick};
 
+/// A generated Dockerfile.
 #[derive(Debug, Clone)]
 pub(super) struct Dockerfile {
-    /// Before the first stage.
+    /// The lines before the first stage.
     head: Vec<String>,
     pub(super) stages: Vec<Stage>,
 }
 
+/// A stage of a generated Dockerfile.
 #[derive(Debug, Clone)]
 pub(super) struct Stage {
     pub(super) name: String,
     from: String,
     lines: Vec<String>,
-    /// Folders that the stage is sure to have.
-    pub(super) has: Vec<String>,
+    /// The directories that certainly exist in the stage.
+    pub(super) dirs: Vec<String>,
 }
 
-/// What a new Dockerfile may name.
+/// The contexts, linked targets and images that a new Dockerfile may refer to.
 #[derive(Debug)]
-pub(super) struct Surroundings<'a> {
+pub(super) struct GeneratorInputs<'a> {
     pub(super) steps: Steps<'a>,
-    /// Names of linked targets, with folders that their images have.
+    /// The names of linked targets, with the directories that certainly exist in their images.
     pub(super) linked: Vec<(String, Vec<String>)>,
     /// The reference of an image with a shell.
     pub(super) shell: &'a str,
 }
 
 impl Dockerfile {
+    /// Generates a Dockerfile with one to four stages.
     pub(super) fn new(
-        around: &mut Surroundings<'_>,
+        inputs: &mut GeneratorInputs<'_>,
         args: &mut BTreeMap<String, String>,
         rng: &mut Rng,
     ) -> Self {
@@ -46,84 +49,95 @@ impl Dockerfile {
             stages: Vec::new(),
         };
         for number in 0..rng.usize(1..5) {
-            let stage = new.stage(number, around, args, rng);
+            let stage = new.stage(number, inputs, args, rng);
             new.stages.push(stage);
         }
         new
     }
 
+    /// Generates a stage.
     fn stage(
         &mut self,
         number: usize,
-        around: &mut Surroundings<'_>,
+        inputs: &mut GeneratorInputs<'_>,
         args: &mut BTreeMap<String, String>,
         rng: &mut Rng,
     ) -> Stage {
-        let (from, mut has, shell) = self.from(around, rng);
+        let (from, mut dirs, has_shell) = self.choose_base(inputs, rng);
         let mut stage = Stage {
             name: format!("s{number}"),
             from,
-            lines: around.steps.declared(),
-            has: Vec::new(),
+            lines: inputs.steps.declared(),
+            dirs: Vec::new(),
         };
-        if let Some(earlier) = self.some_with_something(rng).filter(|_| chance(rng, 60)) {
+        if let Some(earlier) = self.stage_with_dirs(rng).filter(|_| chance(rng, 60)) {
             stage.add(
-                around
+                inputs
                     .steps
-                    .copy_from(&earlier.name, pick::<String>(rng, &earlier.has)),
+                    .copy_from(&earlier.name, pick::<String>(rng, &earlier.dirs)),
             );
         }
-        let linked: Vec<_> = around.linked.iter().filter(|(_, has)| !has.is_empty()).collect();
+        let linked: Vec<_> = inputs
+            .linked
+            .iter()
+            .filter(|(_, dirs)| !dirs.is_empty())
+            .collect();
         if !linked.is_empty() && chance(rng, 30) {
-            let (name, has) = pick(rng, &linked);
-            stage.add(around.steps.copy_from(name, pick::<String>(rng, has)));
+            let (name, dirs) = pick(rng, &linked);
+            stage.add(inputs.steps.copy_from(name, pick::<String>(rng, dirs)));
         }
         for _ in 0..rng.usize(1..4) {
-            stage.add(around.steps.any(args, rng));
+            stage.add(inputs.steps.random_step(args, rng));
         }
-        if shell {
-            let from = self.some_with_something(rng);
-            let from = from.map(|stage| (stage.name.as_str(), pick(rng, &stage.has).as_str()));
-            stage.add(around.steps.run(from, rng));
+        if has_shell {
+            let from = self.stage_with_dirs(rng);
+            let from = from.map(|stage| (stage.name.as_str(), pick(rng, &stage.dirs).as_str()));
+            stage.add(inputs.steps.run(from, rng));
         }
-        has.append(&mut stage.has);
-        stage.has = has;
+        dirs.append(&mut stage.dirs);
+        stage.dirs = dirs;
         stage
     }
 
-    /// What a stage is based on, what that has, and whether there is a shell.
-    fn from(&mut self, around: &Surroundings<'_>, rng: &mut Rng) -> (String, Vec<String>, bool) {
-        if !around.linked.is_empty() && chance(rng, 50) {
-            let (name, has) = pick(rng, &around.linked);
-            return (name.clone(), has.clone(), false);
+    /// Returns a base for a stage, the directories that certainly exist in it, and whether it has a shell.
+    fn choose_base(&mut self, inputs: &GeneratorInputs<'_>, rng: &mut Rng) -> (String, Vec<String>, bool) {
+        if !inputs.linked.is_empty() && chance(rng, 50) {
+            let (name, dirs) = pick(rng, &inputs.linked);
+            return (name.clone(), dirs.clone(), false);
         }
         if !self.stages.is_empty() && chance(rng, 30) {
             let stage = pick(rng, &self.stages);
-            let (name, has) = (stage.name.clone(), stage.has.clone());
+            let (name, dirs) = (stage.name.clone(), stage.dirs.clone());
             if self.head.is_empty() && chance(rng, 30) {
                 self.head.push(format!("ARG BASE={name}"));
-                return ("${BASE}".into(), has, false);
+                return ("${BASE}".into(), dirs, false);
             }
-            return (name, has, false);
+            return (name, dirs, false);
         }
         if chance(rng, 20) {
-            return (around.shell.to_owned(), Vec::new(), true);
+            return (inputs.shell.to_owned(), Vec::new(), true);
         }
         ("scratch".into(), Vec::new(), false)
     }
 
-    fn some_with_something(&self, rng: &mut Rng) -> Option<&Stage> {
-        let stages: Vec<_> = self.stages.iter().filter(|stage| !stage.has.is_empty()).collect();
+    /// Returns a random stage with directories, if there is one.
+    fn stage_with_dirs(&self, rng: &mut Rng) -> Option<&Stage> {
+        let stages: Vec<_> = self
+            .stages
+            .iter()
+            .filter(|stage| !stage.dirs.is_empty())
+            .collect();
         (!stages.is_empty()).then(|| *pick(rng, &stages))
     }
 
-    /// Another instruction at the end of a stage.
-    pub(super) fn append(&mut self, stage: &str, line: &str) {
-        for of in self.stages.iter_mut().filter(|of| of.name == stage) {
-            of.lines.push(line.to_owned());
+    /// Appends an instruction to the stage of this name.
+    pub(super) fn append(&mut self, name: &str, line: &str) {
+        for stage in self.stages.iter_mut().filter(|stage| stage.name == name) {
+            stage.lines.push(line.to_owned());
         }
     }
 
+    /// Returns the content of the Dockerfile.
     pub(super) fn text(&self) -> String {
         let mut text = String::new();
         for line in &self.head {
@@ -142,6 +156,6 @@ impl Dockerfile {
 impl Stage {
     fn add(&mut self, step: Step) {
         self.lines.push(step.line);
-        self.has.extend(step.makes);
+        self.dirs.extend(step.creates);
     }
 }

@@ -42,7 +42,7 @@ pub(super) fn write_all(repository: &Repository, rng: &mut Rng) -> Result<()> {
             Some(dockerfile) if chance(rng, 30) => format!("{dockerfile}.dockerignore"),
             _ => join(&target.context, ".dockerignore"),
         };
-        // Git's own files change with each commit.
+        // Git's own files change with each commit, so a root context must exclude them.
         let mut lines = vec![if root { ".git" } else { "# what is not built" }];
         lines.extend((0..rng.usize(1..4)).map(|_| line(rng)));
         write(repository.root(), &path, &(lines.join("\n") + "\n"))?;
@@ -55,6 +55,7 @@ pub(super) fn write_all(repository: &Repository, rng: &mut Rng) -> Result<()> {
     Ok(())
 }
 
+/// Returns a random line: a pattern or an exception.
 pub(super) fn line(rng: &mut Rng) -> &'static str {
     let patterns = if chance(rng, 35) { EXCEPTIONS } else { PATTERNS };
     pick::<&str>(rng, patterns)

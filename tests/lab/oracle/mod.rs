@@ -1,10 +1,10 @@
-//! Compares the matrix with BuildKit: a target that BuildKit does not serve from its cache after a change must be in the
-//! matrix.
+//! Compares the matrix with BuildKit: a target that BuildKit does not serve from its cache after a change must be in
+//! the matrix.
 //!
-//! The test generates random repositories and changes them at random. It builds all targets before and after each change,
-//! and compares the rebuilt targets with the output of `remote-buildkit matrix`. A rebuilt target that is not in the matrix
-//! is a miss and fails the test. A target in the matrix that came from the cache is a needless build; their number is
-//! printed to standard error.
+//! The test generates random repositories and changes them at random. It builds all targets before and after each
+//! change, and compares the rebuilt targets with the output of `remote-buildkit matrix`. A rebuilt target that is not
+//! in the matrix is a miss and fails the test. A target in the matrix that came from the cache is a needless build;
+//! their number is printed to standard error.
 
 mod agent;
 mod dockerfile;
@@ -29,17 +29,19 @@ use self::repository::Repository;
 use self::tally::Tally;
 use self::truth::Built;
 
-/// The variable that sets the random seed. The default is fixed, so that every run generates the same repositories; use
-/// other seeds after changes to the plan.
+/// The variable that sets the random seed. The default is fixed, so that every run generates the same repositories;
+/// use other seeds after changes to the plan.
 const SEED: &str = "REMOTE_BUILDKIT_ORACLE_SEED";
 const DEFAULT_SEED: u64 = 1;
-/// How many repositories are made: 50 take minutes, so `cargo xtask test` sets fewer unless it is called with `--all` or `--only`.
+/// The variable that sets the number of repositories. 50 take minutes, so `cargo xtask test` sets fewer unless it is
+/// called with `--all` or `--only`.
 const REPOSITORIES: &str = "REMOTE_BUILDKIT_ORACLE_REPOSITORIES";
 const ALL_REPOSITORIES: usize = 50;
-/// Changes of each repository.
+/// The number of edits of each repository.
 const EDITS: usize = 10;
-const AT_ONCE: usize = 3;
-/// Repositories of [`a_copy_of_the_repository_is_rebuilt_as_well`].
+/// The number of repositories that are compared at once.
+const WORKERS: usize = 3;
+/// The number of repositories in [`a_copy_of_the_repository_is_rebuilt_as_well`].
 const COPIED: usize = 4;
 
 #[test]
@@ -52,7 +54,7 @@ fn what_buildkit_does_not_have_is_in_the_matrix() -> Result<()> {
         Ok(number) => number.parse().context(REPOSITORIES)?,
         Err(_) => ALL_REPOSITORIES,
     };
-    let again = format!("{SEED}={seed} does it again");
+    let rerun = format!("{SEED}={seed} does it again");
     let agent = Agent::new("oracle")?;
     let next = AtomicUsize::new(0);
     let worker = || -> Result<Tally> {
@@ -66,44 +68,44 @@ fn what_buildkit_does_not_have_is_in_the_matrix() -> Result<()> {
         }
     };
     let tally = std::thread::scope(|scope| -> Result<Tally> {
-        let workers: Vec<_> = (0..AT_ONCE).map(|_| scope.spawn(worker)).collect();
+        let workers: Vec<_> = (0..WORKERS).map(|_| scope.spawn(worker)).collect();
         let mut all = Tally::default();
         for worker in workers {
             all.add(
                 worker
                     .join()
                     .unwrap_or_else(|_| bail!("a panic"))
-                    .with_context(|| again.clone())?,
+                    .with_context(|| rerun.clone())?,
             );
         }
         Ok(all)
     })?;
-    tally.print(&again);
+    tally.print(&rerun);
     ensure!(
         tally.edits == repositories * EDITS,
-        "{} edits; {again}",
+        "{} edits; {rerun}",
         tally.edits
     );
     ensure!(
         tally.is_selective(),
-        "{} targets are built needlessly; {again}",
+        "{} targets are built needlessly; {rerun}",
         tally.needless
     );
-    ensure!(tally.misses.is_empty(), "{again}\n{}", tally.misses.join("\n\n"));
+    ensure!(tally.misses.is_empty(), "{rerun}\n{}", tally.misses.join("\n\n"));
     Ok(())
 }
 
-/// [`confirm_rebuilt`] rarely has anything to confirm. This test passes it every rebuilt target, and it must confirm those
-/// that are in the matrix.
+/// [`confirm_rebuilt`] rarely has anything to confirm. This test passes it every rebuilt target, and it must confirm
+/// those that are in the matrix.
 #[test]
 fn a_copy_of_the_repository_is_rebuilt_as_well() -> Result<()> {
     let agent = Agent::new("oracle-copy")?;
     let mut tally = Tally::default();
-    let mut stayed = 0;
+    let mut count = 0;
     for number in 0..COPIED {
-        let (mut repository, before) = built(&agent, DEFAULT_SEED, number, &mut tally)?;
+        let (mut repository, before) = generate(&agent, DEFAULT_SEED, number, &mut tally)?;
         let edit = repository.edit()?;
-        let planned = plan::of(&agent, &repository, "HEAD~1")?;
+        let planned = plan::run(&agent, &repository, "HEAD~1")?;
         let Ok(after) = truth::bake(&agent, repository.root())? else {
             continue;
         };
@@ -118,26 +120,26 @@ fn a_copy_of_the_repository_is_rebuilt_as_well() -> Result<()> {
                 confirmed.contains_key(target),
                 "repository {number}, {edit}: {target}"
             );
-            stayed += 1;
+            count += 1;
         }
     }
-    ensure!(stayed > COPIED, "{stayed} targets confirmed");
+    ensure!(count > COPIED, "{count} targets confirmed");
     Ok(())
 }
 
 /// Generates a repository and compares each of its changes.
 fn compare_edits(agent: &Agent, seed: u64, number: usize) -> Result<Tally> {
     let mut tally = Tally::default();
-    let (mut repository, mut before) = built(agent, seed, number, &mut tally)?;
-    // A change may remove something that a build needs.
+    let (mut repository, mut before) = generate(agent, seed, number, &mut tally)?;
+    // Some edits are rejected, because they remove a file that a build needs.
     for _ in 0..EDITS * 3 {
         if tally.edits == EDITS {
             break;
         }
         let dockerfiles = repository.dockerfiles.clone();
         let edit = repository.edit()?;
-        let planned = plan::of(agent, &repository, "HEAD~1")?;
-        let said = if planned.lacks_sources() {
+        let planned = plan::run(agent, &repository, "HEAD~1")?;
+        let error = if planned.lacks_sources() {
             "a source is missing".to_owned()
         } else {
             match truth::bake(agent, repository.root())? {
@@ -153,19 +155,19 @@ fn compare_edits(agent: &Agent, seed: u64, number: usize) -> Result<Tally> {
                     before = after;
                     continue;
                 }
-                Err(said) => said,
+                Err(error) => error,
             }
         };
-        tally.refuse(&edit, &said);
+        tally.add_rejected(&edit, &error);
         repository.git(&["reset", "--quiet", "--hard", "HEAD~1"])?;
         repository.dockerfiles = dockerfiles;
     }
     Ok(tally)
 }
 
-/// Removes targets that BuildKit rebuilt although their inputs did not change, which it does occasionally. Rebuilt targets
-/// that are not in the matrix are built again, before and after the change, in a copy of the repository with another name,
-/// of which nothing is in the cache.
+/// Removes targets that BuildKit rebuilt although their inputs did not change, which it does occasionally. Rebuilt
+/// targets that are not in the matrix are built again, before and after the change, in a copy of the repository. The
+/// copy has another name, so none of its steps are in the cache.
 fn confirm_rebuilt(
     agent: &Agent,
     repository: &Repository,
@@ -181,34 +183,34 @@ fn confirm_rebuilt(
         let copy = repository.copy(commit)?;
         match truth::bake(agent, copy.path())? {
             Ok(built) => builds.push(built),
-            Err(said) => bail!("BuildKit rejects a copy: {said}"),
+            Err(error) => bail!("BuildKit rejects a copy: {error}"),
         }
     }
-    let again = builds[1].rebuilt_since(&builds[0]);
+    let in_copy = builds[1].rebuilt_since(&builds[0]);
     let before = rebuilt.len();
     rebuilt.retain(|target, _| {
-        planned.targets.contains(target) || again.contains_key(&repository.copied(target))
+        planned.targets.contains(target) || in_copy.contains_key(&repository.name_in_copy(target))
     });
     tally.unconfirmed += before - rebuilt.len();
     Ok(rebuilt)
 }
 
-/// Returns a repository that can be built, and its first build.
-fn built(agent: &Agent, seed: u64, number: usize, tally: &mut Tally) -> Result<(Repository, Built)> {
+/// Generates a repository that can be built, and builds it.
+fn generate(agent: &Agent, seed: u64, number: usize, tally: &mut Tally) -> Result<(Repository, Built)> {
     let mut rng = Rng::with_seed(seed * 1_000 + number as u64);
     // The name differs in each run, because an agent may have the same repository in its cache.
     let run = std::process::id();
     for attempt in 0..10 {
         let name = format!("r{run}x{number}x{attempt}");
         let repository = Repository::new(&name, rng.fork(), &agent.shell())?;
-        if plan::of(agent, &repository, "HEAD")?.lacks_sources() {
-            tally.refuse("a new repository", "a source is missing");
+        if plan::run(agent, &repository, "HEAD")?.lacks_sources() {
+            tally.add_rejected("a new repository", "a source is missing");
             continue;
         }
         match truth::bake(agent, repository.root())? {
             Ok(built) => return Ok((repository, built)),
-            Err(said) => tally.refuse("a new repository", &said),
+            Err(error) => tally.add_rejected("a new repository", &error),
         }
     }
-    bail!("BuildKit rejects ten repositories: {:?}", tally.refused)
+    bail!("BuildKit rejects ten repositories: {:?}", tally.rejected)
 }

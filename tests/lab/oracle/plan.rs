@@ -1,4 +1,4 @@
-//! Runs `matrix` for a change.
+//! Runs `remote-buildkit matrix` for an edit.
 
 use std::collections::BTreeSet;
 
@@ -8,10 +8,12 @@ use super::agent::Agent;
 use super::repository::Repository;
 use crate::support::{output, program};
 
+/// The output of `matrix`.
 #[derive(Debug)]
 pub(super) struct Planned {
+    /// The targets in the matrix.
     pub(super) targets: BTreeSet<String>,
-    /// The log, with the reasons.
+    /// The log, with the reason for each target.
     pub(super) log: String,
 }
 
@@ -22,17 +24,17 @@ impl Planned {
     }
 }
 
-/// Plans the newest commit in comparison with another one, outside of a job.
-pub(super) fn of(agent: &Agent, repository: &Repository, base: &str) -> Result<Planned> {
+/// Runs `matrix` for the newest commit, compared with the commit `base`, outside of a job.
+pub(super) fn run(agent: &Agent, repository: &Repository, base: &str) -> Result<Planned> {
     let mut matrix = agent.command(program());
     matrix
         .current_dir(repository.root())
         .env_remove("GITHUB_ACTIONS")
         .args(["matrix", "--json", "--base", base]);
-    let done = output(&mut matrix)?;
-    let log = String::from_utf8_lossy(&done.stderr).into_owned();
-    ensure!(done.status.success(), "matrix failed: {log}");
-    let printed = String::from_utf8(done.stdout)?;
+    let result = output(&mut matrix)?;
+    let log = String::from_utf8_lossy(&result.stderr).into_owned();
+    ensure!(result.status.success(), "matrix failed: {log}");
+    let printed = String::from_utf8(result.stdout)?;
     let matrix: serde_json::Value =
         serde_json::from_str(&printed).with_context(|| format!("not JSON: {printed}"))?;
     let entries = matrix["include"].as_array().context("no entries")?;

@@ -1,4 +1,4 @@
-//! A repository of several images, made at random: contexts, Dockerfiles, a bake file, and Git around them.
+//! Generates a random Git repository of several images, with their contexts and Dockerfiles, and a bake file.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 use fastrand::Rng;
 use serde_json::{Value, json};
 
-use super::dockerfile::{Dockerfile, Surroundings};
+use super::dockerfile::{Dockerfile, GeneratorInputs};
 use super::ignore;
 use super::steps::Steps;
 use super::tree::{Tree, chance, fill, join, pick, write};
@@ -17,49 +17,53 @@ use crate::support::run;
 pub(super) const BAKE_FILE: &str = "docker-bake.json";
 const LIBRARIES: [&str; 2] = ["libs/one", "libs/two"];
 
+/// A generated repository.
 #[derive(Debug)]
 pub(super) struct Repository {
-    folder: tempfile::TempDir,
+    dir: tempfile::TempDir,
     pub(super) name: String,
     pub(super) rng: Rng,
     pub(super) dockerfiles: BTreeMap<String, Dockerfile>,
     pub(super) targets: Vec<Target>,
-    texts: u32,
+    /// The number of texts from [`Repository::new_text`].
+    text_count: u32,
 }
 
+/// A target of the bake file.
 #[derive(Debug, Clone)]
 pub(super) struct Target {
     pub(super) name: String,
     pub(super) context: String,
-    /// From the root of the repository; none where it is in the bake file.
+    /// The path of its Dockerfile, relative to the root of the repository; `None` if the bake file contains it.
     pub(super) dockerfile: Option<String>,
+    /// The content of a Dockerfile in the bake file.
     inline: Option<String>,
     pub(super) stage: Option<String>,
     args: BTreeMap<String, String>,
     contexts: BTreeMap<String, String>,
-    /// Folders that its image has.
-    has: Vec<String>,
+    /// The directories that certainly exist in its image.
+    dirs: Vec<String>,
 }
 
 impl Repository {
-    /// With its first commit; `shell` is the reference of an image with a shell.
+    /// Generates a repository with a first commit. `shell` is the reference of an image with a shell.
     pub(super) fn new(name: &str, mut rng: Rng, shell: &str) -> Result<Self> {
         let mut new = Self {
-            folder: tempfile::Builder::new().prefix(name).tempdir()?,
+            dir: tempfile::Builder::new().prefix(name).tempdir()?,
             name: name.to_owned(),
             rng: rng.fork(),
             dockerfiles: BTreeMap::new(),
             targets: Vec::new(),
-            texts: 0,
+            text_count: 0,
         };
         for library in LIBRARIES {
             new.fill(library, &mut rng)?;
         }
-        let text = new.text();
+        let text = new.new_text();
         write(new.root(), "README.md", &text)?;
         for number in 0..rng.usize(3..7) {
             let target = match new.targets.iter().find(|t| t.args.contains_key("TAG")).cloned() {
-                Some(of) if chance(&mut rng, 60) => new.sibling(&of, number, &mut rng),
+                Some(other) if chance(&mut rng, 60) => new.sibling(&other, number, &mut rng),
                 _ => new.target(number, &mut rng, shell)?,
             };
             new.targets.push(target);
@@ -74,29 +78,30 @@ impl Repository {
     }
 
     pub(super) fn root(&self) -> &Path {
-        self.folder.path()
+        self.dir.path()
     }
 
-    /// One that no file had before: otherwise a change might lead back to what BuildKit knows.
-    pub(super) fn text(&mut self) -> String {
-        self.texts += 1;
-        format!("{} {}\n", self.name, self.texts)
+    /// Returns a text that no file had before: an earlier text could be in BuildKit's cache.
+    pub(super) fn new_text(&mut self) -> String {
+        self.text_count += 1;
+        format!("{} {}\n", self.name, self.text_count)
     }
 
     fn fill(&mut self, context: &str, rng: &mut Rng) -> Result<()> {
         let root = self.root().to_owned();
-        fill(&root, context, rng, || self.text())
+        fill(&root, context, rng, || self.new_text())
     }
 
+    /// Generates a target with a Dockerfile of its own.
     fn target(&mut self, number: usize, rng: &mut Rng, shell: &str) -> Result<Target> {
         let name = format!("{}-{number}", self.name);
-        let folder = format!("apps/{number}");
-        self.fill(&folder, rng)?;
+        let dir = format!("apps/{number}");
+        self.fill(&dir, rng)?;
         let (context, dockerfile) = match rng.u8(..6) {
-            0 | 1 => (".".to_owned(), Some(join(&folder, "Dockerfile"))),
-            2 => (folder, Some(format!("deploy/{number}.Dockerfile"))),
-            3 => (folder, None),
-            _ => (folder.clone(), Some(join(&folder, "Dockerfile"))),
+            0 | 1 => (".".to_owned(), Some(join(&dir, "Dockerfile"))),
+            2 => (dir, Some(format!("deploy/{number}.Dockerfile"))),
+            3 => (dir, None),
+            _ => (dir.clone(), Some(join(&dir, "Dockerfile"))),
         };
         let mut args = BTreeMap::new();
         let mut tag = name.clone();
@@ -109,17 +114,17 @@ impl Repository {
         for other in self.targets.iter().filter(|_| chance(rng, 25)) {
             let name = format!("base-{}", other.name);
             contexts.insert(name.clone(), format!("target:{}", other.name));
-            linked.push((name, other.has.clone()));
+            linked.push((name, other.dirs.clone()));
         }
         let mut named = Vec::new();
         for (number, library) in LIBRARIES.into_iter().enumerate() {
             if chance(rng, 25) {
                 contexts.insert(format!("lib{number}"), library.to_owned());
-                named.push((format!("lib{number}"), Tree::of(&self.root().join(library))?));
+                named.push((format!("lib{number}"), Tree::read(&self.root().join(library))?));
             }
         }
-        let context_tree = Tree::of(&self.root().join(&context))?;
-        let mut around = Surroundings {
+        let context_tree = Tree::read(&self.root().join(&context))?;
+        let mut inputs = GeneratorInputs {
             steps: Steps {
                 context: &context_tree,
                 named: named.iter().map(|(name, tree)| (name.clone(), tree)).collect(),
@@ -129,7 +134,7 @@ impl Repository {
             linked,
             shell,
         };
-        let new = Dockerfile::new(&mut around, &mut args, rng);
+        let new = Dockerfile::new(&mut inputs, &mut args, rng);
         let mut target = Target {
             name,
             context,
@@ -138,9 +143,9 @@ impl Repository {
             stage: None,
             args,
             contexts,
-            has: Vec::new(),
+            dirs: Vec::new(),
         };
-        target.choose(&new, rng);
+        target.choose_stage(&new, rng);
         match &target.dockerfile {
             Some(path) => {
                 write(self.root(), path, &new.text())?;
@@ -151,13 +156,17 @@ impl Repository {
         Ok(target)
     }
 
-    /// Another target of the same Dockerfile.
-    fn sibling(&self, of: &Target, number: usize, rng: &mut Rng) -> Target {
-        let mut target = of.clone();
+    /// Returns another target with the Dockerfile of `original`.
+    fn sibling(&self, original: &Target, number: usize, rng: &mut Rng) -> Target {
+        let mut target = original.clone();
         target.name = format!("{}-{number}", self.name);
         target.args.insert("TAG".to_owned(), target.name.clone());
-        if let Some(dockerfile) = of.dockerfile.as_ref().and_then(|path| self.dockerfiles.get(path)) {
-            target.choose(dockerfile, rng);
+        if let Some(dockerfile) = original
+            .dockerfile
+            .as_ref()
+            .and_then(|path| self.dockerfiles.get(path))
+        {
+            target.choose_stage(dockerfile, rng);
         }
         target
     }
@@ -169,8 +178,8 @@ impl Repository {
         json!({"group": {"default": {"targets": names}}, "target": targets})
     }
 
-    /// Whether a Dockerfile or an argument has that path of a context, so that a build without it would fail.
-    pub(super) fn names(&self, path: &str) -> bool {
+    /// Returns whether a Dockerfile or an argument contains the path, so that a build without the file would fail.
+    pub(super) fn is_named(&self, path: &str) -> bool {
         if path.ends_with("src/main.go") || path.ends_with("conf/main.txt") {
             return true;
         }
@@ -180,11 +189,11 @@ impl Repository {
             .map(|t| t.context.as_str())
             .chain(LIBRARIES)
             .collect();
-        let below = |context: &str| match context {
+        let relative = |context: &str| match context {
             "." => Some(path.to_owned()),
             context => path.strip_prefix(&format!("{context}/")).map(str::to_owned),
         };
-        contexts.into_iter().filter_map(below).any(|path| {
+        contexts.into_iter().filter_map(relative).any(|path| {
             let texts = self.dockerfiles.values().map(Dockerfile::text);
             texts
                 .chain(self.targets.iter().map(|target| target.bake().to_string()))
@@ -192,6 +201,7 @@ impl Repository {
         })
     }
 
+    /// Commits all changes.
     pub(super) fn commit(&self, message: &str) -> Result<()> {
         self.git(&["add", "--all"])?;
         self.git(&["commit", "--quiet", "--allow-empty", "--message", message])?;
@@ -204,27 +214,29 @@ impl Repository {
         run(git.current_dir(self.root()).args(arguments))
     }
 
-    /// The same files as of a commit, links and modes included, under another name of the same length.
+    /// Copies the files, links and modes of a commit. In the copy, the repository has another name of the same
+    /// length.
     pub(super) fn copy(&self, commit: &str) -> Result<tempfile::TempDir> {
         let copy = tempfile::tempdir()?;
         let to = copy.path().to_str().context("a path")?;
         self.git(&["clone", "--quiet", ".", to])?;
         let commit = self.git(&["rev-parse", commit])?;
         self.git(&["-C", to, "checkout", "--quiet", commit.trim_end()])?;
-        for file in Tree::of(copy.path())?.files {
+        for file in Tree::read(copy.path())?.files {
             let file = copy.path().join(file);
             let text = std::fs::read_to_string(&file)?;
-            std::fs::write(file, text.replace(&self.name, &self.copied(&self.name)))?;
+            std::fs::write(file, text.replace(&self.name, &self.name_in_copy(&self.name)))?;
         }
         Ok(copy)
     }
 
-    /// A name of this repository's as it is in the copy.
-    pub(super) fn copied(&self, name: &str) -> String {
+    /// Returns the name in a copy of something in this repository, such as a target.
+    pub(super) fn name_in_copy(&self, name: &str) -> String {
         name.replacen('r', "q", 1)
     }
 
-    pub(super) fn some_context(&mut self) -> String {
+    /// Returns the path of a random context.
+    pub(super) fn random_context(&mut self) -> String {
         let mut contexts: Vec<&str> = self.targets.iter().map(|t| t.context.as_str()).collect();
         contexts.extend(LIBRARIES);
         (*pick(&mut self.rng, &contexts)).to_owned()
@@ -232,22 +244,20 @@ impl Repository {
 }
 
 impl Target {
-    /// The last stage, or another one by name.
-    fn choose(&mut self, dockerfile: &Dockerfile, rng: &mut Rng) {
+    /// Chooses the stage to build: the last one, or another one by name.
+    fn choose_stage(&mut self, dockerfile: &Dockerfile, rng: &mut Rng) {
         let last = dockerfile.stages.len() - 1;
         let other = chance(rng, 30);
         let stage = &dockerfile.stages[if other { rng.usize(..=last) } else { last }];
         self.stage = other.then(|| stage.name.clone());
-        let folders = stage
-            .has
-            .iter()
-            .map(|folder| folder.replace("${TAG}", &self.name));
-        self.has = folders.collect();
+        let dirs = stage.dirs.iter().map(|dir| dir.replace("${TAG}", &self.name));
+        self.dirs = dirs.collect();
     }
 
+    /// Returns the target's definition in the bake file.
     pub(super) fn bake(&self) -> Value {
         let mut bake = json!({"context": self.context});
-        // buildx takes it from the context on.
+        // buildx resolves the path of a Dockerfile relative to the context.
         let up = match self.context.as_str() {
             "." => String::new(),
             context => "../".repeat(context.split('/').count()),
@@ -261,7 +271,7 @@ impl Target {
                 });
         let fields = [
             ("dockerfile", json!(dockerfile)),
-            // Bake has variables of its own in what it reads.
+            // Bake itself expands variables in the bake file.
             (
                 "dockerfile-inline",
                 json!(self.inline.as_ref().map(|text| text.replace("${", "$${"))),

@@ -14,8 +14,8 @@ use crate::support::output;
 pub(super) struct Built {
     /// The steps that were run, by target: its own, and those of the targets that it links to.
     ran: BTreeMap<String, BTreeSet<String>>,
-    /// The digests of the images' configurations. If all steps were cached the digest is unchanged, including timestamps,
-    /// unless an instruction that makes no layer changed.
+    /// The digests of the images' configurations. If all steps were cached the digest is unchanged, including
+    /// timestamps, unless an instruction that makes no layer changed.
     configurations: BTreeMap<String, String>,
 }
 
@@ -38,15 +38,16 @@ impl Built {
         rebuilt
     }
 
-    fn of(progress: &str, metadata: &str) -> Result<Self> {
+    /// Parses buildx's progress and metadata.
+    fn parse(progress: &str, metadata: &str) -> Result<Self> {
         let mut built = Self::default();
         let metadata: BTreeMap<String, serde_json::Value> = serde_json::from_str(metadata)?;
-        for (target, of) in metadata {
-            if let Some(digest) = of["containerimage.config.digest"].as_str() {
+        for (target, image) in metadata {
+            if let Some(digest) = image["containerimage.config.digest"].as_str() {
                 built.configurations.insert(target, digest.to_owned());
             }
         }
-        let graph = Graph::of(progress)?;
+        let graph = Graph::parse(progress)?;
         for target in built.configurations.keys() {
             let steps = graph.ran_for(target);
             if !steps.is_empty() {
@@ -63,7 +64,7 @@ pub(super) fn bake(agent: &Agent, root: &Path) -> Result<Result<Built, String>> 
     let mut buildx = agent.buildx();
     buildx
         .current_dir(root)
-        // Attestations are not compared, and take time.
+        // Attestations take time and are not compared.
         .env("BUILDX_NO_DEFAULT_ATTESTATIONS", "1")
         .env("BUILDX_METADATA_PROVENANCE", "disabled")
         .args([
@@ -74,14 +75,14 @@ pub(super) fn bake(agent: &Agent, root: &Path) -> Result<Result<Built, String>> 
         ])
         .arg("--metadata-file")
         .arg(metadata.path());
-    let done = output(&mut buildx)?;
-    let progress = String::from_utf8(done.stderr)?;
-    if !done.status.success() {
-        let said = progress.lines().filter(|line| !line.starts_with('{'));
-        return Ok(Err(said.collect::<Vec<_>>().join("\n")));
+    let result = output(&mut buildx)?;
+    let progress = String::from_utf8(result.stderr)?;
+    if !result.status.success() {
+        let messages = progress.lines().filter(|line| !line.starts_with('{'));
+        return Ok(Err(messages.collect::<Vec<_>>().join("\n")));
     }
     let metadata = std::fs::read_to_string(metadata.path())?;
-    Built::of(&progress, &metadata).map(Ok)
+    Built::parse(&progress, &metadata).map(Ok)
 }
 
 /// A step, which `--progress=rawjson` reports several times.
@@ -96,25 +97,28 @@ struct Vertex {
     cached: bool,
 }
 
+/// A line of `--progress=rawjson`.
 #[derive(Debug, Deserialize)]
 struct Line {
     #[serde(default)]
     vertexes: Vec<Vertex>,
 }
 
-/// All reports about each step. Targets that are built at once share the steps of a linked target. One of them may report a
-/// step as cached that another one has just run; such a step was not in the cache.
+/// All reports about each step. Targets that are built at once share the steps of a linked target. One of them may
+/// report a step as cached that another one has just run; such a step was not in the cache.
 #[derive(Debug, Default)]
 struct Graph {
-    /// Digests by target.
-    of_targets: BTreeMap<String, BTreeSet<String>>,
+    /// The digests of each target's steps.
+    target_digests: BTreeMap<String, BTreeSet<String>>,
+    /// The digests of each step's inputs.
     inputs: BTreeMap<String, BTreeSet<String>>,
-    /// Names by digest.
+    /// The instructions of the steps that were run, by digest.
     ran: BTreeMap<String, String>,
 }
 
 impl Graph {
-    fn of(progress: &str) -> Result<Self> {
+    /// Parses buildx's progress.
+    fn parse(progress: &str) -> Result<Self> {
         let mut graph = Self::default();
         for line in progress.lines().filter(|line| line.starts_with('{')) {
             let line: Line =
@@ -126,18 +130,19 @@ impl Graph {
         Ok(graph)
     }
 
+    /// Adds one report about a step.
     fn add(&mut self, vertex: Vertex) {
         // `[target stage 1/2] COPY a /b`
         let name = vertex
             .name
             .strip_prefix('[')
             .and_then(|name| name.split_once("] "));
-        let Some((place, instruction)) = name else {
+        let Some((step, instruction)) = name else {
             return;
         };
-        let target = place.split(' ').next().unwrap_or_default();
-        let of_target = self.of_targets.entry(target.to_owned()).or_default();
-        of_target.insert(vertex.digest.clone());
+        let target = step.split(' ').next().unwrap_or_default();
+        let digests = self.target_digests.entry(target.to_owned()).or_default();
+        digests.insert(vertex.digest.clone());
         let inputs = self.inputs.entry(vertex.digest.clone()).or_default();
         inputs.extend(vertex.inputs);
         let word = instruction.split(' ').next().unwrap_or_default();
@@ -149,7 +154,7 @@ impl Graph {
 
     /// Returns the steps of a target, and of the targets that it links to, that were run.
     fn ran_for(&self, target: &str) -> BTreeSet<String> {
-        let mut open: Vec<&String> = self.of_targets.get(target).into_iter().flatten().collect();
+        let mut open: Vec<&String> = self.target_digests.get(target).into_iter().flatten().collect();
         let mut seen = BTreeSet::new();
         while let Some(digest) = open.pop() {
             if seen.insert(digest) {
