@@ -1,4 +1,4 @@
-//! What people copy: that it parses, that its parts refer to each other, and that every flag in it is one.
+//! The examples that users copy: they parse, their parts fit together, and every flag in them exists.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -19,10 +19,10 @@ fn read(file: &str) -> Result<String> {
 }
 
 fn yaml(file: &str) -> Result<Value> {
-    serde_saphyr::from_str(&read(file)?).with_context(|| format!("{file} is no YAML"))
+    serde_saphyr::from_str(&read(file)?).with_context(|| format!("{file} is not YAML"))
 }
 
-/// The flags of `remote-buildkit runner` in a text, each of which has to be one.
+/// Returns the flags of `remote-buildkit runner` in a text, and checks that each one exists.
 fn flags(file: &str, text: &str) -> Result<BTreeSet<String>> {
     let cli = Cli::command();
     let runner = cli.find_subcommand("runner").context("no such command")?;
@@ -41,8 +41,8 @@ fn flags(file: &str, text: &str) -> Result<BTreeSet<String>> {
     Ok(found)
 }
 
-/// A shell reads it.
-fn is_shell(file: &str, script: &str) -> Result<()> {
+/// Checks that a shell can parse the script.
+fn check_shell(file: &str, script: &str) -> Result<()> {
     let checked = Command::new("sh").args(["-nc", script]).output()?;
     ensure!(
         checked.status.success(),
@@ -52,7 +52,7 @@ fn is_shell(file: &str, script: &str) -> Result<()> {
     Ok(())
 }
 
-/// The keys of a systemd unit by their section, as systemd splits them.
+/// Returns section, key and value of each setting in a systemd unit, split as systemd does it.
 fn unit(text: &str) -> Result<Vec<(String, String, String)>> {
     let mut section = String::new();
     let mut found = Vec::new();
@@ -98,37 +98,37 @@ fn the_unit_starts_the_runner_with_flags_that_there_are() -> Result<()> {
                 "TimeoutStopSec",
             ],
             "Install" => &["WantedBy"],
-            other => anyhow::bail!("no section of a service: {other}"),
+            other => anyhow::bail!("unknown section: {other}"),
         };
         ensure!(known.contains(&key.as_str()), "[{section}] has no {key}");
     }
-    let of = |key: &str| {
+    let get = |key: &str| {
         let mut values = settings
             .iter()
             .filter(|(_, name, _)| name == key)
             .map(|(.., value)| value);
         values.next().with_context(|| format!("no {key}"))
     };
-    let start = of("ExecStart")?;
+    let start = get("ExecStart")?;
     let words = start
         .strip_prefix("/usr/local/bin/remote-buildkit runner ")
         .context("another program")?;
     let found = flags(file, words)?;
-    for wanted in [
+    for required in [
         "user",
         "github-url",
         "github-app-id",
         "github-app-key-file",
         "runner-folder",
     ] {
-        ensure!(found.contains(wanted), "{start} has no --{wanted}");
+        ensure!(found.contains(required), "{start} has no --{required}");
     }
-    let (credential, _) = of("LoadCredential")?.split_once(':').context("no credential")?;
+    let (credential, _) = get("LoadCredential")?.split_once(':').context("no credential")?;
     ensure!(
         start.contains(&format!("${{CREDENTIALS_DIRECTORY}}/{credential}")),
         "{start}"
     );
-    // Every variable is one that the machine's user data writes.
+    // The machine's user data sets every variable.
     let user_data = read("runner/cloud-init.yaml")?;
     for variable in start.split('$').skip(1) {
         let name = variable.trim_start_matches('{');
@@ -136,8 +136,8 @@ fn the_unit_starts_the_runner_with_flags_that_there_are() -> Result<()> {
             .chars()
             .take_while(|c| c.is_ascii_uppercase() || *c == '_')
             .collect();
-        let given = name == "CREDENTIALS_DIRECTORY" || user_data.contains(&format!("{name}="));
-        ensure!(given, "nobody sets {name}");
+        let is_set = name == "CREDENTIALS_DIRECTORY" || user_data.contains(&format!("{name}="));
+        ensure!(is_set, "{name} is not set");
     }
     Ok(())
 }
@@ -172,12 +172,12 @@ fn the_user_data_is_of_cloud_init() -> Result<()> {
         }
     }
     let script = data["runcmd"][0][2].as_str().context("no script")?;
-    is_shell(file, script)?;
+    check_shell(file, script)?;
     for path in script
         .split_whitespace()
         .filter(|word| word.starts_with("/etc/remote-buildkit/"))
     {
-        ensure!(written.contains(path), "nobody writes {path}");
+        ensure!(written.contains(path), "{path} is not written");
     }
     let unit = unit(&read("runner/remote-buildkit-runner.service")?)?;
     let files: Vec<_> = unit
@@ -185,7 +185,7 @@ fn the_user_data_is_of_cloud_init() -> Result<()> {
         .filter(|(_, key, _)| key == "EnvironmentFile")
         .collect();
     ensure!(files.iter().all(|(.., file)| written.contains(file)), "{files:?}");
-    // What is downloaded is in this repository, and checked before it is used.
+    // Downloads are verified before use, and this repository's own files among them exist.
     for (before, after) in [
         ("sha256sum --check", "chmod"),
         ("sha256sum --check", "tar -x"),
@@ -230,7 +230,7 @@ fn the_pieces_for_actions_runner_controller_fit() -> Result<()> {
     let image = container["image"].as_str().context("no image")?;
     ensure!(!image.ends_with(":latest") && image.contains(':'), "{image}");
     let script = container["command"][2].as_str().context("no script")?;
-    is_shell("arc-values.yaml", script)?;
+    check_shell("arc-values.yaml", script)?;
     let found = flags("arc-values.yaml", script)?;
     ensure!(found.contains("kubeconfig"), "{found:?}");
     ensure!(
@@ -267,7 +267,7 @@ fn the_pieces_for_actions_runner_controller_fit() -> Result<()> {
         .lines()
         .find_map(|line| line.strip_prefix("RUN remote-buildkit runner"))
         .context("nothing is installed")?;
-    is_shell("Dockerfile", at_build)?;
+    check_shell("Dockerfile", at_build)?;
     let at_build = flags("Dockerfile", at_build)?;
     ensure!(at_build.contains("install-only"), "{at_build:?}");
     Ok(())

@@ -1,5 +1,4 @@
-//! The launcher in dist/, run by the real `node`, with a shell script where
-//! the binary goes.
+//! The launcher in dist/, run by the real `node`, with a shell script in place of the binary.
 
 use std::{
     fs,
@@ -65,11 +64,10 @@ impl Dist {
     }
 
     fn run(&self, script: &str) -> Result<Run> {
-        Run::of(self.node(script).output()?)
+        Run::from_output(self.node(script).output()?)
     }
 
-    /// Sends `signal` to node alone, as the runner does, once the binary has
-    /// said that it is ready.
+    /// Sends `signal` to node alone, as the runner does, once the binary has printed that it is ready.
     fn signal(&self, script: &str, signal: Signal) -> Result<Run> {
         let mut node = self.node(script).spawn()?;
         let mut stdout = BufReader::new(node.stdout.take().context("stdout is piped")?);
@@ -80,7 +78,7 @@ impl Dist {
         let mut rest = Vec::new();
         stdout.read_to_end(&mut rest)?;
         let status = node.wait()?;
-        Run::of(Output {
+        Run::from_output(Output {
             status,
             stdout: rest,
             stderr: Vec::new(),
@@ -89,13 +87,13 @@ impl Dist {
 }
 
 struct Run {
-    /// None where node itself was killed.
+    /// `None` if node itself was killed.
     code: Option<i32>,
     stdout: String,
 }
 
 impl Run {
-    fn of(output: Output) -> Result<Self> {
+    fn from_output(output: Output) -> Result<Self> {
         Ok(Self {
             code: output.status.code(),
             stdout: String::from_utf8(output.stdout)?,
@@ -105,10 +103,10 @@ impl Run {
 
 #[test]
 fn passes_command_environment_and_exit_code_on() -> Result<()> {
-    // Not `env`: a shell drops variables whose names it could not write itself.
+    // Reads /proc instead of running `env`: a shell drops variables whose names it cannot use itself.
     let script = r#"echo "$# $1"; tr '\0' '\n' </proc/$$/environ | grep ^INPUT_; exit 3"#;
     let dist = Dist::new("passes", script)?;
-    let run = Run::of(
+    let run = Run::from_output(
         dist.node("connect.mjs")
             .env("INPUT_STORAGE-CLASS", "gp3")
             .output()?,
@@ -139,7 +137,7 @@ fn forwards_signals_and_waits_for_the_binary() -> Result<()> {
         (Signal::TERM, "TERM", 12),
         (Signal::HUP, "HUP", 13),
     ] {
-        // The sleep in the trap: node must still be there when it ends.
+        // The trap sleeps, so that node must wait for the binary to end.
         let script = format!(
             "trap 'sleep 0.3; echo got {name}; exit {code}' {name}
              echo ready; for i in $(seq 100); do sleep 0.05; done"
@@ -214,11 +212,11 @@ fn refuses_other_platforms() -> Result<()> {
             "--import=data:text/javascript,Object.defineProperties(process,\
              {{platform:{{value:'{platform}'}},arch:{{value:'{arch}'}}}})"
         );
-        let run = |script| Run::of(dist.node(script).env("NODE_OPTIONS", &pretend).output()?);
+        let run = |script| Run::from_output(dist.node(script).env("NODE_OPTIONS", &pretend).output()?);
         let connect = run("connect.mjs")?;
-        let said = format!("this runner is {platform} {arch}.");
+        let expected = format!("this runner is {platform} {arch}.");
         assert!(connect.stdout.starts_with("::error title=remote-buildkit::"));
-        assert!(connect.stdout.contains(&said), "{}", connect.stdout);
+        assert!(connect.stdout.contains(&expected), "{}", connect.stdout);
         assert_eq!(connect.code, Some(1));
 
         let disconnect = run("disconnect.mjs")?;

@@ -1,4 +1,4 @@
-//! What a command was called for is written, or the command fails.
+//! A command that cannot write its output fails.
 
 use std::fs::File;
 use std::process::{Command, Stdio};
@@ -12,11 +12,11 @@ fn a_full_disk_is_an_error_and_a_reader_that_leaves_is_none() {
     };
     let full = File::options().write(true).open("/dev/full").expect("there");
     let failed = manifests(full.into());
-    let said = String::from_utf8_lossy(&failed.stderr).into_owned();
-    assert_eq!(failed.status.code(), Some(1), "{said}");
+    let stderr = String::from_utf8_lossy(&failed.stderr).into_owned();
+    assert_eq!(failed.status.code(), Some(1), "{stderr}");
     assert!(
-        said.contains("writing to standard output: No space left on device"),
-        "{said}"
+        stderr.contains("writing to standard output: No space left on device"),
+        "{stderr}"
     );
 
     let (reader, writer) = std::io::pipe().expect("a pipe");

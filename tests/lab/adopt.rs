@@ -1,10 +1,11 @@
-//! An agent made by hand is used as it is.
+//! An agent that was created by hand is used and left unchanged.
 
 use anyhow::{Result, ensure};
 
 use crate::support::{Namespace, Runner, kubectl_json};
 
-/// As people write it by hand: no label of ours, an old key of the GC, the default rollout.
+/// An agent as users write it by hand: without this project's labels, with a deprecated GC key and the default
+/// rollout strategy.
 const BY_HAND: &str = r#"
 apiVersion: apps/v1
 kind: Deployment
@@ -48,7 +49,7 @@ spec:
   accessModes: [ReadWriteOnce]
 "#;
 
-/// The objects, whole: nobody has written to them in between, not even a status.
+/// Returns the complete objects, including status and `resourceVersion`, so that a comparison shows every write.
 fn objects(namespace: &str) -> Result<Vec<serde_json::Value>> {
     let list = kubectl_json(&["-n", namespace, "get", "deployment,configmap,pvc"])?;
     let items = list["items"].as_array().cloned().unwrap_or_default();

@@ -5,7 +5,7 @@ use anyhow::{Context, Result};
 use crate::support::scenario::Scenario;
 use crate::support::wait_for;
 
-const NOW: [&str; 3] = ["--grace-period=0", "--force", "--wait=false"];
+const FORCE: [&str; 3] = ["--grace-period=0", "--force", "--wait=false"];
 
 #[test]
 fn pod_is_deleted_while_it_is_waited_for() -> Result<()> {
@@ -17,7 +17,7 @@ fn pod_is_deleted_while_it_is_waited_for() -> Result<()> {
     let pod = pods()?.pop().context("no pod")?;
     scenario
         .namespace
-        .kubectl(&[&["delete", "pod", &pod], &NOW[..]].concat())?;
+        .kubectl(&[&["delete", "pod", &pod], &FORCE[..]].concat())?;
     scenario.expect_success_of(step).map(drop)
 }
 

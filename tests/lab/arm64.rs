@@ -1,10 +1,10 @@
-//! The lab's arm64 node is one as far as a build can see; what the product does with it is proved elsewhere.
+//! The lab's arm64 node looks like a real one to a build. Other tests cover what the program does with it.
 
 use anyhow::{Context, Result, ensure};
 
 use crate::support::{LAB, Namespace};
 
-/// Where the scheduler finds the node by its label and passes its taint.
+/// A pod that selects the arm64 node by its label and tolerates its taint.
 const POD: &str = r#"
 apiVersion: v1
 kind: Pod

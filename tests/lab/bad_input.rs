@@ -1,22 +1,28 @@
-//! What cannot work says so in a paragraph: what was tried, what came back, what to do. And nothing is left.
+//! Invalid inputs and settings fail with an error that says what was tried, what came back and what to do, and leave
+//! nothing behind.
 
 use anyhow::{Result, ensure};
 
 use crate::support::{LAB, Namespace, Runner, RunnerSnapshot, role};
 
-/// `connect` on the lab's cluster has to fail with this title and these words, and leave nothing behind.
-fn refused(runner: Runner, inputs: &[(&str, &str)], title: &str, words: &[&str]) -> Result<()> {
+/// Checks that `connect` on the lab's cluster fails with this title and these words, and leaves nothing behind.
+fn expect_failure(runner: Runner, inputs: &[(&str, &str)], title: &str, words: &[&str]) -> Result<()> {
     let role = role("ci");
     let usual = [
         ("cluster", LAB.cluster.as_str()),
         ("region", LAB.region.as_str()),
         ("role-to-assume", role.as_str()),
     ];
-    refused_with(runner, &[&usual, inputs].concat(), title, words)
+    expect_failure_with_only(runner, &[&usual, inputs].concat(), title, words)
 }
 
-/// The same with these inputs alone.
-fn refused_with(mut runner: Runner, inputs: &[(&str, &str)], title: &str, words: &[&str]) -> Result<()> {
+/// Checks the same for `connect` with only these inputs.
+fn expect_failure_with_only(
+    mut runner: Runner,
+    inputs: &[(&str, &str)],
+    title: &str,
+    words: &[&str],
+) -> Result<()> {
     let before = RunnerSnapshot::take(&runner)?;
     let outcome = runner.connect_with_only(inputs)?;
     outcome.expect_error(title, words)?;
@@ -27,7 +33,7 @@ fn refused_with(mut runner: Runner, inputs: &[(&str, &str)], title: &str, words:
 
 #[test]
 fn invalid_values_are_named_all_at_once() -> Result<()> {
-    refused(
+    expect_failure(
         Runner::new()?,
         &[
             ("storage", "lots"),
@@ -47,7 +53,7 @@ fn invalid_values_are_named_all_at_once() -> Result<()> {
 
 #[test]
 fn unknown_cluster() -> Result<()> {
-    refused(
+    expect_failure(
         Runner::new()?,
         &[("cluster", "nowhere")],
         "EKS cluster not found",
@@ -62,7 +68,7 @@ fn unknown_cluster() -> Result<()> {
 
 #[test]
 fn wrong_region() -> Result<()> {
-    refused(
+    expect_failure(
         Runner::new()?,
         &[("region", "us-west-2")],
         "EKS cluster not found",
@@ -72,7 +78,7 @@ fn wrong_region() -> Result<()> {
 
 #[test]
 fn role_that_may_not_be_assumed() -> Result<()> {
-    refused(
+    expect_failure(
         Runner::new()?,
         &[("role-to-assume", &role("absent"))],
         "Cannot assume role",
@@ -94,19 +100,19 @@ fn no_id_token_permission() -> Result<()> {
         "ACTIONS_ID_TOKEN_REQUEST_URL",
         "permissions: { id-token: write, contents: read }",
     ];
-    refused(runner, &[], "No OIDC token for this job", &words)
+    expect_failure(runner, &[], "No OIDC token for this job", &words)
 }
 
 #[test]
 fn no_credentials_at_all() -> Result<()> {
     let inputs = [("cluster", LAB.cluster.as_str()), ("region", LAB.region.as_str())];
     let words = ["role-to-assume", "id-token: write"];
-    refused_with(Runner::new()?, &inputs, "No AWS credentials", &words)
+    expect_failure_with_only(Runner::new()?, &inputs, "No AWS credentials", &words)
 }
 
 #[test]
 fn no_permission_to_describe() -> Result<()> {
-    refused(
+    expect_failure(
         Runner::new()?,
         &[("role-to-assume", &role("ci-no-describe"))],
         "eks:DescribeCluster denied",
@@ -120,7 +126,7 @@ fn no_permission_to_describe() -> Result<()> {
 
 #[test]
 fn no_access_entry() -> Result<()> {
-    refused(
+    expect_failure(
         Runner::new()?,
         &[("role-to-assume", &role("ci-no-entry"))],
         "Cluster rejected our identity (401)",
@@ -135,7 +141,7 @@ fn no_access_entry() -> Result<()> {
 
 #[test]
 fn no_rbac() -> Result<()> {
-    refused(
+    expect_failure(
         Runner::new()?,
         &[("role-to-assume", &role("ci-no-rbac"))],
         "Cluster denied permission (403)",
@@ -151,7 +157,7 @@ fn no_rbac() -> Result<()> {
 
 #[test]
 fn namespace_that_does_not_exist() -> Result<()> {
-    refused(
+    expect_failure(
         Runner::new()?,
         &[("namespace", "nowhere")],
         "Namespace not found",
@@ -166,7 +172,7 @@ fn namespace_that_does_not_exist() -> Result<()> {
 fn agent_that_must_not_be_deployed() -> Result<()> {
     let namespace = Namespace::new("never")?;
     let inputs = [("namespace", "never"), ("deploy", "never")];
-    refused(
+    expect_failure(
         Runner::new()?,
         &inputs,
         "Agent not found",
@@ -199,7 +205,7 @@ spec:
 "#,
     )?;
     let inputs = [("namespace", "unusable")];
-    refused(
+    expect_failure(
         Runner::new()?,
         &inputs,
         "Agent cannot be used",
@@ -212,7 +218,7 @@ fn image_that_cannot_be_pulled() -> Result<()> {
     let _namespace = Namespace::new("unpullable")?;
     let image = format!("{}/no/such/image:1", LAB.registry);
     let inputs = [("namespace", "unpullable"), ("image", image.as_str())];
-    refused(
+    expect_failure(
         Runner::new()?,
         &inputs,
         "Image pull failed",
@@ -223,7 +229,7 @@ fn image_that_cannot_be_pulled() -> Result<()> {
 #[test]
 fn kubeconfig_that_does_not_exist() -> Result<()> {
     let words = ["nowhere/config", "the input `kubeconfig`"];
-    refused_with(
+    expect_failure_with_only(
         Runner::new()?,
         &[("kubeconfig", "nowhere/config")],
         "Kubeconfig cannot be used",
@@ -231,7 +237,7 @@ fn kubeconfig_that_does_not_exist() -> Result<()> {
     )
 }
 
-/// A kubeconfig whose plugin is this shell command.
+/// Returns a kubeconfig whose credential plugin runs this shell command.
 fn kubeconfig_with_plugin(command: &str) -> Result<tempfile::NamedTempFile> {
     let file = tempfile::NamedTempFile::new()?;
     let config = serde_json::json!({
@@ -258,14 +264,14 @@ fn plugin_of_a_kubeconfig_that_fails() -> Result<()> {
     runner.disconnect()?.ok().map(drop)
 }
 
-/// The client waits for its plugin without an end; the timeout holds all the same.
+/// The Kubernetes client waits for its plugin without a limit. The input `timeout` must still apply.
 #[test]
 fn plugin_of_a_kubeconfig_that_hangs() -> Result<()> {
     let file = kubeconfig_with_plugin("exec sleep 20")?;
     let path = file.path().to_string_lossy();
     let inputs = [("kubeconfig", path.as_ref()), ("timeout", "2s")];
     let start = std::time::Instant::now();
-    refused_with(
+    expect_failure_with_only(
         Runner::new()?,
         &inputs,
         "Timed out",
@@ -275,61 +281,61 @@ fn plugin_of_a_kubeconfig_that_hangs() -> Result<()> {
     Ok(())
 }
 
-/// An agent of an earlier connect that never became ready, and better inputs.
+/// Corrected inputs reach an agent of an earlier connect that never became ready only with `deploy: always`.
 #[test]
 fn inputs_that_do_not_reach_an_agent_that_is_there() -> Result<()> {
     let _namespace = Namespace::new("stale")?;
     let image = format!("{}/no/such/image:1", LAB.registry);
     let bad = [("namespace", "stale"), ("image", image.as_str())];
-    refused(Runner::new()?, &bad, "Image pull failed", &[&image])?;
+    expect_failure(Runner::new()?, &bad, "Image pull failed", &[&image])?;
     let words = [
         "inputs are applied to an existing agent",
         "only with `deploy: always`",
     ];
-    refused(
+    expect_failure(
         Runner::new()?,
         &[("namespace", "stale")],
         "Image pull failed",
         &words,
     )?;
-    let mended = [("namespace", "stale"), ("deploy", "always")];
-    Runner::new()?.connect(&mended)?.ok()?;
+    let corrected = [("namespace", "stale"), ("deploy", "always")];
+    Runner::new()?.connect(&corrected)?.ok()?;
     Ok(())
 }
 
-/// With other keys than ours, server-side apply would find no conflict, and `destroy` would delete it.
+/// A ConfigMap with other keys: server-side apply would find no conflict, and `destroy` would later delete it.
 #[test]
 fn a_config_map_of_somebody_else() -> Result<()> {
     let namespace = Namespace::new("config")?;
-    let theirs = [
+    let create = [
         "create",
         "configmap",
         "remote-buildkit-agent",
         "--from-literal=theirs=precious",
     ];
-    namespace.kubectl(&theirs)?;
+    namespace.kubectl(&create)?;
     let inputs = [("namespace", "config")];
     let words = ["ConfigMap remote-buildkit-agent", "Choose another `name`"];
-    refused(Runner::new()?, &inputs, "Field manager conflict", &words)?;
+    expect_failure(Runner::new()?, &inputs, "Field manager conflict", &words)?;
     let config = namespace.json(&["get", "configmap", "remote-buildkit-agent"])?;
     ensure!(config["metadata"]["labels"].is_null(), "{config}");
-    ensure!(namespace.names("deployment,pvc")?.is_empty(), "half an agent");
+    ensure!(namespace.names("deployment,pvc")?.is_empty(), "partial agent");
     Ok(())
 }
 
-/// A refusal of the server's that no Role would mend.
+/// The server rejects the request for a reason that no Role can fix.
 #[test]
 fn quota_of_the_namespace() -> Result<()> {
     let namespace = Namespace::new("quota")?;
     namespace.kubectl(&["create", "quota", "none", "--hard=persistentvolumeclaims=0"])?;
     let inputs = [("namespace", "quota")];
-    refused(
+    expect_failure(
         Runner::new()?,
         &inputs,
         "Cluster rejected the request",
         &["exceeded quota", "quota"],
     )?;
-    ensure!(namespace.names("deployment")?.is_empty(), "half an agent");
+    ensure!(namespace.names("deployment")?.is_empty(), "partial agent");
     Ok(())
 }
 
@@ -338,7 +344,7 @@ fn pods_that_may_not_be_made() -> Result<()> {
     let namespace = Namespace::new("podless")?;
     namespace.kubectl(&["create", "quota", "none", "--hard=pods=0"])?;
     let inputs = [("namespace", "podless"), ("timeout", "5s")];
-    refused(
+    expect_failure(
         Runner::new()?,
         &inputs,
         "Agent not ready in time",
@@ -353,8 +359,8 @@ fn pods_that_may_not_be_made() -> Result<()> {
 fn no_buildx_on_the_runner() -> Result<()> {
     let mut runner = Runner::new()?;
     std::fs::remove_dir_all(runner.home.join(".docker"))?;
-    // The lab's folder of programs holds buildx, and the machine may have it as a plugin of docker's.
+    // The lab's bin directory contains buildx, and the machine may have it as a Docker CLI plugin.
     runner.env.insert("PATH".into(), "/nonexistent".into());
     let words = ["docker-buildx", "Install buildx"];
-    refused(runner, &[], "buildx not found", &words)
+    expect_failure(runner, &[], "buildx not found", &words)
 }

@@ -1,4 +1,4 @@
-//! Other people's files in buildx's folder.
+//! Files of other builders in buildx's directory.
 
 use anyhow::{Result, ensure};
 
@@ -17,7 +17,7 @@ fn a_malformed_file_is_named_and_hinders_no_build() -> Result<()> {
     ensure!(connected.log.contains(&warning), "{}", connected.log);
     let built = runner.build("RUN echo built all the same")?;
     ensure!(built.contains("built all the same"), "{built}");
-    // What the warning says.
+    // As the warning says, `buildx ls` fails.
     let listed = runner.buildx(&["ls"]).expect_err("buildx ls fails on it");
     ensure!(
         listed.to_string().contains("unexpected end of JSON"),
@@ -29,7 +29,7 @@ fn a_malformed_file_is_named_and_hinders_no_build() -> Result<()> {
     Ok(())
 }
 
-/// Ours has a name of its own, so one that buildx made and called as the agent is another.
+/// The action's builder has a unique name, so a user's builder with the agent's name is a different one.
 #[test]
 fn a_builder_with_the_agents_name_is_not_touched() -> Result<()> {
     let _namespace = Namespace::new("namesake")?;

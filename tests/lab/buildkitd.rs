@@ -1,4 +1,4 @@
-//! What we know of buildkitd.toml is what BuildKit's own structs say, of the version that agents run by default.
+//! The embedded schema of buildkitd.toml matches BuildKit's own structs in the version that agents run by default.
 
 use std::fs;
 use std::process::Command;
@@ -33,8 +33,8 @@ fn the_schema_is_that_of_the_default_image() -> Result<()> {
     Ok(())
 }
 
-/// The daemon takes what the inputs say: an image of Docker Hub, which cannot be reached from here, comes through a
-/// mirror, and the user's own part is merged.
+/// The daemon applies the inputs: an image of Docker Hub, which the lab cannot reach, is pulled through a mirror, and
+/// the user's own configuration is merged in.
 #[test]
 fn a_mirror_and_the_users_part_reach_the_daemon() -> Result<()> {
     let namespace = Namespace::new("daemon")?;

@@ -1,4 +1,4 @@
-//! An API server that does not take a request now: 429 and 409.
+//! An API server that temporarily rejects requests: 429 Too Many Requests and 409 Conflict.
 
 use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
@@ -37,11 +37,11 @@ fn conflict_three_times() -> Result<()> {
     Ok(())
 }
 
-/// A priority level of the API server's without a seat (API Priority and Fairness), for jobs in one namespace. Where
-/// nobody sits, one request may stand: that is ours, whose body never comes. The others are rejected with 429.
+/// A priority level of the API server without seats (API Priority and Fairness), for the jobs in one namespace. An
+/// idle level still admits one request. The test keeps one open whose body never arrives, so all others get a 429.
 struct NoSeats {
     name: String,
-    standing: Option<Child>,
+    blocking: Option<Child>,
 }
 
 impl NoSeats {
@@ -68,41 +68,41 @@ spec:
         )?;
         let mut level = Self {
             name: scenario.namespace.0.clone(),
-            standing: None,
+            blocking: None,
         };
-        // The server takes them up a moment later.
+        // The server applies both objects a moment later.
         let uid = "jsonpath={.metadata.uid}";
         let uid = kubectl(&["get", "flowschema", &level.name, "-o", uid])?;
         wait_for("the API server to know the level", || {
-            let mut get = level.as_a_job("pods");
+            let mut get = level.request_as_job("pods");
             let headers = run(get.args(["--output", "/dev/null", "--dump-header", "-"]))?;
             Ok(headers.contains(&uid))
         })?;
         wait_for("the API server to reject", || {
-            level.stand()?;
-            let mut get = level.as_a_job("pods");
+            level.block()?;
+            let mut get = level.request_as_job("pods");
             let code = run(get.args(["--output", "/dev/null", "--write-out", "%{http_code}"]))?;
             Ok(code == "429")
         })?;
         Ok(level)
     }
 
-    /// Has our request stand. It is itself rejected where it comes upon another of ours.
-    fn stand(&mut self) -> Result<()> {
-        if let Some(standing) = &mut self.standing
-            && standing.try_wait()?.is_none()
+    /// Keeps the blocking request open. The server rejects it while another request of the test occupies the level.
+    fn block(&mut self) -> Result<()> {
+        if let Some(blocking) = &mut self.blocking
+            && blocking.try_wait()?.is_none()
         {
             return Ok(());
         }
-        let mut standing = self.as_a_job("configmaps");
-        standing.args(["--request", "POST", "--upload-file", "-"]);
-        standing.stdin(Stdio::piped()).stdout(Stdio::null());
-        self.standing = Some(standing.spawn()?);
+        let mut blocking = self.request_as_job("configmaps");
+        blocking.args(["--request", "POST", "--upload-file", "-"]);
+        blocking.stdin(Stdio::piped()).stdout(Stdio::null());
+        self.blocking = Some(blocking.spawn()?);
         Ok(())
     }
 
-    /// A request about objects of the namespace. Not by kubectl, which waits where it is rejected.
-    fn as_a_job(&self, resource: &str) -> Command {
+    /// Returns a curl command that requests objects of the namespace as a job. kubectl would retry after a 429.
+    fn request_as_job(&self, resource: &str) -> Command {
         let pki = LAB.dir.join("pki");
         let mut curl = Command::new("curl");
         curl.arg("--silent").arg("--http1.1");
@@ -125,9 +125,9 @@ spec:
 
 impl Drop for NoSeats {
     fn drop(&mut self) {
-        if let Some(mut standing) = self.standing.take() {
-            let _ = standing.kill();
-            let _ = standing.wait();
+        if let Some(mut blocking) = self.blocking.take() {
+            let _ = blocking.kill();
+            let _ = blocking.wait();
         }
         for kind in ["flowschema", "prioritylevelconfiguration"] {
             if let Err(error) = kubectl(&["delete", kind, &self.name]) {
@@ -137,7 +137,7 @@ impl Drop for NoSeats {
     }
 }
 
-/// An admission webhook that answers 409 as often as it is told, then allows.
+/// An admission webhook that answers 409 three times, then allows.
 const WEBHOOK: &str = r#"
 import http.server, json, ssl, sys
 certificate, key, host, port = sys.argv[1:]
@@ -170,15 +170,15 @@ struct Conflict {
     server: Child,
     url: String,
     name: String,
-    _folder: tempfile::TempDir,
+    _dir: tempfile::TempDir,
 }
 
 impl Conflict {
     fn three_times(scenario: &Scenario) -> Result<Self> {
         let (host, _) = LAB.registry.split_once(':').context("no port")?;
         let port = TcpListener::bind((host, 0))?.local_addr()?.port().to_string();
-        let folder = tempfile::tempdir()?;
-        let [key, certificate] = ["key.pem", "certificate.pem"].map(|name| folder.path().join(name));
+        let dir = tempfile::tempdir()?;
+        let [key, certificate] = ["key.pem", "certificate.pem"].map(|name| dir.path().join(name));
         let mut openssl = Command::new("openssl");
         openssl.args([
             "req",
@@ -208,7 +208,7 @@ impl Conflict {
             server,
             url: format!("https://{host}:{port}/"),
             name: scenario.namespace.0.clone(),
-            _folder: folder,
+            _dir: dir,
         };
         wait_for("the webhook to listen", || Ok(webhook.requests().is_ok()))?;
         let configuration = r#"

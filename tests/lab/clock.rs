@@ -1,4 +1,4 @@
-//! A runner whose clock is off: AWS's is asked.
+//! A runner whose clock is wrong: the program uses AWS's time instead.
 
 use std::path::Path;
 
@@ -7,10 +7,11 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::support::{LAB, Namespace, Runner};
 
-/// The program's clock from here on. The lab's and buildx's stay right; the monotonic clock never jumps.
-fn show(runner: &mut Runner, off: SignedDuration) -> Result<()> {
+/// Shifts the program's clock by this offset from now on. The clocks of the lab and of buildx stay right, and the
+/// monotonic clock does not jump.
+fn set_clock(runner: &mut Runner, offset: SignedDuration) -> Result<()> {
     let library = lab::faketime()?.to_string_lossy().into_owned();
-    let seconds = format!("{:+}", off.as_secs());
+    let seconds = format!("{:+}", offset.as_secs());
     for (name, value) in [
         ("LD_PRELOAD", library.as_str()),
         ("FAKETIME", &seconds),
@@ -21,29 +22,29 @@ fn show(runner: &mut Runner, off: SignedDuration) -> Result<()> {
     Ok(())
 }
 
-/// What client-go compares with the clock of the machine that both run on.
-fn expires_in(runner: &Runner, kubeconfig: &Path, off: SignedDuration) -> Result<SignedDuration> {
+/// Returns how long the credential is still valid for client-go, which compares it with the same machine's clock.
+fn expires_in(runner: &Runner, kubeconfig: &Path, offset: SignedDuration) -> Result<SignedDuration> {
     let credential = runner.exec_credential(kubeconfig)?;
     let expires = credential["status"]["expirationTimestamp"].as_str();
     let expires: Timestamp = expires.context("no expiry")?.parse()?;
-    Ok(expires.duration_since(Timestamp::now() + off))
+    Ok(expires.duration_since(Timestamp::now() + offset))
 }
 
-fn connects(name: &str, off: SignedDuration, said: &str) -> Result<()> {
+fn connects(name: &str, offset: SignedDuration, expected: &str) -> Result<()> {
     let _namespace = Namespace::new(name)?;
     let mut runner = Runner::new()?;
-    show(&mut runner, off)?;
+    set_clock(&mut runner, offset)?;
     let connected = runner.connect(&[("namespace", name)])?.ok()?;
-    ensure!(connected.log.contains(said), "{}", connected.log);
+    ensure!(connected.log.contains(expected), "{}", connected.log);
     runner.build("RUN echo built")?;
     let kubeconfig = Path::new(&connected.outputs["kubeconfig"]);
-    let left = expires_in(&runner, kubeconfig, off)?;
+    let left = expires_in(&runner, kubeconfig, offset)?;
     ensure!(
         left > SignedDuration::from_mins(13) && left <= SignedDuration::from_mins(14),
         "the token is said to be good for {left}"
     );
 
-    // Somebody puts the clock right in the middle of the job.
+    // The clock is corrected in the middle of the job.
     runner.env.remove("LD_PRELOAD");
     runner.build("RUN echo right")?;
     let left = expires_in(&runner, kubeconfig, SignedDuration::ZERO)?;
@@ -53,13 +54,14 @@ fn connects(name: &str, off: SignedDuration, said: &str) -> Result<()> {
     );
     runner.disconnect()?.ok()?;
 
-    // The default chain asks nobody, so the first call is signed: it is refused, and asked again.
+    // The default credential chain sends no request of its own, so the first request is a signed one: AWS rejects it,
+    // and it is retried with AWS's time.
     let mut runner = Runner::new()?;
     runner.export_keys("ci")?;
-    show(&mut runner, off)?;
+    set_clock(&mut runner, offset)?;
     let inputs = [("cluster", LAB.cluster.as_str()), ("namespace", name)];
     let connected = runner.connect_with_only(&inputs)?.ok()?;
-    ensure!(connected.log.contains(said), "{}", connected.log);
+    ensure!(connected.log.contains(expected), "{}", connected.log);
     ensure!(connected.log.contains("Retrying"), "{}", connected.log);
     runner.build("RUN echo again")?;
     Ok(())
@@ -67,14 +69,14 @@ fn connects(name: &str, off: SignedDuration, said: &str) -> Result<()> {
 
 #[test]
 fn a_clock_ten_minutes_behind() -> Result<()> {
-    let said = "this machine's clock is 10 min behind AWS's; corrected";
-    connects("behind", SignedDuration::from_mins(-10), said)
+    let expected = "this machine's clock is 10 min behind AWS's; corrected";
+    connects("behind", SignedDuration::from_mins(-10), expected)
 }
 
 #[test]
 fn a_clock_ten_minutes_ahead() -> Result<()> {
-    let said = "this machine's clock is 10 min ahead of AWS's; corrected";
-    connects("ahead", SignedDuration::from_mins(10), said)
+    let expected = "this machine's clock is 10 min ahead of AWS's; corrected";
+    connects("ahead", SignedDuration::from_mins(10), expected)
 }
 
 #[test]

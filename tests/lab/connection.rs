@@ -1,4 +1,4 @@
-//! Connections to the API server that break in the middle of an answer: a proxy that `HTTPS_PROXY` names hangs up.
+//! Connections to the API server that break in the middle of a response: the proxy in `HTTPS_PROXY` closes them.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -9,7 +9,7 @@ use anyhow::{Context, Result, ensure};
 
 use crate::support::scenario::Scenario;
 
-/// The handshake is over after these, and the first answer is not.
+/// The bytes after which a connection is cut: more than the TLS handshake, less than the first response.
 const BYTES: usize = 4000;
 
 #[test]
@@ -31,10 +31,10 @@ fn cut_always() -> Result<()> {
     scenario.expect_recovery()
 }
 
-/// Of the kind that takes CONNECT; ends with the test.
+/// An HTTP proxy that supports CONNECT and ends with the test.
 struct Proxy {
     url: String,
-    /// How many connections are still to be cut.
+    /// The number of connections that are still to be cut.
     cuts: Arc<AtomicUsize>,
 }
 
@@ -47,7 +47,7 @@ impl Proxy {
         std::thread::spawn(move || {
             for client in listener.incoming().map_while(Result::ok) {
                 let left = left.clone();
-                // Whoever hangs up first is no fault of the proxy's.
+                // A closed connection is not a failure of the proxy.
                 std::thread::spawn(move || serve(client, &left).is_ok());
             }
         });

@@ -8,12 +8,12 @@ use anyhow::{Context, Result, ensure};
 use crate::support::{Namespace, Runner};
 
 const MIB: usize = 1 << 20;
-/// The volume has 2 GiB, of which the cache may take 60 %: a small one, with a large reserve.
+/// The size of the volume. On a volume this small the reserve is large: the cache may use only 60 % of it.
 const VOLUME: usize = 2048 * MIB;
-/// Written by each build into a layer of its own: 3 GiB in all.
+/// The bytes that each build writes into its own layer, 3 GiB in total.
 const LAYER: usize = 128 * MIB;
 const BUILDS: usize = 24;
-/// Builds come in bursts: above this the next waits for garbage collection, as after a while without builds.
+/// The usage above which the next build waits for garbage collection, as after a pause: builds come in bursts.
 const HIGH: usize = VOLUME / 100 * 78;
 
 fn used(namespace: &Namespace, pod: &str) -> Result<usize> {
@@ -48,7 +48,7 @@ fn a_full_volume_fails_no_build_and_keeps_todays_cache_mount() -> Result<()> {
     ];
     let mut runner = Runner::new()?;
     let pod = runner.connect(&inputs)?.ok()?.outputs["agent"].clone();
-    // Not zeros: they would be stored as nothing.
+    // Random data, because zeros would take no space.
     let fill = "RUN --mount=type=cache,target=/cache head -c 64m /dev/urandom > /cache/kept";
     runner.build(fill)?;
     let mut kept = None;
@@ -65,24 +65,26 @@ fn a_full_volume_fails_no_build_and_keeps_todays_cache_mount() -> Result<()> {
             "build {number} found another cache mount: {mount}, not {first}"
         );
         if used(&namespace, &pod)? > HIGH {
-            collected(&namespace, &pod)?;
+            wait_for_collection(&namespace, &pod)?;
         }
     }
-    let told = Runner::new()?.connect(&inputs)?.ok()?;
-    ensure!(told.log.contains("its volume: "), "{}", told.log);
+    let connected = Runner::new()?.connect(&inputs)?.ok()?;
+    ensure!(connected.log.contains("its volume: "), "{}", connected.log);
 
-    // Something else fills it: connect warns.
+    // If other data fills the volume, connect warns.
     let filler = "cd /var/lib/buildkit; n=$(df -Pm . | tail -1 | awk '{print $4}'); \
                   dd if=/dev/zero of=filler bs=1M count=$((n - 40)) 2>&1";
     namespace.kubectl(&["exec", &pod, "-c", "buildkitd", "--", "sh", "-c", filler])?;
-    let told = Runner::new()?.connect(&inputs)?.ok()?;
+    let connected = Runner::new()?.connect(&inputs)?.ok()?;
     ensure!(
-        told.log.contains("::warning title=Cache volume almost full::"),
+        connected
+            .log
+            .contains("::warning title=Cache volume almost full::"),
         "{}",
-        told.log
+        connected.log
     );
 
-    // To its last byte: builds say so, and go on when there is room.
+    // With no byte left, builds fail with a clear error, and work again once there is space.
     let fill = "dd if=/dev/zero of=/var/lib/buildkit/last bs=4k 2>/dev/null; sync";
     namespace.kubectl(&["exec", &pod, "-c", "buildkitd", "--", "sh", "-c", fill])?;
     let mut late = Runner::new()?;
@@ -100,7 +102,7 @@ fn a_full_volume_fails_no_build_and_keeps_todays_cache_mount() -> Result<()> {
 }
 
 /// Waits until garbage collection has made room. It runs once a minute at most.
-fn collected(namespace: &Namespace, pod: &str) -> Result<()> {
+fn wait_for_collection(namespace: &Namespace, pod: &str) -> Result<()> {
     for _ in 0..100 {
         if used(namespace, pod)? < VOLUME / 100 * 65 {
             return Ok(());

@@ -1,4 +1,4 @@
-//! docker's config as people have it: changed for the job, and byte for byte what it was after it.
+//! Docker's config file in the forms that users have it: changed for the job, then restored byte for byte.
 
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::PathBuf;
@@ -14,8 +14,8 @@ fn config(runner: &Runner) -> PathBuf {
     runner.home.join(".docker/config.json")
 }
 
-/// Whether the helper is named for the lab's registry.
-fn named(runner: &Runner) -> Result<bool> {
+/// Returns whether the config names the credential helper for the lab's ECR registry.
+fn has_helper(runner: &Runner) -> Result<bool> {
     let text = std::fs::read(config(runner))?;
     let config: Value = serde_json::from_slice(&text)?;
     Ok(config["credHelpers"][&LAB.ecr] == "remote-buildkit")
@@ -62,7 +62,7 @@ fn a_link_stays_one() -> Result<()> {
     std::fs::write(&real, "{\"psFormat\": \"x\"}\n")?;
     symlink("../dotfiles.json", config(&runner))?;
     runner.connect(&inputs)?.ok()?;
-    ensure!(named(&runner)?, "not named");
+    ensure!(has_helper(&runner)?, "not named");
     ensure!(
         std::fs::symlink_metadata(config(&runner))?.is_symlink(),
         "no link any more"
@@ -89,11 +89,11 @@ fn one_that_is_broken_or_cannot_be_written_stops_the_job_at_once() -> Result<()>
     let mut runner = Runner::new()?;
     std::fs::write(config(&runner), "{}")?;
     let before = runner.tree()?;
-    // Read-only for root as well.
-    let folder = runner.home.join(".docker");
+    // A read-only mount applies to root as well.
+    let dir = runner.home.join(".docker");
     let read_only = format!(
         "mount --bind {0} {0} && mount -o remount,ro,bind {0} && exec \"$@\"",
-        folder.display()
+        dir.display()
     );
     let connect = runner.connect_command(&[("namespace", "nowhere"), ("ecr", "auto")]);
     let mut command = runner.command("unshare");
@@ -130,7 +130,7 @@ fn jobs_that_share_a_home_end_in_any_order() -> Result<()> {
             (first, second)
         };
         ends.disconnect()?.ok()?;
-        ensure!(named(&goes_on)?, "the other job's entry is gone");
+        ensure!(has_helper(&goes_on)?, "the other job's entry is gone");
         ensure!(
             goes_on.credential_helper("get", &LAB.ecr)?.0 == Some(0),
             "its login is gone"

@@ -1,4 +1,4 @@
-//! `doctor` with a cluster on which all is well, and with problems.
+//! `doctor` on a healthy cluster, and with problems.
 
 mod hangs;
 
@@ -68,10 +68,10 @@ fn says(rows: &BTreeMap<String, Value>, check: &str, expected: &str, words: &[&s
         .with_context(|| format!("no {check} in {rows:#?}"))?;
     ensure!(row["status"] == expected, "{check} is not {expected}: {row:#}");
     for word in words {
-        let said = [&row["found"], &row["remedy"]]
+        let found = [&row["found"], &row["remedy"]]
             .iter()
             .any(|text| text.as_str().is_some_and(|t| t.contains(word)));
-        ensure!(said, "{word:?} is not in {row:#}");
+        ensure!(found, "{word:?} is not in {row:#}");
     }
     Ok(())
 }
@@ -84,7 +84,7 @@ fn all_checks_pass_with_a_running_agent() -> Result<()> {
     runner.disconnect()?.ok()?;
     let before = runner.tree()?;
     let objects = || namespace.names("deployment,configmap,pvc,pod");
-    let made = objects()?;
+    let created = objects()?;
 
     let table = doctor(&mut runner, "ci", &["--namespace", "doctor-well"])?.ok()?;
     let row = |name: &str| {
@@ -122,12 +122,12 @@ fn all_checks_pass_with_a_running_agent() -> Result<()> {
     ensure!(rows["exec"]["milliseconds"].is_u64(), "{:#}", rows["exec"]);
 
     // With other inputs, without and with `deploy: always`.
-    let mut of = |flags: &[&str]| -> Result<(Option<i32>, BTreeMap<String, Value>)> {
+    let mut run = |flags: &[&str]| -> Result<(Option<i32>, BTreeMap<String, Value>)> {
         let usual = ["--namespace", "doctor-well", "--json"];
         let outcome = doctor(&mut runner, "ci", &[&usual, flags].concat())?;
         Ok((outcome.code, self::rows(&outcome)?))
     };
-    let (code, rows) = of(&["--max-parallelism", "3"])?;
+    let (code, rows) = run(&["--max-parallelism", "3"])?;
     says(
         &rows,
         "agent",
@@ -135,16 +135,16 @@ fn all_checks_pass_with_a_running_agent() -> Result<()> {
         &["it differs from the inputs in spec.template", "`deploy: always`"],
     )?;
     assert_eq!(code, Some(0), "a warning is no failure");
-    let (code, rows) = of(&["--max-parallelism", "3", "--deploy", "always"])?;
+    let (code, rows) = run(&["--max-parallelism", "3", "--deploy", "always"])?;
     says(&rows, "agent", "warning", &["its pod would be replaced"])?;
     assert_eq!(code, Some(0));
-    let (code, rows) = of(&["--storage", "1Gi", "--deploy", "always"])?;
+    let (code, rows) = run(&["--storage", "1Gi", "--deploy", "always"])?;
     says(&rows, "agent", "failed", &["volumes only grow"])?;
     assert_eq!(code, Some(1));
 
     // Nothing is left on the machine, and nothing was created.
     assert_eq!(runner.tree()?, before);
-    assert_eq!(objects()?, made);
+    assert_eq!(objects()?, created);
     Ok(())
 }
 
@@ -203,7 +203,7 @@ fn an_absent_agent_would_be_deployed() -> Result<()> {
     Ok(())
 }
 
-/// With the permissions of an administrator.
+/// Runs with an administrator's permissions.
 #[test]
 fn storage_classes_and_drivers_are_checked() -> Result<()> {
     let namespace = Namespace::new("doctor-storage")?;
@@ -224,7 +224,7 @@ metadata: {name: driver.csi.example.com}
 spec: {attachRequired: false}
 ";
     namespace.apply(csi)?;
-    let look = |class: Option<&str>| -> Result<BTreeMap<String, Value>> {
+    let run_doctor = |class: Option<&str>| -> Result<BTreeMap<String, Value>> {
         let runner = Runner::new()?;
         let mut command = runner.command(program());
         command.args([
@@ -247,7 +247,7 @@ spec: {attachRequired: false}
             seconds: 0.0,
         })
     };
-    let default = look(None)?;
+    let default = run_doctor(None)?;
     says(
         &default,
         "storage-class",
@@ -258,7 +258,7 @@ spec: {attachRequired: false}
     says(&default, "token", "ok", &["system:masters"])?;
     ensure!(!default.contains_key("identity"), "{default:#?}");
 
-    let none = look(Some("tape"))?;
+    let none = run_doctor(Some("tape"))?;
     says(
         &none,
         "storage-class",
@@ -267,14 +267,14 @@ spec: {attachRequired: false}
     )?;
     says(&none, "csi-driver", "skipped", &["storage-class"])?;
 
-    let missing = look(Some("doctor-disk"))?;
+    let missing = run_doctor(Some("doctor-disk"))?;
     says(
         &missing,
         "csi-driver",
         "failed",
         &["disk.csi.example.com is not installed"],
     )?;
-    let nowhere = look(Some("doctor-driver"))?;
+    let nowhere = run_doctor(Some("doctor-driver"))?;
     says(&nowhere, "csi-driver", "failed", &["runs on none of the"])?;
 
     let classes = ["delete", "storageclass/doctor-disk", "storageclass/doctor-driver"];
@@ -285,7 +285,7 @@ spec: {attachRequired: false}
 #[test]
 fn roles_without_a_permission() -> Result<()> {
     let _namespace = Namespace::new("doctor-roles")?;
-    let look = |role: &str| -> Result<BTreeMap<String, Value>> {
+    let run_doctor = |role: &str| -> Result<BTreeMap<String, Value>> {
         let outcome = doctor(
             &mut Runner::new()?,
             role,
@@ -294,7 +294,7 @@ fn roles_without_a_permission() -> Result<()> {
         ensure!(outcome.code == Some(1), "{}", outcome.log);
         rows(&outcome)
     };
-    let no_entry = look("ci-no-entry")?;
+    let no_entry = run_doctor("ci-no-entry")?;
     says(&no_entry, "cluster", "ok", &[])?;
     says(
         &no_entry,
@@ -310,7 +310,7 @@ fn roles_without_a_permission() -> Result<()> {
     )?;
     says(&no_entry, "cache", "skipped", &["skipped (requires token)"])?;
 
-    let no_describe = look("ci-no-describe")?;
+    let no_describe = run_doctor("ci-no-describe")?;
     says(&no_describe, "identity", "ok", &[&role("ci-no-describe")])?;
     says(
         &no_describe,
@@ -320,7 +320,7 @@ fn roles_without_a_permission() -> Result<()> {
     )?;
     says(&no_describe, "token", "skipped", &["skipped (requires cluster)"])?;
 
-    let no_rbac = look("ci-no-rbac")?;
+    let no_rbac = run_doctor("ci-no-rbac")?;
     says(&no_rbac, "token", "ok", &["nobody-in-particular"])?;
     for check in ["rbac deployments", "rbac pods", "rbac pods/exec"] {
         says(&no_rbac, check, "failed", &["needed to build", "Bind a Role"])?;
@@ -378,7 +378,7 @@ fn replace_buildx(runner: &Runner, case: &str) -> Result<()> {
     Ok(())
 }
 
-/// What `connect` prints above its error.
+/// Checks the rows of `doctor` that `connect` prints above its error.
 #[test]
 fn a_failed_connect_prints_the_checks_that_explain_it() -> Result<()> {
     let _namespace = Namespace::new("doctor-explains")?;

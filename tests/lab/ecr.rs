@@ -1,4 +1,4 @@
-//! Logins to ECR without a login step: docker's credential helper, by itself, in a job, and beside docker's own.
+//! ECR logins without a login step: the Docker credential helper alone, in a job, and with docker's own commands.
 
 use std::path::Path;
 
@@ -10,10 +10,11 @@ use serde_json::{Value, json};
 use crate::support::{BareMachine, LAB, Namespace, Runner, checkout, count_requests, role};
 
 const OPERATION: &str = "GetAuthorizationToken";
-/// What docker's own helpers print, by which clients tell that there is no login (docker/docker-credential-helpers).
+/// The message by which clients recognize that there is no login, as docker's own helpers print it
+/// (docker/docker-credential-helpers).
 const NOT_FOUND: &str = "credentials not found in native keychain";
 
-/// Of AWS, that a job signs with.
+/// Returns the ID of the AWS access key that a job signs with.
 fn key(runner: &Runner) -> Result<String> {
     let session = Path::new(&runner.env["REMOTE_BUILDKIT_SESSION"]).join("session.json");
     let session: Value = serde_json::from_slice(&std::fs::read(session)?)?;
@@ -35,12 +36,12 @@ fn the_helper_speaks_dockers_protocol() -> Result<()> {
     let helpers = json!({"public.ecr.aws": "remote-buildkit", (LAB.ecr.as_str()): "remote-buildkit"});
     ensure!(config["credHelpers"] == helpers, "{config}");
 
-    // connect has asked, for both; the helper does not.
+    // connect has requested both passwords; the helper requests none.
     let key = key(&runner)?;
     let so_far = count_requests(OPERATION, &key)?;
     assert_eq!(so_far, 2);
     for host in [LAB.ecr.as_str(), "public.ecr.aws"] {
-        // docker ends what it asks with a line break.
+        // docker ends its request with a line break.
         let (code, printed) = runner.credential_helper("get", &format!("{host}\n"))?;
         let login: Value = serde_json::from_str(&printed).with_context(|| printed.clone())?;
         ensure!(
@@ -55,7 +56,7 @@ fn the_helper_speaks_dockers_protocol() -> Result<()> {
     assert_eq!(
         count_requests(OPERATION, &key)?,
         so_far,
-        "the helper asked for what it had"
+        "the helper requested a cached password"
     );
     for (action, input, expected) in [
         ("get", "docker.io", NOT_FOUND),
@@ -91,13 +92,13 @@ fn the_helper_speaks_dockers_protocol() -> Result<()> {
     assert_eq!(runner.credential_helper("make", "")?.0, Some(1));
 
     // A step's own login wins, until it logs out.
-    let given = json!({"ServerURL": LAB.ecr, "Username": "me", "Secret": "mine"});
+    let own_login = json!({"ServerURL": LAB.ecr, "Username": "me", "Secret": "mine"});
     assert_eq!(
-        runner.credential_helper("store", &given.to_string())?,
+        runner.credential_helper("store", &own_login.to_string())?,
         (Some(0), String::new())
     );
     let got: Value = serde_json::from_str(&runner.credential_helper("get", &LAB.ecr)?.1)?;
-    assert_eq!(got, given);
+    assert_eq!(got, own_login);
     ensure!(
         runner.credential_helper("list", "")?.1.contains(r#""me""#),
         "the list has another user"
@@ -116,7 +117,7 @@ fn the_helper_speaks_dockers_protocol() -> Result<()> {
     Ok(())
 }
 
-/// A password is renewed half an hour before its end, and so are the keys that it is asked with.
+/// A password is renewed half an hour before it expires, and so are the keys that it is requested with.
 #[test]
 fn in_hour_six_the_password_is_a_new_one() -> Result<()> {
     let _namespace = Namespace::new("hour-six")?;
@@ -192,7 +193,8 @@ fn a_job_pushes_and_pulls() -> Result<()> {
     Ok(())
 }
 
-/// On a machine, where ECR's names lead to the registry and its certificate is trusted: docker's own commands.
+/// Runs docker's own commands on a machine where ECR's host name resolves to the lab's registry and its certificate
+/// is trusted.
 #[test]
 fn docker_logs_in_and_out_through_the_helper() -> Result<()> {
     let _namespace = Namespace::new("ecr-docker")?;
@@ -206,7 +208,7 @@ fn docker_logs_in_and_out_through_the_helper() -> Result<()> {
     bare.set_up(&["--ecr=auto"])?;
     let image = format!("{}/docker:latest", LAB.ecr);
     bare.run_script(&format!("cd work && docker build --push -t {image} ."))?;
-    // buildx itself asks the registry here, with the helper's login.
+    // Here buildx itself contacts the registry, with the helper's login.
     let inspected = bare.run_script(&format!("docker buildx imagetools inspect {image}"))?;
     ensure!(inspected.contains("application/vnd.oci.image"), "{inspected}");
 
@@ -214,11 +216,11 @@ fn docker_logs_in_and_out_through_the_helper() -> Result<()> {
     let login: Value = serde_json::from_str(&bare.run_script(&get)?)?;
     let password = login["Secret"].as_str().context("a password")?;
     bare.machine.write("/tmp/password", password, 0o644)?;
-    let said = bare.run_script(&format!(
+    let printed = bare.run_script(&format!(
         "docker login {} -u AWS --password-stdin < /tmp/password",
         LAB.ecr
     ))?;
-    ensure!(said.contains("Login Succeeded"), "{said}");
+    ensure!(printed.contains("Login Succeeded"), "{printed}");
     let logins = bare.json(".config/remote-buildkit/logins.json")?;
     ensure!(
         logins["stored"][&LAB.ecr]["user"] == "AWS",

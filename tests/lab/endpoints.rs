@@ -1,4 +1,4 @@
-//! Endpoints of GitHub and AWS that refuse one job: its own environment names another address, or its role is denied.
+//! GitHub and AWS endpoints that fail for one job: its environment names another address, or its role is denied.
 
 use anyhow::{Result, ensure};
 
@@ -7,8 +7,8 @@ use crate::support::scenario::Scenario;
 
 #[test]
 fn oidc_endpoint_refuses_connections() -> Result<()> {
-    let nobody = "http://127.0.0.1:9/idtoken";
-    let mut scenario = Scenario::new("oidc-refuses", 5)?.env("ACTIONS_ID_TOKEN_REQUEST_URL", nobody)?;
+    let url = "http://127.0.0.1:9/idtoken";
+    let mut scenario = Scenario::new("oidc-refuses", 5)?.env("ACTIONS_ID_TOKEN_REQUEST_URL", url)?;
     scenario.expect_failure(
         "No OIDC token for this job",
         &["Connection refused", "timeout of 5 s"],
@@ -16,7 +16,7 @@ fn oidc_endpoint_refuses_connections() -> Result<()> {
     scenario.expect_recovery()
 }
 
-/// The emulator's own answer to a role whose policy does not have it.
+/// The emulator denies the action because the role's policy does not allow it.
 #[test]
 fn ecr_denies_the_role() -> Result<()> {
     let mut scenario = Scenario::new("ecr-denies", 20)?

@@ -9,7 +9,7 @@ use remote_buildkit::aws::{Session, token};
 
 use crate::support::{LAB, Namespace, Runner, output};
 
-/// How the API server answers to a token.
+/// Returns the HTTP status with which the API server answers a request with this token.
 fn whoami(bearer: &str) -> Result<String> {
     let mut command = Command::new("curl");
     command
@@ -28,7 +28,7 @@ fn whoami(bearer: &str) -> Result<String> {
     Ok(String::from_utf8(output(&mut command)?.stdout)?)
 }
 
-/// Makes the session's keys look `left` from their end.
+/// Rewrites the session so that its keys expire in `left`.
 fn expire(session: &Path, left: SignedDuration) -> Result<Session> {
     let mut session_now = Session::read(session)?;
     session_now.keys.expires = Some(Timestamp::now() + left);
@@ -45,7 +45,7 @@ fn builds_go_on_when_tokens_sessions_and_the_jwt_have_expired() -> Result<()> {
     let session_file = kubeconfig.with_file_name("session.json");
     let session = Session::read(&session_file)?;
 
-    // A token of 16 minutes ago is refused, so a cached one would be of no use; a call of the plugin makes a new one.
+    // The cluster rejects a token that is 16 minutes old, so a cached one would not help: the plugin creates another.
     let old = Timestamp::now() - SignedDuration::from_mins(16);
     let old = token(
         &session.keys,
@@ -57,12 +57,11 @@ fn builds_go_on_when_tokens_sessions_and_the_jwt_have_expired() -> Result<()> {
     assert_eq!(whoami(&runner.token(&kubeconfig)?)?, "200");
     runner.build("RUN echo one")?;
 
-    // The keys are at their end: the plugin assumes the role anew, with a JWT minted now. The one of connect is
-    // long gone: nothing keeps it.
+    // The keys have expired: the plugin assumes the role again with a new JWT. connect's own JWT is stored nowhere.
     let expired = expire(&session_file, SignedDuration::from_mins(-1))?;
     let log = runner.build("RUN echo two")?;
     let renewed = Session::read(&session_file)?;
-    // The log may go into a file: what the plugin got is not in it, not even to be masked.
+    // The log may be written to a file, so it must not contain the plugin's secrets, not even in a mask command.
     for secret in renewed.keys.secrets() {
         ensure!(!log.contains(secret.expose()), "a secret in {log}");
     }
@@ -79,7 +78,7 @@ fn builds_go_on_when_tokens_sessions_and_the_jwt_have_expired() -> Result<()> {
         "renewed with expired keys"
     );
 
-    // Nothing to renew with, and keys that still work: they are used.
+    // If the keys cannot be renewed and are still valid, they are used.
     expire(&session_file, SignedDuration::from_mins(5))?;
     let request_token = runner
         .env
@@ -98,7 +97,7 @@ fn a_plugin_call_with_live_keys_asks_nobody() -> Result<()> {
     let mut runner = Runner::new()?;
     let connected = runner.connect(&[("namespace", "quiet")])?.ok()?;
     let kubeconfig = Path::new(&connected.outputs["kubeconfig"]);
-    // Nobody answers there, and still there is a token.
+    // No server listens there, and the plugin still returns a token.
     runner
         .env
         .insert("AWS_ENDPOINT_URL".into(), "http://127.0.0.1:9".into());

@@ -1,25 +1,26 @@
-//! An agent that fails says why, and is put right by what the message says.
+//! An error about a failing agent says why, and following its remedy fixes the agent.
 
 use anyhow::{Result, ensure};
 
 use crate::support::{LAB, Namespace, Runner, RunnerSnapshot, record_seconds};
 
-/// `connect` fails with this title and these words; then `mend` does what they say, and these inputs connect.
+/// Checks that `connect` fails with this title and these words. Then `fix` does what they say, and `connect` with
+/// `fixed_inputs` succeeds.
 fn fails_and_heals(
     namespace: &Namespace,
     inputs: &[(&str, &str)],
     title: &str,
     words: &[&str],
-    mend: impl FnOnce() -> Result<()>,
-    then: &[(&str, &str)],
+    fix: impl FnOnce() -> Result<()>,
+    fixed_inputs: &[(&str, &str)],
 ) -> Result<()> {
     let usual = [("namespace", namespace.0.as_str())];
     let mut runner = Runner::new()?;
     let before = RunnerSnapshot::take(&runner)?;
     let outcome = runner.connect(&[&usual, inputs].concat())?;
     before.ensure_failed_cleanly(&runner, &outcome, title, words)?;
-    mend()?;
-    runner.connect(&[&usual, then].concat())?.ok()?;
+    fix()?;
+    runner.connect(&[&usual, fixed_inputs].concat())?.ok()?;
     runner.build("RUN echo built")?;
     record_seconds(outcome.seconds)
 }
@@ -52,7 +53,7 @@ fn storage_class_that_is_missing() -> Result<()> {
     )
 }
 
-/// In BuildKit's own terms it is right, and on no node is it so.
+/// BuildKit accepts the configuration as valid, but it works on no node.
 #[test]
 fn configuration_with_which_the_daemon_crashes() -> Result<()> {
     let namespace = Namespace::new("heal-crash")?;
@@ -67,7 +68,8 @@ fn configuration_with_which_the_daemon_crashes() -> Result<()> {
     )
 }
 
-/// Of an agent made by hand the cluster keeps no words unless it is told to: then the message says who has them.
+/// For an agent that was created by hand, Kubernetes keeps no termination message by default: the error then names
+/// the command that prints the log.
 #[test]
 fn daemon_that_crashes_and_whose_words_are_not_kept() -> Result<()> {
     let namespace = Namespace::new("heal-mute")?;
@@ -95,8 +97,8 @@ spec:
         "Agent keeps crashing",
         &["left no log", logs],
         || {
-            let said = namespace.kubectl(&logs.split(' ').skip(3).collect::<Vec<_>>())?;
-            ensure!(said.contains("no-such-flag"), "{said}");
+            let log = namespace.kubectl(&logs.split(' ').skip(3).collect::<Vec<_>>())?;
+            ensure!(log.contains("no-such-flag"), "{log}");
             let delete = ["delete", "deployment", "remote-buildkit-agent"];
             namespace.kubectl(&delete).map(drop)
         },

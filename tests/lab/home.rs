@@ -1,4 +1,4 @@
-//! Several runners under one user, and a runner as it was found.
+//! Several runners under one user, and a runner that is restored to its previous state.
 
 use std::thread;
 
@@ -37,7 +37,7 @@ fn two_jobs_in_one_home_do_not_disturb_each_other() -> Result<()> {
     Ok(())
 }
 
-/// Nothing was there before: a new home is as new after the job.
+/// A home directory without any files of buildx is unchanged after the job.
 #[test]
 fn post_leaves_a_new_home_as_it_was() -> Result<()> {
     let _namespace = Namespace::new("new-home")?;
@@ -53,7 +53,7 @@ fn post_leaves_a_new_home_as_it_was() -> Result<()> {
 fn post_leaves_the_runner_as_it_found_it() -> Result<()> {
     let namespace = Namespace::new("post")?;
     let mut runner = Runner::new()?;
-    // A user's own builder, selected.
+    // The user's own builder, selected as the current one.
     runner.buildx(&[
         "create",
         "--name",
@@ -83,7 +83,7 @@ fn post_leaves_the_runner_as_it_found_it() -> Result<()> {
     for path in before.keys().chain(after.keys()) {
         ensure!(before.get(path) == after.get(path), "{} differs", path.display());
     }
-    // A post step that runs again, or without a connect before it, is no failure.
+    // A post step that runs twice, or without connect before it, succeeds.
     runner.disconnect()?.ok()?;
     Runner::new()?.disconnect()?.ok()?;
     assert_eq!(namespace.names("deployment")?, ["remote-buildkit-agent"]);

@@ -1,4 +1,4 @@
-//! Agents whose root is not the node's.
+//! Agents whose root user is not root on the node.
 
 use std::fs;
 
@@ -6,7 +6,7 @@ use anyhow::{Context, Result, ensure};
 
 use crate::support::{Namespace, Runner};
 
-/// A build with a layer and a cache mount, twice, with a new pod in between.
+/// Runs a build with a layer and a cache mount twice, with a new pod in between, and checks that the cache survives.
 fn builds_and_survives(namespace: &str, isolation: &str) -> Result<()> {
     let inputs = [("namespace", namespace), ("isolation", isolation)];
     let namespace = Namespace::new(namespace)?;
@@ -14,10 +14,10 @@ fn builds_and_survives(namespace: &str, isolation: &str) -> Result<()> {
     let first = runner.connect(&inputs)?.ok()?;
     let log = runner.build(&steps("one"))?;
     ensure!(log.contains("mount: one") && log.contains("id: 0"), "{log}");
-    // An image's folders are as everywhere: no bit of the volume's is inherited.
+    // Directories in an image have their usual mode: they inherit no bits from the volume.
     ensure!(log.contains("mode: 755"), "{log}");
     ensure!(
-        outside(&namespace, &first.outputs["agent"])? != 0,
+        root_on_node(&namespace, &first.outputs["agent"])? != 0,
         "root in a build is root on the node"
     );
 
@@ -40,17 +40,17 @@ fn steps(round: &str) -> String {
     )
 }
 
-/// Which user of the node root in a build is: the first line of the map, seen from the container of buildkitd, is
-/// where its own root begins.
-fn outside(namespace: &Namespace, pod: &str) -> Result<u64> {
+/// Returns the node's user ID that root in a build is mapped to. The first line of `uid_map` in buildkitd's
+/// container says where the container's user IDs start.
+fn root_on_node(namespace: &Namespace, pod: &str) -> Result<u64> {
     let map = namespace.kubectl(&["exec", pod, "-c", "buildkitd", "--", "cat", "/proc/self/uid_map"])?;
     let first: Vec<u64> = map.split_whitespace().filter_map(|n| n.parse().ok()).collect();
     let user: u64 = namespace
         .kubectl(&["exec", pod, "-c", "buildkitd", "--", "id", "-u"])?
         .trim()
         .parse()?;
-    let begins = first.get(1).context("no map")?;
-    Ok(begins + user)
+    let start = first.get(1).context("no map")?;
+    Ok(start + user)
 }
 
 #[test]
@@ -63,7 +63,8 @@ fn agents_in_a_user_namespace_build_with_a_cache() -> Result<()> {
     builds_and_survives("userns", "user-namespace")
 }
 
-/// With what the lab's nodes have for it: a kernel's answer as on Bottlerocket, and a runtime that is too old.
+/// Uses what the lab's nodes provide: a seccomp profile that answers like Bottlerocket's kernel, and a container
+/// runtime that is too old.
 #[test]
 fn a_node_without_user_namespaces_is_named_at_once() -> Result<()> {
     let profile = "spec: {template: {spec: {containers: [{name: buildkitd, securityContext: {seccompProfile: \
@@ -97,7 +98,7 @@ fn a_node_without_user_namespaces_is_named_at_once() -> Result<()> {
     Ok(())
 }
 
-/// A rootless agent's cache would be root's.
+/// A rootless agent could not use a cache that belongs to root.
 #[test]
 fn isolation_is_for_the_life_of_a_volume() -> Result<()> {
     let namespace = Namespace::new("changed")?;
@@ -114,7 +115,7 @@ fn isolation_is_for_the_life_of_a_volume() -> Result<()> {
         "{}",
         refused.log
     );
-    // Root in a user namespace is root on the volume.
+    // Root in a user namespace is also root on the volume, so this change is allowed.
     let changed = [
         ("namespace", "changed"),
         ("deploy", "always"),
@@ -147,12 +148,12 @@ fn entitlements_are_granted_when_asked_for_alone() -> Result<()> {
     ensure!(refused.contains("network.host is not allowed"), "{refused}");
 
     let mut runner = Runner::new()?;
-    let asked = [
+    let inputs = [
         ("namespace", "entitled"),
         ("deploy", "always"),
         ("entitlements", "network.host"),
     ];
-    runner.connect(&asked)?.ok()?;
+    runner.connect(&inputs)?.ok()?;
     let log = build(&runner)?;
     ensure!(log.contains("reached"), "{log}");
     Ok(())

@@ -1,4 +1,4 @@
-//! A whole job under act: from nothing to a pushed image, and again from another home.
+//! A complete job under act: from no agent to a pushed image, and again from another home directory.
 
 use std::process::Command;
 
@@ -29,7 +29,8 @@ jobs:
           echo "mount: $(cat out/log | tr '\n' ' ')"
 "#;
 
-/// The cache mount gets a line each time its step runs; `run` makes that step run again in each checkout.
+/// Returns a Dockerfile whose cache mount gets a line each time its step runs. `run` makes that step run again in
+/// each checkout.
 fn dockerfile(run: &str) -> String {
     format!(
         "FROM {}/busybox AS base\nRUN echo layer > /layer\n\
@@ -54,7 +55,7 @@ fn workspace(namespace: &str, run: &str) -> Result<Checkout> {
     ])
 }
 
-/// A file of an image, read from the registry: the layers from the last on.
+/// Returns a file of an image from the registry. Searches the layers from the last to the first.
 fn file_in_image(repository: &str, path: &str) -> Result<String> {
     let registry = format!("https://{}/v2/{repository}", LAB.registry);
     let curl = |url: &str| {
@@ -135,8 +136,8 @@ fn a_job_builds_pushes_and_finds_its_cache_again() -> Result<()> {
     Ok(())
 }
 
-/// The steps of a build but for FROM, which is resolved, and whether each is reported as CACHED: `#6 [base 2/2] RUN …`,
-/// then `#6 CACHED`.
+/// Returns the steps of a build and whether each is reported as CACHED (`#6 [base 2/2] RUN …`, then `#6 CACHED`).
+/// Omits FROM, which is resolved instead.
 fn steps(log: &str) -> Vec<(&str, bool)> {
     let lines: Vec<&str> = log.lines().filter_map(|l| Some(l.split_once("| #")?.1)).collect();
     let step =
@@ -152,7 +153,7 @@ fn steps(log: &str) -> Vec<(&str, bool)> {
         .collect()
 }
 
-/// Nothing that could be used by somebody else is in any log of the run, and the run is known in the cluster by name.
+/// No log of the run contains a secret that others could use, and the cluster's audit log names the run.
 #[test]
 fn a_job_shows_its_name_and_no_secret() -> Result<()> {
     let _namespace = Namespace::new("secrets")?;

@@ -1,4 +1,4 @@
-//! An agent's life: brought up to date, drained, removed.
+//! The lifecycle of an agent: update, drain, removal.
 
 use std::process::Command;
 use std::thread;
@@ -22,7 +22,7 @@ fn always_changes_what_differs_and_restarts_for_the_pod_alone() -> Result<()> {
     let first = Runner::new()?.connect(&always)?.ok()?;
     ensure!(first.log.contains("did not exist; deployed it"), "{}", first.log);
 
-    // The same inputs: nothing to do, and if-absent has nothing to say.
+    // The same inputs: `always` changes nothing, and `if-absent` reports no difference.
     let before = generation(&namespace)?;
     let same = Runner::new()?.connect(&always)?.ok()?;
     ensure!(same.log.contains("is up to date"), "{}", same.log);
@@ -30,7 +30,7 @@ fn always_changes_what_differs_and_restarts_for_the_pod_alone() -> Result<()> {
     ensure!(!quiet.log.contains("it differs"), "{}", quiet.log);
     ensure!(generation(&namespace)? == before, "something was changed");
 
-    // A label of the Deployment: changed, without a restart. The pod carries it as well, so by a patch.
+    // A label of the Deployment changes without a restart. A patch sets it: the input `labels` also labels the pod.
     let labelled = [("patch", "metadata: {labels: {team: platform}}")];
     let changed = Runner::new()?.connect(&[&always[..], &labelled].concat())?.ok()?;
     ensure!(changed.log.contains("+    team: platform"), "{}", changed.log);
@@ -40,19 +40,20 @@ fn always_changes_what_differs_and_restarts_for_the_pod_alone() -> Result<()> {
         "another pod serves"
     );
 
-    // The daemon's configuration: another pod, with the cache of the last.
+    // The daemon's configuration changes: a new pod with the same cache.
     let mut runner = Runner::new()?;
     runner.connect(&usual)?.ok()?;
     runner.build("RUN echo layer > /layer")?;
     let configured = [("max-parallelism", "3")];
-    let told = Runner::new()?
+    let outcome = Runner::new()?
         .connect(&[&usual[..], &configured].concat())?
         .ok()?;
     ensure!(
-        told.log
+        outcome
+            .log
             .contains("it differs from the inputs in spec.template.metadata.annotations.checksum/config"),
         "{}",
-        told.log
+        outcome.log
     );
     let mut runner = Runner::new()?;
     let changed = runner.connect(&[&always[..], &configured].concat())?.ok()?;
@@ -101,7 +102,7 @@ fn volumes_grow_and_never_shrink() -> Result<()> {
     Ok(())
 }
 
-/// Whatever `deploy` says, an agent of somebody else stays as it is.
+/// An agent that another tool manages stays unchanged, whatever the value of `deploy`.
 #[test]
 fn an_agent_of_somebody_else_is_never_changed() -> Result<()> {
     let namespace = Namespace::new("foreign")?;
@@ -126,7 +127,7 @@ fn an_agent_of_somebody_else_is_never_changed() -> Result<()> {
     Ok(())
 }
 
-/// A restart while a build runs: that build ends well, and one that starts meanwhile waits for the new pod.
+/// During a restart, a running build finishes, and a build that starts meanwhile waits for the new pod.
 #[test]
 fn a_restart_drains() -> Result<()> {
     let namespace = Namespace::new("drain")?;
@@ -138,7 +139,7 @@ fn a_restart_drains() -> Result<()> {
     let long = "RUN echo begun; sleep 15; echo ended\nRUN echo after";
     thread::scope(|scope| {
         let build = scope.spawn(|| running.build(long));
-        until(|| {
+        wait_until(|| {
             Ok(namespace
                 .kubectl(&["exec", &first.outputs["agent"], "--", "ps"])?
                 .contains("sleep 15"))
@@ -149,7 +150,7 @@ fn a_restart_drains() -> Result<()> {
         ]
         .concat();
         let restarted = scope.spawn(move || Runner::new()?.connect(&restart)?.ok());
-        until(|| {
+        wait_until(|| {
             let pod = namespace.json(&["get", "pod", &first.outputs["agent"]])?;
             Ok(!pod["metadata"]["deletionTimestamp"].is_null())
         })?;
@@ -174,7 +175,7 @@ fn a_restart_drains() -> Result<()> {
     })
 }
 
-/// A pod that is deleted while a build runs has its successor at once, on the same volume.
+/// A pod that is deleted while a build runs is replaced at once, on the same volume.
 #[test]
 fn the_successor_of_a_deleted_pod_waits_for_its_builds() -> Result<()> {
     let namespace = Namespace::new("successor")?;
@@ -182,7 +183,7 @@ fn the_successor_of_a_deleted_pod_waits_for_its_builds() -> Result<()> {
     let first = running.connect(&[("namespace", "successor")])?.ok()?;
     thread::scope(|scope| {
         let build = scope.spawn(|| running.build("RUN sleep 12; echo ended"));
-        until(|| {
+        wait_until(|| {
             Ok(namespace
                 .kubectl(&["exec", &first.outputs["agent"], "--", "ps"])?
                 .contains("sleep 12"))
@@ -210,14 +211,14 @@ fn the_successor_of_a_deleted_pod_waits_for_its_builds() -> Result<()> {
     })
 }
 
-fn until(mut what: impl FnMut() -> Result<bool>) -> Result<()> {
+fn wait_until(mut condition: impl FnMut() -> Result<bool>) -> Result<()> {
     for _ in 0..300 {
-        if what()? {
+        if condition()? {
             return Ok(());
         }
         thread::sleep(std::time::Duration::from_millis(200));
     }
-    anyhow::bail!("it did not come to pass in a minute")
+    anyhow::bail!("the condition was not met within a minute")
 }
 
 fn destroy(flags: &[&str]) -> Result<(Option<i32>, String)> {
@@ -227,8 +228,8 @@ fn destroy(flags: &[&str]) -> Result<(Option<i32>, String)> {
         .arg(&LAB.admin_kubeconfig)
         .args(flags);
     let output = output(&mut command)?;
-    let said = [output.stdout, output.stderr].concat();
-    Ok((output.status.code(), String::from_utf8(said)?))
+    let text = [output.stdout, output.stderr].concat();
+    Ok((output.status.code(), String::from_utf8(text)?))
 }
 
 #[test]
@@ -243,17 +244,17 @@ fn destroy_removes_agents_of_ours_and_keeps_volumes() -> Result<()> {
     let all = || namespace.names("deployment,configmap,pvc");
     let before = all()?;
 
-    let (code, said) = destroy(&[])?;
+    let (code, text) = destroy(&[])?;
     ensure!(
-        code == Some(1) && said.contains("Confirmation required"),
-        "{code:?} {said}"
+        code == Some(1) && text.contains("Confirmation required"),
+        "{code:?} {text}"
     );
     ensure!(all()? == before, "something was removed without a yes");
 
-    let (code, said) = destroy(&["--yes"])?;
+    let (code, text) = destroy(&["--yes"])?;
     ensure!(
-        code == Some(0) && said.contains("kept: PersistentVolumeClaim"),
-        "{code:?} {said}"
+        code == Some(0) && text.contains("kept: PersistentVolumeClaim"),
+        "{code:?} {text}"
     );
     ensure!(
         namespace.names("deployment")? == ["other"],
@@ -262,10 +263,10 @@ fn destroy_removes_agents_of_ours_and_keeps_volumes() -> Result<()> {
     );
     ensure!(namespace.names("pvc")?.len() == 2, "{:?}", namespace.names("pvc"));
 
-    let (code, said) = destroy(&["--yes", "--volumes"])?;
+    let (code, text) = destroy(&["--yes", "--volumes"])?;
     ensure!(
-        code == Some(0) && said.contains("and its cache"),
-        "{code:?} {said}"
+        code == Some(0) && text.contains("and its cache"),
+        "{code:?} {text}"
     );
     let left = namespace.json(&["get", "pvc"])?;
     let left = left["items"].as_array().context("items")?;
@@ -275,10 +276,10 @@ fn destroy_removes_agents_of_ours_and_keeps_volumes() -> Result<()> {
     let staying: Vec<_> = staying.map(|claim| claim["metadata"]["name"].clone()).collect();
     ensure!(staying == ["other"], "{staying:?}");
 
-    let (code, said) = destroy(&["--yes", "--volumes", "--name", "absent"])?;
+    let (code, text) = destroy(&["--yes", "--volumes", "--name", "absent"])?;
     ensure!(
-        code == Some(0) && said.contains("nothing to remove"),
-        "{code:?} {said}"
+        code == Some(0) && text.contains("nothing to remove"),
+        "{code:?} {text}"
     );
     Ok(())
 }

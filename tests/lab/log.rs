@@ -1,4 +1,4 @@
-//! A log that nobody reads, and a cluster that has much to say.
+//! A log that is not read, and servers and plugins that send megabytes of text.
 
 use std::io::Write;
 use std::process::{Command, Stdio};
@@ -11,12 +11,13 @@ use crate::support::{
     Namespace, Outcome, Runner, RunnerSnapshot, kubeconfig, record_seconds, serve_fixed_response,
 };
 
-/// What a runner shows of a step at most, whatever others had to say.
-const MUCH: usize = 50_000;
+/// The most bytes that a step may log, however much text it receives.
+const MAX_LOG_BYTES: usize = 50_000;
 
-fn lines_are_bounded(outcome: &Outcome) -> Result<()> {
+/// Checks that the log is short and contains no workflow commands but the program's own.
+fn ensure_log_is_bounded(outcome: &Outcome) -> Result<()> {
     let log = &outcome.log;
-    ensure!(log.len() < MUCH, "{} bytes of log", log.len());
+    ensure!(log.len() < MAX_LOG_BYTES, "{} bytes of log", log.len());
     let commands = log.lines().filter(|line| line.trim_start().starts_with("::"));
     for command in commands {
         let known = [
@@ -28,14 +29,14 @@ fn lines_are_bounded(outcome: &Outcome) -> Result<()> {
         ];
         ensure!(
             known.iter().any(|known| command.starts_with(known)),
-            "a command that is none of ours: {command}"
+            "unknown workflow command: {command}"
         );
     }
     Ok(())
 }
 
-/// With a pipe or nothing as its standard output, of which nobody reads.
-fn unread(runner: &mut Runner, mut command: Command, stdout: Stdio) -> Result<Option<i32>> {
+/// Runs a step whose standard output nobody reads, and returns its exit code.
+fn run_unread(runner: &mut Runner, mut command: Command, stdout: Stdio) -> Result<Option<i32>> {
     runner.reset_command_files()?;
     let mut child = command
         .stdin(Stdio::null())
@@ -58,7 +59,7 @@ fn unread(runner: &mut Runner, mut command: Command, stdout: Stdio) -> Result<Op
     Ok(code)
 }
 
-/// A pipe with no room left.
+/// Returns a full pipe.
 fn full_pipe() -> Result<(std::io::PipeReader, Stdio)> {
     let (reader, mut writer) = std::io::pipe()?;
     writer.write_all(&vec![b'\n'; 1 << 16])?;
@@ -82,12 +83,12 @@ fn log_that_is_closed_or_not_read_is_no_reason_to_fail() -> Result<()> {
     let command = runner.connect_command(&inputs);
     let (reader, writer) = std::io::pipe()?;
     drop(reader);
-    let code = unread(&mut runner, command, writer.into())?;
+    let code = run_unread(&mut runner, command, writer.into())?;
     usable(&mut runner, code, "a pipe without a reader")?;
 
     let command = runner.connect_command(&inputs);
     let (_reader, writer) = full_pipe()?;
-    let code = unread(&mut runner, command, writer)?;
+    let code = run_unread(&mut runner, command, writer)?;
     usable(&mut runner, code, "a pipe that nobody reads")?;
 
     let step = runner.connect_command(&inputs);
@@ -103,7 +104,7 @@ fn log_that_is_closed_or_not_read_is_no_reason_to_fail() -> Result<()> {
     usable(&mut runner, code, "no standard output at all")
 }
 
-/// The runner is stuck. The step ends at its timeout all the same, and takes its secrets along.
+/// The runner hangs. The step still ends at its timeout and removes its secrets.
 #[test]
 fn log_that_is_not_read_holds_up_no_deadline() -> Result<()> {
     let _namespace = Namespace::new("unread-late")?;
@@ -116,7 +117,7 @@ fn log_that_is_not_read_holds_up_no_deadline() -> Result<()> {
     ]);
     let (_reader, writer) = full_pipe()?;
     let since = Instant::now();
-    let code = unread(&mut runner, command, writer)?;
+    let code = run_unread(&mut runner, command, writer)?;
     ensure!(code == Some(1), "exit code {code:?}");
     ensure!(since.elapsed() < Duration::from_secs(20), "{:?}", since.elapsed());
     before.ensure_unchanged(&runner)
@@ -142,7 +143,7 @@ fn megabytes_of_an_api_server() -> Result<()> {
     let outcome = runner.connect_with_only(&[("kubeconfig", &path)])?;
     let words = ["say no more", "bytes left out", "Bind a Role"];
     before.ensure_failed_cleanly(&runner, &outcome, "Cluster denied permission (403)", &words)?;
-    lines_are_bounded(&outcome)
+    ensure_log_is_bounded(&outcome)
 }
 
 #[test]
@@ -151,18 +152,18 @@ fn megabytes_of_a_plugin() -> Result<()> {
         let mut runner = Runner::new()?;
         let before = RunnerSnapshot::take(&runner)?;
         let file = tempfile::NamedTempFile::new()?;
-        let says = format!("yes ::error::injected {to} | head -c 4000000 {to}; exit 1");
-        // The redirection is that of head.
-        let says = says.replacen(&format!(" {to} |"), " |", 1);
+        let script = format!("yes ::error::injected {to} | head -c 4000000 {to}; exit 1");
+        // Only `head` is redirected.
+        let script = script.replacen(&format!(" {to} |"), " |", 1);
         let plugin = json!({"exec": {"apiVersion": "client.authentication.k8s.io/v1", "command": "sh",
-            "args": ["-c", says], "interactiveMode": "Never"}});
+            "args": ["-c", script], "interactiveMode": "Never"}});
         let text = kubeconfig("https://127.0.0.1:1", &plugin.to_string());
         std::fs::write(file.path(), text)?;
         let path = file.path().to_string_lossy();
         let outcome = runner.connect_with_only(&[("kubeconfig", &path)])?;
         let words = ["sh", "users, exec"];
         before.ensure_failed_cleanly(&runner, &outcome, "Credential plugin failed", &words)?;
-        lines_are_bounded(&outcome)?;
+        ensure_log_is_bounded(&outcome)?;
     }
     Ok(())
 }
@@ -188,6 +189,6 @@ fn megabytes_of_events() -> Result<()> {
     let outcome = runner.connect(&inputs)?;
     let words = ["before the timeout", "The next step is: volume bound"];
     before.ensure_failed_cleanly(&runner, &outcome, "Agent not ready in time", &words)?;
-    lines_are_bounded(&outcome)?;
+    ensure_log_is_bounded(&outcome)?;
     Ok(())
 }

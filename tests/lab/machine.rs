@@ -1,4 +1,4 @@
-//! A runner's machine on which something cannot be written, or is named in bytes that are no text.
+//! A runner on which something cannot be written, or has a name that is not valid UTF-8.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
@@ -8,12 +8,12 @@ use anyhow::{Context, Result, ensure};
 
 use crate::support::{Namespace, Outcome, Runner, RunnerSnapshot, output, program, run};
 
-/// Runs a step in a mount namespace of its own, prepared by this script; says what is left in RUNNER_TEMP.
+/// Runs a step in its own mount namespace, which this script prepares, and prints what is left in RUNNER_TEMP.
 fn with_mounts(runner: &mut Runner, script: &str, step: &Command) -> Result<Outcome> {
     let script =
         format!("{script}\ncode=0; \"$@\" || code=$?; echo \"left: $(ls -A \"$RUNNER_TEMP\")\"; exit $code");
     let mut command = runner.command("unshare");
-    // A shell does not hand on a variable with a hyphen in its name.
+    // A shell does not pass on variables with a hyphen in their names.
     command.args(["--mount", "sh", "-ec", &script, "sh", "env"]);
     for (name, value) in step.get_envs() {
         let mut assignment = name.to_owned();
@@ -39,7 +39,7 @@ fn home_that_is_read_only() -> Result<()> {
         namespace.names("deployment")?.is_empty(),
         "an agent was deployed for a job that cannot use it"
     );
-    // With a folder elsewhere it works.
+    // It works with a directory elsewhere.
     let buildx = runner.temp().join("buildx").to_string_lossy().into_owned();
     runner.env.insert("BUILDX_CONFIG".into(), buildx);
     let step = runner.connect_command(&[("namespace", "home-read-only")]);
@@ -48,15 +48,15 @@ fn home_that_is_read_only() -> Result<()> {
     Ok(())
 }
 
-/// Root that has to mind the modes of files, as any other user.
+/// Runs as root without `CAP_DAC_OVERRIDE`, so that file modes apply as for any other user.
 #[test]
 fn buildx_folder_of_another_user() -> Result<()> {
     let _namespace = Namespace::new("home-modes")?;
-    for folder in [".docker/buildx", ".docker/buildx/instances"] {
+    for dir in [".docker/buildx", ".docker/buildx/instances"] {
         let mut runner = Runner::new()?;
         let instances = runner.home.join(".docker/buildx/instances");
         std::fs::create_dir_all(instances)?;
-        run(Command::new("chmod").arg("0555").arg(runner.home.join(folder)))?;
+        run(Command::new("chmod").arg("0555").arg(runner.home.join(dir)))?;
         let before = RunnerSnapshot::take(&runner)?;
         let step = runner.connect_command(&[("namespace", "home-modes")]);
         let mut command = runner.command("setpriv");
@@ -126,14 +126,14 @@ fn runner_that_takes_no_outputs_state_or_variables() -> Result<()> {
         command.env(variable, "/dev/full");
         let mut outcome = runner.run_step(command)?;
         if variable == "GITHUB_ENV" {
-            // The last of all: the outputs are there, of a step that failed.
+            // This file is written last, so the outputs of the failed step exist.
             outcome.outputs.clear();
         }
         let words = ["/dev/full", "No space left on device", variable];
         before.ensure_failed_cleanly(&runner, &outcome, "Cannot write file", &words)?;
     }
 
-    // Room for half a record: it is taken back, since the runner would trip over it.
+    // If there is space for half a record only, that half is removed, because the runner could not parse it.
     let mut runner = Runner::new()?;
     let before = RunnerSnapshot::take(&runner)?;
     let script = "mount -t tmpfs -o size=4k tmpfs /mnt
@@ -153,12 +153,12 @@ fn runner_that_takes_no_outputs_state_or_variables() -> Result<()> {
     Ok(())
 }
 
-/// In Latin-1.
-const NO_TEXT: &[u8] = b"r\xf6yal";
+/// A name in Latin-1, which is not valid UTF-8.
+const NON_UTF8: &[u8] = b"r\xf6yal";
 
-fn no_text(before: &str) -> OsString {
+fn non_utf8(before: &str) -> OsString {
     let mut value = OsString::from(before);
-    value.push(OsStr::from_bytes(NO_TEXT));
+    value.push(OsStr::from_bytes(NON_UTF8));
     value
 }
 
@@ -168,8 +168,8 @@ fn inputs_and_flags_that_are_no_text() -> Result<()> {
     let before = RunnerSnapshot::take(&runner)?;
     let mut command = runner.connect_command(&[]);
     command
-        .env("INPUT_NAMESPACE", no_text(""))
-        .env("INPUT_LABELS", no_text("a="));
+        .env("INPUT_NAMESPACE", non_utf8(""))
+        .env("INPUT_LABELS", non_utf8("a="));
     let outcome = runner.run_step(command)?;
     let words = [
         "`namespace` is not valid UTF-8",
@@ -178,14 +178,14 @@ fn inputs_and_flags_that_are_no_text() -> Result<()> {
     ];
     before.ensure_failed_cleanly(&runner, &outcome, "Invalid input", &words)?;
 
-    for flag in [no_text("--cluster="), no_text("")] {
+    for flag in [non_utf8("--cluster="), non_utf8("")] {
         let mut command = runner.command(program());
         command.arg("connect").arg(flag);
         let outcome = runner.run_step(command)?;
         ensure!(outcome.code == Some(2), "{:?}: {}", outcome.code, outcome.log);
         ensure!(outcome.log.starts_with("error: "), "{}", outcome.log);
     }
-    let output = output(Command::new(program()).arg(no_text("")))?;
+    let output = output(Command::new(program()).arg(non_utf8("")))?;
     ensure!(output.status.code() == Some(2), "{output:?}");
     before.ensure_unchanged(&runner)
 }
@@ -197,8 +197,8 @@ fn paths_that_are_no_text() -> Result<()> {
     let mut runner = Runner::new()?;
     let empty = RunnerSnapshot::take(&runner)?;
 
-    // The kubeconfig and buildx's files hold the path of RUNNER_TEMP.
-    let temporary = runner.temp().join(no_text(""));
+    // The kubeconfig and buildx's files contain the path of RUNNER_TEMP, so it must be valid UTF-8.
+    let temporary = runner.temp().join(non_utf8(""));
     std::fs::create_dir(&temporary)?;
     let mut command = runner.connect_command(&inputs);
     command.env("RUNNER_TEMP", &temporary);
@@ -207,17 +207,17 @@ fn paths_that_are_no_text() -> Result<()> {
     empty.ensure_failed_cleanly(&runner, &outcome, "Temporary directory cannot be used", &words)?;
     std::fs::remove_dir(&temporary)?;
 
-    // Others may be as they like, and what is of no interest holds what it likes.
-    let home = runner.home.with_file_name(no_text("home-"));
+    // Other paths, and variables that are not used, need not be valid UTF-8.
+    let home = runner.home.with_file_name(non_utf8("home-"));
     std::fs::rename(&runner.home, &home)?;
-    let outputs = home.with_file_name(no_text("output-"));
+    let outputs = home.with_file_name(non_utf8("output-"));
     let mut command = runner.connect_command(&inputs);
     command
         .env("HOME", &home)
         .env("GITHUB_OUTPUT", &outputs)
-        .env("GITHUB_REPOSITORY", no_text("acme/"))
-        .env("SOMETHING", no_text(""))
-        .env(no_text("SOMETHING_"), "else");
+        .env("GITHUB_REPOSITORY", non_utf8("acme/"))
+        .env("SOMETHING", non_utf8(""))
+        .env(non_utf8("SOMETHING_"), "else");
     runner.run_step(command)?.ok()?;
     let outputs = std::fs::read_to_string(outputs)?;
     ensure!(outputs.contains("driver<<"), "{outputs}");

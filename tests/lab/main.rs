@@ -1,5 +1,6 @@
-//! The tests that need a lab: the real program on a real cluster. `cargo xtask test` starts the lab and runs them. One
-//! binary with a module for each subject. Tests run at the same time, each in a namespace of its own; those in [`faults`]
+//! The tests that need a lab: the real program on a real cluster. `cargo xtask test` starts the lab and runs them.
+//!
+//! One binary has a module for each subject. Tests run in parallel, each in its own namespace. Those in [`faults`]
 //! run one at a time.
 
 mod adopt;

@@ -49,7 +49,7 @@ fn the_printed_manifests_are_what_connect_applies() -> Result<()> {
         ("memory", "1Gi"),
     ];
     Runner::new()?.connect(&inputs)?.ok()?;
-    // Applied by the same field manager, nothing is different from what connect made.
+    // Applying them as the same field manager changes nothing that connect created.
     let before = namespace.json(&[
         "get",
         "deployment,configmap,pvc",
@@ -87,7 +87,7 @@ fn the_printed_manifests_are_what_connect_applies() -> Result<()> {
     assert_eq!(kept(&after).len(), 3);
     assert_eq!(kept(&after), kept(&before));
 
-    // The daemon has read the configuration: its first rule is ours.
+    // The daemon has read the configuration: its first GC rule is the generated one.
     let pod = namespace.names("pod")?.first().cloned().context("no pod")?;
     let workers = namespace.kubectl(&[
         "exec",
@@ -102,13 +102,13 @@ fn the_printed_manifests_are_what_connect_applies() -> Result<()> {
     let workers: serde_json::Value = serde_json::from_str(&workers)?;
     let policy = workers[0]["gcPolicy"].as_array().context("no policy")?;
     assert_eq!(policy.len(), 6);
-    // 20Gi are asked for and the lab's volumes have 60Gi; the claim had no volume yet when the configuration was made.
-    // 7.5Gi of them are the reserve.
+    // The claim requests 20Gi. It had no volume yet when the configuration was generated, so the 60Gi of the lab's
+    // volumes do not count. 7.5Gi of the 20Gi are the reserve.
     assert_eq!(policy[0]["maxUsedSpace"], 25_u64 << 29);
     Ok(())
 }
 
-/// Whatever the inputs say, the server takes what is printed.
+/// The server accepts the printed manifests with every input set.
 #[test]
 fn manifests_with_every_input_are_taken_by_the_server() -> Result<()> {
     let _namespace = Namespace::new("printed")?;

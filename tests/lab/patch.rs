@@ -1,4 +1,4 @@
-//! The input `patch` against the real thing: what we make of a strategic merge patch is what the API server makes.
+//! The input `patch` compared with a real API server: both apply a strategic merge patch with the same result.
 
 use std::io::Write;
 use std::process::{Command, Stdio};
@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::support::{LAB, Namespace};
 
-/// With something of each kind of list; no pod runs.
+/// A Deployment with each kind of list and without a running pod.
 const DEPLOYMENT: &str = "
 apiVersion: apps/v1
 kind: Deployment
@@ -45,7 +45,7 @@ spec:
       - {name: config, configMap: {name: agent}}
 ";
 
-/// Patches of the whole, and of the pod (after the mark).
+/// Patches of the Deployment.
 const PATCHES: [&str; 8] = [
     "spec: {replicas: 2, minReadySeconds: 5}",
     "metadata: {labels: {team: null, tier: b}, annotations: {a: b}}",
@@ -57,6 +57,7 @@ const PATCHES: [&str; 8] = [
     "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: agent}\nspec: {template: {metadata: {annotations: {note: new}}}}",
 ];
 
+/// Patches of the pod's spec.
 const POD_PATCHES: [&str; 21] = [
     "containers: [{name: buildkitd, image: other}]",
     "containers: [{name: buildkitd, imagePullPolicy: null, resources: null, args: [--x]}]",
@@ -81,20 +82,21 @@ const POD_PATCHES: [&str; 21] = [
     "{affinity: {nodeAffinity: {requiredDuringSchedulingIgnoredDuringExecution: {nodeSelectorTerms: [{matchExpressions: [{key: a, operator: Exists}]}]}}}, hostUsers: false}",
 ];
 
-/// What neither takes.
-const WRONG: [&str; 4] = [
+/// Patches of the pod's spec that both reject.
+const INVALID: [&str; 4] = [
     "containers: [{image: other}]",
     "containers: [{name: buildkitd, $patch: merge}]",
     "volumes: [{name: config, $retainKeys: [name], secret: {secretName: s}}]",
     "securityContext: {$patch: remove}",
 ];
 
-fn of_pod(patch: &str) -> Result<String> {
+/// Returns the patch of the Deployment that applies this patch of the pod's spec.
+fn pod_patch(patch: &str) -> Result<String> {
     let pod: Value = serde_saphyr::from_str(patch)?;
     Ok(json!({"spec": {"template": {"spec": pod}}}).to_string())
 }
 
-/// The object that the server would keep, were it replaced by this.
+/// Returns the object that the server would store for this one.
 fn replaced(object: &Value) -> Result<Value> {
     let mut child = Command::new(LAB.bin.join("kubectl"))
         .arg("--kubeconfig")
@@ -111,7 +113,8 @@ fn replaced(object: &Value) -> Result<Value> {
     Ok(serde_json::from_slice(&output.stdout)?)
 }
 
-/// What a patch can change. buildkitd is the first container of ours, which the server does not know.
+/// Returns the fields that a patch can change, with buildkitd as the first container: the program puts it first, the
+/// server does not.
 fn comparable(mut object: Value) -> Result<Value> {
     let containers = object.pointer_mut("/spec/template/spec/containers");
     let containers = containers
@@ -134,7 +137,7 @@ fn the_api_server_makes_the_same_of_a_patch() -> Result<()> {
     let namespace = Namespace::new("patch")?;
     namespace.apply(DEPLOYMENT)?;
     let differences = differences(&namespace);
-    // Finalizers nobody serves would keep the namespace.
+    // No controller removes the finalizers, so they would block the deletion of the namespace.
     namespace.kubectl(&[
         "patch",
         "deployment",
@@ -159,8 +162,8 @@ fn differences(namespace: &Namespace) -> Result<String> {
     let server = |patch: &str| namespace.json(&[&arguments[..], &[patch]].concat());
     let ours = |patch: &str| DeploymentPatch::parse(patch).and_then(|parsed| parsed.apply(live.clone()));
     let mut differences = String::new();
-    let whole = PATCHES.map(|patch| Ok(patch.to_owned()));
-    for patch in whole.into_iter().chain(POD_PATCHES.map(of_pod)) {
+    let patches = PATCHES.map(|patch| Ok(patch.to_owned()));
+    for patch in patches.into_iter().chain(POD_PATCHES.map(pod_patch)) {
         let patch = patch?;
         let ours = ours(&patch).map_err(|error| anyhow::anyhow!("{patch}: {error}"))?;
         let (ours, theirs) = (comparable(replaced(&ours)?)?, comparable(server(&patch)?)?);
@@ -168,10 +171,10 @@ fn differences(namespace: &Namespace) -> Result<String> {
             differences += &format!("{patch}\nours   {ours}\ntheirs {theirs}\n");
         }
     }
-    for patch in WRONG {
-        let patch = of_pod(patch)?;
+    for patch in INVALID {
+        let patch = pod_patch(patch)?;
         if ours(&patch).is_ok() || server(&patch).is_ok() {
-            differences += &format!("{patch} is wrong, but taken\n");
+            differences += &format!("{patch} is invalid, but accepted\n");
         }
     }
     Ok(differences)

@@ -1,4 +1,4 @@
-//! Where an agent runs, and what no input says: asked of the server before anything changes.
+//! Inputs that place an agent, and inputs that only the API server can validate, which it does before any change.
 
 use anyhow::{Result, ensure};
 
@@ -55,13 +55,13 @@ fn placement_reaches_the_pod() -> Result<()> {
     let log = runner.build("RUN echo built")?;
     ensure!(log.contains("built"), "{log}");
 
-    // Nothing of it differs from what the server has made of it.
+    // None of the inputs differs from what the server stored.
     let again = Runner::new()?.connect(&inputs)?.ok()?;
     ensure!(!again.log.contains("it differs"), "{}", again.log);
     Ok(())
 }
 
-/// What only the server can judge is judged in a dry run: nothing is made.
+/// Inputs that only the server can validate are checked in a dry run, so nothing is created.
 #[test]
 fn what_the_server_refuses_changes_nothing() -> Result<()> {
     let namespace = Namespace::new("refused")?;
@@ -80,10 +80,10 @@ fn what_the_server_refuses_changes_nothing() -> Result<()> {
     ensure!(log.contains("restartPolicy"), "{log}");
     ensure!(
         namespace.names("deployment,pvc")?.is_empty(),
-        "something was made"
+        "something was created"
     );
 
-    // And an agent that is there stays as it is.
+    // An existing agent stays unchanged.
     Runner::new()?.connect(&[("namespace", "refused")])?.ok()?;
     let before = namespace.json(&["get", "deployment", "remote-buildkit-agent"])?;
     let log = refused(&[unknown, ("deploy", "always"), ("max-parallelism", "2")])?;

@@ -1,11 +1,11 @@
-//! One agent for each architecture, and one builder of them.
+//! One agent for each architecture, and one builder for all of them.
 
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
 use crate::support::{LAB, Namespace, Runner};
 
-/// The lab's node of arm64 has the taint that GKE gives such nodes.
+/// The toleration for the lab's arm64 node, which has the taint that GKE gives such nodes.
 const TOLERATED: (&str, &str) = ("tolerations", "kubernetes.io/arch=arm64:NoSchedule");
 
 #[test]
@@ -31,7 +31,7 @@ fn both_platforms_are_built_natively_into_one_index() -> Result<()> {
     let dockerfile = format!("FROM {}/busybox\nRUN echo built for $(uname -m)\n", LAB.registry);
     std::fs::write(context.path().join("Dockerfile"), dockerfile)?;
     let image = format!("{}/platforms", LAB.registry);
-    // buildx itself makes the index, of what each agent has pushed.
+    // buildx itself creates the index from what each agent pushed.
     runner.trust_registry();
     let log = runner.buildx(&[
         "build",
@@ -87,7 +87,7 @@ fn both_platforms_are_built_natively_into_one_index() -> Result<()> {
     platforms.sort_unstable();
     ensure!(platforms == ["amd64", "arm64"], "{index}");
 
-    // A platform whose agent is not there is an error, not an emulation.
+    // A platform without a running agent is an error; it is not emulated.
     namespace.kubectl(&[
         "scale",
         "deployment",
@@ -106,7 +106,7 @@ fn both_platforms_are_built_natively_into_one_index() -> Result<()> {
     Ok(())
 }
 
-/// A Deployment of the right name on the wrong nodes.
+/// A Deployment with the right name runs on the wrong nodes.
 #[test]
 fn an_agent_of_another_architecture_does_not_serve() -> Result<()> {
     let _namespace = Namespace::new("emulated")?;

@@ -1,4 +1,4 @@
-//! Each Role of `manifests --rbac` is enough for what it is for, and no more than that is needed.
+//! Each Role of `manifests --rbac` is sufficient for its purpose; no other permission is needed.
 
 use std::process::Command;
 
@@ -6,16 +6,16 @@ use anyhow::{Context, Result, ensure};
 
 use crate::support::{Namespace, Runner, program, role, run};
 
-/// Gives the group that the role `ci-no-rbac` is in one of the Roles, and nothing else.
+/// Binds one of the Roles, and nothing else, to the group of the AWS role `ci-no-rbac`.
 pub(crate) fn grant(namespace: &Namespace, name: &str) -> Result<()> {
     let flags = ["manifests", "--rbac", "--namespace", &namespace.0];
     let text = run(Command::new(program()).args(flags))?;
-    let of = |document: &&str| {
+    let matches = |document: &&str| {
         document.contains("kind: Role\n") && document.contains(&format!("name: remote-buildkit-{name}\n"))
     };
     let document = text
         .split("---\n")
-        .find(of)
+        .find(matches)
         .with_context(|| format!("no Role {name} in {text}"))?;
     namespace.apply(document)?;
     let _ = namespace.kubectl(&["delete", "rolebinding", "job"]);
@@ -36,7 +36,7 @@ fn each_role_alone_is_enough() -> Result<()> {
     let role = role("ci-no-rbac");
     let inputs = [("namespace", "roles"), ("role-to-assume", role.as_str())];
 
-    // To use an agent: not enough to deploy one.
+    // The Role `use` is not enough to deploy an agent.
     grant(&namespace, "use")?;
     let refused = Runner::new()?.connect(&inputs)?;
     ensure!(refused.code == Some(1), "{}", refused.log);
@@ -47,28 +47,28 @@ fn each_role_alone_is_enough() -> Result<()> {
     );
     ensure!(
         namespace.names("pvc,deployment")?.is_empty(),
-        "half of an agent was made"
+        "part of an agent was created"
     );
 
-    // To deploy it, and to say what its start waits for.
+    // The Role `deploy` is enough to deploy an agent and to report its startup.
     grant(&namespace, "deploy")?;
     let mut runner = Runner::new()?;
     let deployed = runner.connect(&inputs)?.ok()?;
     for step in ["volume bound", "image pulled", "container started", "ready"] {
         ensure!(
             deployed.log.contains(&format!(": {step} (")),
-            "{step} not said: {}",
+            "{step} not reported: {}",
             deployed.log
         );
     }
     runner.build("RUN echo built")?;
 
-    // To bring it up to date.
+    // It is also enough to update the agent.
     let always = [("deploy", "always"), ("max-parallelism", "2")];
     let updated = Runner::new()?.connect(&[&inputs[..], &always].concat())?.ok()?;
     ensure!(updated.log.contains("Updated agent"), "{}", updated.log);
 
-    // The agent is there: to use it, the first Role alone, and to hear that it differs.
+    // For an existing agent the Role `use` alone is enough, also to report that the agent differs.
     grant(&namespace, "use")?;
     let mut runner = Runner::new()?;
     let used = runner.connect(&inputs)?.ok()?;
@@ -78,7 +78,7 @@ fn each_role_alone_is_enough() -> Result<()> {
     Ok(())
 }
 
-/// What may not be applied whole is not begun: the server is asked first.
+/// If the server would reject one object, connect applies none of them: it makes a dry run first.
 #[test]
 fn half_a_permission_makes_no_half_an_agent() -> Result<()> {
     let namespace = Namespace::new("half")?;
@@ -107,6 +107,6 @@ fn half_a_permission_makes_no_half_an_agent() -> Result<()> {
         !configs.contains(&"remote-buildkit-agent".to_owned()),
         "{configs:?}"
     );
-    ensure!(namespace.names("pvc")?.is_empty(), "a claim was made");
+    ensure!(namespace.names("pvc")?.is_empty(), "a claim was created");
     Ok(())
 }

@@ -4,7 +4,7 @@ use anyhow::{Result, ensure};
 
 use crate::support::{Namespace, Runner};
 
-/// A build with a layer and a cache mount; the log says whether the layer was cached and what the mount holds.
+/// Runs a build with a layer and a cache mount. The log shows whether the layer was cached and the mount's content.
 fn build(runner: &Runner, round: &str) -> Result<String> {
     runner.build(&format!(
         "RUN echo layer > /layer\n\
@@ -19,7 +19,7 @@ fn the_cache_outlives_the_pod_and_the_nodes_containers() -> Result<()> {
     let first = runner.connect(&[("namespace", "restart")])?.ok()?;
     build(&runner, "one")?;
 
-    // With the grace of a second: an agent drains for as long as builds run.
+    // With a grace period of one second, because an agent drains as long as builds run.
     let pod = &first.outputs["agent"];
     namespace.kubectl(&["delete", "pod", pod, "--grace-period=1"])?;
     let mut runner = Runner::new()?;
@@ -38,7 +38,7 @@ fn the_cache_outlives_the_pod_and_the_nodes_containers() -> Result<()> {
     Ok(())
 }
 
-/// Kills the processes of a pod's containers on its node, without asking Kubernetes.
+/// Kills the processes of a pod's containers on its node, without using Kubernetes.
 fn kill_containers(namespace: &Namespace, pod: &str) -> Result<()> {
     namespace.signal(pod, "SIGKILL")?;
     // Until the kubelet has seen it, the pod still counts as ready.

@@ -1,4 +1,4 @@
-//! The other roads to a cluster: a kubeconfig, a pod's service account, the default chain of AWS.
+//! The other ways to access a cluster: a kubeconfig, a pod's service account, the default AWS credential chain.
 
 use std::process::Command;
 
@@ -31,7 +31,7 @@ fn a_kubeconfig_of_the_users_touches_no_aws() -> Result<()> {
     Ok(())
 }
 
-/// With the files and variables a pod has, in a mount namespace of its own.
+/// Runs connect with the files and variables of a pod, in its own mount namespace.
 #[test]
 fn a_pods_service_account() -> Result<()> {
     let namespace = Namespace::new("in-cluster")?;
@@ -55,7 +55,7 @@ fn a_pods_service_account() -> Result<()> {
     let mut runner = Runner::new()?;
     let address = LAB.api_server.trim_start_matches("https://");
     let (host, port) = address.rsplit_once(':').context("no port")?;
-    // /run is hidden from the others, so the folder can be made without leaving it on this machine.
+    // Only this process sees the tmpfs on /run, so the directory does not stay on this machine.
     let script = r#"mount -t tmpfs tmpfs /run && at=/var/run/secrets/kubernetes.io/serviceaccount && mkdir -p $at &&
         cp "$1"/* $at && "$2" connect && exec "$3" build --progress plain "$4""#;
     let context = tempfile::tempdir()?;
@@ -93,7 +93,7 @@ fn outside_a_pod_in_cluster_is_an_error() -> Result<()> {
     Ok(())
 }
 
-/// The keys a step such as configure-aws-credentials exports.
+/// Uses the keys that a step such as configure-aws-credentials exports.
 #[test]
 fn the_default_chain_of_aws() -> Result<()> {
     let _namespace = Namespace::new("chain")?;
@@ -110,7 +110,7 @@ fn the_default_chain_of_aws() -> Result<()> {
     Ok(())
 }
 
-/// Outside Actions the same binary is a command line tool, and prints no command of a workflow.
+/// Outside GitHub Actions the same binary is a command-line tool and prints no workflow commands.
 #[test]
 fn a_command_line_tool_outside_actions() -> Result<()> {
     let _namespace = Namespace::new("laptop")?;
@@ -126,13 +126,13 @@ fn a_command_line_tool_outside_actions() -> Result<()> {
         .arg(&LAB.admin_kubeconfig);
     let log = run(&mut command)?;
     ensure!(!log.contains("::"), "a workflow command: {log}");
-    // No BUILDX_BUILDER: the selection alone has to do.
+    // Without BUILDX_BUILDER, buildx uses the builder that connect selected.
     runner.build("RUN echo built")?;
     let undo = log
         .lines()
         .find_map(|l| l.strip_prefix("Undo with: remote-buildkit "));
     let mut command = runner.command(program());
-    command.args(undo.context("no way back is shown")?.split(' '));
+    command.args(undo.context("no undo command")?.split(' '));
     run(&mut command)?;
     let left: Vec<_> = std::fs::read_dir(runner.home.join(".docker/buildx/instances"))?.collect();
     ensure!(left.is_empty(), "{left:?}");

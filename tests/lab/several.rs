@@ -1,4 +1,4 @@
-//! Several agents: a key finds its disk from everywhere, and the next one when its own is gone.
+//! Several agents: jobs with the same cache key use the same agent, or the next one if that agent is unavailable.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -23,10 +23,10 @@ fn connect(runner: &mut Runner, key: &str) -> Result<(String, String)> {
     ))
 }
 
-/// Which agents have a record of a build that printed this word.
+/// Returns the agents whose cache has a record of a build that printed this word.
 fn built_on(namespace: &Namespace, word: &str) -> Result<BTreeSet<String>> {
     let mut found = BTreeSet::new();
-    // An agent is deployed when the first key of its own comes.
+    // An agent is deployed when its first cache key is used.
     for agent in namespace.names("deployment")? {
         let deployment = format!("deployment/{agent}");
         let du = [
@@ -47,7 +47,7 @@ fn built_on(namespace: &Namespace, word: &str) -> Result<BTreeSet<String>> {
     Ok(found)
 }
 
-/// A Dockerfile that prints a word.
+/// Returns a Dockerfile that prints a word.
 fn dockerfile(word: &str) -> String {
     format!("FROM {}/busybox\nRUN echo {word}\n", LAB.registry)
 }
@@ -56,17 +56,18 @@ fn bake_file(context: &str) -> String {
     format!("target \"default\" {{\n  context = \"{context}\"\n}}\n")
 }
 
-/// Builds by `build` and `bake`, of local contexts and of a Git repository; each prints a word of its own.
+/// Runs `build` and `bake` with local contexts and with a Git repository. Each build prints its own word, which is
+/// returned.
 fn build_all(runner: &Runner, word: &str) -> Result<Vec<String>> {
-    let folder = tempfile::tempdir()?;
-    let context = folder.path().to_string_lossy().into_owned();
+    let dir = tempfile::tempdir()?;
+    let context = dir.path().to_string_lossy().into_owned();
     let words = ["local", "bake", "git", "git-bake"].map(|kind| format!("{word}-{kind}"));
     let [local, bake, git, git_bake] = &words;
-    std::fs::write(folder.path().join("Dockerfile"), dockerfile(local))?;
+    std::fs::write(dir.path().join("Dockerfile"), dockerfile(local))?;
     runner.buildx(&["build", "--progress=plain", &context])?;
 
-    std::fs::write(folder.path().join("Dockerfile"), dockerfile(bake))?;
-    let file = folder.path().join("docker-bake.hcl");
+    std::fs::write(dir.path().join("Dockerfile"), dockerfile(bake))?;
+    let file = dir.path().join("docker-bake.hcl");
     std::fs::write(&file, bake_file(&context))?;
     let file = file.to_string_lossy().into_owned();
     runner.buildx(&["bake", "--progress=plain", "--allow=fs=*", "--file", &file])?;
@@ -86,7 +87,7 @@ fn a_key_finds_its_agent_from_everywhere() -> Result<()> {
     let keys: Vec<String> = (0..8).map(|n| format!("acme/shop:image-{n}")).collect();
     let mut served = BTreeMap::new();
     for key in &keys {
-        // A fresh home and a fresh folder for each: what buildx itself would hash.
+        // A new home and a new directory for each key, because buildx itself would choose an agent by a hash of them.
         let mut runner = Runner::new()?;
         let (agent, _) = connect(&mut runner, key)?;
         ensure!(agent == expected(key), "{key} went to {agent}");
@@ -102,7 +103,7 @@ fn a_key_finds_its_agent_from_everywhere() -> Result<()> {
     let used: BTreeSet<_> = served.values().collect();
     ensure!(used.len() == 2, "one agent has all keys: {served:?}");
 
-    // One is gone: its keys move to the other, which says so, and come back with it.
+    // If one agent is unavailable, its keys move to the other with a warning, and return once it is back.
     let gone = expected(&keys[0]);
     let other = AGENTS.into_iter().find(|agent| *agent != gone).context("other")?;
     namespace.kubectl(&["scale", "deployment", gone, "--replicas=0"])?;
@@ -122,7 +123,7 @@ fn a_key_finds_its_agent_from_everywhere() -> Result<()> {
         ensure!(agent == expected(key), "{key} did not come back: {agent}");
     }
 
-    // One that does not become ready is waited for until the timeout.
+    // connect waits until the timeout for an agent that does not become ready.
     let nowhere =
         r#"{"spec": {"template": {"spec": {"nodeSelector": {"kubernetes.io/hostname": "nowhere"}}}}}"#;
     namespace.kubectl(&["patch", "deployment", gone, "--patch", nowhere])?;

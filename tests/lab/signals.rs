@@ -1,4 +1,4 @@
-//! The runner ends a step: with a signal first.
+//! The runner stops a step, first with a signal.
 
 use std::time::{Duration, Instant};
 
@@ -18,7 +18,7 @@ fn a_signal_ends_connect_and_nothing_is_left() -> Result<()> {
         let inputs = [
             ("namespace", "signals"),
             ("name", &name),
-            // Never there: connect waits until it is told.
+            // Neither exists, so connect waits until it gets the signal.
             ("storage-class", "tape"),
             ("image", &image),
         ];
@@ -40,7 +40,7 @@ fn a_signal_ends_connect_and_nothing_is_left() -> Result<()> {
             .into_keys()
             .filter(|p| !before.contains_key(p))
             .collect();
-        // What connect told the runner through its files stays, and is in none of these folders.
+        // What connect wrote to the runner's command files stays; they are in none of these directories.
         ensure!(left.is_empty(), "{signal:?} left {left:?}");
     }
     Ok(())

@@ -1,6 +1,6 @@
-//! The runner ends connect at each of its stages: with a signal, through the launcher, and then for good.
+//! The runner stops connect at each of its stages: with SIGTERM through the launcher, or with SIGKILL.
 //!
-//! After SIGTERM the step ends by itself and leaves nothing. After SIGKILL it cannot; then the post step does.
+//! After SIGTERM the step itself cleans up. After SIGKILL it cannot, so the post step does.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -15,27 +15,27 @@ use crate::support::{
     LAB, Namespace, Runner, RunnerSnapshot, SilentServer, Step, kubeconfig, program, record_seconds, wait_for,
 };
 
-/// The runner waits 7.5 s after the first signal and 2.5 s after the second.
-const AT_ONCE: Duration = Duration::from_secs(2);
+/// The most time from a signal to the end. The runner waits 7.5 s after its first signal and 2.5 s after the second.
+const STOP_LIMIT: Duration = Duration::from_secs(2);
 
 /// The action as a runner downloads it, with the program under test.
 struct Action(tempfile::TempDir);
 
 impl Action {
     fn new() -> Result<Self> {
-        let folder = tempfile::tempdir()?;
+        let dir = tempfile::tempdir()?;
         let dist = Path::new(env!("CARGO_MANIFEST_DIR")).join("dist");
         for file in ["launch.mjs", "connect.mjs"] {
-            std::fs::copy(dist.join(file), folder.path().join(file))?;
+            std::fs::copy(dist.join(file), dir.path().join(file))?;
         }
         for architecture in ["x64", "arm64"] {
             let name = format!("remote-buildkit-linux-{architecture}");
-            std::os::unix::fs::symlink(program(), folder.path().join(name))?;
+            std::os::unix::fs::symlink(program(), dir.path().join(name))?;
         }
-        Ok(Self(folder))
+        Ok(Self(dir))
     }
 
-    /// The command of a step, started as the runner starts it.
+    /// Returns the command that starts a step through the launcher, as the runner does.
     fn launched(&self, runner: &Runner, step: &Command) -> Command {
         let mut command = runner.command(LAB.node24_bin.join("node"));
         command.arg(self.0.path().join("connect.mjs"));
@@ -46,9 +46,10 @@ impl Action {
     }
 }
 
-/// Ends connect when `arrived` returns: gently, and in another run with force. What that returns is kept until connect
-/// has ended, and dropped before the post step. Returns the seconds from the signal to the end.
-fn ended<T>(
+/// Stops connect once `arrived` returns: with SIGTERM, and in another run with SIGKILL. Keeps the value that
+/// `arrived` returns until connect has ended and drops it before the post step. Returns the longest time from a
+/// signal to the end, in seconds.
+fn stop_at_stage<T>(
     stage: &str,
     prepare: impl Fn(&mut Runner) -> Result<Command>,
     arrived: impl Fn(&Runner, &mut Step) -> Result<T>,
@@ -63,12 +64,12 @@ fn ended<T>(
             step = action.launched(&runner, &step);
         }
         let mut connecting = runner.start_step(step)?;
-        let stands = arrived(&runner, &mut connecting).with_context(|| stage.to_owned())?;
+        let guard = arrived(&runner, &mut connecting).with_context(|| stage.to_owned())?;
         connecting.signal(signal)?;
         let since = Instant::now();
         let outcome = runner.finish_step(connecting)?;
         let took = since.elapsed();
-        ensure!(took < AT_ONCE, "{stage}: {signal:?} took {took:?}");
+        ensure!(took < STOP_LIMIT, "{stage}: {signal:?} took {took:?}");
         longest = longest.max(took);
         ensure!(outcome.outputs.is_empty(), "{stage}: {:?}", outcome.outputs);
         if signal == Signal::TERM {
@@ -87,7 +88,7 @@ fn ended<T>(
                 .ensure_unchanged(&runner)
                 .with_context(|| format!("{stage}: SIGTERM"))?;
         }
-        drop(stands);
+        drop(guard);
         runner.disconnect()?.ok()?;
         before
             .ensure_unchanged(&runner)
@@ -97,7 +98,7 @@ fn ended<T>(
     Ok(longest.as_secs_f64())
 }
 
-/// With a variable that sends one kind of request to a server that does not answer.
+/// Stops connect while a server does not answer. The variable sends one kind of request to that server.
 fn unanswered(stage: &str, variable: &str, url: impl Fn(&str) -> String) -> Result<()> {
     let silent = SilentServer::listen()?;
     let address = silent.address()?;
@@ -105,7 +106,7 @@ fn unanswered(stage: &str, variable: &str, url: impl Fn(&str) -> String) -> Resu
         runner.env.insert(variable.to_owned(), url(&address));
         Ok(runner.connect_command(&[]))
     };
-    ended(stage, prepare, |_, _| silent.accept_request()).map(drop)
+    stop_at_stage(stage, prepare, |_, _| silent.accept_request()).map(drop)
 }
 
 #[test]
@@ -122,15 +123,15 @@ fn while_github_aws_or_the_api_server_does_not_answer() -> Result<()> {
     std::fs::write(file.path(), text)?;
     let path = file.path().to_string_lossy();
     let prepare = |runner: &mut Runner| Ok(runner.connect_command_with_only(&[("kubeconfig", &path)]));
-    ended("API server", prepare, |_, _| silent.accept_request()).map(drop)
+    stop_at_stage("API server", prepare, |_, _| silent.accept_request()).map(drop)
 }
 
-/// It is not ours and knows no signals; it would outlive the step.
+/// A plugin is another program and handles no signals; it would outlive the step.
 #[test]
 fn while_a_plugin_does_not_answer() -> Result<()> {
-    let folder = tempfile::tempdir()?;
-    let (file, started) = (folder.path().join("config"), folder.path().join("started"));
-    // A process below a process.
+    let dir = tempfile::tempdir()?;
+    let (file, started) = (dir.path().join("config"), dir.path().join("started"));
+    // The plugin is a shell with a child process.
     let user = format!(
         "{{exec: {{apiVersion: client.authentication.k8s.io/v1, command: sh, interactiveMode: Never, \
          args: [\"-c\", \"touch {}; sleep 100; true\"]}}}}",
@@ -141,14 +142,14 @@ fn while_a_plugin_does_not_answer() -> Result<()> {
     let mut runner = Runner::new()?;
     let before = RunnerSnapshot::take(&runner)?;
     let step = runner.connect_command_with_only(&[("kubeconfig", &path)]);
-    let command = Action::new()?;
-    let connecting = runner.start_step(command.launched(&runner, &step))?;
+    let action = Action::new()?;
+    let connecting = runner.start_step(action.launched(&runner, &step))?;
     wait_for("the plugin", || Ok(started.exists()))?;
     connecting.signal(Signal::TERM)?;
     let since = Instant::now();
     let outcome = runner.finish_step(connecting)?;
     ensure!(outcome.code == Some(1), "{:?}: {}", outcome.code, outcome.log);
-    ensure!(since.elapsed() < AT_ONCE, "{:?}", since.elapsed());
+    ensure!(since.elapsed() < STOP_LIMIT, "{:?}", since.elapsed());
     record_seconds(since.elapsed().as_secs_f64())?;
     before.ensure_unchanged(&runner)
 }
@@ -158,11 +159,11 @@ fn while_the_agent_is_waited_for() -> Result<()> {
     let _namespace = Namespace::new("stage-wait")?;
     let inputs = [("namespace", "stage-wait"), ("node-selector", "disk=floppy")];
     let prepare = |runner: &mut Runner| Ok(runner.connect_command(&inputs));
-    // The second time it is there.
-    let seconds = ended("the agent", prepare, |_, connecting| {
+    // In the second run the agent exists already.
+    let seconds = stop_at_stage("the agent", prepare, |_, connecting| {
         connecting.wait_for_line("stage-wait/remote-buildkit-agent")
     })?;
-    // Nothing in the cluster that the next job would not put right.
+    // The next job repairs whatever is left in the cluster.
     let mut runner = Runner::new()?;
     runner
         .connect(&[("namespace", "stage-wait"), ("deploy", "always")])?
@@ -171,8 +172,8 @@ fn while_the_agent_is_waited_for() -> Result<()> {
     record_seconds(seconds)
 }
 
-/// An agent whose buildctl says nothing.
-const MUTE: &str = r#"
+/// An agent whose buildctl never responds.
+const HANGING_AGENT: &str = r#"
 apiVersion: apps/v1
 kind: Deployment
 metadata: {name: remote-buildkit-agent, namespace: NAMESPACE}
@@ -192,16 +193,16 @@ spec:
 #[test]
 fn during_an_exec() -> Result<()> {
     let namespace = Namespace::new("stage-exec")?;
-    namespace.apply(MUTE)?;
+    namespace.apply(HANGING_AGENT)?;
     let deployment = "deployment/remote-buildkit-agent";
     namespace.kubectl(&["wait", deployment, "--for=condition=Available", "--timeout=60s"])?;
-    let inside = |command: &[&str]| namespace.kubectl(&[&["exec", deployment, "--"], command].concat());
+    let exec = |command: &[&str]| namespace.kubectl(&[&["exec", deployment, "--"], command].concat());
     let prepare = |runner: &mut Runner| {
-        inside(&["rm", "-f", "/asked"])?;
+        exec(&["rm", "-f", "/asked"])?;
         Ok(runner.connect_command(&[("namespace", "stage-exec")]))
     };
-    ended("exec", prepare, |_, _| {
-        wait_for("the exec", || Ok(inside(&["ls", "/asked"]).is_ok()))
+    stop_at_stage("exec", prepare, |_, _| {
+        wait_for("the exec", || Ok(exec(&["ls", "/asked"]).is_ok()))
     })
     .map(drop)
 }
@@ -218,19 +219,19 @@ fn while_another_process_has_buildx_locked() -> Result<()> {
         connecting.wait_for_line("responds in the pod")?;
         Ok(held)
     };
-    ended("buildx's lock", prepare, arrived).map(drop)
+    stop_at_stage("buildx's lock", prepare, arrived).map(drop)
 }
 
-/// As another buildx holds it.
+/// Locks buildx's directory as another buildx does.
 fn lock(runner: &Runner) -> Result<File> {
-    let folder: PathBuf = runner.home.join(".docker/buildx");
-    std::fs::create_dir_all(&folder)?;
-    let lock = File::create(folder.join(".lock"))?;
+    let dir: PathBuf = runner.home.join(".docker/buildx");
+    std::fs::create_dir_all(&dir)?;
+    let lock = File::create(dir.join(".lock"))?;
     flock(&lock, FlockOperation::LockExclusive)?;
     Ok(lock)
 }
 
-/// An error, and not at the deadline.
+/// connect fails before its deadline.
 #[test]
 fn when_another_process_never_unlocks_buildx() -> Result<()> {
     let _namespace = Namespace::new("never-unlocked")?;
@@ -246,7 +247,7 @@ fn when_another_process_never_unlocks_buildx() -> Result<()> {
     record_seconds(outcome.seconds)
 }
 
-/// At whatever it is then: signing in, looking, applying one object or the next.
+/// Kills connect at many moments: while it signs in, reads the cluster or applies one of the objects.
 #[test]
 fn killed_at_any_moment_it_leaves_nothing_that_the_next_job_does_not_heal() -> Result<()> {
     let namespace = Namespace::new("stage-any")?;
@@ -265,7 +266,7 @@ fn killed_at_any_moment_it_leaves_nothing_that_the_next_job_does_not_heal() -> R
             connecting.signal(Signal::KILL)?;
             runner.finish_step(connecting)?;
             runner.disconnect()?.ok()?;
-            // Where the last moment was too late.
+            // The last kill may come after connect has written its exports.
             runner.forget_exports();
             before
                 .ensure_unchanged(&runner)
@@ -279,6 +280,6 @@ fn killed_at_any_moment_it_leaves_nothing_that_the_next_job_does_not_heal() -> R
         ensure!(toml.contains(&format!("max-parallelism = {version}\n")), "{toml}");
         runner.build("RUN echo built")?;
     }
-    ensure!(deployed, "each was killed before it had begun");
+    ensure!(deployed, "all were killed before they began");
     Ok(())
 }

@@ -1,11 +1,11 @@
-//! An agent that will not become ready is given up by the cluster's own words, long before the timeout. The title says
-//! so: at the timeout it is another one.
+//! connect gives up on an agent that cannot become ready as soon as the cluster reports why, long before the timeout.
+//! The error title shows which it was: at the timeout it is a different one.
 
 use anyhow::{Context, Result, ensure};
 
 use crate::support::{Namespace, Outcome, Runner, RunnerSnapshot, kubectl};
 
-/// `connect` with these inputs in a namespace of its own. Where it fails it leaves nothing on the runner.
+/// Runs `connect` with these inputs in this namespace, and checks that a failure leaves nothing on the runner.
 fn connect(namespace: &str, inputs: &[(&str, &str)]) -> Result<Outcome> {
     let namespace = [("namespace", namespace)];
     let mut runner = Runner::new()?;
@@ -18,7 +18,7 @@ fn connect(namespace: &str, inputs: &[(&str, &str)]) -> Result<Outcome> {
     Ok(outcome)
 }
 
-/// An agent made by hand: with this in the pod's and in the container's part, and these objects.
+/// Returns an agent as users write it by hand, with these additions to its pod and its container, and these objects.
 fn by_hand(pod: &str, container: &str, objects: &str) -> String {
     format!(
         r#"
@@ -76,7 +76,7 @@ fn storage_class_that_does_not_exist() -> Result<()> {
 #[test]
 fn no_default_storage_class() -> Result<()> {
     let namespace = Namespace::new("stuck-default")?;
-    // As a claim is that nobody gave a class.
+    // As a claim without a StorageClass in a cluster without a default one.
     namespace.apply(&by_hand(VOLUME, CACHE, &claim("storageClassName: \"\",")))?;
     let outcome = connect("stuck-default", &[])?;
     let words = [
@@ -86,7 +86,7 @@ fn no_default_storage_class() -> Result<()> {
     outcome.expect_error("Cannot provision the volume", &words)
 }
 
-/// An autoscaler may take a minute and a half to say a word, so these wait side by side.
+/// connect gives an autoscaler a minute and a half to react, so these cases run in parallel.
 #[test]
 fn agents_that_no_node_takes() -> Result<()> {
     let cases = [
@@ -96,10 +96,10 @@ fn agents_that_no_node_takes() -> Result<()> {
         autoscaler_that_makes_a_node_is_waited_for,
     ];
     std::thread::scope(|threads| {
-        // By its name a thread knows whose seconds it measures.
+        // The name of the thread says for which test the seconds are recorded.
         let test = std::thread::current().name().map(str::to_owned);
-        let named = || std::thread::Builder::new().name(test.clone().unwrap_or_default());
-        let cases = cases.map(|case| named().spawn_scoped(threads, case));
+        let builder = || std::thread::Builder::new().name(test.clone().unwrap_or_default());
+        let cases = cases.map(|case| builder().spawn_scoped(threads, case));
         let results = cases.map(|case| case?.join().expect("a case does not panic"));
         results.into_iter().collect()
     })
@@ -127,7 +127,7 @@ fn more_than_any_node_has() -> Result<()> {
     outcome.expect_error("No node fits the agent", &words)
 }
 
-/// An agent that had a node may get it back, unless an autoscaler says that it makes none.
+/// The node of an agent that had one may come back, unless an autoscaler reports that it adds none.
 fn volume_in_another_zone() -> Result<()> {
     let namespace = Namespace::new("stuck-zone")?;
     let volume = r#"
@@ -151,7 +151,7 @@ spec:
     );
     namespace.apply(&by_hand(VOLUME, CACHE, &objects))?;
     let message = "pod didn't trigger scale-up: 1 max node group size reached";
-    autoscaler_says(&namespace, "NotTriggerScaleUp", message)?;
+    create_autoscaler_event(&namespace, "NotTriggerScaleUp", message)?;
     let outcome = connect("stuck-zone", &[])?;
     kubectl(&["delete", "pv", "stuck-zone", "--wait=false"])?;
     let words = [
@@ -166,16 +166,16 @@ fn autoscaler_that_makes_a_node_is_waited_for() -> Result<()> {
     let namespace = Namespace::new("stuck-scaled")?;
     namespace.apply(&by_hand("nodeSelector: {disk: floppy}", "", ""))?;
     let message = "pod triggered scale-up: [{group 0->1}]";
-    autoscaler_says(&namespace, "TriggeredScaleUp", message)?;
-    // Longer than the patience with a cluster in which nobody says so.
+    create_autoscaler_event(&namespace, "TriggeredScaleUp", message)?;
+    // Longer than the grace period in a cluster without such an event.
     let outcome = connect("stuck-scaled", &[("timeout", "100s")])?;
     let words = ["volume bound", "the input `node-selector`"];
     outcome.expect_error("Agent not ready in time", &words)
 }
 
-/// What an autoscaler says of the pod of an agent that no node takes.
-fn autoscaler_says(namespace: &Namespace, reason: &str, message: &str) -> Result<()> {
-    // The Deployment has its ReplicaSet and the pod a moment later.
+/// Creates the event that an autoscaler records for the pod of an agent that fits no node.
+fn create_autoscaler_event(namespace: &Namespace, reason: &str, message: &str) -> Result<()> {
+    // The ReplicaSet and the pod of the Deployment are created a moment later.
     let deployment = "deployment/remote-buildkit-agent";
     namespace.kubectl(&[
         "wait",
@@ -235,7 +235,8 @@ data: {buildkitd.toml: "[worker.oci"}
     outcome.expect_error("Agent keeps crashing", &words)
 }
 
-/// buildkitd ends at once while another one has its root; that passes, however often it happens.
+/// buildkitd exits at once while another one holds the lock of its root directory. That is transient, however often
+/// it happens.
 #[test]
 fn predecessor_that_holds_the_lock_is_waited_for() -> Result<()> {
     let namespace = Namespace::new("stuck-lock")?;
@@ -259,7 +260,7 @@ spec:
     namespace.apply(&by_hand(VOLUME, CACHE, ""))?;
     std::thread::scope(|threads| {
         let connected = threads.spawn(|| connect("stuck-lock", &[]));
-        // The third start is the second after a crash.
+        // Two restarts: the container has crashed twice.
         namespace.kubectl(&[
             "wait",
             "pod",

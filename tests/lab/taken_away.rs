@@ -1,4 +1,4 @@
-//! What somebody takes away while connect waits for it.
+//! Permissions and objects that are removed while connect waits for an agent.
 
 use std::time::{Duration, Instant};
 
@@ -7,12 +7,12 @@ use anyhow::{Result, ensure};
 use crate::rbac::grant;
 use crate::support::{Namespace, Outcome, Runner, RunnerSnapshot, record_seconds, role};
 
-/// The agent waits for a node that is not there; meanwhile `take` does its part. The verdict comes long before the
-/// timeout of five minutes, and before an agent without a node is given up.
-fn taken_away(
+/// Runs `connect` for an agent that waits for a node that does not exist, and meanwhile calls `remove`. connect must
+/// end long before its timeout of five minutes, and before it gives up on an agent without a node.
+fn remove_while_waiting(
     namespace: &Namespace,
     inputs: &[(&str, &str)],
-    take: impl FnOnce() -> Result<()>,
+    remove: impl FnOnce() -> Result<()>,
 ) -> Result<(Runner, RunnerSnapshot, Outcome)> {
     let mut runner = Runner::new()?;
     let before = RunnerSnapshot::take(&runner)?;
@@ -22,7 +22,7 @@ fn taken_away(
     ];
     let mut connecting = runner.start_step(runner.connect_command(&[&usual, inputs].concat()))?;
     connecting.wait_for_line("deployed it")?;
-    take()?;
+    remove()?;
     let since = Instant::now();
     let outcome = runner.finish_step(connecting)?;
     ensure!(since.elapsed() < Duration::from_secs(60), "{:?}", since.elapsed());
@@ -35,12 +35,12 @@ fn permission_that_is_taken_away_is_not_waited_for() -> Result<()> {
     grant(&namespace, "deploy")?;
     let role = role("ci-no-rbac");
     let inputs = [("role-to-assume", role.as_str())];
-    let take = || namespace.kubectl(&["delete", "rolebinding", "job"]).map(drop);
-    let (mut runner, before, outcome) = taken_away(&namespace, &inputs, take)?;
+    let remove = || namespace.kubectl(&["delete", "rolebinding", "job"]).map(drop);
+    let (mut runner, before, outcome) = remove_while_waiting(&namespace, &inputs, remove)?;
     let words = ["in namespace taken-rbac with 403", "Bind a Role"];
     before.ensure_failed_cleanly(&runner, &outcome, "Cluster denied permission (403)", &words)?;
 
-    // Given again, and a node for the agent: the next job has what it wants.
+    // With the permission granted again and a node for the agent, the next job succeeds.
     grant(&namespace, "deploy")?;
     let again = [("namespace", "taken-rbac"), ("deploy", "always")];
     runner.connect(&[&again[..], &inputs].concat())?.ok()?;
@@ -55,7 +55,7 @@ fn agent_that_is_scaled_to_nothing_is_not_waited_for() -> Result<()> {
         let scaled = namespace.kubectl(&["scale", "deployment", "remote-buildkit-agent", replicas]);
         scaled.map(drop)
     };
-    let (mut runner, before, outcome) = taken_away(&namespace, &[], || scale("--replicas=0"))?;
+    let (mut runner, before, outcome) = remove_while_waiting(&namespace, &[], || scale("--replicas=0"))?;
     before.ensure_failed_cleanly(
         &runner,
         &outcome,
@@ -63,7 +63,7 @@ fn agent_that_is_scaled_to_nothing_is_not_waited_for() -> Result<()> {
         &["scaled to 0 replicas"],
     )?;
 
-    // It is somebody's decision, and theirs to take back.
+    // Scaling to 0 is a user's decision, which only the user may revert.
     let inputs = [("namespace", "taken-scale"), ("deploy", "always")];
     let refused = runner.connect(&inputs)?;
     before.ensure_failed_cleanly(
@@ -84,14 +84,14 @@ fn agent_that_is_deleted_is_not_waited_for() -> Result<()> {
         let deleted = namespace.kubectl(&["delete", "deployment", "remote-buildkit-agent"]);
         deleted.map(drop)
     };
-    let (mut runner, before, outcome) = taken_away(&namespace, &[], delete)?;
+    let (mut runner, before, outcome) = remove_while_waiting(&namespace, &[], delete)?;
     let words = ["was deleted while connect waited for it", "Run the job again"];
     before.ensure_failed_cleanly(&runner, &outcome, "Agent not found", &words)?;
     runner.connect(&[("namespace", "taken-agent")])?.ok()?;
     record_seconds(outcome.seconds)
 }
 
-/// The Deployment makes another one.
+/// The Deployment replaces deleted pods.
 #[test]
 fn pods_that_are_deleted_are_no_reason_to_fail() -> Result<()> {
     let namespace = Namespace::new("taken-pod")?;
@@ -106,7 +106,7 @@ fn pods_that_are_deleted_are_no_reason_to_fail() -> Result<()> {
     };
     let force = ["--grace-period=0", "--force"];
     namespace.kubectl(&[&["delete", "pod", &first], &force[..]].concat())?;
-    // And the next one when it has started, at the moment it is to be probed.
+    // Delete the next one too, when it has started and is about to be probed.
     connecting.wait_for_line("container started")?;
     let pods = namespace.names("pod")?;
     for pod in &pods {

@@ -1,5 +1,5 @@
-//! The Terraform of the examples: it parses, is formatted as Terraform's own `fmt` has it, and refers to what there is. Its
-//! providers, which `terraform validate` asks, come from a registry of their own.
+//! The Terraform examples parse, are formatted as `terraform fmt` does it, and refer only to what they
+//! declare. `terraform validate` is not used, because it needs the providers, which come from their own registry.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -10,9 +10,9 @@ use anyhow::{Context, Result, ensure};
 use crate::support::{LAB, output};
 
 fn files() -> Result<Vec<(PathBuf, String)>> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/terraform");
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/terraform");
     let mut found = Vec::new();
-    for entry in std::fs::read_dir(folder)? {
+    for entry in std::fs::read_dir(dir)? {
         let path = entry?.path();
         found.push((path.clone(), std::fs::read_to_string(&path)?));
     }
@@ -20,7 +20,7 @@ fn files() -> Result<Vec<(PathBuf, String)>> {
     Ok(found)
 }
 
-/// The file as Terraform would write it; an error where it is not its language.
+/// Returns the file as Terraform formats it, or an error if it is not valid Terraform.
 fn formatted(path: &Path) -> Result<String> {
     let output = output(Command::new(LAB.bin.join("hclfmt")).arg("-check").arg(path))?;
     ensure!(
@@ -36,20 +36,17 @@ fn it_parses_and_is_formatted() -> Result<()> {
     for (path, text) in files()? {
         assert_eq!(formatted(&path)?, text, "{}", path.display());
     }
-    let folder = tempfile::tempdir()?;
-    let broken = folder.path().join("broken.tf");
+    let dir = tempfile::tempdir()?;
+    let broken = dir.path().join("broken.tf");
     std::fs::write(&broken, "resource \"aws_iam_role\" {\n  name = \n")?;
-    ensure!(
-        formatted(&broken).is_err(),
-        "what is no Terraform is taken for it"
-    );
-    let untidy = folder.path().join("untidy.tf");
+    ensure!(formatted(&broken).is_err(), "invalid Terraform was accepted");
+    let untidy = dir.path().join("untidy.tf");
     std::fs::write(&untidy, "variable \"x\" {\ntype=string\n}\n")?;
     assert_eq!(formatted(&untidy)?, "variable \"x\" {\n  type = string\n}\n");
     Ok(())
 }
 
-/// `kind "type" "name"` of each block at the top, as it is referred to.
+/// Returns the reference to each top-level block (`kind "type" "name"`).
 fn declared(text: &str) -> BTreeSet<String> {
     let block = |line: &str| {
         let mut parts = line.split('"');
@@ -68,7 +65,7 @@ fn declared(text: &str) -> BTreeSet<String> {
         .collect()
 }
 
-/// What is referred to: `var.NAME`, `data.TYPE.NAME`, `aws_TYPE.NAME`.
+/// Returns the references in the text: `var.NAME`, `data.TYPE.NAME`, `aws_TYPE.NAME`.
 fn referred(text: &str) -> BTreeSet<String> {
     let code = text.lines().filter(|line| !line.trim_start().starts_with('#'));
     let code: String = code.collect::<Vec<_>>().join("\n");
@@ -90,18 +87,18 @@ fn what_it_refers_to_is_there_and_every_variable_is_used() -> Result<()> {
     let text: String = files()?.into_iter().map(|(_, text)| text + "\n").collect();
     let (declared, referred) = (declared(&text), referred(&text));
     let missing: Vec<_> = referred.difference(&declared).collect();
-    ensure!(missing.is_empty(), "nobody declares {missing:?}");
+    ensure!(missing.is_empty(), "not declared: {missing:?}");
     let variables = declared.iter().filter(|name| name.starts_with("var."));
     let unused: Vec<_> = variables.filter(|name| !referred.contains(*name)).collect();
-    ensure!(unused.is_empty(), "nobody uses {unused:?}");
-    for wanted in [
+    ensure!(unused.is_empty(), "not used: {unused:?}");
+    for required in [
         "aws_iam_role.runner",
         "aws_iam_instance_profile.runner",
         "aws_eks_access_entry.runner",
     ] {
-        ensure!(declared.contains(wanted), "there is no {wanted}");
+        ensure!(declared.contains(required), "there is no {required}");
     }
-    // The permissions are those that the program asks for.
+    // The permissions are the ones that the program needs.
     for action in ["eks:DescribeCluster", "ecr:GetAuthorizationToken"] {
         ensure!(
             text.contains(&format!("\"{action}\"")),

@@ -1,4 +1,4 @@
-//! Tokens, byte for byte those of `aws eks get-token`: botocore signs the same request at the same time.
+//! Tokens equal those of `aws eks get-token` byte for byte: botocore signs the same request at the same time.
 
 use std::process::Command;
 
@@ -9,7 +9,7 @@ use serde_json::json;
 
 use crate::support::{LAB, run};
 
-/// As awscli makes a token (awscli/customizations/eks/get_token.py), at a time that is given.
+/// Creates a token as awscli does (awscli/customizations/eks/get_token.py), at a given time.
 const BOTOCORE: &str = r#"
 import base64, datetime, json, sys
 import botocore.auth, botocore.session

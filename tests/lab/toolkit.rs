@@ -1,4 +1,4 @@
-//! What Docker's own tools make of the builder.
+//! The builder as Docker's own tools see it.
 
 use anyhow::{Result, ensure};
 
@@ -33,7 +33,7 @@ fn the_toolkit_of_dockers_actions_and_buildx_see_a_running_builder() -> Result<(
     let node = &seen["nodes"][0];
     assert_eq!(node["status"], "running");
     assert_eq!(node["name"], "remote-buildkit-agent");
-    // What connect put out is what the toolkit sees.
+    // The toolkit sees the same values as connect's outputs.
     let ours: serde_json::Value = serde_json::from_str(&connected.outputs["nodes"])?;
     for key in ["name", "endpoint", "status", "buildkit", "platforms"] {
         assert_eq!(ours[0][key], node[key], "{key}");

@@ -1,4 +1,4 @@
-//! The debug log: every request is listed, and no secret is.
+//! The debug log lists every request and no secret.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -45,8 +45,8 @@ fn requests_are_listed_without_secrets() -> Result<()> {
         );
     }
 
-    // A build calls the plugin, which signs in anew when the keys are at their end; the job's debug logging is its
-    // switch, because nobody types its flags.
+    // A build calls the plugin, which signs in again when the keys have expired. The job's debug logging turns on its
+    // log, because no user calls it with flags.
     let kubeconfig = Path::new(&connected.outputs["kubeconfig"]).to_owned();
     let session_file = kubeconfig.with_file_name("session.json");
     let first = Session::read(&session_file)?;
@@ -64,7 +64,7 @@ fn requests_are_listed_without_secrets() -> Result<()> {
         "{built}"
     );
 
-    // What the program masks is what must not be seen. The commands that mask are for the runner alone.
+    // The values that the program masks must not appear. The mask commands themselves are only for the runner.
     let masks = "::add-mask::";
     let masked = connected.log.lines().filter_map(|line| line.strip_prefix(masks));
     let mut secrets: BTreeSet<String> = masked.map(str::to_owned).collect();

@@ -1,4 +1,4 @@
-//! Two versions of the action that apply one agent at once.
+//! Two versions of the action that apply the same agent at the same time.
 
 use std::process::Command;
 use std::thread;
@@ -11,7 +11,7 @@ use crate::support::{HeldRequest, Namespace, Runner, kubeconfig, program, record
 
 const AGENT: &str = "remote-buildkit-agent";
 
-/// What one version and another would deploy. Their claims do not get along either: volumes do not shrink.
+/// The inputs that each version deploys. Their claims conflict as well, because volumes cannot shrink.
 const VERSIONS: [&[(&str, &str)]; 2] = [
     &[
         ("max-parallelism", "2"),
@@ -25,25 +25,25 @@ const VERSIONS: [&[(&str, &str)]; 2] = [
     ],
 ];
 
-/// The version that each object is of.
+/// Returns the version of the ConfigMap and the version of the Deployment.
 fn versions(namespace: &Namespace) -> Result<[usize; 2]> {
     let config = namespace.json(&["get", "configmap", AGENT])?;
     let toml = config["data"]["buildkitd.toml"].as_str().context("no toml")?;
     let deployment = namespace.json(&["get", "deployment", AGENT])?;
     let image = &deployment["spec"]["template"]["spec"]["containers"][0]["image"];
-    let version = |of: &dyn Fn(&str, &str) -> bool| {
+    let version = |matches: &dyn Fn(&str, &str) -> bool| {
         VERSIONS.iter().position(|version| {
             let mut inputs = version.iter();
-            inputs.any(|(name, value)| of(name, value))
+            inputs.any(|(name, value)| matches(name, value))
         })
     };
-    let of_config = version(&|name, value| {
+    let config_version = version(&|name, value| {
         name == "max-parallelism" && toml.contains(&format!("max-parallelism = {value}\n"))
     });
-    let of_deployment = version(&|name, value| name == "image" && image == value);
+    let deployment_version = version(&|name, value| name == "image" && image == value);
     Ok([
-        of_config.context("a ConfigMap of no version")?,
-        of_deployment.context("a Deployment of no version")?,
+        config_version.context("a ConfigMap of no version")?,
+        deployment_version.context("a Deployment of no version")?,
     ])
 }
 
@@ -87,7 +87,7 @@ fn two_versions_at_once_leave_one_of_them() -> Result<()> {
         for version in [0, 1] {
             let (_, runner) = connected
                 .iter()
-                .find(|(of, _)| *of == version)
+                .find(|(job_version, _)| *job_version == version)
                 .context("no job")?;
             runner.build(&format!("RUN echo version {version} in round {round}"))?;
         }
@@ -95,7 +95,7 @@ fn two_versions_at_once_leave_one_of_them() -> Result<()> {
     Ok(())
 }
 
-/// One has written its ConfigMap and is slow; meanwhile the other does all of its work. Then the first goes on.
+/// One job has written its ConfigMap and is slow. Meanwhile the other one finishes. Then the first one continues.
 #[test]
 fn a_version_that_is_overtaken_between_its_objects_finishes_both() -> Result<()> {
     let namespace = Namespace::new("versions-slow")?;
@@ -104,8 +104,8 @@ fn a_version_that_is_overtaken_between_its_objects_finishes_both() -> Result<()>
     std::fs::write(config.path(), kubeconfig(&hold.server, "{}"))?;
     let path = config.path().to_string_lossy();
     let mut slow = Runner::new()?;
-    let road = [("kubeconfig", path.as_ref())];
-    let command = slow.connect_command_with_only(&[&inputs("versions-slow", 0, &[]), &road[..]].concat());
+    let access = [("kubeconfig", path.as_ref())];
+    let command = slow.connect_command_with_only(&[&inputs("versions-slow", 0, &[]), &access[..]].concat());
     let connecting = slow.start_step(command)?;
     hold.wait()?;
     let same_size = [("storage", "50Gi")];
@@ -115,14 +115,14 @@ fn a_version_that_is_overtaken_between_its_objects_finishes_both() -> Result<()>
     hold.release()?;
     let overtaken = slow.finish_step(connecting)?.ok()?;
     ensure!(versions(&namespace)? == [0, 0], "{:?}", versions(&namespace)?);
-    // Both have a builder that works, although the agent changed under one of them.
+    // The builders of both jobs work, although the agent of one of them changed.
     for runner in [&fast, &slow] {
         runner.build("RUN echo built")?;
     }
     record_seconds(overtaken.seconds)
 }
 
-/// Each brings the agent up to its own version, again and again.
+/// The jobs of both versions update the agent, each to its own version.
 #[test]
 fn two_versions_that_both_insist_leave_one_of_them() -> Result<()> {
     let namespace = Namespace::new("versions-always")?;
@@ -130,7 +130,7 @@ fn two_versions_that_both_insist_leave_one_of_them() -> Result<()> {
     let jobs: Vec<_> = (0..6)
         .map(|job| {
             thread::spawn(move || -> Result<()> {
-                // A claim that has grown does not shrink: what is brought up to date is the same in both.
+                // A claim that has grown cannot shrink, so both versions request the same size.
                 let same = [("deploy", "always"), ("storage", "60Gi"), ("timeout", "3m")];
                 Runner::new()?
                     .connect(&inputs("versions-always", job % 2, &same))?
@@ -168,14 +168,14 @@ fn what_a_killed_job_left_half_done_is_put_right() -> Result<()> {
         let file = tempfile::NamedTempFile::new()?;
         std::fs::write(file.path(), config)?;
         let file = file.path().to_string_lossy();
-        // As the killed job did.
+        // Apply it as the killed job did.
         let apply = ["apply", "--server-side", "--field-manager=remote-buildkit", "-f"];
         namespace.kubectl(&[&apply[..], &[&file]].concat())?;
         ensure!(versions(&namespace)? == [1, 0], "nothing is half done");
         Ok(())
     };
 
-    // By a job with the inputs of the Deployment, without another pod.
+    // A job with the inputs of the Deployment repairs the ConfigMap and keeps the pod.
     leave_half()?;
     let healed = Runner::new()?.connect(&inputs("versions-killed", 0, &[]))?.ok()?;
     ensure!(
@@ -193,7 +193,7 @@ fn what_a_killed_job_left_half_done_is_put_right() -> Result<()> {
         quiet.log
     );
 
-    // By the killed job, run again: it had brought the agent up to its version.
+    // The killed job, run again with `deploy: always`, updates the agent to its own version.
     leave_half()?;
     let again = [("deploy", "always")];
     let healed = Runner::new()?

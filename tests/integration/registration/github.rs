@@ -22,12 +22,12 @@ pub const PKCS8: &str = include_str!("key-of-no-app.pkcs8.pem");
 /// The state of the fake.
 #[derive(Default)]
 pub struct FakeState {
-    /// `/orgs/acme` or the like.
+    /// The path of the scope in the API, such as `/orgs/acme`.
     pub scope: &'static str,
-    /// Name and status.
+    /// The name and the status of each runner.
     pub runners: Vec<(&'static str, &'static str)>,
     pub groups: Vec<String>,
-    /// Responses that are returned first; the last one is the next.
+    /// Responses to return first, from the last to the first.
     pub failures: Vec<(u16, Value)>,
     /// Whether the App has the permission that it requests.
     pub permitted: bool,
@@ -71,7 +71,7 @@ impl FakeGitHub {
     /// Returns the body of the last request with this method and path.
     pub fn body(&self, line: &str) -> Value {
         let state = self.state.lock().expect("state");
-        let found = state.requests.iter().rev().find(|(asked, _)| asked == line);
+        let found = state.requests.iter().rev().find(|(other, _)| other == line);
         found.expect(line).1.clone()
     }
 }
@@ -127,7 +127,7 @@ impl Recorder {
         let (path, query) = rest.split_once('?').unwrap_or((rest, ""));
         match (method, path) {
             ("GET", "runner-groups") => self.groups(query),
-            ("GET", "runners") => self.named(query),
+            ("GET", "runners") => self.runners(query),
             ("POST", "runners/generate-jitconfig") => self.generate(&body),
             ("DELETE", path) => {
                 let id: usize = path
@@ -162,7 +162,7 @@ impl Recorder {
         )
     }
 
-    fn named(&self, query: &str) -> (u16, Value) {
+    fn runners(&self, query: &str) -> (u16, Value) {
         let runners = self.state.runners.iter().enumerate();
         let runners: Vec<Value> = runners
             .filter(|(_, (name, _))| query.contains(&format!("name={}", name.replace('-', "%2D"))))

@@ -120,37 +120,37 @@ fn a_group_is_found_on_any_page() {
         groups: groups(150),
         ..state("/orgs/acme")
     });
-    let of_group = |group: &str| RunnerSpec {
+    let with_group = |group: &str| RunnerSpec {
         group: Some(group.into()),
         ..spec()
     };
-    register(&github, "acme", &token(), &of_group("group-142")).expect("registered");
-    let made = github.body("POST /orgs/acme/actions/runners/generate-jitconfig");
-    assert_eq!(made["runner_group_id"], 142);
+    register(&github, "acme", &token(), &with_group("group-142")).expect("registered");
+    let body = github.body("POST /orgs/acme/actions/runners/generate-jitconfig");
+    assert_eq!(body["runner_group_id"], 142);
     assert_eq!(github.requests().len(), 3);
-    let none = problem(register(&github, "acme", &token(), &of_group("gpu")));
+    let none = problem(register(&github, "acme", &token(), &with_group("gpu")));
     assert!(
         none.what.contains("group-0") && none.remedy.contains("--runner-group"),
         "{none:?}"
     );
     let default = FakeGitHub::new(state("/orgs/acme"));
-    register(&default, "acme", &token(), &of_group("Default")).expect("registered");
+    register(&default, "acme", &token(), &with_group("Default")).expect("registered");
     assert_eq!(default.requests().len(), 1, "the default group is known");
 }
 
 #[test]
 fn an_offline_runner_is_replaced_and_an_online_one_is_not() {
-    let of_status = |status| FakeState {
+    let with_status = |status| FakeState {
         runners: vec![("other", "online"), ("i-0abc", status)],
         ..state("/orgs/acme")
     };
-    let gone = FakeGitHub::new(of_status("offline"));
+    let gone = FakeGitHub::new(with_status("offline"));
     register(&gone, "acme", &token(), &spec()).expect("registered");
     let requests = gone.requests();
     assert_eq!(requests[2], "DELETE /orgs/acme/actions/runners/1");
     assert_eq!(requests.len(), 4);
 
-    let there = FakeGitHub::new(of_status("online"));
+    let there = FakeGitHub::new(with_status("online"));
     let taken = problem(register(&there, "acme", &token(), &spec()));
     assert_eq!(taken.code, ErrorCode::RunnerNameInUse);
     assert!(taken.remedy.contains("--runner-name"));
@@ -278,7 +278,7 @@ fn server_errors_are_retried() {
 
 #[test]
 fn an_invalid_key_says_what_is_wrong() {
-    for (pem, says) in [
+    for (pem, expected) in [
         ("", "no private key in PEM format"),
         (
             "-----BEGIN RSA PRIVATE KEY-----\nAAAA\n-----END RSA PRIVATE KEY-----\n",
@@ -292,7 +292,7 @@ fn an_invalid_key_says_what_is_wrong() {
         let problem = AppKey::parse(APP, &Secret::new(pem), "/a/file").expect_err("no key");
         assert_eq!(problem.code, ErrorCode::InvalidAppKey);
         assert!(
-            problem.what.contains(says) && problem.what.contains("/a/file"),
+            problem.what.contains(expected) && problem.what.contains("/a/file"),
             "{}",
             problem.what
         );
@@ -303,7 +303,7 @@ fn an_invalid_key_says_what_is_wrong() {
 
 /// Runs the command until its first error, before anything is installed.
 fn run(flags: &[&str], variables: &[(&str, &str)], input: &str) -> String {
-    let home = tempfile::tempdir().expect("folder");
+    let home = tempfile::tempdir().expect("directory");
     let mut command = Command::new(env!("CARGO_BIN_EXE_remote-buildkit"));
     command
         .args([
@@ -328,34 +328,34 @@ fn run(flags: &[&str], variables: &[(&str, &str)], input: &str) -> String {
     assert_eq!(
         std::fs::read_dir(home.path()).expect("list").count(),
         0,
-        "something was made"
+        "something was created"
     );
     String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned()
 }
 
 #[test]
 fn nothing_starts_without_a_runner_and_a_credential() {
-    let said = run(&["--runner-folder=/nowhere"], &[("GITHUB_TOKEN", TOKEN)], "");
+    let text = run(&["--runner-folder=/nowhere"], &[("GITHUB_TOKEN", TOKEN)], "");
     assert!(
-        said.contains("GitHub runner not installed") && said.contains("/nowhere/run.sh"),
-        "{said}"
+        text.contains("GitHub runner not installed") && text.contains("/nowhere/run.sh"),
+        "{text}"
     );
-    let folder = tempfile::tempdir().expect("folder");
-    std::fs::write(folder.path().join("run.sh"), "#!/bin/sh\n").expect("file");
-    let runner = format!("--runner-folder={}", folder.path().display());
-    let said = run(&[&runner], &[], "");
+    let dir = tempfile::tempdir().expect("directory");
+    std::fs::write(dir.path().join("run.sh"), "#!/bin/sh\n").expect("file");
+    let runner = format!("--runner-folder={}", dir.path().display());
+    let text = run(&[&runner], &[], "");
     assert!(
-        said.contains("No GitHub credential") && said.contains("GITHUB_TOKEN"),
-        "{said}"
+        text.contains("No GitHub credential") && text.contains("GITHUB_TOKEN"),
+        "{text}"
     );
-    let said = run(&[&runner, "--github-token-file=/nowhere/token"], &[], "");
-    assert!(said.contains("/nowhere/token"), "{said}");
-    let said = run(&[&runner, "--github-token-file=-"], &[], "\n");
-    assert!(said.contains("standard input"), "{said}");
+    let text = run(&[&runner, "--github-token-file=/nowhere/token"], &[], "");
+    assert!(text.contains("/nowhere/token"), "{text}");
+    let text = run(&[&runner, "--github-token-file=-"], &[], "\n");
+    assert!(text.contains("standard input"), "{text}");
     let flags = [&runner, "--github-app-id=1", "--github-app-key-file=-"];
-    let said = run(&flags, &[], "no key, but a secret");
+    let text = run(&flags, &[], "no key, but a secret");
     assert!(
-        said.contains("App key cannot be used") && !said.contains("a secret"),
-        "{said}"
+        text.contains("App key cannot be used") && !text.contains("a secret"),
+        "{text}"
     );
 }

@@ -1,4 +1,4 @@
-//! `doctor` ends at its timeout whatever hangs.
+//! `doctor` ends at its timeout, no matter what hangs.
 
 use std::io::Read;
 use std::process::{Command, Stdio};
@@ -52,7 +52,8 @@ fn a_hanging_buildx_is_killed() -> Result<()> {
     Ok(())
 }
 
-/// A credential plugin that does not answer blocks a thread. Neither `connect`, nor its explanation, nor `doctor` hangs.
+/// A credential plugin that does not respond blocks a thread. `connect`, the checks that it prints and `doctor` must
+/// still end at the timeout.
 #[test]
 fn a_hanging_plugin_is_bounded_by_the_timeout() -> Result<()> {
     let text = std::fs::read_to_string(&LAB.admin_kubeconfig)?;
@@ -89,11 +90,11 @@ fn a_hanging_plugin_is_bounded_by_the_timeout() -> Result<()> {
 
 /// Returns how many processes sleep for this number of seconds.
 fn sleeping(seconds: u64) -> Result<usize> {
-    let wanted = format!("sleep\0{seconds}\0");
+    let expected = format!("sleep\0{seconds}\0");
     let mut found = 0;
     for entry in std::fs::read_dir("/proc")? {
         let line = std::fs::read(entry?.path().join("cmdline")).unwrap_or_default();
-        found += usize::from(line == wanted.as_bytes());
+        found += usize::from(line == expected.as_bytes());
     }
     Ok(found)
 }

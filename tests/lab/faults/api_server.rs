@@ -1,4 +1,4 @@
-//! An API server that is away, or there and silent.
+//! An API server that is down, or that is up and does not respond.
 
 use std::thread::sleep;
 use std::time::Duration;
@@ -21,7 +21,7 @@ fn refuses_connections_then_comes_back() -> Result<()> {
     scenario.expect_success_of(step).map(drop)
 }
 
-/// It denies everything for a moment, until it has read the roles.
+/// A restarted server denies every request for a moment, until it has read the Roles.
 #[test]
 fn is_restarted_while_the_agent_is_waited_for() -> Result<()> {
     let mut scenario = Scenario::new("server-restarts", 60)?;
@@ -82,7 +82,7 @@ fn frozen_for_moments_while_the_agent_is_waited_for() -> Result<()> {
 fn frozen_during_exec() -> Result<()> {
     let mut scenario = Scenario::new("server-exec", 7)?;
     let pod = scenario.deploy_agent()?;
-    // A daemon that stands still keeps the exec open.
+    // A stopped daemon keeps the exec open.
     scenario.namespace.signal(&pod, "SIGSTOP")?;
     let step = scenario.start()?;
     wait_for("the exec of the probe", probe_is_running)?;

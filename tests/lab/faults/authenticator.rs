@@ -1,11 +1,11 @@
-//! The webhook that the API server asks who somebody is. On EKS it is AWS's.
+//! The webhook with which the API server authenticates tokens. On EKS, AWS runs it.
 
 use anyhow::Result;
 
 use crate::support::LAB;
 use crate::support::scenario::Scenario;
 
-/// The API server says 401, as it does to somebody unknown.
+/// The API server answers 401, as it does for an unknown identity.
 #[test]
 fn authenticator_is_down() -> Result<()> {
     let mut scenario = Scenario::new("authenticator", 30)?;

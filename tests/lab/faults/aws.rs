@@ -1,4 +1,4 @@
-//! EKS and STS.
+//! Errors of EKS and STS.
 
 use anyhow::{Result, ensure};
 

@@ -1,4 +1,4 @@
-//! ECR, which gives the passwords of registries.
+//! Errors of ECR, which issues the registry passwords.
 
 use anyhow::{Result, ensure};
 use serde_json::json;
@@ -38,7 +38,7 @@ fn says_that_keys_have_expired() -> Result<()> {
     Ok(())
 }
 
-/// In hour six: a build asks, ECR does not answer, and the password from before is good for a while yet.
+/// In hour six, a build needs a password and ECR returns errors, while the previous password is still valid.
 #[test]
 fn errs_while_a_password_is_good_and_then_not() -> Result<()> {
     let mut scenario = scenario("ecr-renewal", 40)?;
@@ -54,12 +54,12 @@ fn errs_while_a_password_is_good_and_then_not() -> Result<()> {
         code == Some(0) && login.contains(r#""Username":"AWS""#),
         "{code:?} {login}"
     );
-    // The same with none that is good.
+    // The same without a valid password.
     let session = scenario.runner.env["REMOTE_BUILDKIT_SESSION"].clone();
     std::fs::remove_file(format!("{session}/logins.json"))?;
-    let (code, said) = scenario.runner.credential_helper("get", &LAB.ecr)?;
-    ensure!(code == Some(1) && said.lines().count() == 1, "{code:?} {said}");
-    ensure!(said.contains("AccessDeniedException"), "{said}");
+    let (code, text) = scenario.runner.credential_helper("get", &LAB.ecr)?;
+    ensure!(code == Some(1) && text.lines().count() == 1, "{code:?} {text}");
+    ensure!(text.contains("AccessDeniedException"), "{text}");
     errors.clear();
     let (code, login) = scenario.runner.credential_helper("get", &LAB.ecr)?;
     ensure!(code == Some(0) && login.contains("Secret"), "{code:?} {login}");

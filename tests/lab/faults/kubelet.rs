@@ -26,23 +26,23 @@ fn down_with_a_running_agent() -> Result<()> {
     scenario.expect_recovery()
 }
 
-/// As on a node of EKS that has just joined (docker/buildx#2668).
+/// As on an EKS node that has just joined (docker/buildx#2668).
 #[test]
 fn certificate_is_approved_late() -> Result<()> {
     let mut scenario = Scenario::new("kubelet-certificate", 60)?;
     scenario.deploy_agent()?;
-    let folder = tempfile::tempdir()?;
-    let folder = format!("--cert-dir={}", folder.path().display());
+    let dir = tempfile::tempdir()?;
+    let cert_dir = format!("--cert-dir={}", dir.path().display());
     let arguments = [
         "--tls-cert-file=",
         "--tls-private-key-file=",
         "--rotate-server-certificates",
-        &folder,
+        &cert_dir,
     ];
     let fault = LAB.restart_with(KUBELET, &arguments)?;
     let mut step = scenario.start()?;
     step.wait_for_line("tls: internal error")?;
-    // The kubelet listens before it has asked.
+    // The kubelet listens before it has requested its certificate.
     wait_for("the kubelet's request", || Ok(!pending_requests()?.is_empty()))?;
     for request in pending_requests()? {
         kubectl(&["certificate", "approve", &request])?;
@@ -52,7 +52,7 @@ fn certificate_is_approved_late() -> Result<()> {
     scenario.expect_recovery()
 }
 
-/// For certificates that nobody has said a word about.
+/// Returns the certificate requests that are neither approved nor denied.
 fn pending_requests() -> Result<Vec<String>> {
     let list = crate::support::kubectl_json(&["get", "certificatesigningrequests"])?;
     let items = list["items"].as_array().context("no list")?;

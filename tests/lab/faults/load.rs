@@ -1,4 +1,4 @@
-//! A hundred jobs at once: what they ask of AWS and of the cluster is bounded, and none of them fails.
+//! A hundred jobs at once: none of them fails, and their requests to AWS and to the cluster are bounded.
 
 use std::collections::BTreeMap;
 use std::sync::Barrier;
@@ -14,30 +14,30 @@ const JOBS: usize = 100;
 #[test]
 fn a_hundred_jobs_at_once_find_an_agent() -> Result<()> {
     let namespace = Namespace::new("load")?;
-    // The logs know other runs as well.
+    // The logs contain other runs as well, so the names are unique.
     let run = |name: &str| format!("load-{name}-{}", std::process::id());
     let (absent, running) = (run("absent"), run("running"));
-    let made = connect(&absent)?;
-    let longest = made.iter().max().map_or(0, Duration::as_secs);
-    println!("{JOBS} at once, agent absent: {}", spread(made));
+    let created = connect(&absent)?;
+    let longest = created.iter().max().map_or(0, Duration::as_secs);
+    println!("{JOBS} at once, agent absent: {}", spread(created));
     let first = namespace.names("pod")?;
     ensure!(first.len() == 1, "more than one agent: {first:?}");
     let found = connect(&running)?;
-    // Of the last of them.
+    // Record the slowest job.
     record_seconds(found.iter().max().map_or(0.0, Duration::as_secs_f64))?;
     println!("{JOBS} at once, agent running: {}", spread(found));
     assert_eq!(namespace.names("pod")?, first);
 
-    let (requests, watches) = asked(&absent)?;
+    let (requests, watches) = check_requests(&absent)?;
     println!("most requests of a job to the API server: {requests}, and {watches} watches");
-    // Each kind of object is looked at, tried and applied, another look where a job came first; and the Deployment is
-    // looked at every ten seconds of the wait.
+    // Each kind of object is read, applied in a dry run and applied, and read again if another job was first. During
+    // the wait, the Deployment is read every ten seconds.
     let wait = usize::try_from(longest / 10)?;
     ensure!(
         requests <= 16 + wait,
         "{requests} requests to make an agent in {longest} s"
     );
-    let (requests, watches) = asked(&running)?;
+    let (requests, watches) = check_requests(&running)?;
     println!("  where an agent runs: {requests}, and {watches} watches");
     // The Deployment, its ConfigMap, its pods, its pods again before the exec, the exec.
     ensure!(
@@ -47,7 +47,7 @@ fn a_hundred_jobs_at_once_find_an_agent() -> Result<()> {
     Ok(())
 }
 
-/// Connects all of them and returns how long each took.
+/// Connects all jobs and returns how long each took.
 fn connect(run: &str) -> Result<Vec<Duration>> {
     let mut runners = Vec::new();
     for job in 0..JOBS {
@@ -84,29 +84,29 @@ fn spread(mut took: Vec<Duration>) -> String {
     format!("p50 {:.1} s, p95 {:.1} s, p99 {:.1} s", at(50), at(95), at(99))
 }
 
-/// Checks what each job asked of AWS, and that nothing was asked of the cluster for all there is; returns the most
-/// requests that a job sent to the API server, and the most watches.
-fn asked(run: &str) -> Result<(usize, usize)> {
-    let mut of_aws: BTreeMap<String, Vec<String>> = BTreeMap::new();
+/// Checks what each job requested from AWS, and that no job requested all objects of a kind from the cluster. Returns
+/// the most requests that a job sent to the API server, and the most watches.
+fn check_requests(run: &str) -> Result<(usize, usize)> {
+    let mut aws_by_job: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for (app, operation) in LAB.aws_requests()? {
         if app.starts_with(&format!("{run}-")) {
-            of_aws.entry(app).or_default().push(operation);
+            aws_by_job.entry(app).or_default().push(operation);
         }
     }
-    ensure!(of_aws.len() == JOBS, "{} jobs asked AWS", of_aws.len());
-    for (job, operations) in of_aws {
+    ensure!(aws_by_job.len() == JOBS, "{} jobs asked AWS", aws_by_job.len());
+    for (job, operations) in aws_by_job {
         ensure!(
             operations == ["AssumeRoleWithWebIdentity", "DescribeCluster"],
             "{job} asked AWS for {operations:?}"
         );
     }
-    let mut of_cluster: BTreeMap<String, (usize, usize)> = BTreeMap::new();
+    let mut api_by_job: BTreeMap<String, (usize, usize)> = BTreeMap::new();
     for request in LAB.api_requests(&format!("acme-{run}-"))? {
         ensure!(
             !request.is_unselective(),
             "a job asked for all there is: {request:?}"
         );
-        let (requests, watches) = of_cluster.entry(request.user).or_default();
+        let (requests, watches) = api_by_job.entry(request.user).or_default();
         *(if request.verb == "watch" {
             watches
         } else {
@@ -114,10 +114,10 @@ fn asked(run: &str) -> Result<(usize, usize)> {
         }) += 1;
     }
     ensure!(
-        of_cluster.len() == JOBS,
+        api_by_job.len() == JOBS,
         "{} jobs asked the cluster",
-        of_cluster.len()
+        api_by_job.len()
     );
-    let most = |of: fn(&(usize, usize)) -> usize| of_cluster.values().map(of).max().unwrap_or_default();
-    Ok((most(|of| of.0), most(|of| of.1)))
+    let most = |key: fn(&(usize, usize)) -> usize| api_by_job.values().map(key).max().unwrap_or_default();
+    Ok((most(|counts| counts.0), most(|counts| counts.1)))
 }

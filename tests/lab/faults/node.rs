@@ -1,4 +1,4 @@
-//! The agent's node, cut off from everybody.
+//! The agent's node without its network.
 
 use std::process::Output;
 use std::time::Instant;
@@ -41,7 +41,7 @@ fn gone_before_connect() -> Result<()> {
     scenario.expect_recovery()
 }
 
-/// Then it is buildx that fails, and builds again once the node is back.
+/// buildx fails in this case, and builds again once the node is back.
 #[test]
 fn gone_between_connect_and_the_build() -> Result<()> {
     let _namespace = Namespace::new("node-leaves")?;
@@ -55,7 +55,7 @@ fn gone_between_connect_and_the_build() -> Result<()> {
     let started = Instant::now();
     let built = build(&runner)?;
     record_seconds(started.elapsed().as_secs_f64())?;
-    // Not ended by `timeout`, which has a code of its own.
+    // Not stopped by `timeout`, which has its own exit code.
     ensure!(built.status.code() == Some(1), "{built:?}");
     fault.end()?;
     let built = build(&runner)?;
@@ -64,7 +64,7 @@ fn gone_between_connect_and_the_build() -> Result<()> {
     RunnerSnapshot::ensure_no_processes(&runner)
 }
 
-/// A build for which buildx has two minutes.
+/// Runs a build and stops it after two minutes.
 fn build(runner: &Runner) -> Result<Output> {
     let context = tempfile::tempdir()?;
     let dockerfile = format!("FROM {}/busybox\nRUN echo built\n", LAB.registry);

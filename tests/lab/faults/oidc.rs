@@ -1,4 +1,4 @@
-//! GitHub's OIDC endpoint.
+//! Errors of GitHub's OIDC endpoint.
 
 use anyhow::{Result, ensure};
 

@@ -1,17 +1,17 @@
-"""A proxy that opens all TLS with a CA of its own, as those of companies do, on the IPv6 loopback: the lab's, for GitHub
-and the API server as well. It wants a password. Prints its port, then a line for each address it is asked for."""
+"""A proxy on the IPv6 loopback that decrypts all TLS with its own CA, as company proxies do. Extends the lab's proxy
+to GitHub and the API server. Requires a password. Prints its port, then a line for each requested address."""
 import asyncio, base64, ssl, sys
 
 from proxy import HOSTS, Proxy, pump
 
-WANTED = b"proxy-authorization: basic " + base64.b64encode(b"me:pass@word").lower()
+EXPECTED = b"proxy-authorization: basic " + base64.b64encode(b"me:pass@word").lower()
 
 
 class Intercept(Proxy):
     async def serve(self, reader, writer):
         try:
             head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 10)
-            if WANTED not in head.lower():
+            if EXPECTED not in head.lower():
                 writer.write(b"HTTP/1.1 407 Proxy Authentication Required\r\n\r\n")
                 await writer.drain()
                 return writer.close()
@@ -33,9 +33,9 @@ class Intercept(Proxy):
 
 
 async def main():
-    folder, aws = sys.argv[1:]
+    directory, aws = sys.argv[1:]
     host, port = aws.rsplit(":", 1)
-    server = await asyncio.start_server(Intercept(folder, (host, int(port))).serve, "::1", 0)
+    server = await asyncio.start_server(Intercept(directory, (host, int(port))).serve, "::1", 0)
     print(server.sockets[0].getsockname()[1], flush=True)
     async with server:
         await server.serve_forever()

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::support::{Forward, LAB, Namespace, Runner, kubectl};
 
-/// The administrator's kubeconfig, with the API server at another address.
+/// Writes the administrator's kubeconfig with another address of the API server, and returns its path.
 pub(super) fn kubeconfig(runner: &Runner, server: &str) -> Result<PathBuf> {
     let config = kubectl(&["config", "view", "--raw", "--flatten", "-o", "json"])?;
     let mut config: Value = serde_json::from_str(&config)?;
@@ -24,7 +24,7 @@ fn an_api_server_by_its_address() -> Result<()> {
     let _namespace = Namespace::new("six")?;
     let forward = Forward::to(LAB.api_server.trim_start_matches("https://"))?;
     let mut runner = Runner::new()?;
-    // Not for this machine, as Go has it; and a list with an empty entry.
+    // As in Go, the proxy does not apply to loopback addresses. The list has an empty entry.
     runner.env.insert("HTTPS_PROXY".into(), "http://[::1]:9".into());
     runner.env.insert("NO_PROXY".into(), "fd00::/8,".into());
     let path = kubeconfig(&runner, &format!("https://{}", forward.0))?;
@@ -42,9 +42,9 @@ fn aws_and_github_by_their_addresses() -> Result<()> {
     let server = LAB.aws_endpoint.trim_start_matches("http://");
     let forward = Forward::to(server)?;
     let mut runner = Runner::new()?;
-    let here = forward.0.to_string();
+    let address = forward.0.to_string();
     for name in ["AWS_ENDPOINT_URL", "ACTIONS_ID_TOKEN_REQUEST_URL"] {
-        let url = runner.env[name].replace(server, &here);
+        let url = runner.env[name].replace(server, &address);
         ensure!(url.contains("[::1]"), "{url}");
         runner.env.insert(name.into(), url);
     }
@@ -53,8 +53,8 @@ fn aws_and_github_by_their_addresses() -> Result<()> {
     Ok(())
 }
 
-/// AWS's own endpoints for IPv6. The token names STS's other one all the same: the cluster calls that, and its
-/// authenticator takes no other.
+/// Uses AWS's dual-stack endpoints. The token still names the standard endpoint of STS: the cluster calls it, and the
+/// authenticator accepts no other.
 #[test]
 fn dual_stack_endpoints_of_aws_through_a_proxy_at_its_address() -> Result<()> {
     let _namespace = Namespace::new("dual")?;

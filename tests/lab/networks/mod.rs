@@ -1,4 +1,4 @@
-//! Networks as they are: proxies, CAs of their own, IPv6, endpoints that are not reached.
+//! Networks as companies have them: proxies, private CAs, IPv6 and endpoints that cannot be reached.
 
 mod ipv6;
 mod private;

@@ -1,4 +1,4 @@
-//! An API server that is not reached, because it is not for everybody.
+//! An API server that cannot be reached because its endpoint is private or restricted.
 
 use anyhow::{Result, ensure};
 use serde_json::{Value, json};
@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::ipv6::kubeconfig;
 use crate::support::{LAB, Rewrite, Runner};
 
-/// Connects to a cluster of which EKS says this.
+/// Runs `connect` with a changed answer of EKS, checks that it cannot reach the cluster, and returns the log.
 fn refused(change: fn(&mut Value)) -> Result<String> {
     let aws = Rewrite::aws(&LAB.aws_endpoint, change)?;
     let mut runner = Runner::new()?;
@@ -20,7 +20,7 @@ fn refused(change: fn(&mut Value)) -> Result<String> {
     Ok(outcome.log)
 }
 
-/// Nobody listens there.
+/// An address where no server listens.
 const NOWHERE: &str = "https://127.0.0.1:9";
 
 #[test]
@@ -32,11 +32,11 @@ fn a_private_endpoint_is_named_as_such() -> Result<()> {
             cluster["resourcesVpcConfig"]["endpointPrivateAccess"] = true.into();
         }
     })?;
-    let said = format!(
+    let expected = format!(
         "The endpoint of the cluster {} is private: it is reached only from its VPC",
         LAB.cluster
     );
-    ensure!(log.contains(&said), "{log}");
+    ensure!(log.contains(&expected), "{log}");
     Ok(())
 }
 

@@ -1,4 +1,4 @@
-//! Proxies, and what they sign with.
+//! Proxies and their CAs.
 
 use std::io::{BufRead, BufReader, Lines};
 use std::path::Path;
@@ -18,7 +18,7 @@ fn aws_through_a_proxy_with_a_ca_of_its_own() -> Result<()> {
     let ca = LAB.proxy_ca.to_string_lossy().into_owned();
     for (name, value) in [
         ("HTTPS_PROXY", LAB.https_proxy.as_str()),
-        // The cluster's alone: the proxy would not let anybody through to it.
+        // Only the cluster's addresses, because the proxy does not forward to them.
         ("NO_PROXY", "10.200.0.0/16"),
         ("SSL_CERT_FILE", &ca),
     ] {
@@ -26,7 +26,7 @@ fn aws_through_a_proxy_with_a_ca_of_its_own() -> Result<()> {
     }
     let connected = runner.connect(&[("namespace", "proxied")])?.ok()?;
     runner.build("RUN echo built")?;
-    // No proxy is in the way of the cluster, so nobody else vouches for it.
+    // The cluster is reached without a proxy, so only its own CA is trusted.
     ensure!(
         authorities(&connected.outputs["kubeconfig"])? == 1,
         "more than its own CA"
@@ -34,7 +34,7 @@ fn aws_through_a_proxy_with_a_ca_of_its_own() -> Result<()> {
     Ok(())
 }
 
-/// How many the kubeconfig names for its cluster.
+/// Returns how many CAs the kubeconfig trusts for its cluster.
 fn authorities(kubeconfig: &str) -> Result<usize> {
     let config: Value = serde_json::from_slice(&std::fs::read(kubeconfig)?)?;
     let data = config["clusters"][0]["cluster"]["certificate-authority-data"].as_str();
@@ -43,21 +43,21 @@ fn authorities(kubeconfig: &str) -> Result<usize> {
     Ok(pem.matches("BEGIN CERTIFICATE").count())
 }
 
-/// See intercept.py.
+/// A proxy that decrypts TLS; see intercept.py.
 struct Intercept {
     proxy: Child,
-    folder: tempfile::TempDir,
+    ca_dir: tempfile::TempDir,
     url: String,
     lines: Lines<BufReader<ChildStdout>>,
 }
 
 impl Intercept {
     fn start() -> Result<Self> {
-        let folder = tempfile::tempdir()?;
+        let ca_dir = tempfile::tempdir()?;
         let root = Path::new(env!("CARGO_MANIFEST_DIR"));
         let mut proxy = Command::new(&LAB.python)
             .arg(root.join("tests/lab/networks/intercept.py"))
-            .arg(folder.path())
+            .arg(ca_dir.path())
             .arg(LAB.aws_endpoint.trim_start_matches("http://"))
             .env("PYTHONPATH", root.join("lab/stub"))
             .env("PYTHONDONTWRITEBYTECODE", "1")
@@ -68,22 +68,22 @@ impl Intercept {
         let port = lines.next().context("the proxy did not start")??;
         Ok(Self {
             proxy,
-            folder,
+            ca_dir,
             url: format!("http://me:pass%40word@[::1]:{port}"),
             lines,
         })
     }
 
     fn ca(&self) -> String {
-        self.folder
+        self.ca_dir
             .path()
             .join("aws-ca.crt")
             .to_string_lossy()
             .into_owned()
     }
 
-    /// Ends it; what it was asked for.
-    fn asked_for(mut self) -> Result<Vec<String>> {
+    /// Stops the proxy and returns the addresses that were requested.
+    fn stop(mut self) -> Result<Vec<String>> {
         self.proxy.kill()?;
         Ok(self.lines.by_ref().map_while(Result::ok).collect())
     }
@@ -96,8 +96,8 @@ impl Drop for Intercept {
     }
 }
 
-/// Everything goes through a proxy that opens TLS, the API server's too: connect, its plugin, kubectl and a build.
-fn through(namespace: &str, variable: &str) -> Result<()> {
+/// Runs connect, its plugin, kubectl and a build through a proxy that decrypts all TLS, including the API server's.
+fn connect_through_proxy(namespace: &str, variable: &str) -> Result<()> {
     let _namespace = Namespace::new(namespace)?;
     let proxy = Intercept::start()?;
     let mut runner = Runner::new()?;
@@ -121,7 +121,7 @@ fn through(namespace: &str, variable: &str) -> Result<()> {
     runner.build("RUN echo built")?;
     let mut kubectl = runner.command(LAB.bin.join("kubectl"));
     run(kubectl.args(["--kubeconfig", kubeconfig, "-n", namespace, "get", "pods"]))?;
-    let asked = proxy.asked_for()?;
+    let requested = proxy.stop()?;
     let cluster = LAB.api_server.trim_start_matches("https://");
     for address in [
         format!("{oidc}:443"),
@@ -129,19 +129,19 @@ fn through(namespace: &str, variable: &str) -> Result<()> {
         format!("eks.{}.amazonaws.com:443", LAB.region),
         cluster.to_owned(),
     ] {
-        ensure!(asked.contains(&address), "no {address} in {asked:?}");
+        ensure!(requested.contains(&address), "no {address} in {requested:?}");
     }
     Ok(())
 }
 
 #[test]
 fn a_proxy_that_opens_all_tls_and_aws_ca_bundle() -> Result<()> {
-    through("opened", "AWS_CA_BUNDLE")
+    connect_through_proxy("opened", "AWS_CA_BUNDLE")
 }
 
 #[test]
 fn a_proxy_that_opens_all_tls_and_ssl_cert_file() -> Result<()> {
-    through("opened-too", "SSL_CERT_FILE")
+    connect_through_proxy("opened-too", "SSL_CERT_FILE")
 }
 
 #[test]

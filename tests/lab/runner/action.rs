@@ -1,4 +1,4 @@
-//! The sub-action, in a job of an ordinary user on a machine that somebody else boots.
+//! Tests the `runner` sub-action: a step sets up a machine as the runner's ordinary user, without root.
 
 use anyhow::{Result, ensure};
 

@@ -1,4 +1,4 @@
-//! From a bare machine to a pushed image.
+//! Tests a complete setup: from a machine without any programs to a pushed image, and back.
 
 use std::process::Command;
 
@@ -6,7 +6,7 @@ use anyhow::{Result, ensure};
 
 use crate::support::{BareMachine, LAB, Namespace, run};
 
-/// What is in the account's registry, asked of the one behind ECR.
+/// Returns the tags of a repository in the account's registry, from the registry that stands in for ECR.
 fn tags(repository: &str) -> Result<String> {
     let mut curl = Command::new("curl");
     run(curl
@@ -14,27 +14,28 @@ fn tags(repository: &str) -> Result<String> {
         .arg(format!("{}/v2/{repository}/tags/list", LAB.ecr_content)))
 }
 
-/// A job with no step of ours.
+/// Runs the build command in a job that has no step of remote-buildkit. Returns the log.
 fn workflow(bare: &BareMachine, build: &str) -> Result<String> {
     bare.run_job(&format!(
         "      - run: |\n          cd /home/runner/work\n          {build}\n"
     ))
 }
 
-/// The whole of it, with the build as the machine's programs offer it.
+/// Sets up a machine twice, builds and pushes twice, and removes the setup. `build` is the build command, which
+/// depends on the programs of the machine.
 fn builds_and_pushes(bare: &BareMachine, name: &str, build: &str) -> Result<()> {
     bare.repository("RUN echo layer > /layer")?;
     let before = bare.machine.tree()?;
 
     let first = bare.set_up(&["--ecr=auto"])?;
-    for words in [
+    for text in [
         "buildx v0.38.2: installed as /usr/local/lib/docker/cli-plugins/docker-buildx",
         "installed, /usr/local/bin/remote-buildkit",
         "did not exist; deployed it",
         &format!("Logged in to {}", LAB.ecr),
         ": selected, for every job of this user",
     ] {
-        ensure!(first.contains(words), "{words}: {first}");
+        ensure!(first.contains(text), "{text}: {first}");
     }
     let after = bare.machine.tree()?;
     let again = bare.set_up(&["--ecr=auto"])?;
@@ -62,10 +63,10 @@ fn builds_and_pushes(bare: &BareMachine, name: &str, build: &str) -> Result<()> 
 fn without_docker_buildx_builds_and_pushes() -> Result<()> {
     let _namespace = Namespace::new("bare")?;
     let bare = BareMachine::new("bare")?;
-    let denied = "curl -s -o /dev/null -w %{http_code} --noproxy '*' --cacert";
+    let curl_status = "curl -s -o /dev/null -w %{http_code} --noproxy '*' --cacert";
     let mut curl = Command::new("sh");
     let code = run(curl.arg("-c").arg(format!(
-        "{denied} {} https://{}/v2/",
+        "{curl_status} {} https://{}/v2/",
         LAB.registry_ca.display(),
         LAB.ecr_ip
     )))?;
@@ -106,7 +107,7 @@ fn a_wrong_checksum_installs_nothing() -> Result<()> {
     bare.ensure_unchanged(&before)
 }
 
-/// Such as that of another architecture, whose checksum is right.
+/// For example a program for another architecture, whose checksum is correct.
 #[test]
 fn a_file_that_is_no_program_installs_nothing() -> Result<()> {
     let bare = BareMachine::new("nowhere")?;

@@ -1,10 +1,11 @@
-//! What is there before stays, is used, or comes back.
+//! Tests machines that already have programs, settings or a builder: these stay, are used, or are restored by
+//! `--remove`.
 
 use anyhow::{Result, ensure};
 
 use crate::support::{BareMachine, Namespace, program, run};
 
-/// A script in the place of buildx, which says its version, and to docker that it is a plugin.
+/// Returns a script that takes the place of buildx: it prints a version, and the metadata of a docker plugin.
 fn buildx_of(version: &str) -> String {
     let metadata = r#"{"SchemaVersion": "0.1.0", "Vendor": "Docker Inc.", "Version": "0"}"#;
     format!(
@@ -45,7 +46,8 @@ fn programs_that_are_good_enough_stay_and_older_ones_come_back() -> Result<()> {
     Ok(())
 }
 
-/// docker prefers the user's own plugin to the machine's. A job may have put it there, to see what a boot knows.
+/// docker prefers the user's own plugin to the machine's. A job may have put it there to read the secrets of the next
+/// boot.
 #[test]
 fn an_old_plugin_of_the_users_own_is_not_in_the_way() -> Result<()> {
     let _namespace = Namespace::new("kept-own")?;
@@ -75,7 +77,7 @@ fn an_old_plugin_of_the_users_own_is_not_in_the_way() -> Result<()> {
     Ok(())
 }
 
-/// As an image or a package has them.
+/// Both programs are on the PATH if an image or a package contains them.
 #[test]
 fn programs_that_are_on_the_path_stay_where_they_are() -> Result<()> {
     let _namespace = Namespace::new("kept-path")?;
@@ -103,7 +105,7 @@ fn programs_that_are_on_the_path_stay_where_they_are() -> Result<()> {
     bare.ensure_unchanged(&before)
 }
 
-/// At its build there is no cluster; at boot, nothing is downloaded.
+/// An image is built without a cluster. A machine that boots from it downloads nothing.
 #[test]
 fn what_an_image_has_is_used_at_boot() -> Result<()> {
     let _namespace = Namespace::new("kept-image")?;
@@ -130,12 +132,12 @@ fn what_an_image_has_is_used_at_boot() -> Result<()> {
     let log = bare.run_script(&format!(
         "remote-buildkit runner {flags}; cd work; docker build .; remote-buildkit runner --remove"
     ))?;
-    for words in [
+    for text in [
         "buildx v0.38.2: already present",
         "already present, /usr/local/bin/remote-buildkit",
         ": selected, for every job of this user",
     ] {
-        ensure!(log.contains(words), "{words}: {log}");
+        ensure!(log.contains(text), "{text}: {log}");
     }
     bare.ensure_unchanged(&image)?;
 

@@ -1,4 +1,4 @@
-//! Whose keys a machine's jobs build with: its own, whatever a job has in its environment.
+//! Tests that a machine's jobs build with the machine's own AWS keys, regardless of the job's environment.
 
 use anyhow::{Context, Result, ensure};
 use jiff::{SignedDuration, Timestamp};
@@ -6,25 +6,28 @@ use serde_json::{Value, json};
 
 use crate::support::{BareMachine, LAB, Namespace, emulator};
 
-/// The end of the keys that it has now.
-fn end(bare: &BareMachine) -> Result<Timestamp> {
+/// Returns when the machine's current keys expire.
+fn expiry(bare: &BareMachine) -> Result<Timestamp> {
     let session = bare.json(".config/remote-buildkit/session.json")?;
     ensure!(session["identity"] == "machine", "{}", session["identity"]);
-    let end = session["keys"]["expires"]
+    let expires = session["keys"]["expires"]
         .as_str()
         .context("keys without an end")?;
-    Ok(end.parse()?)
+    Ok(expires.parse()?)
 }
 
-/// A build, and a login, after the keys of the boot have come to their end, in a job that has others of its own.
-fn build_goes_on(bare: &mut BareMachine) -> Result<()> {
+/// Checks that a build and a login work after the keys of the boot have expired, in a job that has other keys.
+fn check_renewal(bare: &mut BareMachine) -> Result<()> {
     bare.repository("RUN echo one")?;
     bare.install_docker_cli()?;
     let log = bare.set_up(&["--ecr=auto"])?;
     ensure!(log.contains("with the AWS credentials of this machine"), "{log}");
     let soon = Timestamp::now() + SignedDuration::from_mins(10);
-    ensure!(end(bare)? > soon, "the keys of the boot are good for ten minutes");
-    // As good as expired: the plugin wants a quarter of an hour.
+    ensure!(
+        expiry(bare)? > soon,
+        "the keys of the boot are good for ten minutes"
+    );
+    // With ten minutes left, the plugin renews the keys: it needs a quarter of an hour.
     let path = bare
         .machine
         .host_path("/home/runner/.config/remote-buildkit/session.json");
@@ -45,7 +48,7 @@ fn build_goes_on(bare: &mut BareMachine) -> Result<()> {
         .extend(job.map(|(name, value)| (name.to_owned(), value.to_owned())));
     let log = bare.run_script("cd work && docker build --progress plain .")?;
     ensure!(log.contains("echo one"), "{log}");
-    ensure!(end(bare)? > soon, "the keys were not renewed");
+    ensure!(expiry(bare)? > soon, "the keys were not renewed");
     let log = bare.run_script(&format!(
         "rm .config/remote-buildkit/logins.json; printf {} | docker-credential-remote-buildkit get",
         LAB.ecr
@@ -57,7 +60,7 @@ fn build_goes_on(bare: &mut BareMachine) -> Result<()> {
 #[test]
 fn those_of_the_instance() -> Result<()> {
     let _namespace = Namespace::new("keys-instance")?;
-    build_goes_on(&mut BareMachine::new("keys-instance")?)
+    check_renewal(&mut BareMachine::new("keys-instance")?)
 }
 
 #[test]
@@ -74,7 +77,7 @@ fn those_of_pod_identity() -> Result<()> {
     ]
     .map(|(name, value)| (name.to_owned(), value.to_owned()))
     .to_vec();
-    build_goes_on(&mut bare)
+    check_renewal(&mut bare)
 }
 
 #[test]
@@ -82,8 +85,8 @@ fn those_of_irsa() -> Result<()> {
     let _namespace = Namespace::new("keys-irsa")?;
     let mut bare = BareMachine::new("keys-irsa")?;
     let claims = json!({"claims": {"iss": LAB.issuer, "sub": "system:serviceaccount:default:runner"}});
-    let answer = emulator("/_stub/jwt", &claims)?;
-    let token = answer["value"].as_str().context("a token")?;
+    let response = emulator("/_stub/jwt", &claims)?;
+    let token = response["value"].as_str().context("a token")?;
     bare.machine.write("/opt/web-identity", token, 0o644)?;
     bare.env = [
         ("AWS_ENDPOINT_URL", LAB.aws_endpoint.as_str()),
@@ -93,7 +96,7 @@ fn those_of_irsa() -> Result<()> {
     ]
     .map(|(name, value)| (name.to_owned(), value.to_owned()))
     .to_vec();
-    build_goes_on(&mut bare)
+    check_renewal(&mut bare)
 }
 
 #[test]

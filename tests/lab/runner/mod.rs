@@ -1,4 +1,5 @@
-//! A machine whose jobs build remotely without a step of theirs.
+//! Tests of `remote-buildkit runner`, which sets up a machine so that its jobs build remotely without a workflow
+//! step.
 
 mod action;
 mod bare;

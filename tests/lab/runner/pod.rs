@@ -1,4 +1,5 @@
-//! A pod in the cluster, as a runner of Actions Runner Controller is one: a service account, an ordinary user, no AWS.
+//! Tests `runner` in a pod of the cluster, such as a runner of Actions Runner Controller: with a service account, as
+//! an ordinary user, and without AWS.
 
 use anyhow::{Context, Result, ensure};
 use serde_json::json;
@@ -36,7 +37,7 @@ fn its_service_account_is_enough() -> Result<()> {
 
     let server = LAB.api_server.trim_start_matches("https://");
     let (host, port) = server.rsplit_once(':').unwrap_or((server, "443"));
-    let rights = [
+    let as_user = [
         "/usr/bin/setpriv",
         "--reuid",
         "1001",
@@ -46,12 +47,12 @@ fn its_service_account_is_enough() -> Result<()> {
         "/bin/sh",
         "/opt/job.sh",
     ];
-    let mut line: Vec<String> = ["chroot", "/machine"]
+    let mut command: Vec<String> = ["chroot", "/machine"]
         .into_iter()
-        .chain(rights)
+        .chain(as_user)
         .map(str::to_owned)
         .collect();
-    line.extend(bare.flags());
+    command.extend(bare.flags());
     let path = |path: &str| json!({"path": path});
     let account = json!({"projected": {"sources": [
         {"serviceAccountToken": {"path": "token", "expirationSeconds": 3600}},
@@ -69,7 +70,7 @@ fn its_service_account_is_enough() -> Result<()> {
             "containers": [{
                 "name": "runner",
                 "image": "moby/buildkit:v0.34.2",
-                "command": line,
+                "command": command,
                 "env": [
                     {"name": "KUBERNETES_SERVICE_HOST", "value": host},
                     {"name": "KUBERNETES_SERVICE_PORT", "value": port},

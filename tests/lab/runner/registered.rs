@@ -1,4 +1,4 @@
-//! A machine that is set up and registered as a GitHub runner in one call.
+//! Tests that one call sets up a machine and registers it as a GitHub runner.
 
 use anyhow::{Context, Result, ensure};
 
@@ -40,8 +40,11 @@ fn the_runner_starts_as_its_user_and_the_secret_is_not_visible() -> Result<()> {
     let log = run(bare.runner(&flags).env("GITHUB_TOKEN", "of-somebody"))?;
     let registered =
         "Registered the GitHub runner i-0abc in the organization acme with the labels self-hosted, gpu";
-    let at = |words: &str| log.find(words).with_context(|| format!("{words}: {log}"));
-    ensure!(at(": selected, for every job")? < at(registered)?, "{log}");
+    let position = |text: &str| log.find(text).with_context(|| format!("{text}: {log}"));
+    ensure!(
+        position(": selected, for every job")? < position(registered)?,
+        "{log}"
+    );
     let (before, runner) = log.split_once(registered).context("registered")?;
     ensure!(!before.contains(CONFIGURATION), "{before}");
     for line in [
@@ -66,8 +69,8 @@ fn the_runner_starts_as_its_user_and_the_secret_is_not_visible() -> Result<()> {
         "{}",
         String::from_utf8_lossy(&found.stdout)
     );
-    let asked = github.body("POST /orgs/acme/actions/runners/generate-jitconfig");
-    ensure!(asked["runner_group_id"] == 1, "{asked}");
+    let request = github.body("POST /orgs/acme/actions/runners/generate-jitconfig");
+    ensure!(request["runner_group_id"] == 1, "{request}");
     Ok(())
 }
 
