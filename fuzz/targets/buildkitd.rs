@@ -1,5 +1,5 @@
-//! The user's part of buildkitd.toml. A valid part is unchanged when the generated file is read again; each error of an
-//! invalid one names a place that exists in the text.
+//! Parses the user's part of buildkitd.toml. A valid part is unchanged when the generated file is read again. Each
+//! error about an invalid part has a position that exists in the text.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -7,6 +7,7 @@ use remote_buildkit_agent::buildkitd::{BuildkitdSettings, CustomConfig, config};
 use remote_buildkit_agent::quantity::Bytes;
 use toml::Table;
 
+/// Returns the generated file that contains the user's part.
 fn merged(custom: CustomConfig) -> Table {
     let settings = BuildkitdSettings {
         custom: Some(custom),

@@ -1,5 +1,5 @@
-//! Answers of EKS, through the SDK's own reader: `STATUS [ERROR-TYPE]`, a newline, the body. Whatever the answer, there
-//! is an endpoint that a kubeconfig can hold, or an error with a remedy.
+//! Parses responses of EKS with the SDK. The input is `STATUS [ERROR-TYPE]`, a newline and the body. Every response
+//! results in an endpoint that a kubeconfig can contain, or in an error with a remedy.
 #![no_main]
 
 use std::cell::RefCell;
@@ -21,27 +21,28 @@ use remote_buildkit::{aws, kubeconfig};
 use tokio::runtime::{Builder, Runtime};
 
 #[derive(Debug, Clone, Default)]
-struct Answer {
+struct Response {
     status: u16,
     error: Option<String>,
     body: Vec<u8>,
 }
 
 thread_local! {
-    static ANSWER: RefCell<Answer> = RefCell::default();
+    static RESPONSE: RefCell<Response> = RefCell::default();
     static EKS: (Runtime, Client) = (Builder::new_current_thread().build().expect("a runtime"), client());
 }
 
+/// A connector that returns [`RESPONSE`] without a connection.
 #[derive(Debug)]
-struct Canned;
+struct FixedResponse;
 
-impl HttpConnector for Canned {
+impl HttpConnector for FixedResponse {
     fn call(&self, _: HttpRequest) -> HttpConnectorFuture {
-        let answer = ANSWER.with_borrow(Answer::clone);
-        let status = answer.status.try_into().expect("a status");
-        let mut response = HttpResponse::new(status, SdkBody::from(answer.body));
-        if let Some(error) = answer.error {
-            // No header can hold some of them.
+        let fixed = RESPONSE.with_borrow(Response::clone);
+        let status = fixed.status.try_into().expect("a status");
+        let mut response = HttpResponse::new(status, SdkBody::from(fixed.body));
+        if let Some(error) = fixed.error {
+            // Some texts are not valid in a header.
             let _ = response.headers_mut().try_append("x-amzn-errortype", error);
         }
         HttpConnectorFuture::ready(Ok(response))
@@ -57,18 +58,19 @@ fn client() -> Client {
         .retry_config(RetryConfig::disabled())
         .timeout_config(TimeoutConfig::disabled())
         .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
-        .http_client(http_client_fn(|_, _| SharedHttpConnector::new(Canned)));
+        .http_client(http_client_fn(|_, _| SharedHttpConnector::new(FixedResponse)));
     Client::from_conf(config.build())
 }
 
-fn answer(data: &[u8]) -> Option<Answer> {
+/// Parses the input.
+fn parse_response(data: &[u8]) -> Option<Response> {
     let cut = data.iter().position(|byte| *byte == b'\n')?;
     let head = std::str::from_utf8(&data[..cut]).ok()?;
     let (status, error) = match head.split_once(' ') {
         Some((status, error)) => (status, Some(error.to_owned())),
         None => (head, None),
     };
-    Some(Answer {
+    Some(Response {
         status: status.parse().ok().filter(|s| (100..600).contains(s))?,
         error,
         body: data[cut + 1..].to_vec(),
@@ -76,8 +78,10 @@ fn answer(data: &[u8]) -> Option<Answer> {
 }
 
 fuzz_target!(|data: &[u8]| {
-    let Some(answer) = answer(data) else { return };
-    ANSWER.set(answer);
+    let Some(response) = parse_response(data) else {
+        return;
+    };
+    RESPONSE.set(response);
     let described =
         EKS.with(|(runtime, client)| runtime.block_on(aws::describe_once(client, "shop", "eu-west-1")));
     match described {

@@ -1,4 +1,4 @@
-//! docker's config as people have it: it is changed as text, and stays one that docker reads.
+//! Edits docker's config as text. A config that docker can read is still readable after the edit.
 #![no_main]
 
 use std::collections::BTreeMap;
@@ -13,7 +13,7 @@ fuzz_target!(|text: &str| {
         let Ok(Some((after, back))) = there_and_back(text, &setting) else {
             continue;
         };
-        // A number that is too large for any type is skipped by docker, as here.
+        // RawValue, because docker also skips numbers that are too large for any type.
         let is_object = |text: &str| serde_json::from_str::<BTreeMap<String, &RawValue>>(text).is_ok();
         assert!(is_object(&after), "a config with our setting is none: {after}");
         assert!(is_object(&back), "a config without it is none: {back}");

@@ -1,4 +1,5 @@
-//! Parses Dockerfiles. Each read has an existing line, and matches the same paths after links were followed.
+//! Parses Dockerfiles. Each read has the number of an existing line, and still matches its paths after links are
+//! followed.
 #![no_main]
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -1,4 +1,5 @@
-//! What an API server sends during an exec, in SPDY frames. It means the same however it is cut on the way.
+//! Parses the SPDY frames of an exec, as an API server sends them. The result does not depend on how the connection
+//! splits them.
 #![no_main]
 
 use std::pin::Pin;
@@ -13,7 +14,7 @@ thread_local! {
     static RUNTIME: Runtime = Builder::new_current_thread().build().expect("a runtime");
 }
 
-/// Gives no more than so many bytes at once.
+/// A reader that returns at most a number of bytes at once.
 struct Pieces<'d>(&'d [u8], usize);
 
 impl AsyncRead for Pieces<'_> {
@@ -30,8 +31,9 @@ impl AsyncRead for Pieces<'_> {
     }
 }
 
-fn outcome(data: &[u8], piece: usize) -> Result<Vec<u8>, String> {
-    let connection = join(Pieces(data, piece), sink());
+/// Returns the result of an exec whose data is read in pieces of this size.
+fn outcome(data: &[u8], piece_size: usize) -> Result<Vec<u8>, String> {
+    let connection = join(Pieces(data, piece_size), sink());
     let output = RUNTIME.with(|runtime| runtime.block_on(run_exec(connection)));
     output.map_err(|error| format!("{error:#}"))
 }

@@ -1,5 +1,5 @@
-//! buildx's files as others left them: `current`, and an instance file beside ours. After a job they are as before.
-//! The input is both, with a NUL between.
+//! Adds and removes a builder next to the files of other builders. After the removal, buildx's file `current` and the
+//! other instance file are as before. The input is the content of both, separated by a NUL byte.
 #![no_main]
 
 use std::path::{Path, PathBuf};
@@ -9,7 +9,7 @@ use std::time::Duration;
 use libfuzzer_sys::fuzz_target;
 use remote_buildkit::buildx::{Builder, Node, Store};
 
-static FOLDER: LazyLock<PathBuf> =
+static DIR: LazyLock<PathBuf> =
     LazyLock::new(|| std::env::temp_dir().join(format!("remote-buildkit-fuzz-{}", std::process::id())));
 
 fn builder() -> Builder {
@@ -29,15 +29,15 @@ fuzz_target!(|data: &[u8]| {
         return;
     };
     let (current, foreign) = (&data[..cut], &data[cut + 1..]);
-    let root = FOLDER.as_path();
+    let root = DIR.as_path();
     let (current_file, foreign_file) = (root.join("current"), root.join("instances/foreign"));
     let store = Store::open_at(root.to_owned()).expect("a folder of our own");
     std::fs::write(&current_file, current).expect("written");
     std::fs::write(&foreign_file, foreign).expect("written");
 
-    let theirs = store.kubeconfig_of("foreign");
+    let foreign_kubeconfig = store.kubeconfig_of("foreign");
     let is_object = foreign.trim_ascii_start().starts_with(b"{");
-    assert!(theirs.is_none() || !is_object || store.malformed().is_empty());
+    assert!(foreign_kubeconfig.is_none() || !is_object || store.malformed().is_empty());
     let builder = builder();
     let kubeconfig = Path::new("/run/builder/kubeconfig");
     store.add(&builder, kubeconfig).expect("added");
@@ -46,10 +46,10 @@ fuzz_target!(|data: &[u8]| {
 
     assert_eq!(store.kubeconfig_of(&builder.name), None);
     assert_eq!(std::fs::read(foreign_file).expect("still there"), foreign);
-    // What was selected is selected again, or, where that was a builder of ours, what was selected before it.
+    // The earlier selection is restored. If it was a builder of this program, the selection before that one is.
     let after = std::fs::read(&current_file).ok();
     assert!(
-        after.is_none() || theirs.is_some() || after.as_deref() == Some(current),
+        after.is_none() || foreign_kubeconfig.is_some() || after.as_deref() == Some(current),
         "{after:?} is selected"
     );
 });

@@ -1,5 +1,5 @@
-//! Kubeconfigs of the user's. The excerpt holds what the file said, reads as YAML as well, and is its own excerpt; and
-//! the client makes a configuration of it or says why not.
+//! Parses a user's kubeconfig. The excerpt of it can be read as YAML again, and its own excerpt is identical. The
+//! client accepts it or returns an error.
 #![no_main]
 
 use std::path::Path;
@@ -14,12 +14,13 @@ thread_local! {
     static RUNTIME: Runtime = Builder::new_current_thread().build().expect("a runtime");
 }
 
-/// Without an order: some of its maps have none.
+/// Returns the kubeconfig as JSON, to compare it regardless of order: some of its maps are unordered.
 fn value(config: &Kubeconfig) -> Value {
     serde_json::to_value(config).expect("JSON")
 }
 
-fn excerpt(yaml: &str, context: Option<&str>) {
+/// Checks the excerpt of a context.
+fn check_excerpt(yaml: &str, context: Option<&str>) {
     let path = Path::new("/home/me/config");
     let Ok(excerpt) = excerpt_of(Kubeconfig::from_yaml(yaml), path, context) else {
         return;
@@ -34,13 +35,13 @@ fn excerpt(yaml: &str, context: Option<&str>) {
     }
 }
 
-/// Such are read, and the name may be that of a device.
+/// Returns whether the kubeconfig contains paths of files. The client would read these files, which may be devices.
 fn names_files(config: &Kubeconfig) -> bool {
     let mut clusters = config.clusters.iter().filter_map(|c| c.cluster.as_ref());
     clusters.any(|c| c.certificate_authority.is_some())
 }
 
 fuzz_target!(|yaml: &str| {
-    excerpt(yaml, None);
-    excerpt(yaml, Some("other"));
+    check_excerpt(yaml, None);
+    check_excerpt(yaml, Some("other"));
 });

@@ -1,4 +1,4 @@
-//! Responses of GitHub's OIDC endpoint, and the subject of the token.
+//! Parses responses of GitHub's OIDC endpoint. The subject of the token contains no control characters.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

@@ -1,4 +1,4 @@
-//! The session file as the plugin finds it, and the token that is made from it.
+//! Parses the session file, as the plugin does, and creates a token from it. A written session can be read again.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

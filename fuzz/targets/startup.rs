@@ -1,5 +1,6 @@
-//! The startup of an agent, from objects of the API server, one on each line: pods (P), its claim (C), events (E).
-//! Any state can be described, on one line.
+//! Observes the startup of an agent. Each line of the input is an object of the API server: a pod (P), the agent's
+//! claim (C) or an event (E). Every failure has a message and a remedy, and the latest events are described on one
+//! line.
 #![no_main]
 
 use std::time::Instant;
@@ -11,6 +12,7 @@ use remote_buildkit_agent::startup::{GracePeriod, StartupState, StartupStep};
 
 const AGENT: &str = "remote-buildkit-agent";
 
+/// Applies a line of the input to the state.
 fn observe(state: &mut StartupState, line: &[u8]) {
     let Some((kind, object)) = line.split_first() else {
         return;

@@ -1,4 +1,5 @@
-//! Parses trees from GitHub's API, and compares two of them.
+//! Parses trees from GitHub's API. A tree does not differ from itself, and differs from an empty tree unless it is
+//! empty.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
