@@ -329,7 +329,7 @@ pub struct RegistrationArgs {
         default_value = "/opt/actions-runner",
         help_heading = "Runner registration"
     )]
-    pub runner_folder: String,
+    pub runner_dir: String,
 }
 
 #[derive(Debug, Args)]
@@ -440,7 +440,7 @@ const NO_INPUTS: [&str; 15] = [
     "json",
     "output",
     "remove",
-    "runner-folder",
+    "runner-dir",
     "runner-group",
     "runner-labels",
     "runner-name",

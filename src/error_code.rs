@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 
 /// One section of `docs/errors.md`.
 #[derive(Debug, Clone, Copy)]
-struct Entry {
+struct ErrorInfo {
     code: ErrorCode,
     group: &'static str,
     title: &'static str,
@@ -22,7 +22,7 @@ macro_rules! error_codes {
             $($(#[doc = $meaning] $code,)+)+
         }
 
-        const ENTRIES: &[Entry] = &[$($(Entry {
+        const ENTRIES: &[ErrorInfo] = &[$($(ErrorInfo {
             code: ErrorCode::$code,
             group: $group,
             title: $title,
@@ -262,7 +262,7 @@ error_codes! {
             "Remove the file. What `runner` created stays on the machine, and can be removed by hand.";
         RunnerNotInstalled: "GitHub runner not installed",
             "`run.sh` of actions/runner was not found.",
-            "Unpack actions/runner into `runner-folder`.";
+            "Unpack actions/runner into `runner-dir`.";
         GithubCredentialMissing: "No GitHub credential",
             "`github-url` needs a token or an App's private key.",
             "Provide a file with the token or key, or `GITHUB_TOKEN`.";
@@ -306,7 +306,7 @@ impl ErrorCode {
         kept.map(|c| if c == ' ' { '-' } else { c }).collect()
     }
 
-    fn entry(self) -> &'static Entry {
+    fn entry(self) -> &'static ErrorInfo {
         // ENTRIES lists the variants in the order in which the enum declares them.
         &ENTRIES[self as usize]
     }
@@ -321,7 +321,7 @@ pub fn reference() -> String {
             group = entry.group;
             let _ = write!(page, "\n## {group}\n");
         }
-        let Entry {
+        let ErrorInfo {
             title,
             meaning,
             action,
@@ -359,7 +359,7 @@ mod tests {
 
     #[test]
     fn meanings_and_actions_are_sentences() {
-        for Entry {
+        for ErrorInfo {
             title,
             meaning,
             action,

@@ -105,11 +105,11 @@ fn unknown_target(errors: &str, names: Option<&[String]>) -> Problem {
 /// Parses the names of the targets and groups that `bake --list` prints.
 fn target_names(listed: &str) -> Option<Vec<String>> {
     #[derive(serde::Deserialize)]
-    struct Entry {
+    struct ListedTarget {
         name: String,
     }
     // An empty list is `null`.
-    let entries: Option<Vec<Entry>> = serde_json::from_str(listed).ok()?;
+    let entries: Option<Vec<ListedTarget>> = serde_json::from_str(listed).ok()?;
     Some(entries.into_iter().flatten().map(|entry| entry.name).collect())
 }
 

@@ -46,7 +46,7 @@ pub use startup_failure::startup_failure;
 pub use storage::{Claim, Class};
 pub use update::Update;
 pub use wait::StartupStatus;
-pub use whoami::Identity;
+pub use whoami::UserInfo;
 
 use crate::retry::{AttemptError, Retrier};
 

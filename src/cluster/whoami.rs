@@ -7,7 +7,7 @@ use super::lookup::Lookup;
 
 /// The user as which the cluster authenticated this job.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Identity {
+pub struct UserInfo {
     pub name: String,
     pub groups: Vec<String>,
 }
@@ -15,7 +15,7 @@ pub struct Identity {
 impl Cluster {
     /// Returns the authenticated user. `None`: the token is valid, but the cluster does not tell the user (before Kubernetes
     /// 1.28, or because of its RBAC).
-    pub async fn whoami(&self) -> anyhow::Result<Option<Identity>> {
+    pub async fn whoami(&self) -> anyhow::Result<Option<UserInfo>> {
         let review = json!({"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"});
         let path = "/apis/authentication.k8s.io/v1/selfsubjectreviews";
         match self.review("selfsubjectreviews", path, &review).await? {
@@ -47,10 +47,10 @@ impl Cluster {
     }
 }
 
-fn identity(answer: &Value) -> Identity {
+fn identity(answer: &Value) -> UserInfo {
     let user = &answer["status"]["userInfo"];
     let groups = user["groups"].as_array().into_iter().flatten();
-    Identity {
+    UserInfo {
         name: user["username"].as_str().unwrap_or_default().to_owned(),
         groups: groups
             .filter_map(|group| group.as_str().map(str::to_owned))
@@ -65,7 +65,7 @@ mod tests {
     #[test]
     fn a_user_and_its_groups() {
         let answer = json!({"status": {"userInfo": {"username": "ci", "groups": ["a", "b"]}}});
-        let expected = Identity {
+        let expected = UserInfo {
             name: "ci".into(),
             groups: vec!["a".into(), "b".into()],
         };

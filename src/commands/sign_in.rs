@@ -12,18 +12,18 @@ use crate::secret::Secret;
 pub(super) async fn sign_in(
     cluster: Option<&str>,
     region: Option<&str>,
-    identity: &inputs::Identity,
+    identity: &inputs::AwsIdentity,
     retrier: &Retrier,
     mask: fn(&Secret),
 ) -> anyhow::Result<Session> {
     let identity = match identity {
-        inputs::Identity::Role(role) => Identity::Role(AssumeRole {
+        inputs::AwsIdentity::Role(role) => Identity::Role(AssumeRole {
             arn: role.arn.clone(),
             audience: role.audience.clone(),
             session_name: github::session_name(),
         }),
-        inputs::Identity::Default => Identity::Default,
-        inputs::Identity::Machine => Identity::Machine,
+        inputs::AwsIdentity::Default => Identity::Default,
+        inputs::AwsIdentity::Machine => Identity::Machine,
     };
     let clock = Clock::default();
     let (keys, region) = keys(&identity, region, &clock, retrier, mask).await?;

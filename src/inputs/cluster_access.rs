@@ -13,7 +13,7 @@ pub enum ClusterAccess {
     Eks {
         cluster: String,
         region: Option<String>,
-        identity: Identity,
+        identity: AwsIdentity,
     },
     Kubeconfig {
         path: PathBuf,
@@ -24,7 +24,7 @@ pub enum ClusterAccess {
 
 /// The identity that calls AWS.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Identity {
+pub enum AwsIdentity {
     Role(Role),
     /// The default credential chain of the AWS SDK.
     Default,
@@ -40,9 +40,9 @@ pub struct Role {
 }
 
 /// Returns the identity that the flags select.
-pub(super) fn identity(args: &ClusterArgs) -> Identity {
-    args.role_to_assume.as_ref().map_or(Identity::Default, |arn| {
-        Identity::Role(Role {
+pub(super) fn identity(args: &ClusterArgs) -> AwsIdentity {
+    args.role_to_assume.as_ref().map_or(AwsIdentity::Default, |arn| {
+        AwsIdentity::Role(Role {
             arn: arn.clone(),
             audience: args.audience.clone(),
         })

@@ -17,7 +17,7 @@ pub struct Registration {
     pub labels: Vec<String>,
     pub group: Option<String>,
     /// The directory of the runner's program.
-    pub folder: PathBuf,
+    pub dir: PathBuf,
 }
 
 /// The credential that registers the runner, and where it is read from.
@@ -60,7 +60,7 @@ pub(super) fn check(args: &RegistrationArgs, errors: &mut ValidationErrors) -> O
         runner_name,
         runner_labels,
         runner_group,
-        runner_folder,
+        runner_dir,
     } = args;
     let Some(url) = github_url else {
         for (name, value) in [
@@ -128,7 +128,7 @@ pub(super) fn check(args: &RegistrationArgs, errors: &mut ValidationErrors) -> O
         name: runner_name.clone(),
         labels,
         group: runner_group.clone(),
-        folder: runner_folder.into(),
+        dir: runner_dir.into(),
     })
 }
 
@@ -279,6 +279,6 @@ mod tests {
             (all.group.as_deref(), all.name.as_deref()),
             (Some("ml"), Some("i-0"))
         );
-        assert_eq!(all.folder, PathBuf::from("/opt/actions-runner"));
+        assert_eq!(all.dir, PathBuf::from("/opt/actions-runner"));
     }
 }

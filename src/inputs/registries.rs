@@ -2,7 +2,7 @@
 
 use super::cluster_access::identity;
 use super::lists::entries;
-use super::{Identity, ValidationErrors};
+use super::{AwsIdentity, ValidationErrors};
 use crate::cli::ClusterArgs;
 use crate::registry::EcrSelector;
 
@@ -12,7 +12,7 @@ use crate::registry::EcrSelector;
 pub struct Registries {
     pub selectors: Vec<EcrSelector>,
     pub region: Option<String>,
-    pub identity: Identity,
+    pub identity: AwsIdentity,
 }
 
 /// Validates the input `ecr`.

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use super::{ClusterAccess, Identity, Plan, Registration, ValidationErrors, check, duration, registration};
+use super::{
+    AwsIdentity, ClusterAccess, Plan, Registration, ValidationErrors, check, duration, registration,
+};
 use crate::buildx::release::Mirror;
 use crate::cli::RunnerArgs;
 use crate::problem::Problem;
@@ -85,10 +87,10 @@ pub fn runner(args: &RunnerArgs) -> Result<RunnerOperation, Problem> {
 /// Makes the plan sign in as the machine, never as a job.
 fn with_machine_identity(mut plan: Plan) -> Plan {
     if let ClusterAccess::Eks { identity, .. } = &mut plan.cluster_access {
-        *identity = Identity::Machine;
+        *identity = AwsIdentity::Machine;
     }
     if let Some(registries) = &mut plan.registries {
-        registries.identity = Identity::Machine;
+        registries.identity = AwsIdentity::Machine;
     }
     plan
 }
@@ -208,11 +210,14 @@ mod tests {
         assert!(matches!(
             machine.plan.cluster_access,
             ClusterAccess::Eks {
-                identity: Identity::Machine,
+                identity: AwsIdentity::Machine,
                 ..
             }
         ));
-        assert_eq!(machine.plan.registries.expect("some").identity, Identity::Machine);
+        assert_eq!(
+            machine.plan.registries.expect("some").identity,
+            AwsIdentity::Machine
+        );
         let programs = machine.programs;
         assert_eq!(programs.user.as_deref(), Some("runner"));
         assert_eq!(programs.mirror, Some(Mirror::Releases("http://m/b".into())));

@@ -119,7 +119,7 @@ fn the_unit_starts_the_runner_with_flags_that_there_are() -> Result<()> {
         "github-url",
         "github-app-id",
         "github-app-key-file",
-        "runner-folder",
+        "runner-dir",
     ] {
         ensure!(found.contains(required), "{start} has no --{required}");
     }

@@ -34,12 +34,12 @@ pub struct PreparedRegistration {
 /// Checks that the runner is installed and reads the credential, with the rights of the caller: the runner's user
 /// must not be able to read it.
 pub fn prepare(registration: &Registration) -> anyhow::Result<PreparedRegistration> {
-    let script = registration.folder.join("run.sh");
+    let script = registration.dir.join("run.sh");
     if !script.is_file() {
         return Err(Problem::new(
             ErrorCode::RunnerNotInstalled,
             format!("{} does not exist.", script.display()),
-            "Unpack a release of github.com/actions/runner there, or set --runner-folder to its directory.",
+            "Unpack a release of github.com/actions/runner there, or set --runner-dir to its directory.",
         )
         .into());
     }

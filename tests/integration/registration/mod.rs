@@ -335,14 +335,14 @@ fn run(flags: &[&str], variables: &[(&str, &str)], input: &str) -> String {
 
 #[test]
 fn nothing_starts_without_a_runner_and_a_credential() {
-    let text = run(&["--runner-folder=/nowhere"], &[("GITHUB_TOKEN", TOKEN)], "");
+    let text = run(&["--runner-dir=/nowhere"], &[("GITHUB_TOKEN", TOKEN)], "");
     assert!(
         text.contains("GitHub runner not installed") && text.contains("/nowhere/run.sh"),
         "{text}"
     );
     let dir = tempfile::tempdir().expect("directory");
     std::fs::write(dir.path().join("run.sh"), "#!/bin/sh\n").expect("file");
-    let runner = format!("--runner-folder={}", dir.path().display());
+    let runner = format!("--runner-dir={}", dir.path().display());
     let text = run(&[&runner], &[], "");
     assert!(
         text.contains("No GitHub credential") && text.contains("GITHUB_TOKEN"),
