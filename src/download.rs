@@ -12,9 +12,9 @@ use http_body_util::{BodyExt, Empty};
 use sha2::{Digest, Sha256};
 
 use crate::error_code::ErrorCode;
+use crate::http_client::{Answer, Client, no_answer};
 use crate::problem::Problem;
 use crate::retry::{self, AttemptError, FailureKind, Retrier};
-use crate::web::{Answer, Client, no_answer};
 
 /// The timeout of one attempt: a file of 80 MB takes that long at 2 Mbit/s.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(300);

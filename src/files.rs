@@ -12,7 +12,7 @@ use crate::problem::Problem;
 
 /// The kind of a file, which decides which environment variable sets another location for it.
 #[derive(Debug, Clone, Copy)]
-pub enum Place {
+pub enum PathOwner {
     /// The job's own files.
     Temporary,
     Buildx,
@@ -21,7 +21,7 @@ pub enum Place {
     Runner(&'static str),
 }
 
-impl Place {
+impl PathOwner {
     /// Returns the part of a remedy that says how to use another location.
     fn relocation_hint(self) -> String {
         match self {
@@ -36,7 +36,7 @@ impl Place {
 }
 
 /// Returns the error for a file that cannot be written.
-pub fn not_written(path: &Path, place: Place, error: &io::Error) -> Problem {
+pub fn not_written(path: &Path, place: PathOwner, error: &io::Error) -> Problem {
     let remedy = match error.kind() {
         ErrorKind::StorageFull | ErrorKind::QuotaExceeded => "Free space on its file system",
         ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => "Give this user write permission",
@@ -59,7 +59,7 @@ pub fn write_private(path: &Path, content: &[u8]) -> anyhow::Result<()> {
         return Ok(());
     }
     let dir = path.parent().unwrap_or(Path::new("."));
-    write_private_through(dir, path, content, Place::Temporary)
+    write_private_through(dir, path, content, PathOwner::Temporary)
 }
 
 /// Writes a file with mode 0600 by renaming a temporary file over it. The temporary file is created in
@@ -68,7 +68,7 @@ pub fn write_private_through(
     temporary_dir: &Path,
     path: &Path,
     content: &[u8],
-    place: Place,
+    place: PathOwner,
 ) -> anyhow::Result<()> {
     let temporary = temporary_dir.join(format!(".tmp-{}", random_hex()?));
     let result = OpenOptions::new()
@@ -86,7 +86,7 @@ pub fn write_private_through(
 }
 
 /// Replaces a file and keeps its mode and owner; a new file has mode 0600.
-pub fn replace(path: &Path, content: &[u8], place: Place) -> anyhow::Result<()> {
+pub fn replace(path: &Path, content: &[u8], place: PathOwner) -> anyhow::Result<()> {
     let dir = path.parent().unwrap_or(Path::new("."));
     let temporary = dir.join(format!(".tmp-{}", random_hex()?));
     let result = write_like(&temporary, content, std::fs::metadata(path).ok())
@@ -127,10 +127,10 @@ pub fn remove(path: &Path) -> anyhow::Result<()> {
 }
 
 /// Creates a directory with mode 0700. Fails if it exists.
-pub fn private_folder(parent: &Path, name: &str) -> anyhow::Result<PathBuf> {
+pub fn private_dir(parent: &Path, name: &str) -> anyhow::Result<PathBuf> {
     let dir = parent.join(name);
     let created = DirBuilder::new().mode(0o700).create(&dir);
-    created.map_err(|error| not_written(&dir, Place::Temporary, &error))?;
+    created.map_err(|error| not_written(&dir, PathOwner::Temporary, &error))?;
     Ok(dir)
 }
 
@@ -150,7 +150,7 @@ mod tests {
 
     #[test]
     fn a_private_file_is_whole_and_0600() {
-        let dir = private_folder(
+        let dir = private_dir(
             &std::env::temp_dir(),
             &format!("rbk-{}", random_hex().expect("random")),
         )

@@ -250,7 +250,7 @@ mod tests {
 
     #[test]
     fn an_excerpt_holds_one_context_and_names_what_is_missing() {
-        let dir = files::private_folder(
+        let dir = files::private_dir(
             &std::env::temp_dir(),
             &format!("rbk-kubeconfig-{}", files::random_hex().expect("random")),
         )

@@ -15,6 +15,7 @@ pub mod error_code;
 pub mod files;
 pub mod git;
 pub mod github;
+pub mod http_client;
 pub mod inputs;
 pub mod kubeconfig;
 pub mod machine;
@@ -27,7 +28,6 @@ pub mod retry;
 pub mod secret;
 pub mod trace;
 pub mod trust;
-pub mod web;
 
 use std::process::ExitCode;
 

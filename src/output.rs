@@ -13,7 +13,7 @@ use std::time::Duration;
 static USE_STDERR: AtomicBool = AtomicBool::new(false);
 
 /// Sends all further lines to standard error, for a command whose standard output is read by a program.
-pub fn aside() {
+pub fn use_stderr() {
     USE_STDERR.store(true, Ordering::Relaxed);
 }
 
@@ -39,7 +39,7 @@ fn write(messages: &Receiver<Message>) {
                 let _ = if USE_STDERR.load(Ordering::Relaxed) {
                     writeln!(std::io::stderr(), "{text}")
                 } else {
-                    now(&text)
+                    write_now(&text)
                 };
             }
             Message::Flush(done) => {
@@ -50,7 +50,7 @@ fn write(messages: &Receiver<Message>) {
 }
 
 /// Writes a line to standard output and flushes it, in the calling thread.
-pub fn now(text: &str) -> std::io::Result<()> {
+pub fn write_now(text: &str) -> std::io::Result<()> {
     let mut stdout = std::io::stdout().lock();
     writeln!(stdout, "{text}")?;
     stdout.flush()

@@ -29,7 +29,7 @@ impl Report {
     }
 
     /// Returns the same report with its own clock, for a step that runs concurrently.
-    pub fn beside(&self) -> Self {
+    pub fn fork(&self) -> Self {
         Self {
             since: Arc::new(Mutex::new(Instant::now())),
             last: self.last.clone(),
@@ -247,8 +247,8 @@ pub fn command(text: String) {
 
 /// Prints the result of a command, which a program may read. The text is unchanged, and is written when this returns. A
 /// reader that closes the pipe early, such as `head`, is not an error.
-pub fn verbatim(text: &str) -> anyhow::Result<()> {
-    match output::now(text) {
+pub fn print_raw(text: &str) -> anyhow::Result<()> {
+    match output::write_now(text) {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
             Err(error).context("writing to standard output")
         }

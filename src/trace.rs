@@ -42,7 +42,7 @@ const REQUEST_ID_HEADERS: [&str; 4] = [
 
 /// A request in progress. If it is dropped, it was cancelled: it timed out, or was no longer needed.
 #[derive(Debug)]
-pub struct Exchange(Option<Started>);
+pub struct RequestLog(Option<Started>);
 
 #[derive(Debug)]
 struct Started {
@@ -50,7 +50,7 @@ struct Started {
     at: Instant,
 }
 
-impl Exchange {
+impl RequestLog {
     /// Records the start of a request.
     pub fn begin(method: &str, url: &str) -> Self {
         // Skip formatting unless debug logging is on.
@@ -82,7 +82,7 @@ impl Exchange {
     }
 }
 
-impl Drop for Exchange {
+impl Drop for RequestLog {
     fn drop(&mut self) {
         self.end("cancelled");
     }

@@ -17,7 +17,7 @@ use aws_smithy_types::timeout::TimeoutConfig;
 
 use super::{AwsRegion, Clock};
 use crate::problem::{Problem, chain};
-use crate::trace::Exchange;
+use crate::trace::RequestLog;
 use crate::trust;
 
 /// Returns the SDK's configuration loader with our HTTP client, AWS's time, and a timeout for each attempt.
@@ -111,7 +111,7 @@ struct ObservedConnector {
 
 impl HttpConnector for ObservedConnector {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
-        let exchange = Exchange::begin(request.method(), request.uri());
+        let request_log = RequestLog::begin(request.method(), request.uri());
         let on_this_machine = is_link_local(request.uri());
         let clock = self.clock.clone();
         let started = Instant::now();
@@ -124,9 +124,9 @@ impl HttpConnector for ObservedConnector {
                     if let Some(date) = headers.get("date").filter(|_| !on_this_machine) {
                         clock.observe_date(date, started.elapsed());
                     }
-                    exchange.answered(response.status().as_u16(), |name| headers.get(name));
+                    request_log.answered(response.status().as_u16(), |name| headers.get(name));
                 }
-                Err(error) => exchange.failed(&chain(error)),
+                Err(error) => request_log.failed(&chain(error)),
             }
             response
         })

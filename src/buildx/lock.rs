@@ -10,7 +10,7 @@ use rustix::fs::FlockOperation;
 use rustix::io::Errno;
 
 use crate::error_code::ErrorCode;
-use crate::files::{Place, not_written};
+use crate::files::{PathOwner, not_written};
 use crate::problem::Problem;
 
 /// How long to wait for the lock. buildx holds it only briefly. A lock that is never released must make a step fail,
@@ -35,7 +35,7 @@ impl BuildxLock {
             .recursive(true)
             .mode(0o700)
             .create(root.join("instances"));
-        created.map_err(|error| not_written(root, Place::Buildx, &error))?;
+        created.map_err(|error| not_written(root, PathOwner::Buildx, &error))?;
         Self::new(root.join(".lock"), LOCK_TIMEOUT)
     }
 
@@ -43,7 +43,7 @@ impl BuildxLock {
     fn new(path: PathBuf, timeout: Duration) -> anyhow::Result<Self> {
         let mut options = OpenOptions::new();
         let file = options.create(true).truncate(false).write(true).open(&path);
-        let file = file.map_err(|error| not_written(&path, Place::Buildx, &error))?;
+        let file = file.map_err(|error| not_written(&path, PathOwner::Buildx, &error))?;
         Ok(Self {
             path,
             file,

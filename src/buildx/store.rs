@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::instance::{Builder, Instance, has_kubeconfig};
 use super::lock::{BuildxLock, POLL_INTERVAL};
 use crate::error_code::ErrorCode;
-use crate::files::{Place, not_written};
+use crate::files::{PathOwner, not_written};
 use crate::problem::Problem;
 use crate::{docker, env, files};
 
@@ -44,7 +44,7 @@ impl Store {
         let existing_instances = instances.exists().then_some(&*instances);
         for dir in existing_ancestor.into_iter().chain(existing_instances) {
             rustix::fs::access(dir, Access::WRITE_OK | Access::EXEC_OK)
-                .map_err(|error| not_written(&root, Place::Buildx, &error.into()))?;
+                .map_err(|error| not_written(&root, PathOwner::Buildx, &error.into()))?;
         }
         Ok(root)
     }
@@ -299,7 +299,7 @@ impl Store {
     /// Writes a file. The temporary file is created in the root directory, because buildx treats every file in
     /// `instances` as a builder.
     fn write(&self, path: &Path, content: &[u8]) -> anyhow::Result<()> {
-        files::write_private_through(&self.root, path, content, Place::Buildx)
+        files::write_private_through(&self.root, path, content, PathOwner::Buildx)
     }
 }
 
@@ -318,7 +318,7 @@ mod tests {
     impl TestDir {
         fn new() -> Self {
             let name = format!("rbk-store-{}", files::random_hex().expect("random"));
-            Self(files::private_folder(&std::env::temp_dir(), &name).expect("create"))
+            Self(files::private_dir(&std::env::temp_dir(), &name).expect("create"))
         }
 
         fn store(&self) -> Store {

@@ -48,7 +48,7 @@ impl TestBuild {
     pub fn prepare(parent: &Path, builder: &Builder, kubeconfig: &Path) -> anyhow::Result<Self> {
         let name = format!("test-build-{}", files::random_hex()?);
         let test_build = Self {
-            dir: files::private_folder(parent, &name)?,
+            dir: files::private_dir(parent, &name)?,
             builder: builder.name.clone(),
             platforms: builder
                 .nodes
@@ -57,7 +57,7 @@ impl TestBuild {
                 .collect(),
         };
         Store::open_at(test_build.store())?.insert(builder, kubeconfig)?;
-        let context = files::private_folder(&test_build.dir, "context")?;
+        let context = files::private_dir(&test_build.dir, "context")?;
         // Random content, so that only the first build of this test can have put it in the cache.
         let content = format!("{}{}\n", files::random_hex()?, files::random_hex()?);
         for (name, text) in [("file", content.as_str()), ("Dockerfile", DOCKERFILE)] {

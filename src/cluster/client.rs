@@ -16,7 +16,7 @@ use tower::{Layer, Service};
 use super::error;
 use crate::error_code::ErrorCode;
 use crate::problem::{Problem, chain};
-use crate::trace::{self, Exchange};
+use crate::trace::{self, RequestLog};
 use crate::{proxy, trust};
 
 /// Returns a client and the URL of the API server.
@@ -136,15 +136,15 @@ where
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
         let url = format!("{}{}", self.server, request.uri());
-        let exchange = Exchange::begin(request.method().as_str(), &url);
+        let request_log = RequestLog::begin(request.method().as_str(), &url);
         let answer = self.inner.call(request);
         Box::pin(async move {
             let answer = answer.await.map_err(Into::into);
             match &answer {
-                Ok(answer) => exchange.answered(answer.status().as_u16(), |name| {
+                Ok(answer) => request_log.answered(answer.status().as_u16(), |name| {
                     answer.headers().get(name).and_then(|value| value.to_str().ok())
                 }),
-                Err(error) => exchange.failed(&chain(error.as_ref())),
+                Err(error) => request_log.failed(&chain(error.as_ref())),
             }
             answer
         })

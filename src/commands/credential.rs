@@ -18,7 +18,7 @@ use crate::aws::{self, Session};
 use crate::docker::protocol::{self, HelperRequest};
 use crate::docker::{CredentialCache, DockerConfig, PROGRAM};
 use crate::registry::{Login, Registry};
-use crate::report::verbatim;
+use crate::report::print_raw;
 use crate::retry::Retrier;
 use crate::{env, problem};
 
@@ -36,7 +36,7 @@ pub fn run(action: Option<&str>) -> ExitCode {
         Ok(text) => (text, ExitCode::SUCCESS),
         Err(text) => (text, ExitCode::FAILURE),
     };
-    match verbatim(&text) {
+    match print_raw(&text) {
         Ok(()) => code,
         Err(_) => ExitCode::FAILURE,
     }

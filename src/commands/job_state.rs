@@ -35,7 +35,7 @@ impl JobState {
         let state = Self { dir, builder };
         github::save_state(STATE_DIR, &state.dir.to_string_lossy())?;
         github::save_state(STATE_BUILDER, &state.builder)?;
-        files::private_folder(&temporary_dir(), &dir_name(&state.builder))?;
+        files::private_dir(&temporary_dir(), &dir_name(&state.builder))?;
         Ok(state)
     }
 

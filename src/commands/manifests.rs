@@ -10,5 +10,5 @@ pub fn run(args: &ManifestsArgs) -> anyhow::Result<()> {
     if args.rbac {
         text = format!("{text}---\n{}", rbac::yaml(&agents.spec.namespace)?);
     }
-    report::verbatim(text.trim_end())
+    report::print_raw(text.trim_end())
 }

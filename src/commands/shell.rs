@@ -10,7 +10,7 @@ pub fn completions(args: &CompletionsArgs) -> anyhow::Result<()> {
     let CompletionsArgs { shell } = args;
     let mut script = Vec::new();
     clap_complete::generate(*shell, &mut cli::command(), "remote-buildkit", &mut script);
-    report::verbatim(String::from_utf8(script)?.trim_end())
+    report::print_raw(String::from_utf8(script)?.trim_end())
 }
 
 /// Writes a man page for the program and one for each command.

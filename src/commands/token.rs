@@ -11,7 +11,7 @@ use serde_json::json;
 
 use super::session;
 use crate::aws::{self, Session};
-use crate::report::verbatim;
+use crate::report::print_raw;
 
 /// The timeout of a renewal. Clients wait for the plugin without a timeout.
 const RENEWAL_TIMEOUT: Duration = Duration::from_secs(45);
@@ -33,7 +33,7 @@ pub fn run(path: &Path) -> anyhow::Result<()> {
     let token = aws::token(&session.keys, cluster, &session.region, session.clock.now())?;
     // The client compares the expiry with this machine's clock, not with AWS's.
     let expires = session.clock.to_local(token.expires);
-    verbatim(
+    print_raw(
         &json!({
             "apiVersion": "client.authentication.k8s.io/v1",
             "kind": "ExecCredential",

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use super::config::{self, InvalidConfig, Setting};
 use crate::error_code::ErrorCode;
-use crate::files::{self, Place, not_written};
+use crate::files::{self, PathOwner, not_written};
 use crate::problem::Problem;
 
 /// The docker directory of a user.
@@ -59,7 +59,7 @@ impl DockerConfig {
         let parent = target.ancestors().skip(1).find(|dir| dir.exists());
         for dir in parent.into_iter().chain(self.dir.exists().then_some(&*self.dir)) {
             rustix::fs::access(dir, Access::WRITE_OK | Access::EXEC_OK)
-                .map_err(|error| not_written(&target, Place::Docker, &error.into()))?;
+                .map_err(|error| not_written(&target, PathOwner::Docker, &error.into()))?;
         }
         Ok(())
     }
@@ -169,7 +169,7 @@ impl DockerConfig {
         lease.after = Some(after);
         // The lease is written before the config, so that the original config is never lost.
         let text = serde_json::to_vec(&lease).context("writing the lease as JSON")?;
-        files::replace(&self.lease_path(), &text, Place::Docker)?;
+        files::replace(&self.lease_path(), &text, PathOwner::Docker)?;
         self.write(&current, lease.after.as_deref())
     }
 
@@ -232,7 +232,7 @@ impl DockerConfig {
         let target = self.target();
         match desired {
             desired if desired == current.as_deref() => Ok(()),
-            Some(text) => files::replace(&target, text.as_bytes(), Place::Docker),
+            Some(text) => files::replace(&target, text.as_bytes(), PathOwner::Docker),
             None => std::fs::remove_file(&target).with_context(|| format!("removing {}", target.display())),
         }
     }
@@ -243,7 +243,7 @@ impl DockerConfig {
             return Ok(false);
         }
         let created = DirBuilder::new().mode(0o700).recursive(true).create(&self.dir);
-        created.map_err(|error| not_written(&self.dir, Place::Docker, &error))?;
+        created.map_err(|error| not_written(&self.dir, PathOwner::Docker, &error))?;
         Ok(true)
     }
 

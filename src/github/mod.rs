@@ -134,7 +134,8 @@ fn append_to(file_variable: &'static str, record: impl FnOnce(&str) -> String) -
             let _ = file.set_len(before);
         })
     });
-    appended.map_err(|error| files::not_written(&path, files::Place::Runner(file_variable), &error).into())
+    appended
+        .map_err(|error| files::not_written(&path, files::PathOwner::Runner(file_variable), &error).into())
 }
 
 /// Returns the role session name of this job: repository and run, limited to the 64 characters that STS allows.

@@ -13,10 +13,10 @@ use serde::Deserialize;
 
 use crate::env;
 use crate::error_code::ErrorCode;
+use crate::http_client::{Client, no_answer};
 use crate::problem::Problem;
 use crate::retry::{self, AttemptError, FailureKind};
 use crate::secret::Secret;
-use crate::web::{Client, no_answer};
 
 /// A token that proves the job's identity. It is valid for five minutes, so it is requested where it is used.
 #[derive(Debug)]

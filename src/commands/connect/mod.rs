@@ -103,7 +103,7 @@ impl Job {
     /// Returns the same job with a clock of its own, for one of several architectures.
     fn fork(&self) -> Self {
         Self {
-            report: self.report.beside(),
+            report: self.report.fork(),
             ..self.clone()
         }
     }

@@ -19,7 +19,7 @@ use crate::buildx::{self, Store};
 use crate::cli::{DoctorArgs, OutputFormat};
 use crate::diagnosis::{Finding, json, verdict, versions};
 use crate::inputs::{self, Plan};
-use crate::report::{say, verbatim};
+use crate::report::{print_raw, say};
 use crate::retry::Retrier;
 use crate::secret::Secret;
 
@@ -42,7 +42,7 @@ pub fn run(args: &DoctorArgs) -> anyhow::Result<ExitCode> {
     let checks = checks.rows();
     let verdict = verdict(&checks);
     match format.serialize(&json(&checks))? {
-        Some(text) => verbatim(&text)?,
+        Some(text) => print_raw(&text)?,
         None => {
             let (Ok(sentence) | Err(sentence)) = &verdict;
             say(sentence);

@@ -17,7 +17,7 @@ use crate::matrix::build_inputs::collect;
 use crate::matrix::directories::with_directories;
 use crate::matrix::plan::{self, Plan};
 use crate::matrix::table::count;
-use crate::output::aside;
+use crate::output::use_stderr;
 use crate::report::Report;
 use changes::{ChangeQuery, DetectedChanges, detect_changes};
 use checkout::Checkout;
@@ -28,7 +28,7 @@ pub fn run(args: &MatrixArgs) -> anyhow::Result<()> {
         github::mask(token);
     }
     if inputs.format != OutputFormat::Table || inputs.explain.is_some() {
-        aside();
+        use_stderr();
     }
     guard::block_on(run_async(Arc::new(inputs)))
 }

@@ -15,7 +15,7 @@ use crate::matrix::plan::{Plan, with_linked_targets};
 use crate::matrix::table::{self, count};
 use crate::matrix::target::Targets;
 use crate::problem::Problem;
-use crate::report::{say, verbatim};
+use crate::report::{print_raw, say};
 use crate::secret::Secret;
 use crate::{env, github};
 
@@ -95,10 +95,10 @@ pub(super) fn print_plan(
     match inputs.format {
         OutputFormat::Table => {}
         // As GitHub reads it: one line.
-        OutputFormat::Json => verbatim(&matrix)?,
+        OutputFormat::Json => print_raw(&matrix)?,
         OutputFormat::Yaml => {
             if let Some(text) = OutputFormat::Yaml.serialize(&serde_json::from_str(&matrix)?)? {
-                verbatim(&text)?;
+                print_raw(&text)?;
             }
         }
     }
@@ -134,7 +134,7 @@ pub(super) fn explain(
     if let Some(reason) = &definition.uncertain_because {
         say(&format!("All targets are always built: {reason}."));
     }
-    verbatim(&files.into_iter().collect::<Vec<_>>().join("\n"))
+    print_raw(&files.into_iter().collect::<Vec<_>>().join("\n"))
 }
 
 fn matrix_too_large(targets: usize) -> Problem {

@@ -116,7 +116,7 @@ impl ScratchDir {
     fn new() -> anyhow::Result<Self> {
         let name = format!("remote-buildkit-{}", files::random_hex()?);
         let parent = env::path(env::RUNNER_TEMP).unwrap_or_else(std::env::temp_dir);
-        Ok(Self(files::private_folder(&parent, &name)?))
+        Ok(Self(files::private_dir(&parent, &name)?))
     }
 }
 

@@ -15,9 +15,9 @@ use octocrab::{AuthState, Octocrab, OctocrabBuilder};
 use serde_json::Value;
 
 use super::limits;
+use crate::http_client::{Client, no_answer};
 use crate::retry::{self, AttemptError, FailureKind, Retrier};
 use crate::secret::Secret;
-use crate::web::{Client, no_answer};
 
 /// GitHub's REST API with one token, until a deadline.
 #[derive(Debug)]

@@ -13,7 +13,7 @@ use hyper_util::rt::TokioExecutor;
 
 use crate::problem::chain;
 use crate::retry::{AttemptError, FailureKind};
-use crate::trace::Exchange;
+use crate::trace::RequestLog;
 use crate::trust;
 
 /// A response whose body is streamed.
@@ -50,7 +50,7 @@ where
 
     /// Sends a request, and returns as soon as the response's headers are received.
     pub async fn send(&self, request: Request<B>) -> Result<Answer, Error> {
-        let exchange = Exchange::begin(request.method().as_str(), &request.uri().to_string());
+        let request_log = RequestLog::begin(request.method().as_str(), &request.uri().to_string());
         let response = match self {
             Self::Direct(client) => client.request(request).await,
             Self::Proxied(client) => client.request(request).await,
@@ -58,9 +58,9 @@ where
         match &response {
             Ok(response) => {
                 let header = |name: &str| response.headers().get(name)?.to_str().ok();
-                exchange.answered(response.status().as_u16(), header);
+                request_log.answered(response.status().as_u16(), header);
             }
-            Err(error) => exchange.failed(&chain(error)),
+            Err(error) => request_log.failed(&chain(error)),
         }
         response
     }
