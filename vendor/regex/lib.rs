@@ -1,5 +1,5 @@
-//! regex-lite in regex's place: the same interface by the same authors, without Unicode's tables and the engines for
-//! speed, for which the binary would grow by a fifteenth. Only kube asks for it: a kubeconfig may say with a JSONPath
-//! where the credential of an `auth-provider` is, and a JSONPath may filter by a regular expression.
+//! Replaces the crate regex with regex-lite: the same interface by the same authors, without Unicode tables and without the
+//! fast engines. With regex the binary would be a fifteenth larger. Only kube depends on it: a kubeconfig may locate the
+//! credential of an `auth-provider` with a JSONPath, which may filter by a regular expression.
 
 pub use regex_lite::*;

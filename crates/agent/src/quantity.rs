@@ -33,13 +33,13 @@ fn number_and_factor(text: &str) -> (&str, f64) {
     SUFFIXES.iter().find_map(suffixed).unwrap_or((text, 1.0))
 }
 
-/// Tells whether a text is a quantity of CPU above zero.
+/// Returns whether a text is a quantity of CPU above zero.
 pub fn is_cpu(text: &str) -> bool {
     let number = text.strip_suffix('m').unwrap_or(text);
     decimal(number).is_some_and(|value| value > 0.0)
 }
 
-/// Tells whether two quantities are equal: the API server writes 0.5 as 500m and 1024Mi as 1Gi.
+/// Returns whether two quantities are equal: the API server writes 0.5 as 500m and 1024Mi as 1Gi.
 pub fn is_equal(one: &str, other: &str) -> bool {
     let thousandths = |text: &str| {
         let milli = text.strip_suffix('m').and_then(decimal);

@@ -52,7 +52,7 @@ pub fn check_usable(deployment: &Deployment) -> Result<(), AgentUnusable> {
     Ok(())
 }
 
-/// Tells whether this program created the object.
+/// Returns whether this program created the object.
 pub fn is_ours(metadata: &ObjectMeta) -> bool {
     let labels = metadata.labels.as_ref();
     labels.and_then(|l| l.get(MANAGED_BY.0)).map(String::as_str) == Some(MANAGED_BY.1)
@@ -77,7 +77,7 @@ pub fn replicas(deployment: &Deployment) -> i32 {
     spec.and_then(|s| s.replicas).unwrap_or(1)
 }
 
-/// Tells whether the cache is on a volume that outlives a pod.
+/// Returns whether the cache is on a volume that outlives a pod.
 pub fn has_volume(deployment: &Deployment) -> bool {
     let spec = deployment.spec.as_ref().and_then(|s| s.template.spec.as_ref());
     let volumes = spec.and_then(|s| s.volumes.as_ref()).into_iter().flatten();
@@ -106,7 +106,7 @@ pub fn ready_pod(pods: &[Pod]) -> Option<&Pod> {
     pods.iter().find(|pod| is_ready(pod))
 }
 
-/// Tells whether a pod is ready and not terminating.
+/// Returns whether a pod is ready and not terminating.
 pub fn is_ready(pod: &Pod) -> bool {
     let status = pod.status.as_ref();
     let conditions = status.and_then(|s| s.conditions.as_ref());
@@ -117,14 +117,14 @@ pub fn is_ready(pod: &Pod) -> bool {
     ready && is_active(pod)
 }
 
-/// Tells whether a pod neither has ended nor is terminating. An evicted pod has ended, and stays as a record.
+/// Returns whether a pod neither has ended nor is terminating. An evicted pod has ended, and stays as a record.
 pub fn is_active(pod: &Pod) -> bool {
     let phase = pod.status.as_ref().and_then(|s| s.phase.as_deref());
     pod.metadata.deletion_timestamp.is_none() && !matches!(phase, Some("Failed" | "Succeeded"))
 }
 
-/// Tells whether the API server dropped `hostUsers: false`, as it does if it does not support the field, which is behind a
-/// feature gate.
+/// Returns whether the API server dropped `hostUsers: false`. It does if it does not support the field, which is behind
+/// a feature gate.
 pub fn is_user_namespace_dropped(applied: &Value, returned: &Value) -> bool {
     let host_users = |deployment: &Value| deployment["spec"]["template"]["spec"]["hostUsers"].clone();
     host_users(applied) == false && host_users(returned) != false

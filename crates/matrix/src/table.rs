@@ -3,7 +3,7 @@
 use super::build_inputs::{ChangedInputs, FileRole, MAX_COUNTED};
 use super::plan::{BuildReason, Plan, PlanRow};
 
-/// The most rows that a table shows. Nobody reads more.
+/// The most rows that a table shows. More would not be read.
 const MAX_ROWS: usize = 500;
 
 /// The most bytes of Markdown. The summary of a step may have 1 MiB

@@ -114,7 +114,7 @@ pub(super) const CHOICES: [(&str, &[&str]); 3] = [
 ];
 
 impl ValueKind {
-    /// Tells whether a value is of this kind.
+    /// Returns whether a value is of this kind.
     pub(super) fn matches(self, value: &toml::Value) -> bool {
         match self {
             Self::Bool => value.is_bool(),
@@ -143,7 +143,8 @@ impl ValueKind {
     }
 }
 
-/// Tells whether BuildKit can parse a size (cmd/buildkitd/config/gcpolicy.go, `DiskSpace`; docker/go-units, `RAMInBytes`).
+/// Returns whether BuildKit can parse a size (cmd/buildkitd/config/gcpolicy.go, `DiskSpace`; docker/go-units,
+/// `RAMInBytes`).
 fn is_size(text: &str) -> bool {
     if let Some(percent) = text.strip_suffix('%') {
         return percent.parse::<u8>().is_ok_and(|p| p <= 100);
@@ -161,7 +162,7 @@ fn is_size(text: &str) -> bool {
     is_decimal(number) && (unit.is_empty() || unit == "b" || is_prefix(prefix))
 }
 
-/// Tells whether a text is a duration of Go (`time.ParseDuration`), or whole seconds.
+/// Returns whether a text is a duration of Go (`time.ParseDuration`), or whole seconds.
 fn is_duration(text: &str) -> bool {
     let mut rest = text.strip_prefix(['-', '+']).unwrap_or(text);
     if is_decimal(rest) {

@@ -96,7 +96,7 @@ fn is_empty(value: &Value) -> bool {
     }
 }
 
-/// Tells whether two quantities are equal. A patch may have a number where the API server has a string.
+/// Returns whether two quantities are equal. A patch may have a number where the API server has a string.
 fn same_quantity(desired: &Value, live: &Value) -> bool {
     match (desired, live) {
         (Value::String(_) | Value::Number(_), Value::String(live)) => {

@@ -10,7 +10,7 @@ use serde_json::Value;
 pub use removed::removed_fields;
 pub use text::diff;
 
-/// Tells whether a change of a Deployment replaces its pod.
+/// Returns whether a change of a Deployment replaces its pod.
 pub fn replaces_pod(live: &Value, desired: &Value) -> bool {
     live["spec"]["template"] != desired["spec"]["template"]
 }

@@ -39,12 +39,12 @@ impl<'a> FieldOwners<'a> {
         }
     }
 
-    /// Tells whether the field has any owner.
+    /// Returns whether the field has any owner.
     pub(super) fn any(&self) -> bool {
         self.own.is_some() || !self.others.is_empty()
     }
 
-    /// Tells whether others own the field or a part of it.
+    /// Returns whether others own the field or a part of it.
     pub(super) fn has_others(&self) -> bool {
         !self.others.is_empty()
     }
@@ -57,7 +57,7 @@ impl<'a> FieldOwners<'a> {
             .flat_map(Map::keys)
     }
 
-    /// Tells whether this program owns the whole value.
+    /// Returns whether this program owns the whole value.
     pub(super) fn is_atomic(&self) -> bool {
         self.own.is_some() && self.own_keys().next().is_none()
     }

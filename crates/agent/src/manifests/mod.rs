@@ -38,13 +38,13 @@ pub const RESERVED_LABELS: [&str; 3] = [APP, INSTANCE, MANAGED_BY.0];
 /// Annotations that no input may set.
 pub const RESERVED_ANNOTATIONS: [&str; 2] = [deployment::CONFIG_HASH, VOLUME_SIZE];
 
-/// Tells whether two Deployments have the same buildkitd.toml: from the same inputs, and for a volume of the same size.
+/// Returns whether two Deployments have the same buildkitd.toml: the same inputs and the same volume size.
 pub fn same_configuration(one: &Value, other: &Value) -> bool {
     let same = |annotation: &str| pod_annotation(one, annotation) == pod_annotation(other, annotation);
     RESERVED_ANNOTATIONS.into_iter().all(same)
 }
 
-/// Tells whether two Deployments have the same buildkitd.toml, except for the size of the volume.
+/// Returns whether two Deployments have the same buildkitd.toml, except for the size of the volume.
 pub fn same_inputs(one: &Value, other: &Value) -> bool {
     pod_annotation(one, deployment::CONFIG_HASH) == pod_annotation(other, deployment::CONFIG_HASH)
 }

@@ -57,13 +57,13 @@ impl AgentEvent {
         format!("{}: {}", self.reason, self.message)
     }
 
-    /// Tells whether the event only repeats another: after `Failed: Failed to pull image "x": CAUSE` the kubelet reports
-    /// `Failed: Error: ErrImagePull`.
+    /// Returns whether the event only repeats another. After `Failed: Failed to pull image "x": CAUSE` the kubelet also
+    /// reports `Failed: Error: ErrImagePull`.
     fn is_repetition(&self) -> bool {
         self.reason == "Failed" && self.message.starts_with("Error: ") && self.message.contains("ImagePull")
     }
 
-    /// Tells whether both events have the same object, reason and reporter.
+    /// Returns whether both events have the same object, reason and reporter.
     fn has_same_subject(&self, other: &Self) -> bool {
         let key = |event: &Self| {
             [&event.kind, &event.name, &event.reason, &event.reporter]
@@ -73,7 +73,7 @@ impl AgentEvent {
         key(self) == key(other)
     }
 
-    /// Tells whether the event is worth printing while waiting: all about pods, problems about other objects.
+    /// Returns whether the event is worth printing while waiting: all about pods, problems about other objects.
     pub(super) fn is_notable(&self) -> bool {
         // Kubernetes reports a claim without a StorageClass as a normal event.
         self.kind == "Pod" || self.warning || self.reason == "FailedBinding"
@@ -123,7 +123,7 @@ pub(super) fn newest<'a>(events: impl Iterator<Item = &'a AgentEvent>) -> Option
 /// How much of `generateName` the API server keeps before it adds five characters (`apiserver/pkg/storage/names`).
 const GENERATE_NAME_LENGTH: usize = 58;
 
-/// Tells whether an event is about an object of this agent. A ReplicaSet is named AGENT-HASH and its pods
+/// Returns whether an event is about an object of this agent. A ReplicaSet is named AGENT-HASH and its pods
 /// AGENT-HASH-HASH, with hashes without a hyphen: `a-b-5d8f` does not belong to the agent `a`. The names of pods are cut
 /// if the agent's name is long. Whether a pod really is the agent's, the caller finds out from the list of pods.
 fn is_about_agent(event: &AgentEvent, agent: &str) -> bool {

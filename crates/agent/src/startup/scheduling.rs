@@ -228,8 +228,8 @@ impl<'a> AutoscalerDecision<'a> {
     }
 }
 
-/// Tells whether an autoscaler declines for a transient reason: cluster-autoscaler leaves a node group alone for a while
-/// after a failure, and Karpenter an offering for which EC2 had no capacity.
+/// Returns whether an autoscaler declines for a transient reason. For a while, cluster-autoscaler skips a node group after
+/// a failure, and Karpenter skips an offering for which EC2 had no capacity.
 pub(super) fn will_retry(event: &AgentEvent) -> bool {
     let patterns = [
         "in backoff",
@@ -239,8 +239,8 @@ pub(super) fn will_retry(event: &AgentEvent) -> bool {
     patterns.iter().any(|pattern| event.message.contains(pattern))
 }
 
-/// Tells whether an autoscaler adds a node; `None` for other events. cluster-autoscaler reports the first and the third
-/// reason; Karpenter, and as `eks-auto-mode/compute` EKS Auto Mode, the second and the fourth.
+/// Returns whether an autoscaler adds a node; `None` for other events. cluster-autoscaler reports the first and the
+/// third reason; Karpenter and EKS Auto Mode (as `eks-auto-mode/compute`) report the second and the fourth.
 fn scales_up(event: &AgentEvent) -> Option<bool> {
     match event.reason.as_str() {
         "TriggeredScaleUp" | "Nominated" => Some(true),

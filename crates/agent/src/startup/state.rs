@@ -112,7 +112,7 @@ impl StartupState {
         status.and_then(|s| s.phase.as_deref()) == Some("Bound")
     }
 
-    /// Tells whether the image is on the node. The kubelet reports an image that was already there in the same way.
+    /// Returns whether the image is on the node. The kubelet reports an image that was already there in the same way.
     fn is_image_pulled(&self) -> bool {
         self.events_of_known_pods().any(|event| event.reason == "Pulled")
     }
@@ -129,8 +129,8 @@ impl StartupState {
         self.events.about("Pod", name)
     }
 
-    /// Tells whether a step is done. A later step implies the earlier ones: an event can be missed, and an agent that was
-    /// created by hand may have no volume.
+    /// Returns whether a step is done. A later step implies the earlier ones: an event can be missed, and an agent that
+    /// was created by hand may have no volume.
     pub fn is_done(&self, step: StartupStep) -> bool {
         let running = self
             .main_container()
@@ -159,18 +159,18 @@ impl StartupState {
             .find_map(|pod| pod.metadata.name.as_deref())
     }
 
-    /// Tells whether a pod terminates. Until it is gone it holds buildkitd's lock, and its successor cannot start.
+    /// Returns whether a pod terminates. Until it is gone it holds buildkitd's lock, and its successor cannot start.
     pub(super) fn is_draining(&self) -> bool {
         self.terminating_pods().next().is_some()
     }
 
-    /// Tells whether the ReplicaSet controller reports that it cannot create a pod.
+    /// Returns whether the ReplicaSet controller reports that it cannot create a pod.
     pub fn is_pod_refused(&self) -> bool {
         self.pod().is_none()
             && newest(self.events.of_kind("ReplicaSet")).is_some_and(|event| event.reason == "FailedCreate")
     }
 
-    /// Returns why the pod has no node, as far as the scheduler tells.
+    /// Returns why the pod has no node, if the scheduler has reported a reason.
     pub fn unschedulable(&self) -> Option<Unschedulable> {
         Unschedulable::parse(scheduling::unschedulable_message(self.pod()?)?)
     }
@@ -207,7 +207,7 @@ impl StartupState {
     }
 }
 
-/// Tells whether an init container is a native sidecar (`restartPolicy: Always`).
+/// Returns whether an init container is a native sidecar (`restartPolicy: Always`).
 fn is_sidecar(pod: &Pod, container: &str) -> bool {
     let spec = pod.spec.as_ref().and_then(|s| s.init_containers.as_ref());
     let mut containers = spec.into_iter().flatten();

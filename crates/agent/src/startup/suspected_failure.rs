@@ -100,8 +100,8 @@ impl StartupState {
         })
     }
 
-    /// Tells whether the agent may have had a node before, which a node group replaces in two or three minutes, without an
-    /// event about the pod. A claim that the job has no permission to see may be bound.
+    /// Returns whether the agent may have had a node before. A node group replaces such a node in two or three minutes,
+    /// without an event about the pod. A claim that the job has no permission to read counts as bound.
     fn may_have_had_a_node(&self, pod: &Pod) -> bool {
         let Some(claim) = &self.claim else {
             let volumes = pod.spec.as_ref().and_then(|s| s.volumes.as_ref());
@@ -187,7 +187,7 @@ fn failure_of(source: Source, event: &AgentEvent) -> Option<StartupFailure> {
     StartupFailure::find(source, &event.reason, &event.message, &event.text())
 }
 
-/// Tells whether an event says that a pull of this image begins or has failed.
+/// Returns whether an event says that a pull of this image begins or has failed.
 fn is_about_pull(event: &AgentEvent, image: &str) -> bool {
     let is_pull =
         event.reason == "Pulling" || (event.reason == "Failed" && event.message.contains("to pull image"));

@@ -51,8 +51,8 @@ fn terminations_by_back_off(status: &ContainerStatus) -> Option<u32> {
     Some(2 + tens.checked_ilog2()?)
 }
 
-/// Tells whether a restart will end in the same way. It may not for a container that served for a while and was killed, or
-/// whose predecessor is still draining or holds the lock.
+/// Returns whether a restart will end in the same way. It may succeed if the container served for a while and was killed,
+/// or if its predecessor is still draining or holds the lock.
 pub(super) fn will_repeat(
     status: &ContainerStatus,
     end: &ContainerStateTerminated,
@@ -85,7 +85,7 @@ pub(super) fn will_repeat(
     }
 }
 
-/// Tells whether the container runtime could not start the process.
+/// Returns whether the container runtime could not start the process.
 pub(super) fn is_start_error(end: &ContainerStateTerminated) -> bool {
     matches!(end.reason.as_deref(), Some("StartError" | "ContainerCannotRun"))
 }

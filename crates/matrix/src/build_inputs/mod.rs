@@ -93,7 +93,7 @@ pub struct ChangedInputs {
     pub more: usize,
 }
 
-/// The most changed inputs that are counted. Nobody needs a higher number.
+/// The most changed inputs that are counted. A higher number would not help a reader.
 pub const MAX_COUNTED: usize = 99;
 
 impl BuildInputs {
