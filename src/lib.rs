@@ -10,6 +10,7 @@ pub mod commands;
 pub mod diagnosis;
 pub mod docker;
 pub mod download;
+mod endpoint_access;
 pub mod env;
 pub mod error_code;
 pub mod files;

@@ -5,6 +5,7 @@ use aws_sdk_eks::types::VpcConfigResponse;
 use super::{
     ACCESS_DENIED, AwsFailure, SEE_MESSAGE, Session, loader, no_sdk_retries, partition, unreachable,
 };
+use crate::endpoint_access::EndpointAccess;
 use crate::error_code::ErrorCode;
 use crate::problem::Problem;
 use crate::retry::{AttemptError, Retrier};
@@ -15,8 +16,8 @@ pub struct Endpoint {
     pub url: String,
     /// PEM in base64, as in a kubeconfig.
     pub certificate_authority: String,
-    /// What to do where it is not reached, if it is not open to everybody.
-    pub limits: Option<String>,
+    /// From which networks it can be reached.
+    pub access: EndpointAccess,
 }
 
 /// Returns the endpoint of a cluster, by its name.
@@ -66,33 +67,30 @@ pub async fn describe_once(
     Ok(Endpoint {
         url: url.to_owned(),
         certificate_authority: ca.to_owned(),
-        limits: found.and_then(|c| limits(cluster, region, c.resources_vpc_config()?)),
+        access: found
+            .and_then(|c| c.resources_vpc_config())
+            .map(|config| endpoint_access(cluster, region, config))
+            .unwrap_or_default(),
     })
 }
 
-fn limits(cluster: &str, region: &str, access: &VpcConfigResponse) -> Option<String> {
-    let everybody = |cidr: &String| cidr == "0.0.0.0/0" || cidr == "::/0";
-    let admitted = access.public_access_cidrs();
-    let inside = "its VPC and what is peered with it";
-    if !access.endpoint_public_access() {
-        return Some(format!(
-            "The endpoint of the cluster {cluster} is private: it is reached only from {inside}. Take a runner there, \
-             or open it: aws eks update-cluster-config --region {region} --name {cluster} \
-             --resources-vpc-config endpointPublicAccess=true,publicAccessCidrs=ADDRESS_OF_THE_RUNNER/32"
-        ));
+/// Returns from which networks the endpoint can be reached.
+fn endpoint_access(cluster: &str, region: &str, config: &VpcConfigResponse) -> EndpointAccess {
+    if !config.endpoint_public_access() {
+        return EndpointAccess::Private {
+            cluster: cluster.to_owned(),
+            region: region.to_owned(),
+        };
     }
-    if admitted.is_empty() || admitted.iter().any(everybody) {
-        return None;
+    let cidrs = config.public_access_cidrs();
+    if cidrs.is_empty() || cidrs.iter().any(|cidr| cidr == "0.0.0.0/0" || cidr == "::/0") {
+        return EndpointAccess::Public;
     }
-    let private = if access.endpoint_private_access() {
-        format!(", or be in {inside}")
-    } else {
-        String::new()
-    };
-    Some(format!(
-        "The endpoint of the cluster {cluster} is public for {} only: this runner's address has to be among them{private}.",
-        admitted.join(", ")
-    ))
+    EndpointAccess::Restricted {
+        cluster: cluster.to_owned(),
+        cidrs: cidrs.to_vec(),
+        vpc: config.endpoint_private_access(),
+    }
 }
 
 fn describe_failed(cluster: &str, region: &str, failure: &AwsFailure) -> Problem {
@@ -132,34 +130,33 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_endpoint_that_is_not_open_to_everybody_says_to_whom_it_is() {
-        let limits = |public: bool, private: bool, cidrs: &[&str]| {
-            let access = VpcConfigResponse::builder()
+    fn networks_that_can_reach_an_endpoint() {
+        let access = |public: bool, private: bool, cidrs: &[&str]| {
+            let config = VpcConfigResponse::builder()
                 .endpoint_public_access(public)
                 .endpoint_private_access(private)
                 .set_public_access_cidrs(Some(cidrs.iter().map(ToString::to_string).collect()))
                 .build();
-            limits("shop", "eu-west-1", &access)
+            endpoint_access("shop", "eu-west-1", &config)
         };
-        assert_eq!(limits(true, false, &["0.0.0.0/0"]), None);
-        assert_eq!(limits(true, true, &["0.0.0.0/0", "::/0"]), None);
-        assert_eq!(limits(true, true, &[]), None);
-        let private = limits(false, true, &[]).expect("private");
-        assert!(
-            private.contains("is private: it is reached only from its VPC"),
-            "{private}"
-        );
+        assert_eq!(access(true, false, &["0.0.0.0/0"]), EndpointAccess::Public);
+        assert_eq!(access(true, true, &["0.0.0.0/0", "::/0"]), EndpointAccess::Public);
+        assert_eq!(access(true, true, &[]), EndpointAccess::Public);
+        let private = EndpointAccess::Private {
+            cluster: "shop".into(),
+            region: "eu-west-1".into(),
+        };
+        assert_eq!(access(false, true, &[]), private);
+        let restricted = |cidrs: &[&str], vpc: bool| EndpointAccess::Restricted {
+            cluster: "shop".into(),
+            cidrs: cidrs.iter().map(ToString::to_string).collect(),
+            vpc,
+        };
+        let cidrs = ["203.0.113.0/24", "2001:db8::/32"];
+        assert_eq!(access(true, false, &cidrs), restricted(&cidrs, false));
         assert_eq!(
-            limits(true, false, &["203.0.113.0/24", "2001:db8::/32"]).as_deref(),
-            Some(
-                "The endpoint of the cluster shop is public for 203.0.113.0/24, 2001:db8::/32 only: this runner's address \
-                 has to be among them."
-            )
-        );
-        let both = limits(true, true, &["203.0.113.0/24"]).expect("both");
-        assert!(
-            both.ends_with("or be in its VPC and what is peered with it."),
-            "{both}"
+            access(true, true, &["203.0.113.0/24"]),
+            restricted(&["203.0.113.0/24"], true)
         );
     }
 }

@@ -48,6 +48,7 @@ pub use update::Update;
 pub use wait::StartupStatus;
 pub use whoami::UserInfo;
 
+use crate::endpoint_access::EndpointAccess;
 use crate::retry::{AttemptError, Retrier};
 
 /// A namespaced kind of object that this program reads or writes.
@@ -86,19 +87,19 @@ impl std::fmt::Debug for Cluster {
 }
 
 impl Cluster {
-    /// Creates a client from the kubeconfig that buildx will use, credential plugin included. `limits` is the remedy for an
-    /// API server that does not answer, when more than its address is known.
+    /// Creates a client from the kubeconfig that buildx will use, credential plugin included. `access` is for the remedy if the
+    /// API server does not answer.
     pub fn open(
         kubeconfig: Kubeconfig,
         namespace: &str,
-        limits: Option<String>,
+        access: EndpointAccess,
         retrier: Retrier,
     ) -> anyhow::Result<Self> {
         let (client, server) = client::connect(kubeconfig)?;
         Ok(Self {
             client,
             namespace: namespace.to_owned(),
-            reachability: Reachability::new(&server, limits),
+            reachability: Reachability::new(&server, access),
             server: server.to_string().trim_end_matches('/').to_owned(),
             retrier,
         })

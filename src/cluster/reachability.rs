@@ -1,4 +1,4 @@
-//! What to do when an API server cannot be reached, as far as its address tells.
+//! The remedy for an API server that cannot be reached, from its address and what EKS reports about its endpoint.
 
 use std::net::IpAddr;
 use std::sync::{Arc, OnceLock};
@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use http::Uri;
 
+use crate::endpoint_access::EndpointAccess;
 use crate::proxy;
 
 const LOOKUP_TIMEOUT: Duration = Duration::from_secs(2);
@@ -13,25 +14,24 @@ const LOOKUP_TIMEOUT: Duration = Duration::from_secs(2);
 /// The remedy for an API server that does not answer. Clones share the resolved address.
 #[derive(Clone, Debug)]
 pub(super) struct Reachability {
-    /// The remedy for an endpoint whose access rules are known.
-    limits: Option<String>,
+    access: EndpointAccess,
     host: String,
     private_ip: Arc<OnceLock<Option<IpAddr>>>,
 }
 
 impl Reachability {
-    pub(super) fn new(server: &Uri, limits: Option<String>) -> Self {
+    pub(super) fn new(server: &Uri, access: EndpointAccess) -> Self {
         let host = proxy::unbracketed(server.host().unwrap_or_default());
         Self {
-            limits,
+            access,
             host: host.to_owned(),
             private_ip: Arc::default(),
         }
     }
 
-    /// Resolves the host once, unless the access rules of the endpoint are known.
+    /// Resolves the host, once. Not needed if EKS reports that only some networks can reach the endpoint.
     pub(super) async fn resolve(&self) {
-        if self.limits.is_some() || self.private_ip.get().is_some() {
+        if self.access.is_limited() || self.private_ip.get().is_some() {
             return;
         }
         let found =
@@ -41,10 +41,15 @@ impl Reachability {
         let _ = self.private_ip.set(private);
     }
 
+    /// Returns the remedy.
     pub(super) fn remedy(&self) -> String {
         let host = &self.host;
-        if let Some(limits) = &self.limits {
-            return limits.clone();
+        match &self.access {
+            EndpointAccess::Private { cluster, region } => return private_endpoint(cluster, region),
+            EndpointAccess::Restricted { cluster, cidrs, vpc } => {
+                return restricted_endpoint(cluster, cidrs, *vpc);
+            }
+            EndpointAccess::Public | EndpointAccess::Unknown => {}
         }
         if let Some(ip) = self.private_ip.get().copied().flatten() {
             return private_address(host, ip);
@@ -64,6 +69,27 @@ impl Reachability {
     }
 }
 
+fn private_endpoint(cluster: &str, region: &str) -> String {
+    format!(
+        "Use a runner in the VPC of the cluster {cluster} or in a peered network, because the cluster's endpoint is private. \
+         Or make it public for this runner: aws eks update-cluster-config --region {region} --name {cluster} \
+         --resources-vpc-config endpointPublicAccess=true,publicAccessCidrs=ADDRESS_OF_THE_RUNNER/32"
+    )
+}
+
+fn restricted_endpoint(cluster: &str, cidrs: &[String], vpc: bool) -> String {
+    let inside = if vpc {
+        ", or use a runner in its VPC or in a peered network"
+    } else {
+        ""
+    };
+    format!(
+        "Add this runner's address to the publicAccessCidrs of the cluster {cluster}{inside}: its endpoint is public for \
+         {} only.",
+        cidrs.join(", ")
+    )
+}
+
 fn private_address(host: &str, ip: IpAddr) -> String {
     let what = if host == ip.to_string() {
         format!("{ip} is a private address")
@@ -71,8 +97,7 @@ fn private_address(host: &str, ip: IpAddr) -> String {
         format!("{host} is {ip}, a private address")
     };
     format!(
-        "{what}: it can be reached only from its own network and peered networks. Use a runner there, or check this \
-         runner's VPN or routes."
+        "Use a runner in the same network or in a peered one, or check this runner's VPN or routes: {what}."
     )
 }
 
@@ -120,30 +145,44 @@ mod tests {
     }
 
     #[test]
-    fn the_remedy_follows_from_limits_or_address() {
+    fn remedies_by_access_and_address() {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        let remedy = |server: &str, limits: Option<&str>| {
-            let reachability = Reachability::new(&server.parse().expect("a URI"), limits.map(str::to_owned));
+        let remedy = |server: &str, access: EndpointAccess| {
+            let reachability = Reachability::new(&server.parse().expect("a URI"), access);
             runtime
                 .as_ref()
                 .expect("a runtime")
                 .block_on(reachability.resolve());
             reachability.remedy()
         };
-        assert_eq!(
-            remedy("https://10.0.0.1", Some("It is private.")),
-            "It is private."
-        );
-        assert!(remedy("https://10.0.0.1:6443", None).starts_with("10.0.0.1 is a private address"));
-        assert!(remedy("https://[fd00::1]:6443", None).starts_with("fd00::1 is a private address"));
-        assert_eq!(
-            remedy("https://127.0.0.1:6443", None),
-            "Check that an API server, or a tunnel to one, listens on 127.0.0.1 of this machine."
-        );
-        assert_eq!(
-            remedy("https://203.0.113.1", None),
-            "Check that this runner can reach 203.0.113.1, and that the API server runs."
-        );
+        let unknown = |server: &str| remedy(server, EndpointAccess::Unknown);
+        let restricted = |cidrs: &[&str], vpc: bool| {
+            let access = EndpointAccess::Restricted {
+                cluster: "shop".into(),
+                cidrs: cidrs.iter().map(ToString::to_string).collect(),
+                vpc,
+            };
+            remedy("https://10.0.0.1", access)
+        };
+        let private = EndpointAccess::Private {
+            cluster: "shop".into(),
+            region: "eu-west-1".into(),
+        };
+        let remedies = [
+            remedy("https://10.0.0.1", private),
+            restricted(&["203.0.113.0/24", "2001:db8::/32"], false),
+            restricted(&["203.0.113.0/24"], true),
+            remedy("https://10.0.0.1:6443", EndpointAccess::Public),
+            unknown("https://10.0.0.1:6443"),
+            unknown("https://[fd00::1]:6443"),
+            unknown("https://127.0.0.1:6443"),
+            unknown("https://203.0.113.1"),
+        ];
+        insta::assert_snapshot!(remedies.join("\n\n"));
+    }
+
+    #[test]
+    fn hosts_of_eks_endpoints() {
         assert!(is_eks("ABC.gr7.eu-west-1.eks.amazonaws.com"));
         assert!(is_eks("abc.yl4.cn-north-1.eks.amazonaws.com.cn"));
         assert!(is_eks("abc.yl4.eks-cluster.eu-west-1.api.aws"));

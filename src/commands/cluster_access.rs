@@ -9,6 +9,7 @@ use super::job_state::JobState;
 use super::sign_in::sign_in;
 use crate::aws::{self, Endpoint, Identity, Session};
 use crate::cluster::{Cluster, Unauthorized};
+use crate::endpoint_access::EndpointAccess;
 use crate::error_code::ErrorCode;
 use crate::inputs::ClusterAccess;
 use crate::problem::Problem;
@@ -27,10 +28,10 @@ pub(super) async fn open(
     let ResolvedCluster {
         kubeconfig,
         session,
-        limits,
+        access,
     } = resolve(cluster_access, job_state, report, retrier).await?;
     kubeconfig::write(&kubeconfig, &job_state.kubeconfig())?;
-    let cluster = Cluster::open(kubeconfig, namespace, limits, retrier.clone())?;
+    let cluster = Cluster::open(kubeconfig, namespace, access, retrier.clone())?;
     Ok((cluster, session))
 }
 
@@ -38,8 +39,7 @@ pub(super) async fn open(
 struct ResolvedCluster {
     kubeconfig: Kubeconfig,
     session: Option<Session>,
-    /// Which networks the endpoint is open to, if that is known.
-    limits: Option<String>,
+    access: EndpointAccess,
 }
 
 /// Signs in and finds out where the cluster is.
@@ -52,7 +52,7 @@ async fn resolve(
     let without_aws = |kubeconfig| ResolvedCluster {
         kubeconfig,
         session: None,
-        limits: None,
+        access: EndpointAccess::Unknown,
     };
     match cluster_access {
         ClusterAccess::Eks {
@@ -77,7 +77,7 @@ async fn resolve(
             Ok(ResolvedCluster {
                 kubeconfig: with_plugin(&endpoint, job_state)?,
                 session: Some(session),
-                limits: endpoint.limits,
+                access: endpoint.access,
             })
         }
         ClusterAccess::Kubeconfig { path, context } => Ok(without_aws(excerpt(path, context.as_deref())?)),
@@ -98,11 +98,11 @@ fn signed_in(session: &Session) -> String {
 pub(super) fn reopen(
     job_state: &JobState,
     namespace: &str,
-    limits: Option<String>,
+    access: EndpointAccess,
     retrier: &Retrier,
 ) -> anyhow::Result<Cluster> {
     let kubeconfig = kubeconfig::read(&job_state.kubeconfig())?;
-    Cluster::open(kubeconfig, namespace, limits, retrier.clone())
+    Cluster::open(kubeconfig, namespace, access, retrier.clone())
 }
 
 /// Returns a kubeconfig for an EKS cluster, with this program as its credential plugin.

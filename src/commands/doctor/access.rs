@@ -9,6 +9,7 @@ use crate::cluster::Cluster;
 use crate::commands::{cluster_access, registries, sign_in};
 use crate::diagnosis::permissions::{self, RequiredRule};
 use crate::diagnosis::{Finding, storage};
+use crate::endpoint_access::EndpointAccess;
 use crate::inputs::ClusterAccess;
 use crate::kubeconfig;
 
@@ -40,32 +41,32 @@ impl Doctor {
         result.await.map(Some)
     }
 
-    /// Checks where the cluster is. Returns which networks its endpoint is open to, if that is known.
-    pub(super) async fn endpoint(&self, session: Option<&Session>) -> Option<Option<String>> {
+    /// Checks where the cluster is. Returns from which networks its endpoint can be reached.
+    pub(super) async fn endpoint(&self, session: Option<&Session>) -> Option<EndpointAccess> {
         let result = self.checks.run(plan::CLUSTER, async {
             let path = self.job_state.kubeconfig();
-            let (finding, kubeconfig, limits) = match (&self.plan.cluster_access, session) {
+            let (finding, kubeconfig, access) = match (&self.plan.cluster_access, session) {
                 (ClusterAccess::Eks { cluster, .. }, Some(session)) => {
                     let endpoint = aws::describe_cluster(cluster, session, &self.retrier).await?;
                     // Again, because the response may have corrected the clock.
                     session.write(&self.job_state.session())?;
                     let found = format!("{cluster} in {} is at {}", session.region.name, endpoint.url);
                     let kubeconfig = cluster_access::with_plugin(&endpoint, &self.job_state)?;
-                    (with_clock_warning(found, session), kubeconfig, endpoint.limits)
+                    (with_clock_warning(found, session), kubeconfig, endpoint.access)
                 }
                 (ClusterAccess::Kubeconfig { path, context }, _) => {
                     let which = context.as_deref().unwrap_or("current");
                     let found = format!("the kubeconfig {}, context: {which}", path.display());
                     let kubeconfig = cluster_access::excerpt(path, context.as_deref())?;
-                    (Finding::ok(found), kubeconfig, None)
+                    (Finding::ok(found), kubeconfig, EndpointAccess::Unknown)
                 }
                 (ClusterAccess::InCluster | ClusterAccess::Eks { .. }, _) => {
                     let found = Finding::ok("the service account of this pod");
-                    (found, kubeconfig::in_cluster()?, None)
+                    (found, kubeconfig::in_cluster()?, EndpointAccess::Unknown)
                 }
             };
             kubeconfig::write(&kubeconfig, &path)?;
-            Ok((finding, limits))
+            Ok((finding, access))
         });
         result.await
     }
@@ -84,10 +85,10 @@ impl Doctor {
     }
 
     /// Checks that the cluster accepts our credential, and as which user.
-    pub(super) async fn token(&self, session: Option<&Session>, limits: Option<String>) -> Option<Cluster> {
+    pub(super) async fn token(&self, session: Option<&Session>, access: EndpointAccess) -> Option<Cluster> {
         let result = self.checks.run(plan::TOKEN, async {
             let namespace = &self.plan.agents.spec.namespace;
-            let cluster = cluster_access::reopen(&self.job_state, namespace, limits, &self.retrier)?;
+            let cluster = cluster_access::reopen(&self.job_state, namespace, access, &self.retrier)?;
             let whoami = match cluster.whoami().await {
                 Ok(whoami) => whoami,
                 Err(error) => return Err(cluster_access::explain_unauthorized(error, session).await),

@@ -116,11 +116,11 @@ impl Doctor {
             return Ok(());
         };
         let session = session.as_ref();
-        let Some(limits) = self.endpoint(session).await else {
+        let Some(access) = self.endpoint(session).await else {
             return Ok(());
         };
         self.registries(session).await;
-        let Some(cluster) = self.token(session, limits).await else {
+        let Some(cluster) = self.token(session, access).await else {
             return Ok(());
         };
         let agents = self.agents(&cluster).await;

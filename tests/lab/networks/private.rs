@@ -33,7 +33,7 @@ fn a_private_endpoint_is_named_as_such() -> Result<()> {
         }
     })?;
     let expected = format!(
-        "The endpoint of the cluster {} is private: it is reached only from its VPC",
+        "Use a runner in the VPC of the cluster {} or in a peered network, because the cluster's endpoint is private.",
         LAB.cluster
     );
     ensure!(log.contains(&expected), "{log}");
