@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn the_innermost_comes_first() -> Result<()> {
+    fn innermost_directories_come_first() -> Result<()> {
         let root = dir("tree")?;
         fs::create_dir_all(root.join("a/b"))?;
         assert_eq!(tree(&root), [root.join("a/b"), root.join("a"), root.clone()]);
@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn a_v1_cpuset_is_given_the_processors_of_its_parent() -> Result<()> {
+    fn a_v1_cpuset_gets_the_processors_of_its_parent() -> Result<()> {
         let hierarchy = dir("v1")?;
         fs::write(hierarchy.join("cpuset.cpus"), "0-1\n")?;
         fs::write(hierarchy.join("cpuset.mems"), "0\n")?;

@@ -180,7 +180,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_the_namespaces_of_nodes_are_ours() {
+    fn only_namespaces_of_nodes_match() {
         assert!(is_ours("rbk1") && is_ours("rbk12"));
         assert!(!is_ours("rbk") && !is_ours("rbk-other") && !is_ours("cni-1") && !is_ours("1"));
     }

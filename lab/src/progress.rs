@@ -44,7 +44,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn durations_read_well() {
+    fn durations_are_formatted() {
         assert_eq!(seconds(Duration::from_millis(840)), "0.8 s");
         assert_eq!(seconds(Duration::from_secs(12)), "12.0 s");
         assert_eq!(seconds(Duration::from_secs(185)), "3 min 05 s");

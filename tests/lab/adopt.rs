@@ -58,7 +58,7 @@ fn objects(namespace: &str) -> Result<Vec<serde_json::Value>> {
 }
 
 #[test]
-fn an_agent_made_by_hand_is_adopted_and_not_changed() -> Result<()> {
+fn agent_created_by_hand_is_used_and_not_changed() -> Result<()> {
     let namespace = Namespace::new("adopt")?;
     namespace.apply(BY_HAND)?;
     namespace.kubectl(&[

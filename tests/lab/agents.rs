@@ -8,7 +8,7 @@ use crate::support::wait_for;
 const FORCE: [&str; 3] = ["--grace-period=0", "--force", "--wait=false"];
 
 #[test]
-fn pod_is_deleted_while_it_is_waited_for() -> Result<()> {
+fn pod_is_deleted_while_connect_waits() -> Result<()> {
     let mut scenario = Scenario::new("pod-deleted", 60)?;
     let mut step = scenario.start()?;
     step.wait_for_line("deployed it")?;
@@ -22,7 +22,7 @@ fn pod_is_deleted_while_it_is_waited_for() -> Result<()> {
 }
 
 #[test]
-fn scaled_to_0_before_connect() -> Result<()> {
+fn deployment_is_scaled_to_0_before_connect() -> Result<()> {
     let mut scenario = Scenario::new("scaled", 30)?;
     scenario.deploy_agent()?;
     scale(&scenario, "0")?;

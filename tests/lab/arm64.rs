@@ -29,7 +29,7 @@ buildctl build --progress plain --frontend dockerfile.v0 --local context=context
 "#;
 
 #[test]
-fn the_arm64_node_builds_for_arm64_with_arm64_programs() -> Result<()> {
+fn arm64_node_builds_with_arm64_programs() -> Result<()> {
     let namespace = Namespace::new("arm64")?;
     namespace.apply(&POD.replace("VERSION", &format!("v{}", lab::versions::BUILDKIT)))?;
     let ready = namespace.kubectl(&["wait", "pod/buildkit", "--for=condition=Ready", "--timeout=300s"]);

@@ -32,7 +32,7 @@ fn expect_failure_with_only(
 }
 
 #[test]
-fn invalid_values_are_named_all_at_once() -> Result<()> {
+fn all_invalid_inputs_are_reported_at_once() -> Result<()> {
     expect_failure(
         Runner::new()?,
         &[
@@ -77,7 +77,7 @@ fn wrong_region() -> Result<()> {
 }
 
 #[test]
-fn role_that_may_not_be_assumed() -> Result<()> {
+fn role_cannot_be_assumed() -> Result<()> {
     expect_failure(
         Runner::new()?,
         &[("role-to-assume", &role("absent"))],
@@ -92,7 +92,7 @@ fn role_that_may_not_be_assumed() -> Result<()> {
 }
 
 #[test]
-fn no_id_token_permission() -> Result<()> {
+fn job_without_id_token_permission() -> Result<()> {
     let mut runner = Runner::new()?;
     runner.env.remove("ACTIONS_ID_TOKEN_REQUEST_URL");
     runner.env.remove("ACTIONS_ID_TOKEN_REQUEST_TOKEN");
@@ -104,14 +104,14 @@ fn no_id_token_permission() -> Result<()> {
 }
 
 #[test]
-fn no_credentials_at_all() -> Result<()> {
+fn no_aws_credentials() -> Result<()> {
     let inputs = [("cluster", LAB.cluster.as_str()), ("region", LAB.region.as_str())];
     let words = ["role-to-assume", "id-token: write"];
     expect_failure_with_only(Runner::new()?, &inputs, "No AWS credentials", &words)
 }
 
 #[test]
-fn no_permission_to_describe() -> Result<()> {
+fn role_without_describe_cluster_permission() -> Result<()> {
     expect_failure(
         Runner::new()?,
         &[("role-to-assume", &role("ci-no-describe"))],
@@ -125,7 +125,7 @@ fn no_permission_to_describe() -> Result<()> {
 }
 
 #[test]
-fn no_access_entry() -> Result<()> {
+fn role_without_access_entry() -> Result<()> {
     expect_failure(
         Runner::new()?,
         &[("role-to-assume", &role("ci-no-entry"))],
@@ -140,7 +140,7 @@ fn no_access_entry() -> Result<()> {
 }
 
 #[test]
-fn no_rbac() -> Result<()> {
+fn role_without_rbac() -> Result<()> {
     expect_failure(
         Runner::new()?,
         &[("role-to-assume", &role("ci-no-rbac"))],
@@ -156,7 +156,7 @@ fn no_rbac() -> Result<()> {
 }
 
 #[test]
-fn namespace_that_does_not_exist() -> Result<()> {
+fn namespace_does_not_exist() -> Result<()> {
     expect_failure(
         Runner::new()?,
         &[("namespace", "nowhere")],
@@ -169,7 +169,7 @@ fn namespace_that_does_not_exist() -> Result<()> {
 }
 
 #[test]
-fn agent_that_must_not_be_deployed() -> Result<()> {
+fn deploy_never_without_an_agent() -> Result<()> {
     let namespace = Namespace::new("never")?;
     let inputs = [("namespace", "never"), ("deploy", "never")];
     expect_failure(
@@ -189,7 +189,7 @@ fn agent_that_must_not_be_deployed() -> Result<()> {
 }
 
 #[test]
-fn agent_that_buildx_cannot_use() -> Result<()> {
+fn deployment_is_not_usable_by_buildx() -> Result<()> {
     let namespace = Namespace::new("unusable")?;
     namespace.apply(
         r#"
@@ -214,7 +214,7 @@ spec:
 }
 
 #[test]
-fn image_that_cannot_be_pulled() -> Result<()> {
+fn image_cannot_be_pulled() -> Result<()> {
     let _namespace = Namespace::new("unpullable")?;
     let image = format!("{}/no/such/image:1", LAB.registry);
     let inputs = [("namespace", "unpullable"), ("image", image.as_str())];
@@ -227,7 +227,7 @@ fn image_that_cannot_be_pulled() -> Result<()> {
 }
 
 #[test]
-fn kubeconfig_that_does_not_exist() -> Result<()> {
+fn kubeconfig_does_not_exist() -> Result<()> {
     let words = ["nowhere/config", "the input `kubeconfig`"];
     expect_failure_with_only(
         Runner::new()?,
@@ -253,7 +253,7 @@ fn kubeconfig_with_plugin(command: &str) -> Result<tempfile::NamedTempFile> {
 }
 
 #[test]
-fn plugin_of_a_kubeconfig_that_fails() -> Result<()> {
+fn credential_plugin_fails() -> Result<()> {
     let file = kubeconfig_with_plugin("echo printed-credential; echo not signed in >&2; exit 3")?;
     let path = file.path().to_string_lossy();
     let mut runner = Runner::new()?;
@@ -266,7 +266,7 @@ fn plugin_of_a_kubeconfig_that_fails() -> Result<()> {
 
 /// The Kubernetes client waits for its plugin without a limit. The input `timeout` must still apply.
 #[test]
-fn plugin_of_a_kubeconfig_that_hangs() -> Result<()> {
+fn credential_plugin_hangs() -> Result<()> {
     let file = kubeconfig_with_plugin("exec sleep 20")?;
     let path = file.path().to_string_lossy();
     let inputs = [("kubeconfig", path.as_ref()), ("timeout", "2s")];
@@ -283,7 +283,7 @@ fn plugin_of_a_kubeconfig_that_hangs() -> Result<()> {
 
 /// Corrected inputs reach an agent of an earlier connect that never became ready only with `deploy: always`.
 #[test]
-fn inputs_that_do_not_reach_an_agent_that_is_there() -> Result<()> {
+fn corrected_inputs_require_deploy_always() -> Result<()> {
     let _namespace = Namespace::new("stale")?;
     let image = format!("{}/no/such/image:1", LAB.registry);
     let bad = [("namespace", "stale"), ("image", image.as_str())];
@@ -305,7 +305,7 @@ fn inputs_that_do_not_reach_an_agent_that_is_there() -> Result<()> {
 
 /// A ConfigMap with other keys: server-side apply would find no conflict, and `destroy` would later delete it.
 #[test]
-fn a_config_map_of_somebody_else() -> Result<()> {
+fn unmanaged_config_map_is_a_conflict() -> Result<()> {
     let namespace = Namespace::new("config")?;
     let create = [
         "create",
@@ -325,7 +325,7 @@ fn a_config_map_of_somebody_else() -> Result<()> {
 
 /// The server rejects the request for a reason that no Role can fix.
 #[test]
-fn quota_of_the_namespace() -> Result<()> {
+fn quota_rejects_the_claim() -> Result<()> {
     let namespace = Namespace::new("quota")?;
     namespace.kubectl(&["create", "quota", "none", "--hard=persistentvolumeclaims=0"])?;
     let inputs = [("namespace", "quota")];
@@ -340,7 +340,7 @@ fn quota_of_the_namespace() -> Result<()> {
 }
 
 #[test]
-fn pods_that_may_not_be_made() -> Result<()> {
+fn quota_rejects_the_pod() -> Result<()> {
     let namespace = Namespace::new("podless")?;
     namespace.kubectl(&["create", "quota", "none", "--hard=pods=0"])?;
     let inputs = [("namespace", "podless"), ("timeout", "5s")];
@@ -356,7 +356,7 @@ fn pods_that_may_not_be_made() -> Result<()> {
 }
 
 #[test]
-fn no_buildx_on_the_runner() -> Result<()> {
+fn buildx_is_not_installed() -> Result<()> {
     let mut runner = Runner::new()?;
     std::fs::remove_dir_all(runner.home.join(".docker"))?;
     // The lab's bin directory contains buildx, and the machine may have it as a Docker CLI plugin.

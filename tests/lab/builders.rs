@@ -5,7 +5,7 @@ use anyhow::{Result, ensure};
 use crate::support::{Namespace, Runner};
 
 #[test]
-fn a_malformed_file_is_named_and_hinders_no_build() -> Result<()> {
+fn malformed_builder_file_is_reported_and_builds_work() -> Result<()> {
     let _namespace = Namespace::new("malformed")?;
     let mut runner = Runner::new()?;
     let instances = runner.home.join(".docker/buildx/instances");
@@ -31,7 +31,7 @@ fn a_malformed_file_is_named_and_hinders_no_build() -> Result<()> {
 
 /// The action's builder has a unique name, so a user's builder with the agent's name is a different one.
 #[test]
-fn a_builder_with_the_agents_name_is_not_touched() -> Result<()> {
+fn builder_with_the_agents_name_is_not_changed() -> Result<()> {
     let _namespace = Namespace::new("namesake")?;
     let mut runner = Runner::new()?;
     let name = "remote-buildkit-agent";

@@ -11,7 +11,7 @@ use crate::support::{LAB, Namespace, Runner, run};
 const SCHEMA: &str = include_str!("../../crates/agent/src/buildkitd/schema.txt");
 
 #[test]
-fn the_schema_is_that_of_the_default_image() -> Result<()> {
+fn schema_matches_the_default_image() -> Result<()> {
     let (_, version) = DEFAULT_IMAGE.split_once(':').context("no version")?;
     let dir = tempfile::tempdir()?;
     fs::write(dir.path().join("main.go"), include_str!("buildkitd/keys.go"))?;
@@ -36,7 +36,7 @@ fn the_schema_is_that_of_the_default_image() -> Result<()> {
 /// The daemon applies the inputs: an image of Docker Hub, which the lab cannot reach, is pulled through a mirror, and
 /// the user's own configuration is merged in.
 #[test]
-fn a_mirror_and_the_users_part_reach_the_daemon() -> Result<()> {
+fn mirrors_and_buildkitd_config_are_applied() -> Result<()> {
     let namespace = Namespace::new("daemon")?;
     let inputs = [
         ("namespace", "daemon"),

@@ -9,7 +9,7 @@ use crate::support::scenario::Scenario;
 use crate::support::{LAB, kubectl, run, wait_for};
 
 #[test]
-fn too_many_requests_for_moments() -> Result<()> {
+fn too_many_requests_briefly() -> Result<()> {
     let mut scenario = Scenario::new("busy", 60)?;
     scenario.deploy_agent()?;
     let level = NoSeats::for_jobs_of(&scenario)?;
@@ -20,7 +20,7 @@ fn too_many_requests_for_moments() -> Result<()> {
 }
 
 #[test]
-fn too_many_requests_throughout() -> Result<()> {
+fn too_many_requests_permanently() -> Result<()> {
     let mut scenario = Scenario::new("busy-always", 5)?;
     let level = NoSeats::for_jobs_of(&scenario)?;
     scenario.expect_failure("API server overloaded or failing", &["429", "timeout of 5 s"])?;
@@ -33,7 +33,7 @@ fn conflict_three_times() -> Result<()> {
     let mut scenario = Scenario::new("conflict", 60)?;
     let webhook = Conflict::three_times(&scenario)?;
     scenario.expect_success()?;
-    ensure!(webhook.requests()? > 3, "the webhook was not asked");
+    ensure!(webhook.requests()? > 3, "the webhook received too few requests");
     Ok(())
 }
 
@@ -141,16 +141,16 @@ impl Drop for NoSeats {
 const WEBHOOK: &str = r#"
 import http.server, json, ssl, sys
 certificate, key, host, port = sys.argv[1:]
-asked = 0
+requests = 0
 class Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
-        self.answer(asked)
+        self.answer(requests)
     def do_POST(self):
-        global asked
+        global requests
         review = json.loads(self.rfile.read(int(self.headers["content-length"])))
-        asked += 1
-        answer = {"uid": review["request"]["uid"], "allowed": asked > 3}
-        if asked <= 3:
+        requests += 1
+        answer = {"uid": review["request"]["uid"], "allowed": requests > 3}
+        if requests <= 3:
             answer["status"] = {"code": 409, "reason": "Conflict", "message": "the object has been modified"}
         self.answer({"apiVersion": review["apiVersion"], "kind": review["kind"], "response": answer})
     def answer(self, content):

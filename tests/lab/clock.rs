@@ -68,19 +68,19 @@ fn connects(name: &str, offset: SignedDuration, expected: &str) -> Result<()> {
 }
 
 #[test]
-fn a_clock_ten_minutes_behind() -> Result<()> {
+fn clock_is_ten_minutes_behind() -> Result<()> {
     let expected = "this machine's clock is 10 min behind AWS's; corrected";
     connects("behind", SignedDuration::from_mins(-10), expected)
 }
 
 #[test]
-fn a_clock_ten_minutes_ahead() -> Result<()> {
+fn clock_is_ten_minutes_ahead() -> Result<()> {
     let expected = "this machine's clock is 10 min ahead of AWS's; corrected";
     connects("ahead", SignedDuration::from_mins(10), expected)
 }
 
 #[test]
-fn a_clock_that_is_right_is_left_alone() -> Result<()> {
+fn correct_clock_is_not_adjusted() -> Result<()> {
     let _namespace = Namespace::new("on-time")?;
     let mut runner = Runner::new()?;
     let connected = runner.connect(&[("namespace", "on-time")])?.ok()?;

@@ -13,7 +13,7 @@ use crate::support::scenario::Scenario;
 const BYTES: usize = 4000;
 
 #[test]
-fn cut_once() -> Result<()> {
+fn connection_is_cut_once() -> Result<()> {
     let proxy = Proxy::start(1)?;
     let mut scenario = Scenario::new("cut-once", 60)?.env("HTTPS_PROXY", &proxy.url)?;
     scenario.deploy_agent()?;
@@ -23,7 +23,7 @@ fn cut_once() -> Result<()> {
 }
 
 #[test]
-fn cut_always() -> Result<()> {
+fn every_connection_is_cut() -> Result<()> {
     let proxy = Proxy::start(usize::MAX)?;
     let mut scenario = Scenario::new("cut-always", 5)?.env("HTTPS_PROXY", &proxy.url)?;
     scenario.deploy_agent()?;

@@ -39,7 +39,7 @@ fn cache_mount(log: &str) -> Option<&str> {
 }
 
 #[test]
-fn a_full_volume_fails_no_build_and_keeps_todays_cache_mount() -> Result<()> {
+fn builds_work_on_a_full_volume_and_keep_todays_cache_mount() -> Result<()> {
     let namespace = Namespace::new("full")?;
     let inputs = [
         ("namespace", "full"),

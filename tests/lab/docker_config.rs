@@ -22,7 +22,7 @@ fn has_helper(runner: &Runner) -> Result<bool> {
 }
 
 #[test]
-fn however_it_is_written_it_comes_back() -> Result<()> {
+fn every_format_is_restored_byte_for_byte() -> Result<()> {
     let _namespace = Namespace::new("docker-config")?;
     let other = r#""https://index.docker.io/v1/": {"auth": "YTpi"}"#;
     for text in [
@@ -54,7 +54,7 @@ fn however_it_is_written_it_comes_back() -> Result<()> {
 }
 
 #[test]
-fn a_link_stays_one() -> Result<()> {
+fn symbolic_link_is_kept() -> Result<()> {
     let _namespace = Namespace::new("docker-config-link")?;
     let inputs = [("namespace", "docker-config-link"), ("ecr", "auto")];
     let mut runner = Runner::new()?;
@@ -77,7 +77,7 @@ fn a_link_stays_one() -> Result<()> {
 }
 
 #[test]
-fn one_that_is_broken_or_cannot_be_written_stops_the_job_at_once() -> Result<()> {
+fn malformed_or_read_only_config_fails_at_once() -> Result<()> {
     for text in ["{", "[]", "{\"credHelpers\": 1}", "{\"auths\": {}} // a comment"] {
         let mut runner = Runner::new()?;
         std::fs::write(config(&runner), text)?;
@@ -113,7 +113,7 @@ fn one_that_is_broken_or_cannot_be_written_stops_the_job_at_once() -> Result<()>
 }
 
 #[test]
-fn jobs_that_share_a_home_end_in_any_order() -> Result<()> {
+fn jobs_with_a_shared_home_end_in_any_order() -> Result<()> {
     let _namespace = Namespace::new("docker-config-two")?;
     let inputs = [("namespace", "docker-config-two"), ("ecr", "auto")];
     for second_ends_first in [false, true] {

@@ -62,7 +62,7 @@ fn status<'a>(rows: &'a BTreeMap<String, Value>, check: &str) -> Result<&'a str>
 }
 
 /// Checks that a row has this status, and that its finding or remedy contains these words.
-fn says(rows: &BTreeMap<String, Value>, check: &str, expected: &str, words: &[&str]) -> Result<()> {
+fn expect_row(rows: &BTreeMap<String, Value>, check: &str, expected: &str, words: &[&str]) -> Result<()> {
     let row = rows
         .get(check)
         .with_context(|| format!("no {check} in {rows:#?}"))?;
@@ -111,9 +111,9 @@ fn all_checks_pass_with_a_running_agent() -> Result<()> {
     let rows = rows(&doctor(&mut runner, "ci", &["--namespace", "doctor-well", "--json"])?.ok()?)?;
     let other: Vec<_> = rows.values().filter(|row| row["status"] != "ok").collect();
     ensure!(other.is_empty(), "{other:#?}");
-    says(&rows, "cache", "ok", &["came from the cache"])?;
-    says(&rows, "identity", "ok", &[&role("ci")])?;
-    says(
+    expect_row(&rows, "cache", "ok", &["came from the cache"])?;
+    expect_row(&rows, "identity", "ok", &[&role("ci")])?;
+    expect_row(
         &rows,
         "token",
         "ok",
@@ -128,7 +128,7 @@ fn all_checks_pass_with_a_running_agent() -> Result<()> {
         Ok((outcome.code, self::rows(&outcome)?))
     };
     let (code, rows) = run(&["--max-parallelism", "3"])?;
-    says(
+    expect_row(
         &rows,
         "agent",
         "warning",
@@ -136,10 +136,10 @@ fn all_checks_pass_with_a_running_agent() -> Result<()> {
     )?;
     assert_eq!(code, Some(0), "a warning is no failure");
     let (code, rows) = run(&["--max-parallelism", "3", "--deploy", "always"])?;
-    says(&rows, "agent", "warning", &["its pod would be replaced"])?;
+    expect_row(&rows, "agent", "warning", &["its pod would be replaced"])?;
     assert_eq!(code, Some(0));
     let (code, rows) = run(&["--storage", "1Gi", "--deploy", "always"])?;
-    says(&rows, "agent", "failed", &["volumes only grow"])?;
+    expect_row(&rows, "agent", "failed", &["volumes only grow"])?;
     assert_eq!(code, Some(1));
 
     // Nothing is left on the machine, and nothing was created.
@@ -157,14 +157,14 @@ fn an_absent_agent_would_be_deployed() -> Result<()> {
     let absent = doctor(&mut runner, "ci", &flags)?;
     ensure!(absent.code == Some(1), "{}", absent.log);
     let found = rows(&absent)?;
-    says(
+    expect_row(
         &found,
         "agent",
         "failed",
         &["connect would deploy it", "accepted a dry run"],
     )?;
-    says(&found, "volume", "skipped", &["created with the agent"])?;
-    says(&found, "build", "skipped", &["skipped (requires agent)"])?;
+    expect_row(&found, "volume", "skipped", &["created with the agent"])?;
+    expect_row(&found, "build", "skipped", &["skipped (requires agent)"])?;
 
     // The row contains the reason if the server rejects the dry run.
     let patch = "spec: {template: {spec: {containers: [{name: buildkitd, imagine: this}]}}}";
@@ -173,7 +173,7 @@ fn an_absent_agent_would_be_deployed() -> Result<()> {
         "ci",
         &[&flags[..], &["--patch", patch]].concat(),
     )?)?;
-    says(&refused, "agent", "failed", &["imagine"])?;
+    expect_row(&refused, "agent", "failed", &["imagine"])?;
 
     // A StorageClass that does not exist.
     let class = rows(&doctor(
@@ -181,7 +181,7 @@ fn an_absent_agent_would_be_deployed() -> Result<()> {
         "ci",
         &[&flags[..], &["--storage-class", "tape"]].concat(),
     )?)?;
-    says(
+    expect_row(
         &class,
         "storage-class",
         "warning",
@@ -193,7 +193,7 @@ fn an_absent_agent_would_be_deployed() -> Result<()> {
         "ci",
         &[&flags[..], &["--deploy", "never"]].concat(),
     )?)?;
-    says(&never, "agent", "failed", &["does not exist"])?;
+    expect_row(&never, "agent", "failed", &["does not exist"])?;
 
     assert_eq!(runner.tree()?, before);
     ensure!(
@@ -248,34 +248,34 @@ spec: {attachRequired: false}
         })
     };
     let default = run_doctor(None)?;
-    says(
+    expect_row(
         &default,
         "storage-class",
         "ok",
         &["gp3 (default)", "can be expanded"],
     )?;
-    says(&default, "csi-driver", "ok", &["kubernetes.io/no-provisioner"])?;
-    says(&default, "token", "ok", &["system:masters"])?;
+    expect_row(&default, "csi-driver", "ok", &["kubernetes.io/no-provisioner"])?;
+    expect_row(&default, "token", "ok", &["system:masters"])?;
     ensure!(!default.contains_key("identity"), "{default:#?}");
 
     let none = run_doctor(Some("tape"))?;
-    says(
+    expect_row(
         &none,
         "storage-class",
         "failed",
         &["the StorageClass tape does not exist", "`storage-class`"],
     )?;
-    says(&none, "csi-driver", "skipped", &["storage-class"])?;
+    expect_row(&none, "csi-driver", "skipped", &["storage-class"])?;
 
     let missing = run_doctor(Some("doctor-disk"))?;
-    says(
+    expect_row(
         &missing,
         "csi-driver",
         "failed",
         &["disk.csi.example.com is not installed"],
     )?;
     let nowhere = run_doctor(Some("doctor-driver"))?;
-    says(&nowhere, "csi-driver", "failed", &["runs on none of the"])?;
+    expect_row(&nowhere, "csi-driver", "failed", &["runs on none of the"])?;
 
     let classes = ["delete", "storageclass/doctor-disk", "storageclass/doctor-driver"];
     namespace.kubectl(&[&classes[..], &["csidriver/driver.csi.example.com"]].concat())?;
@@ -295,43 +295,43 @@ fn roles_without_a_permission() -> Result<()> {
         rows(&outcome)
     };
     let no_entry = run_doctor("ci-no-entry")?;
-    says(&no_entry, "cluster", "ok", &[])?;
-    says(
+    expect_row(&no_entry, "cluster", "ok", &[])?;
+    expect_row(
         &no_entry,
         "token",
         "failed",
         &["401", "aws eks create-access-entry", &role("ci-no-entry")],
     )?;
-    says(
+    expect_row(
         &no_entry,
         "rbac pods/exec",
         "skipped",
         &["skipped (requires token)"],
     )?;
-    says(&no_entry, "cache", "skipped", &["skipped (requires token)"])?;
+    expect_row(&no_entry, "cache", "skipped", &["skipped (requires token)"])?;
 
     let no_describe = run_doctor("ci-no-describe")?;
-    says(&no_describe, "identity", "ok", &[&role("ci-no-describe")])?;
-    says(
+    expect_row(&no_describe, "identity", "ok", &[&role("ci-no-describe")])?;
+    expect_row(
         &no_describe,
         "cluster",
         "failed",
         &["AccessDenied", "eks:DescribeCluster"],
     )?;
-    says(&no_describe, "token", "skipped", &["skipped (requires cluster)"])?;
+    expect_row(&no_describe, "token", "skipped", &["skipped (requires cluster)"])?;
 
     let no_rbac = run_doctor("ci-no-rbac")?;
-    says(&no_rbac, "token", "ok", &["nobody-in-particular"])?;
+    expect_row(&no_rbac, "token", "ok", &["nobody-in-particular"])?;
     for check in ["rbac deployments", "rbac pods", "rbac pods/exec"] {
-        says(&no_rbac, check, "failed", &["needed to build", "Bind a Role"])?;
+        expect_row(&no_rbac, check, "failed", &["needed to build", "Bind a Role"])?;
     }
-    says(
+    expect_row(
         &no_rbac,
         "rbac configmaps",
         "warning",
         &["denied: get, create, patch"],
     )?;
-    says(&no_rbac, "agent", "failed", &["cannot get resource"])?;
+    expect_row(&no_rbac, "agent", "failed", &["cannot get resource"])?;
     Ok(())
 }
 
@@ -349,7 +349,7 @@ fn an_old_buildx_is_reported() -> Result<()> {
             &format!("*version) echo github.com/docker/buildx {version} 0123abc"),
         )?;
         let outcome = doctor(&mut runner, "ci", &["--namespace", "doctor-buildx", "--json"])?;
-        says(&rows(&outcome)?, "buildx", expected, &words)?;
+        expect_row(&rows(&outcome)?, "buildx", expected, &words)?;
     }
     Ok(())
 }
@@ -359,7 +359,7 @@ fn invalid_inputs_are_a_row() -> Result<()> {
     let outcome = doctor(&mut Runner::new()?, "ci", &["--storage", "much", "--json"])?;
     ensure!(outcome.code == Some(1), "{}", outcome.log);
     let rows = rows(&outcome)?;
-    says(&rows, "inputs", "failed", &["`storage: much`"])?;
+    expect_row(&rows, "inputs", "failed", &["`storage: much`"])?;
     assert_eq!(status(&rows, "token")?, "skipped");
     Ok(())
 }

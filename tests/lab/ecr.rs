@@ -25,7 +25,7 @@ fn key(runner: &Runner) -> Result<String> {
 }
 
 #[test]
-fn the_helper_speaks_dockers_protocol() -> Result<()> {
+fn credential_helper_follows_dockers_protocol() -> Result<()> {
     let _namespace = Namespace::new("helper")?;
     let mut runner = Runner::new()?;
     let before = runner.tree()?;
@@ -119,7 +119,7 @@ fn the_helper_speaks_dockers_protocol() -> Result<()> {
 
 /// A password is renewed half an hour before it expires, and so are the keys that it is requested with.
 #[test]
-fn in_hour_six_the_password_is_a_new_one() -> Result<()> {
+fn password_is_renewed_before_it_expires() -> Result<()> {
     let _namespace = Namespace::new("hour-six")?;
     let mut runner = Runner::new()?;
     runner
@@ -161,7 +161,7 @@ jobs:
 "#;
 
 #[test]
-fn a_job_pushes_and_pulls() -> Result<()> {
+fn job_pushes_and_pulls() -> Result<()> {
     let _namespace = Namespace::new("ecr-job")?;
     let names = json!({"spec": {"template": {"spec": {
         "hostAliases": [{"ip": LAB.ecr_ip, "hostnames": [LAB.ecr]}]}}}});
@@ -196,7 +196,7 @@ fn a_job_pushes_and_pulls() -> Result<()> {
 /// Runs docker's own commands on a machine where ECR's host name resolves to the lab's registry and its certificate
 /// is trusted.
 #[test]
-fn docker_logs_in_and_out_through_the_helper() -> Result<()> {
+fn docker_login_and_logout_use_the_helper() -> Result<()> {
     let _namespace = Namespace::new("ecr-docker")?;
     let bare = BareMachine::new("ecr-docker")?;
     bare.install_docker_cli()?;
@@ -239,7 +239,7 @@ fn docker_logs_in_and_out_through_the_helper() -> Result<()> {
 }
 
 #[test]
-fn a_login_of_the_jobs_own_stays() -> Result<()> {
+fn existing_login_is_kept() -> Result<()> {
     let _namespace = Namespace::new("ecr-own")?;
     let mut runner = Runner::new()?;
     let own = format!(

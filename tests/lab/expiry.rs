@@ -37,7 +37,7 @@ fn expire(session: &Path, left: SignedDuration) -> Result<Session> {
 }
 
 #[test]
-fn builds_go_on_when_tokens_sessions_and_the_jwt_have_expired() -> Result<()> {
+fn builds_continue_after_all_credentials_have_expired() -> Result<()> {
     let _namespace = Namespace::new("expiry")?;
     let mut runner = Runner::new()?;
     let connected = runner.connect(&[("namespace", "expiry")])?.ok()?;
@@ -92,7 +92,7 @@ fn builds_go_on_when_tokens_sessions_and_the_jwt_have_expired() -> Result<()> {
 }
 
 #[test]
-fn a_plugin_call_with_live_keys_asks_nobody() -> Result<()> {
+fn plugin_with_valid_keys_sends_no_request() -> Result<()> {
     let _namespace = Namespace::new("quiet")?;
     let mut runner = Runner::new()?;
     let connected = runner.connect(&[("namespace", "quiet")])?.ok()?;

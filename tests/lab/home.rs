@@ -7,7 +7,7 @@ use anyhow::{Result, ensure};
 use crate::support::{Namespace, Runner};
 
 #[test]
-fn two_jobs_in_one_home_do_not_disturb_each_other() -> Result<()> {
+fn jobs_with_a_shared_home_do_not_interfere() -> Result<()> {
     let _namespace = Namespace::new("home")?;
     for second_ends_first in [false, true] {
         let home = tempfile::tempdir()?;
@@ -39,7 +39,7 @@ fn two_jobs_in_one_home_do_not_disturb_each_other() -> Result<()> {
 
 /// A home directory without any files of buildx is unchanged after the job.
 #[test]
-fn post_leaves_a_new_home_as_it_was() -> Result<()> {
+fn post_step_restores_a_new_home() -> Result<()> {
     let _namespace = Namespace::new("new-home")?;
     let mut runner = Runner::new()?;
     let before = runner.tree()?;
@@ -50,7 +50,7 @@ fn post_leaves_a_new_home_as_it_was() -> Result<()> {
 }
 
 #[test]
-fn post_leaves_the_runner_as_it_found_it() -> Result<()> {
+fn post_step_restores_the_runner() -> Result<()> {
     let namespace = Namespace::new("post")?;
     let mut runner = Runner::new()?;
     // The user's own builder, selected as the current one.

@@ -35,13 +35,13 @@ fn builds_and_survives(namespace: &str, isolation: &str) -> Result<()> {
 
 fn steps(round: &str) -> String {
     format!(
-        "RUN echo layer > /layer; mkdir /folder; echo id: $(id -u) mode: $(stat -c %a /folder)\n\
+        "RUN echo layer > /layer; mkdir /dir; echo id: $(id -u) mode: $(stat -c %a /dir)\n\
          RUN --mount=type=cache,target=/cache echo {round} >> /cache/log; echo mount: $(cat /cache/log)"
     )
 }
 
 /// Returns the node's user ID that root in a build is mapped to. The first line of `uid_map` in buildkitd's
-/// container says where the container's user IDs start.
+/// container has the number at which the container's user IDs start.
 fn root_on_node(namespace: &Namespace, pod: &str) -> Result<u64> {
     let map = namespace.kubectl(&["exec", pod, "-c", "buildkitd", "--", "cat", "/proc/self/uid_map"])?;
     let first: Vec<u64> = map.split_whitespace().filter_map(|n| n.parse().ok()).collect();
@@ -66,7 +66,7 @@ fn agents_in_a_user_namespace_build_with_a_cache() -> Result<()> {
 /// Uses what the lab's nodes provide: a seccomp profile that answers like Bottlerocket's kernel, and a container
 /// runtime that is too old.
 #[test]
-fn a_node_without_user_namespaces_is_named_at_once() -> Result<()> {
+fn node_without_user_namespaces_is_reported_at_once() -> Result<()> {
     let profile = "spec: {template: {spec: {containers: [{name: buildkitd, securityContext: {seccompProfile: \
                    {type: Localhost, localhostProfile: no-user-namespaces.json}}}]}}}";
     let runtime = "spec: {template: {spec: {runtimeClassName: no-user-namespaces}}}";
@@ -100,7 +100,7 @@ fn a_node_without_user_namespaces_is_named_at_once() -> Result<()> {
 
 /// A rootless agent could not use a cache that belongs to root.
 #[test]
-fn isolation_is_for_the_life_of_a_volume() -> Result<()> {
+fn isolation_of_an_existing_volume_cannot_be_changed() -> Result<()> {
     let namespace = Namespace::new("changed")?;
     Runner::new()?.connect(&[("namespace", "changed")])?.ok()?;
     let changed = [
@@ -128,7 +128,7 @@ fn isolation_is_for_the_life_of_a_volume() -> Result<()> {
 }
 
 #[test]
-fn entitlements_are_granted_when_asked_for_alone() -> Result<()> {
+fn entitlements_are_granted_only_by_the_input() -> Result<()> {
     let _namespace = Namespace::new("entitled")?;
     let build = |runner: &Runner| {
         let context = tempfile::tempdir()?;
@@ -142,9 +142,7 @@ fn entitlements_are_granted_when_asked_for_alone() -> Result<()> {
     };
     let mut runner = Runner::new()?;
     runner.connect(&[("namespace", "entitled")])?.ok()?;
-    let refused = build(&runner)
-        .expect_err("granted without being asked for")
-        .to_string();
+    let refused = build(&runner).expect_err("granted without the input").to_string();
     ensure!(refused.contains("network.host is not allowed"), "{refused}");
 
     let mut runner = Runner::new()?;

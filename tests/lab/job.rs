@@ -93,7 +93,7 @@ fn file_in_image(repository: &str, path: &str) -> Result<String> {
 }
 
 #[test]
-fn a_job_builds_pushes_and_finds_its_cache_again() -> Result<()> {
+fn job_builds_pushes_and_uses_its_cache() -> Result<()> {
     let namespace = Namespace::new("job")?;
     let file = ".github/workflows/build.yml";
 
@@ -155,7 +155,7 @@ fn steps(log: &str) -> Vec<(&str, bool)> {
 
 /// No log of the run contains a secret that others could use, and the cluster's audit log names the run.
 #[test]
-fn a_job_shows_its_name_and_no_secret() -> Result<()> {
+fn job_shows_its_builder_and_no_secret() -> Result<()> {
     let _namespace = Namespace::new("secrets")?;
     let workflow = r#"
 on: push

@@ -15,7 +15,7 @@ fn generation(namespace: &Namespace) -> Result<Value> {
 }
 
 #[test]
-fn always_changes_what_differs_and_restarts_for_the_pod_alone() -> Result<()> {
+fn deploy_always_restarts_only_if_the_pod_changes() -> Result<()> {
     let namespace = Namespace::new("always")?;
     let usual = [("namespace", "always"), ("storage", "60Gi")];
     let always = [&usual[..], &[("deploy", "always")]].concat();
@@ -104,7 +104,7 @@ fn volumes_grow_and_never_shrink() -> Result<()> {
 
 /// An agent that another tool manages stays unchanged, whatever the value of `deploy`.
 #[test]
-fn an_agent_of_somebody_else_is_never_changed() -> Result<()> {
+fn unmanaged_agent_is_never_changed() -> Result<()> {
     let namespace = Namespace::new("foreign")?;
     Runner::new()?.connect(&[("namespace", "foreign")])?.ok()?;
     namespace.kubectl(&["label", AGENT, "app.kubernetes.io/managed-by=Helm", "--overwrite"])?;
@@ -129,7 +129,7 @@ fn an_agent_of_somebody_else_is_never_changed() -> Result<()> {
 
 /// During a restart, a running build finishes, and a build that starts meanwhile waits for the new pod.
 #[test]
-fn a_restart_drains() -> Result<()> {
+fn restart_drains_running_builds() -> Result<()> {
     let namespace = Namespace::new("drain")?;
     let usual = [("namespace", "drain"), ("drain-timeout", "2m")];
     let mut running = Runner::new()?;
@@ -177,7 +177,7 @@ fn a_restart_drains() -> Result<()> {
 
 /// A pod that is deleted while a build runs is replaced at once, on the same volume.
 #[test]
-fn the_successor_of_a_deleted_pod_waits_for_its_builds() -> Result<()> {
+fn replacement_pod_waits_for_running_builds() -> Result<()> {
     let namespace = Namespace::new("successor")?;
     let mut running = Runner::new()?;
     let first = running.connect(&[("namespace", "successor")])?.ok()?;
@@ -233,7 +233,7 @@ fn destroy(flags: &[&str]) -> Result<(Option<i32>, String)> {
 }
 
 #[test]
-fn destroy_removes_agents_of_ours_and_keeps_volumes() -> Result<()> {
+fn destroy_removes_managed_agents_and_keeps_volumes() -> Result<()> {
     let namespace = Namespace::new("destroy")?;
     Runner::new()?
         .connect(&[("namespace", "destroy"), ("agents", "2")])?

@@ -67,7 +67,7 @@ fn full_pipe() -> Result<(std::io::PipeReader, Stdio)> {
 }
 
 #[test]
-fn log_that_is_closed_or_not_read_is_no_reason_to_fail() -> Result<()> {
+fn closed_or_unread_log_does_not_fail_connect() -> Result<()> {
     let _namespace = Namespace::new("unread")?;
     let inputs = [("namespace", "unread")];
     let mut runner = Runner::new()?;
@@ -106,7 +106,7 @@ fn log_that_is_closed_or_not_read_is_no_reason_to_fail() -> Result<()> {
 
 /// The runner hangs. The step still ends at its timeout and removes its secrets.
 #[test]
-fn log_that_is_not_read_holds_up_no_deadline() -> Result<()> {
+fn unread_log_does_not_delay_the_timeout() -> Result<()> {
     let _namespace = Namespace::new("unread-late")?;
     let mut runner = Runner::new()?;
     let before = RunnerSnapshot::take(&runner)?;
@@ -124,12 +124,12 @@ fn log_that_is_not_read_holds_up_no_deadline() -> Result<()> {
 }
 
 #[test]
-fn megabytes_of_an_api_server() -> Result<()> {
+fn api_server_sends_megabytes() -> Result<()> {
     let mut runner = Runner::new()?;
     let before = RunnerSnapshot::take(&runner)?;
     let message = format!(
         "deployments cannot get: \n::error::injected\n{}",
-        "say no more ".repeat(300_000)
+        "no more text ".repeat(300_000)
     );
     let status = json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": "Forbidden",
         "code": 403, "message": message});
@@ -141,13 +141,13 @@ fn megabytes_of_an_api_server() -> Result<()> {
     )?;
     let path = file.path().to_string_lossy();
     let outcome = runner.connect_with_only(&[("kubeconfig", &path)])?;
-    let words = ["say no more", "bytes left out", "Bind a Role"];
+    let words = ["no more text", "bytes left out", "Bind a Role"];
     before.ensure_failed_cleanly(&runner, &outcome, "Cluster denied permission (403)", &words)?;
     ensure_log_is_bounded(&outcome)
 }
 
 #[test]
-fn megabytes_of_a_plugin() -> Result<()> {
+fn plugin_prints_megabytes() -> Result<()> {
     for to in ["", ">&2"] {
         let mut runner = Runner::new()?;
         let before = RunnerSnapshot::take(&runner)?;
@@ -169,7 +169,7 @@ fn megabytes_of_a_plugin() -> Result<()> {
 }
 
 #[test]
-fn megabytes_of_events() -> Result<()> {
+fn event_contains_a_megabyte() -> Result<()> {
     let namespace = Namespace::new("events")?;
     let message = "::error::injected\n and so on ".repeat(30_000);
     let event = json!({"apiVersion": "v1", "kind": "Event", "metadata": {"name": "said", "namespace": "events"},

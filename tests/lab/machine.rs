@@ -26,7 +26,7 @@ fn with_mounts(runner: &mut Runner, script: &str, step: &Command) -> Result<Outc
 }
 
 #[test]
-fn home_that_is_read_only() -> Result<()> {
+fn home_is_read_only() -> Result<()> {
     let namespace = Namespace::new("home-read-only")?;
     let mut runner = Runner::new()?;
     let before = RunnerSnapshot::take(&runner)?;
@@ -50,7 +50,7 @@ fn home_that_is_read_only() -> Result<()> {
 
 /// Runs as root without `CAP_DAC_OVERRIDE`, so that file modes apply as for any other user.
 #[test]
-fn buildx_folder_of_another_user() -> Result<()> {
+fn buildx_directory_belongs_to_another_user() -> Result<()> {
     let _namespace = Namespace::new("home-modes")?;
     for dir in [".docker/buildx", ".docker/buildx/instances"] {
         let mut runner = Runner::new()?;
@@ -79,7 +79,7 @@ fn buildx_folder_of_another_user() -> Result<()> {
 }
 
 #[test]
-fn temporary_folder_that_is_full_or_missing() -> Result<()> {
+fn temporary_directory_is_full_or_missing() -> Result<()> {
     let namespace = Namespace::new("temp-full")?;
     let full = "mount -t tmpfs -o size=64k tmpfs \"$RUNNER_TEMP\"
         dd if=/dev/zero of=\"$RUNNER_TEMP/full\" bs=4k count=16 status=none";
@@ -115,7 +115,7 @@ fn temporary_folder_that_is_full_or_missing() -> Result<()> {
 }
 
 #[test]
-fn runner_that_takes_no_outputs_state_or_variables() -> Result<()> {
+fn runner_files_cannot_be_written() -> Result<()> {
     let _namespace = Namespace::new("files-full")?;
     let inputs = [("namespace", "files-full")];
     Runner::new()?.connect(&inputs)?.ok()?;
@@ -163,7 +163,7 @@ fn non_utf8(before: &str) -> OsString {
 }
 
 #[test]
-fn inputs_and_flags_that_are_no_text() -> Result<()> {
+fn inputs_and_flags_are_not_utf8() -> Result<()> {
     let mut runner = Runner::new()?;
     let before = RunnerSnapshot::take(&runner)?;
     let mut command = runner.connect_command(&[]);
@@ -191,7 +191,7 @@ fn inputs_and_flags_that_are_no_text() -> Result<()> {
 }
 
 #[test]
-fn paths_that_are_no_text() -> Result<()> {
+fn paths_are_not_utf8() -> Result<()> {
     let _namespace = Namespace::new("no-text")?;
     let inputs = [("namespace", "no-text")];
     let mut runner = Runner::new()?;

@@ -27,7 +27,7 @@ fn kubectl_with_input(arguments: &[&str], input: &str) -> Result<()> {
 }
 
 #[test]
-fn the_printed_manifests_are_what_connect_applies() -> Result<()> {
+fn printed_manifests_equal_what_connect_applies() -> Result<()> {
     let namespace = Namespace::new("gitops")?;
     let flags = [
         "--namespace",
@@ -110,7 +110,7 @@ fn the_printed_manifests_are_what_connect_applies() -> Result<()> {
 
 /// The server accepts the printed manifests with every input set.
 #[test]
-fn manifests_with_every_input_are_taken_by_the_server() -> Result<()> {
+fn server_accepts_manifests_with_every_input() -> Result<()> {
     let _namespace = Namespace::new("printed")?;
     let flags = [
         "--namespace=printed",

@@ -248,7 +248,7 @@ fn a_standalone_buildx_suffices() -> Result<()> {
 }
 
 #[test]
-fn errors_in_a_definition_have_their_place() -> Result<()> {
+fn definition_errors_have_a_location() -> Result<()> {
     let cyclic = "target \"default\" {\n  contexts = { x = \"target:b\" }\n}\ntarget \"b\" {\n  contexts = { x = \"target:default\" }\n}\n";
     let mut shop = Repository::new(&[
         ("docker-bake.hcl", BAKE),

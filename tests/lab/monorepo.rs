@@ -122,7 +122,7 @@ fn parse_log(log: &str) -> Result<(BTreeSet<&str>, BuildJobs<'_>)> {
 }
 
 #[test]
-fn a_change_of_one_of_twelve_images_builds_it_and_the_images_based_on_it() -> Result<()> {
+fn changed_image_and_images_based_on_it_are_built() -> Result<()> {
     let _namespace = Namespace::new("monorepo")?;
     let files = files();
     let files: Vec<(&str, &str)> = files

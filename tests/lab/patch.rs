@@ -133,7 +133,7 @@ fn comparable(mut object: Value) -> Result<Value> {
 }
 
 #[test]
-fn the_api_server_makes_the_same_of_a_patch() -> Result<()> {
+fn api_server_merges_patches_in_the_same_way() -> Result<()> {
     let namespace = Namespace::new("patch")?;
     namespace.apply(DEPLOYMENT)?;
     let differences = differences(&namespace);

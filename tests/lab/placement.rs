@@ -5,7 +5,7 @@ use anyhow::{Result, ensure};
 use crate::support::{Namespace, Runner};
 
 #[test]
-fn placement_reaches_the_pod() -> Result<()> {
+fn placement_inputs_are_applied() -> Result<()> {
     let namespace = Namespace::new("placed")?;
     namespace.kubectl(&["create", "serviceaccount", "builder"])?;
     let inputs = [
@@ -63,7 +63,7 @@ fn placement_reaches_the_pod() -> Result<()> {
 
 /// Inputs that only the server can validate are checked in a dry run, so nothing is created.
 #[test]
-fn what_the_server_refuses_changes_nothing() -> Result<()> {
+fn rejected_inputs_change_nothing() -> Result<()> {
     let namespace = Namespace::new("refused")?;
     let refused = |inputs: &[(&str, &str)]| -> Result<String> {
         let outcome = Runner::new()?.connect(&[&[("namespace", "refused")], inputs].concat())?;

@@ -108,7 +108,7 @@ fn both_platforms_are_built_natively_into_one_index() -> Result<()> {
 
 /// A Deployment with the right name runs on the wrong nodes.
 #[test]
-fn an_agent_of_another_architecture_does_not_serve() -> Result<()> {
+fn agent_of_the_wrong_architecture_is_not_used() -> Result<()> {
     let _namespace = Namespace::new("emulated")?;
     Runner::new()?
         .connect(&[("namespace", "emulated"), ("name", "remote-buildkit-agent-arm64")])?

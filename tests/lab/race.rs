@@ -7,7 +7,7 @@ use anyhow::{Result, ensure};
 use crate::support::{Namespace, Runner};
 
 #[test]
-fn twenty_jobs_at_once_make_one_agent() -> Result<()> {
+fn twenty_concurrent_jobs_create_one_agent() -> Result<()> {
     let namespace = Namespace::new("race")?;
     let jobs: Vec<_> = (0..20)
         .map(|_| {

@@ -31,7 +31,7 @@ pub(crate) fn grant(namespace: &Namespace, name: &str) -> Result<()> {
 }
 
 #[test]
-fn each_role_alone_is_enough() -> Result<()> {
+fn each_role_is_sufficient() -> Result<()> {
     let namespace = Namespace::new("roles")?;
     let role = role("ci-no-rbac");
     let inputs = [("namespace", "roles"), ("role-to-assume", role.as_str())];
@@ -80,7 +80,7 @@ fn each_role_alone_is_enough() -> Result<()> {
 
 /// If the server would reject one object, connect applies none of them: it makes a dry run first.
 #[test]
-fn half_a_permission_makes_no_half_an_agent() -> Result<()> {
+fn incomplete_permissions_create_nothing() -> Result<()> {
     let namespace = Namespace::new("half")?;
     grant(&namespace, "deploy")?;
     let role_json = r#"[{"op": "replace", "path": "/rules/0/verbs", "value": ["get"]}]"#;

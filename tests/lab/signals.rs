@@ -8,7 +8,7 @@ use rustix::process::Signal;
 use crate::support::{LAB, Namespace, Runner};
 
 #[test]
-fn a_signal_ends_connect_and_nothing_is_left() -> Result<()> {
+fn signal_stops_connect_and_leaves_nothing() -> Result<()> {
     let _namespace = Namespace::new("signals")?;
     for signal in [Signal::TERM, Signal::INT, Signal::HUP] {
         let mut runner = Runner::new()?;

@@ -110,7 +110,7 @@ fn unanswered(stage: &str, variable: &str, url: impl Fn(&str) -> String) -> Resu
 }
 
 #[test]
-fn while_github_aws_or_the_api_server_does_not_answer() -> Result<()> {
+fn while_a_server_does_not_respond() -> Result<()> {
     unanswered("OIDC", "ACTIONS_ID_TOKEN_REQUEST_URL", |address| {
         format!("http://{address}/token")
     })?;
@@ -128,7 +128,7 @@ fn while_github_aws_or_the_api_server_does_not_answer() -> Result<()> {
 
 /// A plugin is another program and handles no signals; it would outlive the step.
 #[test]
-fn while_a_plugin_does_not_answer() -> Result<()> {
+fn while_a_plugin_does_not_respond() -> Result<()> {
     let dir = tempfile::tempdir()?;
     let (file, started) = (dir.path().join("config"), dir.path().join("started"));
     // The plugin is a shell with a child process.
@@ -155,7 +155,7 @@ fn while_a_plugin_does_not_answer() -> Result<()> {
 }
 
 #[test]
-fn while_the_agent_is_waited_for() -> Result<()> {
+fn while_waiting_for_the_agent() -> Result<()> {
     let _namespace = Namespace::new("stage-wait")?;
     let inputs = [("namespace", "stage-wait"), ("node-selector", "disk=floppy")];
     let prepare = |runner: &mut Runner| Ok(runner.connect_command(&inputs));
@@ -186,8 +186,8 @@ spec:
       containers:
       - name: buildkitd
         image: moby/buildkit:v0.34.2
-        command: [sh, -c, "printf '#!/bin/sh\ntouch /asked; sleep 100' > /usr/bin/buildctl && sleep 1000"]
-        readinessProbe: {exec: {command: [grep, -q, asked, /usr/bin/buildctl]}, periodSeconds: 1}
+        command: [sh, -c, "printf '#!/bin/sh\ntouch /called; sleep 100' > /usr/bin/buildctl && sleep 1000"]
+        readinessProbe: {exec: {command: [grep, -q, called, /usr/bin/buildctl]}, periodSeconds: 1}
 "#;
 
 #[test]
@@ -198,17 +198,17 @@ fn during_an_exec() -> Result<()> {
     namespace.kubectl(&["wait", deployment, "--for=condition=Available", "--timeout=60s"])?;
     let exec = |command: &[&str]| namespace.kubectl(&[&["exec", deployment, "--"], command].concat());
     let prepare = |runner: &mut Runner| {
-        exec(&["rm", "-f", "/asked"])?;
+        exec(&["rm", "-f", "/called"])?;
         Ok(runner.connect_command(&[("namespace", "stage-exec")]))
     };
     stop_at_stage("exec", prepare, |_, _| {
-        wait_for("the exec", || Ok(exec(&["ls", "/asked"]).is_ok()))
+        wait_for("the exec", || Ok(exec(&["ls", "/called"]).is_ok()))
     })
     .map(drop)
 }
 
 #[test]
-fn while_another_process_has_buildx_locked() -> Result<()> {
+fn while_another_process_holds_buildxs_lock() -> Result<()> {
     let _namespace = Namespace::new("stage-lock")?;
     let inputs = [("namespace", "stage-lock")];
     let mut first = Runner::new()?;
@@ -233,7 +233,7 @@ fn lock(runner: &Runner) -> Result<File> {
 
 /// connect fails before its deadline.
 #[test]
-fn when_another_process_never_unlocks_buildx() -> Result<()> {
+fn another_process_never_releases_buildxs_lock() -> Result<()> {
     let _namespace = Namespace::new("never-unlocked")?;
     let inputs = [("namespace", "never-unlocked")];
     let mut runner = Runner::new()?;
@@ -249,7 +249,7 @@ fn when_another_process_never_unlocks_buildx() -> Result<()> {
 
 /// Kills connect at many moments: while it signs in, reads the cluster or applies one of the objects.
 #[test]
-fn killed_at_any_moment_it_leaves_nothing_that_the_next_job_does_not_heal() -> Result<()> {
+fn killed_at_any_moment_the_next_job_repairs_the_rest() -> Result<()> {
     let namespace = Namespace::new("stage-any")?;
     let mut deployed = false;
     for version in ["2", "3"] {

@@ -62,7 +62,7 @@ spec: {{{class} accessModes: [ReadWriteOnce], resources: {{requests: {{storage: 
 }
 
 #[test]
-fn storage_class_that_does_not_exist() -> Result<()> {
+fn storage_class_does_not_exist() -> Result<()> {
     let _namespace = Namespace::new("stuck-class")?;
     let outcome = connect("stuck-class", &[("storage-class", "tape")])?;
     let words = [
@@ -88,12 +88,12 @@ fn no_default_storage_class() -> Result<()> {
 
 /// connect gives an autoscaler a minute and a half to react, so these cases run in parallel.
 #[test]
-fn agents_that_no_node_takes() -> Result<()> {
+fn no_node_fits() -> Result<()> {
     let cases = [
         selector_that_matches_no_node,
         more_than_any_node_has,
         volume_in_another_zone,
-        autoscaler_that_makes_a_node_is_waited_for,
+        connect_waits_for_an_announced_node,
     ];
     std::thread::scope(|threads| {
         // The name of the thread says for which test the seconds are recorded.
@@ -162,7 +162,7 @@ spec:
     outcome.expect_error("No node fits the agent", &words)
 }
 
-fn autoscaler_that_makes_a_node_is_waited_for() -> Result<()> {
+fn connect_waits_for_an_announced_node() -> Result<()> {
     let namespace = Namespace::new("stuck-scaled")?;
     namespace.apply(&by_hand("nodeSelector: {disk: floppy}", "", ""))?;
     let message = "pod triggered scale-up: [{group 0->1}]";
@@ -200,7 +200,7 @@ message: "{message}"
 }
 
 #[test]
-fn service_account_that_does_not_exist() -> Result<()> {
+fn service_account_does_not_exist() -> Result<()> {
     let _namespace = Namespace::new("stuck-account")?;
     let outcome = connect("stuck-account", &[("service-account", "nobody")])?;
     let words = [
@@ -212,7 +212,7 @@ fn service_account_that_does_not_exist() -> Result<()> {
 }
 
 #[test]
-fn configuration_that_is_not_there() -> Result<()> {
+fn config_map_does_not_exist() -> Result<()> {
     let namespace = Namespace::new("stuck-mount")?;
     namespace.apply(&by_hand(CONFIGURATION, CONFIG, ""))?;
     let outcome = connect("stuck-mount", &[])?;
@@ -221,7 +221,7 @@ fn configuration_that_is_not_there() -> Result<()> {
 }
 
 #[test]
-fn configuration_that_buildkitd_does_not_take() -> Result<()> {
+fn buildkitd_rejects_its_configuration() -> Result<()> {
     let namespace = Namespace::new("stuck-config")?;
     let bad = r#"
 apiVersion: v1
@@ -238,7 +238,7 @@ data: {buildkitd.toml: "[worker.oci"}
 /// buildkitd exits at once while another one holds the lock of its root directory. That is transient, however often
 /// it happens.
 #[test]
-fn predecessor_that_holds_the_lock_is_waited_for() -> Result<()> {
+fn connect_waits_for_a_predecessor_with_the_lock() -> Result<()> {
     let namespace = Namespace::new("stuck-lock")?;
     let holder = r#"
 apiVersion: v1

@@ -32,7 +32,7 @@ fn formatted(path: &Path) -> Result<String> {
 }
 
 #[test]
-fn it_parses_and_is_formatted() -> Result<()> {
+fn files_parse_and_are_formatted() -> Result<()> {
     for (path, text) in files()? {
         assert_eq!(formatted(&path)?, text, "{}", path.display());
     }
@@ -83,7 +83,7 @@ fn referred(text: &str) -> BTreeSet<String> {
 }
 
 #[test]
-fn what_it_refers_to_is_there_and_every_variable_is_used() -> Result<()> {
+fn references_resolve_and_every_variable_is_used() -> Result<()> {
     let text: String = files()?.into_iter().map(|(_, text)| text + "\n").collect();
     let (declared, referred) = (declared(&text), referred(&text));
     let missing: Vec<_> = referred.difference(&declared).collect();

@@ -37,7 +37,7 @@ print("k8s-aws-v1." + base64.urlsafe_b64encode(url.encode()).decode().rstrip("="
 "#;
 
 #[test]
-fn tokens_equal_those_of_botocore() -> Result<()> {
+fn tokens_equal_botocores_tokens() -> Result<()> {
     let sessions = [
         None,
         Some("IQoJb3JpZ2luX2VjE+a/b=="),

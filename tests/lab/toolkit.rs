@@ -15,7 +15,7 @@ const root = process.env.NODE_MODULES + '/@docker/actions-toolkit';
 ";
 
 #[test]
-fn the_toolkit_of_dockers_actions_and_buildx_see_a_running_builder() -> Result<()> {
+fn actions_toolkit_and_buildx_report_a_running_builder() -> Result<()> {
     let _namespace = Namespace::new("toolkit")?;
     let mut runner = Runner::new()?;
     let connected = runner.connect(&[("namespace", "toolkit")])?.ok()?;

@@ -89,7 +89,7 @@ fn requests_are_listed_without_secrets() -> Result<()> {
 }
 
 #[test]
-fn nothing_is_listed_unasked() -> Result<()> {
+fn requests_are_not_listed_by_default() -> Result<()> {
     let _namespace = Namespace::new("terse")?;
     let mut runner = Runner::new()?;
     let connected = runner.connect(&[("namespace", "terse")])?.ok()?;

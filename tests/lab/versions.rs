@@ -56,7 +56,7 @@ fn inputs<'i>(
 }
 
 #[test]
-fn two_versions_at_once_leave_one_of_them() -> Result<()> {
+fn two_versions_leave_one_complete_agent() -> Result<()> {
     for round in 0..4 {
         let name = format!("versions-{round}");
         let namespace = Namespace::new(&name)?;
@@ -97,7 +97,7 @@ fn two_versions_at_once_leave_one_of_them() -> Result<()> {
 
 /// One job has written its ConfigMap and is slow. Meanwhile the other one finishes. Then the first one continues.
 #[test]
-fn a_version_that_is_overtaken_between_its_objects_finishes_both() -> Result<()> {
+fn interrupted_version_finishes_both_objects() -> Result<()> {
     let namespace = Namespace::new("versions-slow")?;
     let hold = HeldRequest::new("PATCH /apis/apps/v1/namespaces/versions-slow/deployments/")?;
     let config = tempfile::NamedTempFile::new()?;
@@ -124,7 +124,7 @@ fn a_version_that_is_overtaken_between_its_objects_finishes_both() -> Result<()>
 
 /// The jobs of both versions update the agent, each to its own version.
 #[test]
-fn two_versions_that_both_insist_leave_one_of_them() -> Result<()> {
+fn two_versions_with_deploy_always_leave_one_complete_agent() -> Result<()> {
     let namespace = Namespace::new("versions-always")?;
     Runner::new()?.connect(&inputs("versions-always", 0, &[]))?.ok()?;
     let jobs: Vec<_> = (0..6)
@@ -154,7 +154,7 @@ fn two_versions_that_both_insist_leave_one_of_them() -> Result<()> {
 
 /// A job that was killed between the two objects left the ConfigMap of one version with the Deployment of another.
 #[test]
-fn what_a_killed_job_left_half_done_is_put_right() -> Result<()> {
+fn next_job_repairs_what_a_killed_job_left() -> Result<()> {
     let namespace = Namespace::new("versions-killed")?;
     let first = Runner::new()?.connect(&inputs("versions-killed", 0, &[]))?.ok()?;
     let kept = namespace.json(&["get", "configmap", AGENT])?["data"].clone();
@@ -177,13 +177,13 @@ fn what_a_killed_job_left_half_done_is_put_right() -> Result<()> {
 
     // A job with the inputs of the Deployment repairs the ConfigMap and keeps the pod.
     leave_half()?;
-    let healed = Runner::new()?.connect(&inputs("versions-killed", 0, &[]))?.ok()?;
+    let repaired = Runner::new()?.connect(&inputs("versions-killed", 0, &[]))?.ok()?;
     ensure!(
-        healed.log.contains("did not match its Deployment: repaired"),
+        repaired.log.contains("did not match its Deployment: repaired"),
         "{}",
-        healed.log
+        repaired.log
     );
-    ensure!(healed.outputs["agent"] == first.outputs["agent"], "another pod");
+    ensure!(repaired.outputs["agent"] == first.outputs["agent"], "another pod");
     let data: Value = namespace.json(&["get", "configmap", AGENT])?["data"].clone();
     assert_eq!(data, kept);
     let quiet = Runner::new()?.connect(&inputs("versions-killed", 0, &[]))?.ok()?;
@@ -196,10 +196,10 @@ fn what_a_killed_job_left_half_done_is_put_right() -> Result<()> {
     // The killed job, run again with `deploy: always`, updates the agent to its own version.
     leave_half()?;
     let again = [("deploy", "always")];
-    let healed = Runner::new()?
+    let repaired = Runner::new()?
         .connect(&inputs("versions-killed", 1, &again))?
         .ok()?;
-    ensure!(healed.log.contains("Updated agent"), "{}", healed.log);
+    ensure!(repaired.log.contains("Updated agent"), "{}", repaired.log);
     ensure!(versions(&namespace)? == [1, 1], "{:?}", versions(&namespace)?);
     Ok(())
 }

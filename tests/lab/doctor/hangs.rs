@@ -7,7 +7,7 @@ use std::time::Instant;
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
-use super::{doctor, doctor_command, replace_buildx, rows, says};
+use super::{doctor, doctor_command, expect_row, replace_buildx, rows};
 use crate::support::{LAB, Namespace, Runner, program, run, wait_for};
 
 /// buildx hangs: its process group is killed at the timeout, which the row reports, or at a signal.
@@ -28,8 +28,8 @@ fn a_hanging_buildx_is_killed() -> Result<()> {
     ensure!(outcome.code == Some(1), "{}", outcome.log);
     ensure!(began.elapsed().as_secs() < 30, "took {:?}", began.elapsed());
     let rows = rows(&outcome)?;
-    says(&rows, "build", "failed", &["timeout of 8 s"])?;
-    says(&rows, "cache", "skipped", &["skipped (requires build)"])?;
+    expect_row(&rows, "build", "failed", &["timeout of 8 s"])?;
+    expect_row(&rows, "cache", "skipped", &["skipped (requires build)"])?;
     ensure!(sleeping(seconds)? == 0, "a child process is left");
     assert_eq!(runner.tree()?, before);
 
@@ -83,7 +83,7 @@ fn a_hanging_plugin_is_bounded_by_the_timeout() -> Result<()> {
     command.args(["doctor", "--json", "--timeout", "3s", "--kubeconfig", &path]);
     let outcome = runner.run_step(command)?;
     ensure!(began.elapsed().as_secs() < 30, "took {:?}", began.elapsed());
-    says(&rows(&outcome)?, "token", "failed", &["timeout of 3 s"])?;
+    expect_row(&rows(&outcome)?, "token", "failed", &["timeout of 3 s"])?;
     assert_eq!(runner.tree()?, before);
     Ok(())
 }

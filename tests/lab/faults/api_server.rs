@@ -11,7 +11,7 @@ use crate::support::{LAB, wait_for};
 const SERVER: &str = "apiserver";
 
 #[test]
-fn refuses_connections_then_comes_back() -> Result<()> {
+fn refuses_connections_briefly() -> Result<()> {
     let mut scenario = Scenario::new("server-returns", 60)?;
     scenario.deploy_agent()?;
     let fault = LAB.kill(SERVER)?;
@@ -23,7 +23,7 @@ fn refuses_connections_then_comes_back() -> Result<()> {
 
 /// A restarted server denies every request for a moment, until it has read the Roles.
 #[test]
-fn is_restarted_while_the_agent_is_waited_for() -> Result<()> {
+fn restarts_while_connect_waits() -> Result<()> {
     let mut scenario = Scenario::new("server-restarts", 60)?;
     let mut step = scenario.start()?;
     step.wait_for_line("volume bound")?;
@@ -32,7 +32,7 @@ fn is_restarted_while_the_agent_is_waited_for() -> Result<()> {
 }
 
 #[test]
-fn refuses_connections_throughout() -> Result<()> {
+fn refuses_connections_permanently() -> Result<()> {
     let mut scenario = Scenario::new("server-away", 5)?;
     let fault = LAB.kill(SERVER)?;
     scenario.expect_failure(
@@ -44,7 +44,7 @@ fn refuses_connections_throughout() -> Result<()> {
 }
 
 #[test]
-fn frozen_before_the_first_answer() -> Result<()> {
+fn frozen_before_the_first_response() -> Result<()> {
     let mut scenario = Scenario::new("server-silent", 5)?;
     let fault = LAB.freeze(SERVER)?;
     scenario.expect_failure("Timed out", &["the last completed step: Cluster demo"])?;
@@ -53,7 +53,7 @@ fn frozen_before_the_first_answer() -> Result<()> {
 }
 
 #[test]
-fn frozen_while_the_agent_is_waited_for() -> Result<()> {
+fn frozen_while_connect_waits() -> Result<()> {
     let mut scenario = Scenario::new("server-freezes", 7)?;
     let mut step = scenario.start()?;
     step.wait_for_line("volume bound")?;
@@ -68,7 +68,7 @@ fn frozen_while_the_agent_is_waited_for() -> Result<()> {
 }
 
 #[test]
-fn frozen_for_moments_while_the_agent_is_waited_for() -> Result<()> {
+fn frozen_briefly_while_connect_waits() -> Result<()> {
     let mut scenario = Scenario::new("server-naps", 60)?;
     let mut step = scenario.start()?;
     step.wait_for_line("deployed it")?;

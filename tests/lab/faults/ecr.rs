@@ -22,7 +22,7 @@ fn throttles_five_times() -> Result<()> {
 }
 
 #[test]
-fn errs_throughout() -> Result<()> {
+fn fails_permanently() -> Result<()> {
     let mut scenario = scenario("ecr-errs", 5)?;
     let errors = ServiceErrors::set(OPERATION, 500, "ServerException", 1000)?;
     scenario.expect_failure("ECR login failed", &["ServerException", "timeout of 5 s"])?;
@@ -31,7 +31,7 @@ fn errs_throughout() -> Result<()> {
 }
 
 #[test]
-fn says_that_keys_have_expired() -> Result<()> {
+fn reports_expired_keys() -> Result<()> {
     let mut scenario = scenario("ecr-expired", 20)?;
     let _errors = ServiceErrors::set(OPERATION, 400, "ExpiredTokenException", 1000)?;
     scenario.expect_failure("ECR login failed", &["ExpiredTokenException"])?;
@@ -40,7 +40,7 @@ fn says_that_keys_have_expired() -> Result<()> {
 
 /// In hour six, a build needs a password and ECR returns errors, while the previous password is still valid.
 #[test]
-fn errs_while_a_password_is_good_and_then_not() -> Result<()> {
+fn denies_a_renewal() -> Result<()> {
     let mut scenario = scenario("ecr-renewal", 40)?;
     emulator("/_stub/ecr", &json!({"lasts": 600}))?;
     let step = scenario.start()?;

@@ -12,7 +12,7 @@ use crate::support::{LAB, Namespace, Runner, record_seconds};
 const JOBS: usize = 100;
 
 #[test]
-fn a_hundred_jobs_at_once_find_an_agent() -> Result<()> {
+fn a_hundred_jobs_connect_to_one_agent() -> Result<()> {
     let namespace = Namespace::new("load")?;
     // The logs contain other runs as well, so the names are unique.
     let run = |name: &str| format!("load-{name}-{}", std::process::id());
@@ -93,18 +93,22 @@ fn check_requests(run: &str) -> Result<(usize, usize)> {
             aws_by_job.entry(app).or_default().push(operation);
         }
     }
-    ensure!(aws_by_job.len() == JOBS, "{} jobs asked AWS", aws_by_job.len());
+    ensure!(
+        aws_by_job.len() == JOBS,
+        "{} jobs sent requests to AWS",
+        aws_by_job.len()
+    );
     for (job, operations) in aws_by_job {
         ensure!(
             operations == ["AssumeRoleWithWebIdentity", "DescribeCluster"],
-            "{job} asked AWS for {operations:?}"
+            "{job} requested from AWS: {operations:?}"
         );
     }
     let mut api_by_job: BTreeMap<String, (usize, usize)> = BTreeMap::new();
     for request in LAB.api_requests(&format!("acme-{run}-"))? {
         ensure!(
             !request.is_unselective(),
-            "a job asked for all there is: {request:?}"
+            "a job requested all objects of a kind: {request:?}"
         );
         let (requests, watches) = api_by_job.entry(request.user).or_default();
         *(if request.verb == "watch" {
@@ -115,7 +119,7 @@ fn check_requests(run: &str) -> Result<(usize, usize)> {
     }
     ensure!(
         api_by_job.len() == JOBS,
-        "{} jobs asked the cluster",
+        "{} jobs sent requests to the cluster",
         api_by_job.len()
     );
     let most = |key: fn(&(usize, usize)) -> usize| api_by_job.values().map(key).max().unwrap_or_default();

@@ -14,7 +14,7 @@ fn cut_off() -> Result<lab::Fault> {
 }
 
 #[test]
-fn gone_while_the_agent_is_waited_for() -> Result<()> {
+fn disconnected_while_connect_waits() -> Result<()> {
     let mut scenario = Scenario::new("node-goes", 7)?;
     let mut step = scenario.start()?;
     step.wait_for_line("deployed it")?;
@@ -29,7 +29,7 @@ fn gone_while_the_agent_is_waited_for() -> Result<()> {
 }
 
 #[test]
-fn gone_before_connect() -> Result<()> {
+fn disconnected_before_connect() -> Result<()> {
     let mut scenario = Scenario::new("node-gone", 17)?;
     scenario.deploy_agent()?;
     let fault = cut_off()?;
@@ -43,7 +43,7 @@ fn gone_before_connect() -> Result<()> {
 
 /// buildx fails in this case, and builds again once the node is back.
 #[test]
-fn gone_between_connect_and_the_build() -> Result<()> {
+fn disconnected_between_connect_and_build() -> Result<()> {
     let _namespace = Namespace::new("node-leaves")?;
     let namespace = ("namespace", "node-leaves");
     let mut first = Runner::new()?;

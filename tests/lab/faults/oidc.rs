@@ -8,7 +8,7 @@ const ALWAYS: u32 = 1000;
 const NO_TOKEN: &str = "No OIDC token for this job";
 
 #[test]
-fn endpoint_errs_three_times() -> Result<()> {
+fn endpoint_fails_three_times() -> Result<()> {
     let mut scenario = Scenario::new("oidc-errs", 40)?;
     let _errors = ServiceErrors::set("IdToken", 500, "", 3)?;
     let outcome = scenario.expect_success()?;
@@ -17,7 +17,7 @@ fn endpoint_errs_three_times() -> Result<()> {
 }
 
 #[test]
-fn endpoint_errs_always() -> Result<()> {
+fn endpoint_fails_permanently() -> Result<()> {
     let mut scenario = Scenario::new("oidc-errs-always", 5)?;
     let errors = ServiceErrors::set("IdToken", 500, "", ALWAYS)?;
     scenario.expect_failure(NO_TOKEN, &["500", "timeout of 5 s"])?;

@@ -20,7 +20,7 @@ pub(super) fn kubeconfig(runner: &Runner, server: &str) -> Result<PathBuf> {
 }
 
 #[test]
-fn an_api_server_by_its_address() -> Result<()> {
+fn api_server_by_ipv6_address() -> Result<()> {
     let _namespace = Namespace::new("six")?;
     let forward = Forward::to(LAB.api_server.trim_start_matches("https://"))?;
     let mut runner = Runner::new()?;
@@ -37,7 +37,7 @@ fn an_api_server_by_its_address() -> Result<()> {
 }
 
 #[test]
-fn aws_and_github_by_their_addresses() -> Result<()> {
+fn aws_and_github_by_ipv6_address() -> Result<()> {
     let _namespace = Namespace::new("six-aws")?;
     let server = LAB.aws_endpoint.trim_start_matches("http://");
     let forward = Forward::to(server)?;
@@ -56,7 +56,7 @@ fn aws_and_github_by_their_addresses() -> Result<()> {
 /// Uses AWS's dual-stack endpoints. The token still names the standard endpoint of STS: the cluster calls it, and the
 /// authenticator accepts no other.
 #[test]
-fn dual_stack_endpoints_of_aws_through_a_proxy_at_its_address() -> Result<()> {
+fn dual_stack_endpoints_through_an_ipv6_proxy() -> Result<()> {
     let _namespace = Namespace::new("dual")?;
     let forward = Forward::to(LAB.https_proxy.trim_start_matches("http://"))?;
     let mut runner = Runner::new()?;

@@ -24,7 +24,7 @@ fn refused(change: fn(&mut Value)) -> Result<String> {
 const NOWHERE: &str = "https://127.0.0.1:9";
 
 #[test]
-fn a_private_endpoint_is_named_as_such() -> Result<()> {
+fn private_endpoint_is_reported() -> Result<()> {
     let log = refused(|answer| {
         if let Some(cluster) = answer.get_mut("cluster") {
             cluster["endpoint"] = NOWHERE.into();
@@ -41,7 +41,7 @@ fn a_private_endpoint_is_named_as_such() -> Result<()> {
 }
 
 #[test]
-fn an_endpoint_for_some_addresses_names_them() -> Result<()> {
+fn restricted_endpoint_reports_its_networks() -> Result<()> {
     let log = refused(|answer| {
         if let Some(cluster) = answer.get_mut("cluster") {
             cluster["endpoint"] = NOWHERE.into();
@@ -53,7 +53,7 @@ fn an_endpoint_for_some_addresses_names_them() -> Result<()> {
 }
 
 #[test]
-fn a_private_address_of_a_kubeconfig_is_named_as_such() -> Result<()> {
+fn private_address_in_a_kubeconfig_is_reported() -> Result<()> {
     let mut runner = Runner::new()?;
     let host = LAB.api_server.trim_start_matches("https://");
     let host = host.split_once(':').map_or(host, |(host, _)| host);

@@ -11,7 +11,7 @@ use crate::support::{LAB, Namespace, Runner, run};
 
 /// AWS by its own host names over TLS, through the proxy that the environment names and with its CA.
 #[test]
-fn aws_through_a_proxy_with_a_ca_of_its_own() -> Result<()> {
+fn aws_through_a_proxy_with_its_own_ca() -> Result<()> {
     let _namespace = Namespace::new("proxied")?;
     let mut runner = Runner::new()?;
     runner.env.remove("AWS_ENDPOINT_URL");
@@ -135,17 +135,17 @@ fn connect_through_proxy(namespace: &str, variable: &str) -> Result<()> {
 }
 
 #[test]
-fn a_proxy_that_opens_all_tls_and_aws_ca_bundle() -> Result<()> {
+fn decrypting_proxy_with_aws_ca_bundle() -> Result<()> {
     connect_through_proxy("opened", "AWS_CA_BUNDLE")
 }
 
 #[test]
-fn a_proxy_that_opens_all_tls_and_ssl_cert_file() -> Result<()> {
+fn decrypting_proxy_with_ssl_cert_file() -> Result<()> {
     connect_through_proxy("opened-too", "SSL_CERT_FILE")
 }
 
 #[test]
-fn a_bundle_that_is_not_there_is_named() -> Result<()> {
+fn missing_ca_bundle_is_reported() -> Result<()> {
     for variable in ["AWS_CA_BUNDLE", "SSL_CERT_FILE"] {
         let mut runner = Runner::new()?;
         runner.env.insert(variable.into(), "/nowhere/ca.pem".into());

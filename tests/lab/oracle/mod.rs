@@ -41,11 +41,11 @@ const ALL_REPOSITORIES: usize = 50;
 const EDITS: usize = 10;
 /// The number of repositories that are compared at once.
 const WORKERS: usize = 3;
-/// The number of repositories in [`a_copy_of_the_repository_is_rebuilt_as_well`].
+/// The number of repositories in [`rebuilt_targets_are_confirmed_in_a_copy`].
 const COPIED: usize = 4;
 
 #[test]
-fn what_buildkit_does_not_have_is_in_the_matrix() -> Result<()> {
+fn rebuilt_targets_are_in_the_matrix() -> Result<()> {
     let seed: u64 = match std::env::var(SEED) {
         Ok(seed) => seed.parse().context(SEED)?,
         Err(_) => DEFAULT_SEED,
@@ -98,7 +98,7 @@ fn what_buildkit_does_not_have_is_in_the_matrix() -> Result<()> {
 /// [`confirm_rebuilt`] rarely has anything to confirm. This test passes it every rebuilt target, and it must confirm
 /// those that are in the matrix.
 #[test]
-fn a_copy_of_the_repository_is_rebuilt_as_well() -> Result<()> {
+fn rebuilt_targets_are_confirmed_in_a_copy() -> Result<()> {
     let agent = Agent::new("oracle-copy")?;
     let mut tally = Tally::default();
     let mut count = 0;

@@ -5,7 +5,7 @@ use anyhow::{Result, ensure};
 use crate::support::{BareMachine, Namespace};
 
 #[test]
-fn a_step_prepares_the_machine_for_the_jobs_after_it() -> Result<()> {
+fn step_sets_up_the_machine_for_later_jobs() -> Result<()> {
     let _namespace = Namespace::new("runner-action")?;
     let bare = BareMachine::new("runner-action")?;
     bare.install_docker_cli()?;

@@ -79,7 +79,7 @@ fn without_docker_buildx_builds_and_pushes() -> Result<()> {
 }
 
 #[test]
-fn with_docker_its_own_build_is_remote() -> Result<()> {
+fn with_docker_docker_build_is_remote() -> Result<()> {
     let _namespace = Namespace::new("bare-docker")?;
     let bare = BareMachine::new("bare-docker")?;
     bare.install_docker_cli()?;
@@ -109,7 +109,7 @@ fn a_wrong_checksum_installs_nothing() -> Result<()> {
 
 /// For example a program for another architecture, whose checksum is correct.
 #[test]
-fn a_file_that_is_no_program_installs_nothing() -> Result<()> {
+fn a_file_that_is_not_a_program_installs_nothing() -> Result<()> {
     let bare = BareMachine::new("nowhere")?;
     bare.install_docker_cli()?;
     let plugin = "/usr/local/lib/docker/cli-plugins/docker-buildx";

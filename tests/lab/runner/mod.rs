@@ -3,7 +3,7 @@
 
 mod action;
 mod bare;
-mod kept;
-mod keys;
+mod credentials;
+mod existing;
 mod pod;
 mod registered;

@@ -20,7 +20,7 @@ test ! -e /home/runner/.config
 "#;
 
 #[test]
-fn its_service_account_is_enough() -> Result<()> {
+fn service_account_is_sufficient() -> Result<()> {
     let namespace = Namespace::new("pod")?;
     namespace.kubectl(&["create", "serviceaccount", "runner"])?;
     let account = "--serviceaccount=pod:runner";

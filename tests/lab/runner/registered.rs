@@ -16,7 +16,7 @@ echo "processes:"; cat /proc/[0-9]*/cmdline 2>/dev/null | tr '\0' ' '
 "#;
 
 #[test]
-fn the_runner_starts_as_its_user_and_the_secret_is_not_visible() -> Result<()> {
+fn runner_starts_as_its_user_and_the_secret_is_not_visible() -> Result<()> {
     let _namespace = Namespace::new("registered")?;
     let bare = BareMachine::new("registered")?;
     bare.machine.write("/opt/actions-runner/run.sh", RUN, 0o755)?;
@@ -37,7 +37,7 @@ fn the_runner_starts_as_its_user_and_the_secret_is_not_visible() -> Result<()> {
         "--runner-labels=self-hosted,gpu",
         "--runner-group=gpu",
     ];
-    let log = run(bare.runner(&flags).env("GITHUB_TOKEN", "of-somebody"))?;
+    let log = run(bare.runner(&flags).env("GITHUB_TOKEN", "secret-token"))?;
     let registered =
         "Registered the GitHub runner i-0abc in the organization acme with the labels self-hosted, gpu";
     let position = |text: &str| log.find(text).with_context(|| format!("{text}: {log}"));
@@ -75,7 +75,7 @@ fn the_runner_starts_as_its_user_and_the_secret_is_not_visible() -> Result<()> {
 }
 
 #[test]
-fn a_machine_whose_setup_fails_is_not_registered() -> Result<()> {
+fn failed_setup_does_not_register_a_runner() -> Result<()> {
     let mut bare = BareMachine::new("nowhere")?;
     bare.machine.write("/opt/actions-runner/run.sh", RUN, 0o755)?;
     let github = FakeGitHub::new(FakeState {

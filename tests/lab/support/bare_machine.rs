@@ -23,12 +23,12 @@ static MIRROR: LazyLock<(String, String)> = LazyLock::new(|| {
     thread::spawn(move || {
         for mut client in listener.incoming().flatten() {
             let mut lines = BufReader::new(client.try_clone().expect("a stream")).lines();
-            let asked = lines.next().and_then(Result::ok).unwrap_or_default();
+            let request = lines.next().and_then(Result::ok).unwrap_or_default();
             while lines
                 .next()
                 .is_some_and(|line| line.is_ok_and(|line| !line.is_empty()))
             {}
-            let file = if asked.contains(NO_PROGRAM) {
+            let file = if request.contains(NO_PROGRAM) {
                 NO_PROGRAM.as_bytes()
             } else {
                 &buildx

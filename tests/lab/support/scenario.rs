@@ -133,7 +133,7 @@ impl ServiceErrors {
     /// Returns an error for this many requests of an operation: one of AWS, or `IdToken`.
     pub(crate) fn set(op: &str, status: u16, code: &str, count: u32) -> Result<Self> {
         post_faults(
-            &json!([{"op": op, "status": status, "code": code, "message": "as told", "count": count}]),
+            &json!([{"op": op, "status": status, "code": code, "message": "injected fault", "count": count}]),
         )?;
         Ok(Self)
     }

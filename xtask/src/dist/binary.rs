@@ -87,7 +87,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn tells_dynamic_from_static() -> Result<()> {
+    fn dynamic_and_static_binaries_are_distinguished() -> Result<()> {
         let own = fs::read(std::env::current_exe()?)?;
         let elf = Elf::parse(&own).context("the test is an ELF file")?;
         assert_eq!(elf.interpreter, cfg!(not(target_feature = "crt-static")));

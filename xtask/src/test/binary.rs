@@ -17,16 +17,16 @@ use crate::tool::{cargo_test, root, spawn};
 /// Modules and tests that take longest, the longest first, by the seconds in docs/design/fault-tests.md and by what they build. They
 /// start before all others, so that no long test runs alone at the end. `cargo xtask test` prints the slowest tests.
 const SLOW: &[&str] = &[
-    "oracle::what_buildkit_does_not_have_is_in_the_matrix",
-    "stuck::agents_that_no_node_takes",
+    "oracle::rebuilt_targets_are_in_the_matrix",
+    "stuck::no_node_fits",
     "stages::killed_at_any_moment",
-    "healed::daemon_that_crashes",
+    "remedies::daemon_crashes",
     "oracle::",
     "runner::",
-    "healed::",
+    "remedies::",
     "lifecycle::",
     "isolation::",
-    "taken_away::",
+    "removed::",
     "expiry::",
     "versions::",
     "stages::",
@@ -254,21 +254,11 @@ esac
 
     #[test]
     fn slow_tests_start_first() {
-        let mut names = [
-            "agents::a",
-            "stuck::b",
-            "stuck::agents_that_no_node_takes",
-            "adopt::a",
-        ];
+        let mut names = ["agents::a", "stuck::b", "stuck::no_node_fits", "adopt::a"];
         names.sort_by_key(|name| order(name));
         assert_eq!(
             names,
-            [
-                "stuck::agents_that_no_node_takes",
-                "stuck::b",
-                "adopt::a",
-                "agents::a"
-            ]
+            ["stuck::no_node_fits", "stuck::b", "adopt::a", "agents::a"]
         );
     }
 

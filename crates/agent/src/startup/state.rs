@@ -299,7 +299,7 @@ mod tests {
     }
 
     #[test]
-    fn restarts_count_from_the_first_sight() {
+    fn restarts_count_from_the_first_observation() {
         let mut seen = StartupState::default();
         let mut pod = startup(json!({"running": {}}), false)
             .pods

@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn restarts_before_the_first_sight_do_not_count() {
+    fn restarts_before_the_first_observation_do_not_count() {
         let status = waiting(6, 0, "");
         assert_eq!(recent_terminations(&status, 0), 7);
         assert_eq!(recent_terminations(&status, 5), 2);
@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn a_back_off_tells_the_number_of_terminations() {
+    fn a_back_off_implies_the_number_of_terminations() {
         let terminations = |delay: &str| {
             let mut status = waiting(9, 0, "");
             let message = format!("back-off {delay} restarting failed container=buildkitd pod=a-1-2_x(1)");

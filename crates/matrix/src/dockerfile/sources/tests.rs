@@ -77,7 +77,7 @@ fn paths_that_match() {
 }
 
 #[test]
-fn directories_below_which_something_may_be_taken() {
+fn directories_that_may_contain_matches() {
     for (flags, source, may, cannot) in [
         (
             &[][..],
@@ -145,7 +145,7 @@ fn links_are_followed() {
 }
 
 #[test]
-fn links_that_lead_to_ever_more_places_end() {
+fn endless_links_are_bounded() {
     let names = ["a", "b", "c", "d"];
     let pairs = names
         .iter()
@@ -157,7 +157,7 @@ fn links_that_lead_to_ever_more_places_end() {
 
 proptest! {
     #[test]
-    fn all_of_a_directory_that_is_taken(
+    fn everything_below_a_copied_directory_matches(
         source in "[ab*?]{1,3}(/[ab*?\\[\\]^-]{1,4}){0,2}",
         dir in "[ab]{1,2}(/[ab]{1,2}){0,3}",
         name in "[ab]{1,2}",
@@ -174,7 +174,7 @@ proptest! {
     }
 
     #[test]
-    fn links_only_add(
+    fn following_links_only_adds_paths(
         source in "[ab*]{1,2}(/[ab*]{1,2}){0,2}",
         links in prop::collection::btree_map("[ab]{1,2}(/[ab]{1,2}){0,2}", "(/|\\.\\./){0,1}[ab]{1,2}(/[ab.]{1,2}){0,2}", 0..6),
         path in "[ab]{1,2}(/[ab]{1,2}){0,3}",

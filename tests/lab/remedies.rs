@@ -6,7 +6,7 @@ use crate::support::{LAB, Namespace, Runner, RunnerSnapshot, record_seconds};
 
 /// Checks that `connect` fails with this title and these words. Then `fix` does what they say, and `connect` with
 /// `fixed_inputs` succeeds.
-fn fails_and_heals(
+fn fails_until_fixed(
     namespace: &Namespace,
     inputs: &[(&str, &str)],
     title: &str,
@@ -26,10 +26,10 @@ fn fails_and_heals(
 }
 
 #[test]
-fn image_that_is_missing() -> Result<()> {
+fn image_does_not_exist() -> Result<()> {
     let namespace = Namespace::new("heal-image")?;
     let image = format!("{}/no/such/image:1", LAB.registry);
-    fails_and_heals(
+    fails_until_fixed(
         &namespace,
         &[("image", &image)],
         "Image pull failed",
@@ -40,10 +40,10 @@ fn image_that_is_missing() -> Result<()> {
 }
 
 #[test]
-fn storage_class_that_is_missing() -> Result<()> {
+fn storage_class_does_not_exist() -> Result<()> {
     let namespace = Namespace::new("heal-class")?;
     let delete = ["delete", "deployment,pvc", "remote-buildkit-agent"];
-    fails_and_heals(
+    fails_until_fixed(
         &namespace,
         &[("storage-class", "tape")],
         "Cannot provision the volume",
@@ -55,10 +55,10 @@ fn storage_class_that_is_missing() -> Result<()> {
 
 /// BuildKit accepts the configuration as valid, but it works on no node.
 #[test]
-fn configuration_with_which_the_daemon_crashes() -> Result<()> {
+fn configuration_crashes_the_daemon() -> Result<()> {
     let namespace = Namespace::new("heal-crash")?;
     let config = "[worker.oci]\nsnapshotter = 'zfs'";
-    fails_and_heals(
+    fails_until_fixed(
         &namespace,
         &[("buildkitd-config", config)],
         "Agent keeps crashing",
@@ -71,7 +71,7 @@ fn configuration_with_which_the_daemon_crashes() -> Result<()> {
 /// For an agent that was created by hand, Kubernetes keeps no termination message by default: the error then names
 /// the command that prints the log.
 #[test]
-fn daemon_that_crashes_and_whose_words_are_not_kept() -> Result<()> {
+fn daemon_crashes_without_a_log() -> Result<()> {
     let namespace = Namespace::new("heal-mute")?;
     namespace.apply(
         r#"
@@ -91,7 +91,7 @@ spec:
 "#,
     )?;
     let logs = "kubectl -n heal-mute logs deployment/remote-buildkit-agent --previous";
-    fails_and_heals(
+    fails_until_fixed(
         &namespace,
         &[],
         "Agent keeps crashing",

@@ -7,7 +7,7 @@ use anyhow::{Context, Result, ensure};
 use crate::support::{LAB, Namespace, Runner, kubectl, output, program, run};
 
 #[test]
-fn a_kubeconfig_of_the_users_touches_no_aws() -> Result<()> {
+fn user_kubeconfig_does_not_contact_aws() -> Result<()> {
     let _namespace = Namespace::new("kubeconfig")?;
     let mut runner = Runner::new()?;
     runner
@@ -33,7 +33,7 @@ fn a_kubeconfig_of_the_users_touches_no_aws() -> Result<()> {
 
 /// Runs connect with the files and variables of a pod, in its own mount namespace.
 #[test]
-fn a_pods_service_account() -> Result<()> {
+fn service_account_of_a_pod() -> Result<()> {
     let namespace = Namespace::new("in-cluster")?;
     namespace.kubectl(&["create", "serviceaccount", "runner"])?;
     let account = "--serviceaccount=in-cluster:runner";
@@ -83,7 +83,7 @@ fn a_pods_service_account() -> Result<()> {
 }
 
 #[test]
-fn outside_a_pod_in_cluster_is_an_error() -> Result<()> {
+fn in_cluster_outside_a_pod_fails() -> Result<()> {
     let outcome = Runner::new()?.connect_with_only(&[("kubeconfig", "in-cluster")])?;
     ensure!(
         outcome.code == Some(1) && outcome.log.contains("Not running in a pod"),
@@ -95,7 +95,7 @@ fn outside_a_pod_in_cluster_is_an_error() -> Result<()> {
 
 /// Uses the keys that a step such as configure-aws-credentials exports.
 #[test]
-fn the_default_chain_of_aws() -> Result<()> {
+fn default_aws_credential_chain() -> Result<()> {
     let _namespace = Namespace::new("chain")?;
     let mut runner = Runner::new()?;
     runner.export_keys("ci")?;
@@ -112,7 +112,7 @@ fn the_default_chain_of_aws() -> Result<()> {
 
 /// Outside GitHub Actions the same binary is a command-line tool and prints no workflow commands.
 #[test]
-fn a_command_line_tool_outside_actions() -> Result<()> {
+fn command_line_outside_actions() -> Result<()> {
     let _namespace = Namespace::new("laptop")?;
     let mut runner = Runner::new()?;
     runner

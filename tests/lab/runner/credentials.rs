@@ -58,13 +58,13 @@ fn check_renewal(bare: &mut BareMachine) -> Result<()> {
 }
 
 #[test]
-fn those_of_the_instance() -> Result<()> {
+fn credentials_of_the_instance() -> Result<()> {
     let _namespace = Namespace::new("keys-instance")?;
     check_renewal(&mut BareMachine::new("keys-instance")?)
 }
 
 #[test]
-fn those_of_pod_identity() -> Result<()> {
+fn credentials_of_pod_identity() -> Result<()> {
     let _namespace = Namespace::new("keys-pod")?;
     let mut bare = BareMachine::new("keys-pod")?;
     bare.machine
@@ -81,7 +81,7 @@ fn those_of_pod_identity() -> Result<()> {
 }
 
 #[test]
-fn those_of_irsa() -> Result<()> {
+fn credentials_of_irsa() -> Result<()> {
     let _namespace = Namespace::new("keys-irsa")?;
     let mut bare = BareMachine::new("keys-irsa")?;
     let claims = json!({"claims": {"iss": LAB.issuer, "sub": "system:serviceaccount:default:runner"}});
@@ -100,7 +100,7 @@ fn those_of_irsa() -> Result<()> {
 }
 
 #[test]
-fn without_any_it_says_where_it_looked() -> Result<()> {
+fn missing_credentials_list_the_sources() -> Result<()> {
     let mut bare = BareMachine::new("nowhere")?;
     bare.env = vec![("AWS_EC2_METADATA_DISABLED".into(), "true".into())];
     let log = bare.setup_fails(&[])?;

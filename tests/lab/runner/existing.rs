@@ -15,7 +15,7 @@ fn buildx_of(version: &str) -> String {
 }
 
 #[test]
-fn programs_that_are_good_enough_stay_and_older_ones_come_back() -> Result<()> {
+fn recent_programs_are_kept_and_replaced_ones_restored() -> Result<()> {
     let _namespace = Namespace::new("kept")?;
     let bare = BareMachine::new("kept")?;
     bare.install_docker_cli()?;
@@ -49,7 +49,7 @@ fn programs_that_are_good_enough_stay_and_older_ones_come_back() -> Result<()> {
 /// docker prefers the user's own plugin to the machine's. A job may have put it there to read the secrets of the next
 /// boot.
 #[test]
-fn an_old_plugin_of_the_users_own_is_not_in_the_way() -> Result<()> {
+fn old_plugin_of_the_user_is_replaced() -> Result<()> {
     let _namespace = Namespace::new("kept-own")?;
     let bare = BareMachine::new("kept-own")?;
     bare.install_docker_cli()?;
@@ -65,10 +65,10 @@ fn an_old_plugin_of_the_users_own_is_not_in_the_way() -> Result<()> {
     )?;
     bare.machine.chown_to_user("/home/runner/.docker")?;
     let before = bare.machine.tree()?;
-    run(bare.runner(&[]).env("GITHUB_TOKEN", "of-somebody"))?;
+    run(bare.runner(&[]).env("GITHUB_TOKEN", "secret-token"))?;
     let seen = std::fs::read_to_string(bare.machine.host_path("/tmp/seen"))?;
     ensure!(
-        seen.contains("HOME=/home/runner") && !seen.contains("of-somebody"),
+        seen.contains("HOME=/home/runner") && !seen.contains("secret-token"),
         "{seen}"
     );
     ensure!(bare.run_script("docker buildx version")?.contains("v0.38.2"));
@@ -79,7 +79,7 @@ fn an_old_plugin_of_the_users_own_is_not_in_the_way() -> Result<()> {
 
 /// Both programs are on the PATH if an image or a package contains them.
 #[test]
-fn programs_that_are_on_the_path_stay_where_they_are() -> Result<()> {
+fn programs_on_the_path_are_kept() -> Result<()> {
     let _namespace = Namespace::new("kept-path")?;
     let bare = BareMachine::new("kept-path")?;
     bare.install_docker_cli()?;
@@ -107,7 +107,7 @@ fn programs_that_are_on_the_path_stay_where_they_are() -> Result<()> {
 
 /// An image is built without a cluster. A machine that boots from it downloads nothing.
 #[test]
-fn what_an_image_has_is_used_at_boot() -> Result<()> {
+fn programs_of_an_image_are_used_at_boot() -> Result<()> {
     let _namespace = Namespace::new("kept-image")?;
     let bare = BareMachine::new("kept-image")?;
     bare.install_docker_cli()?;
@@ -147,7 +147,7 @@ fn what_an_image_has_is_used_at_boot() -> Result<()> {
 }
 
 #[test]
-fn run_again_with_other_flags_it_changes_and_a_failure_changes_nothing() -> Result<()> {
+fn second_run_applies_its_flags_or_changes_nothing() -> Result<()> {
     let _namespace = Namespace::new("kept-again")?;
     let bare = BareMachine::new("kept-again")?;
     bare.install_docker_cli()?;
@@ -183,7 +183,7 @@ fn run_again_with_other_flags_it_changes_and_a_failure_changes_nothing() -> Resu
 }
 
 #[test]
-fn a_job_that_connects_by_itself_comes_back_to_the_machines_builder() -> Result<()> {
+fn job_with_its_own_builder_restores_the_machines_builder() -> Result<()> {
     let _namespace = Namespace::new("kept-job")?;
     let bare = BareMachine::new("kept-job")?;
     bare.install_docker_cli()?;

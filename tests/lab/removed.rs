@@ -30,7 +30,7 @@ fn remove_while_waiting(
 }
 
 #[test]
-fn permission_that_is_taken_away_is_not_waited_for() -> Result<()> {
+fn removed_permission_ends_the_wait() -> Result<()> {
     let namespace = Namespace::new("taken-rbac")?;
     grant(&namespace, "deploy")?;
     let role = role("ci-no-rbac");
@@ -49,7 +49,7 @@ fn permission_that_is_taken_away_is_not_waited_for() -> Result<()> {
 }
 
 #[test]
-fn agent_that_is_scaled_to_nothing_is_not_waited_for() -> Result<()> {
+fn scaling_to_0_ends_the_wait() -> Result<()> {
     let namespace = Namespace::new("taken-scale")?;
     let scale = |replicas: &str| {
         let scaled = namespace.kubectl(&["scale", "deployment", "remote-buildkit-agent", replicas]);
@@ -78,7 +78,7 @@ fn agent_that_is_scaled_to_nothing_is_not_waited_for() -> Result<()> {
 }
 
 #[test]
-fn agent_that_is_deleted_is_not_waited_for() -> Result<()> {
+fn deleted_agent_ends_the_wait() -> Result<()> {
     let namespace = Namespace::new("taken-agent")?;
     let delete = || {
         let deleted = namespace.kubectl(&["delete", "deployment", "remote-buildkit-agent"]);
@@ -93,7 +93,7 @@ fn agent_that_is_deleted_is_not_waited_for() -> Result<()> {
 
 /// The Deployment replaces deleted pods.
 #[test]
-fn pods_that_are_deleted_are_no_reason_to_fail() -> Result<()> {
+fn deleted_pods_do_not_end_the_wait() -> Result<()> {
     let namespace = Namespace::new("taken-pod")?;
     let mut runner = Runner::new()?;
     let command = runner.connect_command(&[("namespace", "taken-pod")]);

@@ -82,7 +82,7 @@ fn build_all(runner: &Runner, word: &str) -> Result<Vec<String>> {
 }
 
 #[test]
-fn a_key_finds_its_agent_from_everywhere() -> Result<()> {
+fn cache_key_selects_the_same_agent_on_every_runner() -> Result<()> {
     let namespace = Namespace::new("several")?;
     let keys: Vec<String> = (0..8).map(|n| format!("acme/shop:image-{n}")).collect();
     let mut served = BTreeMap::new();
