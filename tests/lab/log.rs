@@ -1,5 +1,7 @@
 //! A log that is not read, and servers and plugins that send megabytes of text.
 
+mod whole;
+
 use std::io::Write;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};

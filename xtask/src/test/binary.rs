@@ -32,6 +32,7 @@ const SLOW: &[&str] = &[
     "stages::",
     "platforms::",
     "stuck::",
+    "log::whole::",
 ];
 
 /// A compiled test binary and the names of its tests.
