@@ -1,4 +1,12 @@
-//! Applies an agent's objects with server-side apply.
+//! Deploys an agent with server-side apply. If jobs with different inputs deploy it at once, reconciles its ConfigMap with
+//! its Deployment.
+//!
+//! There is no transaction over a ConfigMap and a Deployment, and a lock would be one more object that could be left behind.
+//! So the Deployment decides: a job writes the ConfigMap before the Deployment, and reads it afterwards. The job that wrote
+//! the Deployment last finds its own ConfigMap, or that of a job that was killed before it wrote its Deployment.
+
+use std::hash::{BuildHasher, RandomState};
+use std::time::Duration;
 
 use anyhow::Context;
 use k8s_openapi::api::apps::v1::Deployment;
@@ -9,12 +17,20 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::error::{self, ApiOperation};
-use super::{Cluster, Object};
-use crate::agent::manifests::Objects;
+use super::{Cluster, NamespacedObject};
+use crate::agent::manifests::{Objects, same_configuration, same_inputs};
 use crate::agent::volume::{self, VolumePlan};
 use crate::agent::{self, Spec, state};
 use crate::error_code::ErrorCode;
 use crate::problem::Problem;
+
+/// How often to look for another job's Deployment. Together longer than a job takes from its claim to its Deployment: a second
+/// on a busy API server.
+const POLLS: u32 = 20;
+const POLL_INTERVAL: Duration = Duration::from_millis(250);
+
+/// The limit on rounds. Concurrent jobs need fewer, because each sleeps for a random time.
+const MAX_ROUNDS: usize = 20;
 
 /// An agent's objects on the server, or as a dry run would make them, with all their fields.
 #[derive(Debug, Default)]
@@ -116,13 +132,13 @@ impl Cluster {
     }
 
     /// Returns an untyped client for a kind. A typed one drops the fields that its type does not have.
-    pub(super) fn untyped<K: Object>(&self) -> Api<DynamicObject> {
+    pub(super) fn untyped<K: NamespacedObject>(&self) -> Api<DynamicObject> {
         let kind = ApiResource::erase::<K>(&());
         Api::namespaced_with(self.client.clone(), &self.namespace, &kind)
     }
 
     /// Applies an object and returns the result as the server has it.
-    async fn patch<K: Object>(
+    async fn patch<K: NamespacedObject>(
         &self,
         name: &str,
         object: &(impl Serialize + std::fmt::Debug),
@@ -145,6 +161,82 @@ impl Cluster {
         });
         json(&patched.await?)
     }
+}
+
+impl Cluster {
+    /// Applies an agent's objects until its ConfigMap belongs to its Deployment, whether this job or another wrote them.
+    pub(super) async fn apply_until_consistent(
+        &self,
+        spec: &Spec,
+        objects: &Objects,
+        volume: &VolumePlan,
+    ) -> anyhow::Result<()> {
+        for _ in 0..MAX_ROUNDS {
+            self.apply(spec, objects, volume, false).await?;
+            if self.has_config(&spec.name, objects).await? {
+                return Ok(());
+            }
+            // Another job is about to write the Deployment for its ConfigMap. The sleep is random so that two jobs do not
+            // overwrite each other forever.
+            let random = RandomState::new().hash_one(()) % 100;
+            tokio::time::sleep(Duration::from_millis(20 + random)).await;
+            let live = self.get_raw::<Deployment>(&spec.name).await?;
+            if live.is_none_or(|live| !same_configuration(&objects.deployment, &live)) {
+                return Ok(());
+            }
+            tracing::debug!("the ConfigMap {} does not belong to its Deployment", spec.name);
+        }
+        // Something other than a job changes the ConfigMap each time.
+        Ok(())
+    }
+
+    /// Repairs the ConfigMap of an agent whose Deployment matches the inputs: a job that was killed between writing the two leaves
+    /// a ConfigMap of other inputs. Returns whether it was changed.
+    pub async fn repair_config_map(&self, spec: &Spec, deployment: &Deployment) -> anyhow::Result<bool> {
+        let Some(size) = state::configured_volume_size(deployment) else {
+            return Ok(false);
+        };
+        let objects = Objects::new(spec, size)?;
+        // Without retries: a working agent does not wait for this.
+        let (api, operation) = (self.api::<ConfigMap>(), ApiOperation::on::<ConfigMap>("get"));
+        let live = self.request_once(&operation, api.get_opt(&spec.name)).await;
+        if is_config(live.map_err(|failed| failed.error)?, &objects) {
+            return Ok(false);
+        }
+        self.apply_until_consistent(spec, &objects, &VolumePlan { apply: false, size })
+            .await?;
+        Ok(true)
+    }
+
+    async fn has_config(&self, name: &str, objects: &Objects) -> anyhow::Result<bool> {
+        Ok(is_config(self.get::<ConfigMap>(name).await?, objects))
+    }
+
+    /// Returns whether another job has deployed this agent with other inputs. While there is only a claim, its Deployment is awaited.
+    pub(super) async fn is_deployed_by_another_job(&self, spec: &Spec) -> bool {
+        let Ok(ours) = Objects::new(spec, spec.storage_bytes) else {
+            return false;
+        };
+        for _ in 0..POLLS {
+            match self.get_raw::<Deployment>(&spec.name).await {
+                Ok(Some(live)) => return !same_inputs(&ours.deployment, &live),
+                Ok(None) => {}
+                Err(_) => return false,
+            }
+            let claim = self.get::<PersistentVolumeClaim>(&spec.name).await;
+            if !claim.is_ok_and(|claim| claim.is_some()) {
+                return false;
+            }
+            tokio::time::sleep(POLL_INTERVAL).await;
+        }
+        false
+    }
+}
+
+fn is_config(live: Option<ConfigMap>, objects: &Objects) -> bool {
+    let live = live.and_then(|live| live.data).unwrap_or_default();
+    let mut ours = objects.config.data.iter().flatten();
+    ours.all(|(key, text)| live.get(key) == Some(text))
 }
 
 pub(super) fn json(object: &impl Serialize) -> anyhow::Result<Value> {

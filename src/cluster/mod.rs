@@ -2,23 +2,16 @@
 //! that names a type of kube's client.
 
 mod apply;
-mod availability;
 mod client;
 mod error;
-mod events;
 mod exec;
 mod lookup;
 mod probe;
 mod reachability;
-mod reconcile;
 mod remove;
-mod spdy;
-mod startup_failure;
-mod storage;
 mod update;
 mod wait;
 mod watch;
-mod whoami;
 
 use anyhow::Context;
 use k8s_openapi::api::apps::v1::Deployment;
@@ -30,29 +23,26 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-pub use availability::AgentGone;
 use error::ApiOperation;
 pub use error::Unauthorized;
 #[cfg(fuzzing)]
 pub use exec::run as run_exec;
-pub use lookup::Lookup;
+pub use lookup::{ClaimInfo, Lookup, StorageClassInfo, UserInfo};
 #[cfg(fuzzing)]
 pub use probe::parse as parse_daemon_status;
 pub use probe::{Buildkit, DaemonStatus, DiskUsage};
 use reachability::Reachability;
 pub use remove::OwnedObjects;
-#[cfg(fuzzing)]
-pub use startup_failure::startup_failure;
-pub use storage::{Claim, Class};
 pub use update::Update;
-pub use wait::StartupStatus;
-pub use whoami::UserInfo;
+#[cfg(fuzzing)]
+pub use wait::startup_failure;
+pub use wait::{AgentGone, StartupStatus};
 
 use crate::endpoint_access::EndpointAccess;
 use crate::retry::{AttemptError, Retrier};
 
 /// A namespaced kind of object that this program reads or writes.
-trait Object:
+trait NamespacedObject:
     kube::Resource<Scope = k8s_openapi::NamespaceResourceScope, DynamicType = ()>
     + k8s_openapi::Resource
     + DeserializeOwned
@@ -61,7 +51,7 @@ trait Object:
 {
 }
 
-impl<K> Object for K where
+impl<K> NamespacedObject for K where
     K: kube::Resource<Scope = k8s_openapi::NamespaceResourceScope, DynamicType = ()>
         + k8s_openapi::Resource
         + DeserializeOwned
@@ -149,14 +139,14 @@ impl Cluster {
     }
 
     /// Returns the object of this name, if it exists.
-    async fn get<K: Object>(&self, name: &str) -> anyhow::Result<Option<K>> {
+    async fn get<K: NamespacedObject>(&self, name: &str) -> anyhow::Result<Option<K>> {
         let api = self.api::<K>();
         self.request(&ApiOperation::on::<K>("get"), || api.get_opt(name))
             .await
     }
 
     /// Returns the object of this name with every field that the server has, also those that this program has no type for.
-    async fn get_raw<K: Object>(&self, name: &str) -> anyhow::Result<Option<Value>> {
+    async fn get_raw<K: NamespacedObject>(&self, name: &str) -> anyhow::Result<Option<Value>> {
         let api = self.untyped::<K>();
         let got = self
             .request(&ApiOperation::on::<K>("get"), || api.get_opt(name))

@@ -6,7 +6,7 @@ use kube::api::{DeleteParams, ListParams, Preconditions};
 use kube::{Error, ResourceExt};
 
 use super::error::ApiOperation;
-use super::{Cluster, Object};
+use super::{Cluster, NamespacedObject};
 use crate::agent::manifests::{INSTANCE, MANAGED_BY};
 
 /// The objects that this program created for one input `name`.
@@ -55,7 +55,7 @@ impl Cluster {
         Ok(())
     }
 
-    async fn list_owned_of<K: Object>(&self, instance: &str) -> anyhow::Result<Vec<ObjectRef>> {
+    async fn list_owned_of<K: NamespacedObject>(&self, instance: &str) -> anyhow::Result<Vec<ObjectRef>> {
         let (label, value) = MANAGED_BY;
         let selector = format!("{label}={value},{INSTANCE}={instance}");
         let (api, params) = (self.api::<K>(), ListParams::default().labels(&selector));
@@ -70,7 +70,7 @@ impl Cluster {
     }
 
     /// Deletes an object. Already deleted is not an error.
-    async fn delete<K: Object>(&self, object: &ObjectRef) -> anyhow::Result<()> {
+    async fn delete<K: NamespacedObject>(&self, object: &ObjectRef) -> anyhow::Result<()> {
         let params = DeleteParams::background().preconditions(Preconditions {
             uid: object.uid.clone(),
             ..Preconditions::default()

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::Finding;
 use crate::agent::quantity::parse_bytes;
 use crate::agent::{Spec, state};
-use crate::cluster::{Claim, DiskUsage, Lookup};
+use crate::cluster::{ClaimInfo, DiskUsage, Lookup};
 
 /// How an agent differs from the inputs.
 #[derive(Debug, PartialEq, Eq)]
@@ -51,7 +51,7 @@ pub fn serving(spec: &Spec, deployment: &state::Deployment, differs: &Drift) -> 
 }
 
 /// Returns the row of the volume of an existing agent. `name` is the PersistentVolumeClaim that its Deployment names.
-pub fn volume(spec: &Spec, ready: bool, name: Option<&str>, seen: &Lookup<Claim>) -> Finding {
+pub fn volume(spec: &Spec, ready: bool, name: Option<&str>, seen: &Lookup<ClaimInfo>) -> Finding {
     let namespace = &spec.namespace;
     let Some(name) = name else {
         return Finding::warning(
@@ -82,7 +82,7 @@ pub fn volume(spec: &Spec, ready: bool, name: Option<&str>, seen: &Lookup<Claim>
     }
 }
 
-fn bound(spec: &Spec, claim: &Claim) -> Finding {
+fn bound(spec: &Spec, claim: &ClaimInfo) -> Finding {
     let size = claim.size.as_deref().unwrap_or("unknown size");
     let class = claim.class.as_deref().unwrap_or("none");
     let found = format!(
@@ -117,7 +117,7 @@ fn bound(spec: &Spec, claim: &Claim) -> Finding {
 }
 
 /// Returns the row of the volume that an agent which does not exist would use.
-pub fn volume_left(spec: &Spec, seen: &Lookup<Claim>) -> Finding {
+pub fn volume_left(spec: &Spec, seen: &Lookup<ClaimInfo>) -> Finding {
     match seen {
         Lookup::Found(claim) => Finding::ok(format!(
             "the PersistentVolumeClaim {} of an earlier agent exists ({}): the next agent uses its cache",
@@ -189,8 +189,8 @@ mod tests {
     use super::super::CheckStatus;
     use super::*;
 
-    fn claim(phase: &str, size: &str) -> Lookup<Claim> {
-        Lookup::Found(Claim {
+    fn claim(phase: &str, size: &str) -> Lookup<ClaimInfo> {
+        Lookup::Found(ClaimInfo {
             name: "agent".into(),
             phase: phase.into(),
             class: Some("gp3".into()),

@@ -114,7 +114,7 @@ mod tests {
     use super::*;
     use crate::agent::Spec;
     use crate::agent::state::Deployment;
-    use crate::cluster::{Claim, Class, DiskUsage, Lookup};
+    use crate::cluster::{ClaimInfo, DiskUsage, Lookup, StorageClassInfo};
     use crate::error_code::ErrorCode;
 
     fn print(rows: Vec<(&str, Finding)>) -> String {
@@ -144,8 +144,8 @@ mod tests {
         serde_json::from_value(deployment).expect("deployment")
     }
 
-    fn claim(size: &str, phase: &str) -> Lookup<Claim> {
-        Lookup::Found(Claim {
+    fn claim(size: &str, phase: &str) -> Lookup<ClaimInfo> {
+        Lookup::Found(ClaimInfo {
             name: "agent".into(),
             phase: phase.into(),
             class: Some("gp3".into()),
@@ -168,7 +168,7 @@ mod tests {
     #[test]
     fn rows_of_a_good_cluster() {
         let spec = Spec::example();
-        let class = Class {
+        let class = StorageClassInfo {
             name: "gp3".into(),
             provisioner: "ebs.csi.aws.com".into(),
             default: true,

@@ -1,7 +1,7 @@
 //! Evaluates the StorageClass of an agent's volume and its CSI driver.
 
 use super::Finding;
-use crate::cluster::{Class, Lookup};
+use crate::cluster::{Lookup, StorageClassInfo};
 
 /// Whether the StorageClass must provide a new volume.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,7 +17,11 @@ const PERMISSION_REMEDY: &str = "Bind a ClusterRole to this identity with the ru
                     an administrator.";
 
 /// Returns the row of the StorageClass for new volumes, and the class: that of the inputs, or the default one.
-pub fn class(wanted: Option<&str>, seen: &Lookup<Vec<Class>>, need: VolumeNeed) -> (Finding, Option<Class>) {
+pub fn class(
+    wanted: Option<&str>,
+    seen: &Lookup<Vec<StorageClassInfo>>,
+    need: VolumeNeed,
+) -> (Finding, Option<StorageClassInfo>) {
     let class = match seen {
         Lookup::Found(classes) => classes.iter().find(|class| match wanted {
             Some(name) => class.name == name,
@@ -38,7 +42,7 @@ pub fn class(wanted: Option<&str>, seen: &Lookup<Vec<Class>>, need: VolumeNeed) 
     (Finding::ok(found), Some(class.clone()))
 }
 
-fn absent(wanted: Option<&str>, seen: &Lookup<Vec<Class>>, need: VolumeNeed) -> Finding {
+fn absent(wanted: Option<&str>, seen: &Lookup<Vec<StorageClassInfo>>, need: VolumeNeed) -> Finding {
     let finding = match (wanted, seen) {
         (Some(name), _) => Finding::failed(
             format!("the StorageClass {name} does not exist"),
@@ -76,7 +80,7 @@ fn forbidden(why: &str, need: VolumeNeed) -> Finding {
 }
 
 /// Returns the CSI driver of a class, or `None` if none is registered in the cluster for it.
-pub fn driver(class: &Class) -> Option<&str> {
+pub fn driver(class: &StorageClassInfo) -> Option<&str> {
     match class.provisioner.as_str() {
         // Kubernetes forwards the in-tree plugin to the driver (CSI migration).
         "kubernetes.io/aws-ebs" => Some("ebs.csi.aws.com"),
@@ -89,7 +93,7 @@ pub fn driver(class: &Class) -> Option<&str> {
 }
 
 /// Returns the row for a class without a CSI driver in the cluster.
-pub fn no_driver(class: &Class) -> Finding {
+pub fn no_driver(class: &StorageClassInfo) -> Finding {
     Finding::ok(format!(
         "{} does not register a CSI driver in the cluster",
         class.provisioner
@@ -124,8 +128,8 @@ mod tests {
     use super::super::CheckStatus;
     use super::*;
 
-    fn classes() -> Lookup<Vec<Class>> {
-        let class = |name: &str, provisioner: &str, default| Class {
+    fn classes() -> Lookup<Vec<StorageClassInfo>> {
+        let class = |name: &str, provisioner: &str, default| StorageClassInfo {
             name: name.into(),
             provisioner: provisioner.into(),
             default,

@@ -2,7 +2,7 @@
 
 use super::agents::Agent;
 use super::{Doctor, plan};
-use crate::cluster::{Class, Cluster, Lookup};
+use crate::cluster::{Cluster, Lookup, StorageClassInfo};
 use crate::diagnosis::storage::{self, VolumeNeed};
 use crate::diagnosis::{CheckStatus, Finding};
 
@@ -35,7 +35,7 @@ impl Doctor {
         &self,
         cluster: &Cluster,
         need: VolumeNeed,
-    ) -> anyhow::Result<(Finding, (CheckStatus, Option<Class>))> {
+    ) -> anyhow::Result<(Finding, (CheckStatus, Option<StorageClassInfo>))> {
         let wanted = self.plan.agents.spec.storage_class.as_deref();
         let seen = cluster.storage_classes(wanted).await?;
         let (finding, class) = storage::class(wanted, &seen, need);
@@ -46,7 +46,7 @@ impl Doctor {
     async fn driver(
         &self,
         cluster: &Cluster,
-        class: &Class,
+        class: &StorageClassInfo,
         need: VolumeNeed,
     ) -> anyhow::Result<(Finding, ())> {
         let Some(driver) = storage::driver(class) else {
