@@ -88,10 +88,19 @@ pub const BUILDX_BAKE_FILE: &str = "BUILDX_BAKE_FILE";
 pub const BUILDX_BAKE_PATH_SEPARATOR: &str = "BUILDX_BAKE_PATH_SEPARATOR";
 /// Disables colors (<https://no-color.org>).
 pub const NO_COLOR: &str = "NO_COLOR";
+/// Enables colors even if the output is not a terminal, unless it is `0` (<https://bixense.com/clicolors/>).
+pub const CLICOLOR_FORCE: &str = "CLICOLOR_FORCE";
+/// Disables colors if it is `0`.
+pub const CLICOLOR: &str = "CLICOLOR";
 /// The type of the terminal. `dumb` has no colors.
 pub const TERM: &str = "TERM";
 pub const HOME: &str = "HOME";
 pub const PATH: &str = "PATH";
+
+/// Returns whether this runs in a job of GitHub Actions.
+pub fn in_job() -> bool {
+    get(GITHUB_ACTIONS).as_deref() == Some("true")
+}
 
 /// Returns the value of a variable. An empty value counts as not set, as for the inputs of an action, and so does a
 /// value that is not valid UTF-8.

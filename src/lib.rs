@@ -6,6 +6,7 @@ pub mod aws;
 pub mod buildx;
 pub mod cli;
 pub mod cluster;
+pub mod color;
 pub mod commands;
 pub mod diagnosis;
 pub mod docker;
@@ -57,7 +58,7 @@ pub fn main() -> ExitCode {
             let cli = cli::parse(line);
             log(cli.verbose);
             report::set_quiet(cli.quiet);
-            report::set_color(cli.color);
+            color::init(cli.color);
             run(&cli.command)
         }
         Err(unreadable) => Err(inputs::invalid_utf8(&unreadable).into()),
@@ -122,8 +123,8 @@ fn fail(error: anyhow::Error) -> ExitCode {
         return ExitCode::FAILURE;
     }
     output::finish();
-    let text = cli::inputs_as_flags(&problem.to_string());
-    eprintln!("{} {text}", report::error_label());
+    let text = format!("error: {}", cli::inputs_as_flags(&problem.to_string()));
+    eprintln!("{}", color::of_stderr(&text));
     match problem.code {
         ErrorCode::InvalidInput => ExitCode::from(2),
         _ => ExitCode::FAILURE,

@@ -11,7 +11,7 @@ use std::time::Instant;
 
 use anyhow::Context;
 
-use crate::{env, output};
+use crate::{cli, color, env, output};
 
 /// Prints each step with the seconds that it took. Clones share their state, so that one can be read while another works.
 #[derive(Debug, Clone)]
@@ -102,65 +102,7 @@ pub fn set_quiet(quiet: bool) {
     QUIET.store(quiet, Ordering::Relaxed);
 }
 
-/// Whether lines on standard output are printed in color.
-static COLOR: AtomicBool = AtomicBool::new(false);
-
-/// Whether the label of an error on standard error is.
-static COLOR_OF_ERRORS: AtomicBool = AtomicBool::new(false);
-
-/// Decides whether to print in color. NO_COLOR (<https://no-color.org>) is obeyed unless the user asks for color by flag.
-pub fn set_color(choice: clap::ColorChoice) {
-    let no_color = env::get(env::NO_COLOR).is_some();
-    let dumb = env::get(env::TERM).is_some_and(|term| term == "dumb");
-    let is_on = |terminal: bool| match choice {
-        clap::ColorChoice::Always => true,
-        clap::ColorChoice::Never => false,
-        clap::ColorChoice::Auto => !no_color && (terminal && !dumb || *IN_JOB),
-    };
-    COLOR.store(is_on(std::io::stdout().is_terminal()), Ordering::Relaxed);
-    COLOR_OF_ERRORS.store(is_on(std::io::stderr().is_terminal()), Ordering::Relaxed);
-}
-
-/// Parameters of the control sequences for colors.
-const RED: &str = "1;31";
-const YELLOW: &str = "33";
-const GREEN: &str = "32";
-
-/// Returns the word that begins an error on standard error.
-pub fn error_label() -> Cow<'static, str> {
-    if COLOR_OF_ERRORS.load(Ordering::Relaxed) {
-        in_color("error:", RED).into()
-    } else {
-        "error:".into()
-    }
-}
-
-fn in_color(text: &str, color: &str) -> String {
-    format!("\x1b[{color}m{text}\x1b[0m")
-}
-
-/// Returns the text in a color, if color is on.
-fn paint<'a>(text: &'a str, color: &str) -> Cow<'a, str> {
-    if COLOR.load(Ordering::Relaxed) {
-        in_color(text, color).into()
-    } else {
-        text.into()
-    }
-}
-
-/// Returns the line with the mark of a check at its start, indented or not, in a color.
-fn paint_mark(line: &str) -> Cow<'_, str> {
-    let text = line.trim_start_matches(' ');
-    let indent = &line[..line.len() - text.len()];
-    for (mark, color) in [("✓", GREEN), ("!", YELLOW), ("✗", RED)] {
-        if let Some(rest) = text.strip_prefix(mark).filter(|rest| rest.starts_with(' ')) {
-            return format!("{indent}{}{rest}", paint(mark, color)).into();
-        }
-    }
-    line.into()
-}
-
-static IN_JOB: LazyLock<bool> = LazyLock::new(|| env::get(env::GITHUB_ACTIONS).as_deref() == Some("true"));
+static IN_JOB: LazyLock<bool> = LazyLock::new(env::in_job);
 
 fn progress(line: Progress<'_>) {
     if QUIET.load(Ordering::Relaxed) {
@@ -171,7 +113,7 @@ fn progress(line: Progress<'_>) {
     // Debug lines go to the same terminal, and the line above may be one of them.
     let terminal = std::io::stdout().is_terminal() && !tracing::enabled!(tracing::Level::DEBUG);
     for text in log.lines(&line, *IN_JOB, terminal) {
-        command(text);
+        command(color::of_stdout(&text).into_owned());
     }
 }
 
@@ -181,7 +123,7 @@ impl LogState {
         let mut lines = Vec::new();
         let (Progress::Step(text) | Progress::Detail(text) | Progress::Waiting(text) | Progress::Retry(text)) =
             line;
-        let mut text = harmless(&bounded(text));
+        let mut text = harmless(&bounded(&cli::for_reader(text)));
         match line {
             Progress::Step(_) | Progress::Detail(_) => lines.extend(self.end_group()),
             Progress::Waiting(_) if in_job && !self.group => {
@@ -233,11 +175,11 @@ pub fn end_group() {
     }
 }
 
-/// Prints text to standard output.
+/// Prints text to standard output. Outside of a job, inputs in backticks are printed as flags.
 pub fn say(text: &str) {
     end_group();
-    let text = harmless(&bounded(text));
-    command(paint_mark(&text).into_owned());
+    let text = harmless(&bounded(&cli::for_reader(text)));
+    command(color::of_stdout(&text).into_owned());
 }
 
 /// Prints a line unchanged, in order with the other lines: a workflow command.

@@ -32,7 +32,7 @@ pub enum Mirror {
 /// Returns the file to download for an architecture. `architecture` has the name that Rust uses, such as `x86_64`.
 pub fn source(architecture: &str, mirror: Option<&Mirror>) -> anyhow::Result<DownloadSource> {
     let remedy =
-        "Check this machine's network access, or set --buildx-url to a mirror. Nothing was installed.";
+        "Check this machine's network access, or set `buildx-url` to a mirror. Nothing was installed.";
     let [major, minor, patch] = VERSION;
     let version = format!("v{major}.{minor}.{patch}");
     let base = match mirror {
@@ -41,7 +41,7 @@ pub fn source(architecture: &str, mirror: Option<&Mirror>) -> anyhow::Result<Dow
                 name: "buildx".into(),
                 url: url.clone(),
                 sha256: sha256.clone(),
-                remedy: "Check --buildx-url, and that --buildx-sha256 is the checksum of that file. Nothing was installed.",
+                remedy: "Check `buildx-url`, and that `buildx-sha256` is the checksum of that file. Nothing was installed.",
             });
         }
         Some(Mirror::Releases(base_url)) => base_url.trim_end_matches('/'),

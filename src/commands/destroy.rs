@@ -98,7 +98,7 @@ async fn confirmed() -> anyhow::Result<bool> {
         return Err(Problem::new(
             ErrorCode::ConfirmationRequired,
             "destroy asks before it removes anything, and standard input is not a terminal.",
-            "Run it in a terminal, or add --yes.",
+            "Run it in a terminal, or add `--yes`.",
         )
         .into());
     }

@@ -15,7 +15,7 @@ pub fn run(args: &DisconnectArgs) -> anyhow::Result<()> {
     };
     let Some(job_state) = job_state else {
         say(
-            "Nothing to disconnect: no connect step of this job saved a builder. Outside of a job, pass --builder",
+            "Nothing to disconnect: no connect step of this job saved a builder. Outside of a job, pass `--builder`",
         );
         return Ok(());
     };
@@ -30,7 +30,7 @@ pub fn run(args: &DisconnectArgs) -> anyhow::Result<()> {
                 job_state.builder
             );
             github::warning("Cleanup incomplete", &text);
-            say(&text);
+            say(&format!("warning: {text}"));
         }
     }
     Ok(())

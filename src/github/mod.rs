@@ -16,15 +16,11 @@ pub use scope::{RunnerScope, ScopeKind};
 use std::fs::OpenOptions;
 use std::io::Write;
 
+pub use crate::env::in_job;
 use crate::problem::Problem;
 use crate::report;
 use crate::secret::Secret;
 use crate::{env, files};
-
-/// Returns whether this runs in a job of GitHub Actions.
-pub fn in_job() -> bool {
-    env::get(env::GITHUB_ACTIONS).as_deref() == Some("true")
-}
 
 /// Masks a value in the job's log from now on. A value of several lines is masked line by line.
 ///

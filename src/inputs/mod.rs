@@ -168,7 +168,11 @@ fn check(args: &ConnectArgs, errors: &mut ValidationErrors) -> Option<Plan> {
 
 /// Validates the inputs of `manifests`.
 pub fn manifests(args: &ManifestsArgs) -> Result<Agents, Problem> {
-    let ManifestsArgs { connect, rbac: _ } = args;
+    let ManifestsArgs {
+        connect,
+        rbac: _,
+        output: _,
+    } = args;
     let mut errors = ValidationErrors::default();
     let agents = agent::check(&connect.agent, &mut errors);
     errors.finish(agents)

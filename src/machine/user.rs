@@ -45,7 +45,7 @@ impl User {
                 return Err(Problem::new(
                     ErrorCode::UserRequired,
                     "This runs as root, and `user` is not set.",
-                    "Set --user to the user that the runner runs as, even if that is root.",
+                    "Set `user` to the user that the runner runs as, even if that is root.",
                 )
                 .into());
             }
@@ -56,7 +56,7 @@ impl User {
             return Err(Problem::new(
                 ErrorCode::UserNotFound,
                 format!("/etc/passwd has no user {name}."),
-                "Create the user first (useradd --create-home NAME), or correct --user.",
+                "Create the user first (useradd --create-home NAME), or correct `user`.",
             )
             .into());
         };

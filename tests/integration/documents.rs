@@ -9,6 +9,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
+use remote_buildkit_agent::manifests;
 use serde_json::Value;
 
 const WRITE: &str = "REMOTE_BUILDKIT_WRITE_DOCUMENTS";
@@ -43,7 +44,7 @@ fn example_roles_match_printed_roles() -> Result<()> {
     };
     let example = roles(&read("examples/rbac.yaml")?)?;
     ensure!(example.len() == 2, "the example has {} Roles", example.len());
-    let printed = roles(&remote_buildkit_agent::manifests::rbac::yaml("buildkit")?)?;
+    let printed = roles(&manifests::yaml(&manifests::rbac::roles("buildkit")?)?)?;
     ensure!(
         example == printed,
         "the example has {example:?}, the program prints {printed:?}"
@@ -126,7 +127,7 @@ fn generate(document: &str) -> Result<String> {
         ensure!(lines.any(|l| l == END), "{line} has no matching {END}");
         out += &match source.split_once(": ") {
             _ if source == "src/error_code.rs" => remote_buildkit::error_code::reference(),
-            _ if source == "src/cli.rs" => remote_buildkit::cli::reference(),
+            _ if source == "src/cli" => remote_buildkit::cli::reference(),
             Some((action, "inputs")) => inputs(action)?,
             Some((action, "outputs")) => outputs(action)?,
             _ => quoted(source)?,

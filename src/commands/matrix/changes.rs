@@ -112,7 +112,7 @@ pub async fn detect_changes_for(
             && clone.is_missing(name)
         {
             let (looked_in, remedy) = match clone.git {
-                Some(_) => ("this clone", "Correct `--base`, or fetch it: `git fetch origin`."),
+                Some(_) => ("this clone", "Correct `base`, or fetch it: `git fetch origin`."),
                 None => (
                     "the working directory, where no Git clone can be read",
                     "Run it in a Git clone, on a machine with git.",

@@ -33,7 +33,7 @@ pub(super) fn warn_of_dockerfile_errors(inputs: &BTreeMap<String, BuildInputs>) 
         let text = format!("{fault}. Its targets are always built.");
         github::warning(title, &text);
         if !github::in_job() {
-            say(&format!("{title}: {text}"));
+            say(&format!("warning: {title}: {text}"));
         }
     }
 }

@@ -222,10 +222,7 @@ fn outside_a_job_only_the_clone_is_read() {
         problem.what,
         "Looked for the base gone in this clone, and found no such commit, branch or tag."
     );
-    assert_eq!(
-        problem.remedy,
-        "Correct `--base`, or fetch it: `git fetch origin`."
-    );
+    assert_eq!(problem.remedy, "Correct `base`, or fetch it: `git fetch origin`.");
     let nothing = no_clone();
     job.root = nothing.path();
     let error = job.detect().expect_err("no clone").to_string();

@@ -63,7 +63,7 @@ fn yaml(mut object: Value) -> anyhow::Result<String> {
             annotations.shift_remove(LAST_APPLIED);
         }
     }
-    super::super::manifests::document(&object)
+    super::super::manifests::yaml(&[object])
 }
 
 /// Hides the values of `env`, which a patch may have set to a secret. `replace` gets the path and value of each, and returns

@@ -12,7 +12,7 @@ use k8s_openapi::api::core::v1::{
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::quantity::Bytes;
 use super::{Spec, buildkitd};
@@ -80,21 +80,33 @@ fn config_for(spec: &Spec, volume: Bytes) -> anyhow::Result<String> {
     buildkitd::config(&spec.buildkitd, spec.isolation.root(), volume).context("writing buildkitd.toml")
 }
 
-/// Returns the objects of agents as YAML documents, in the order in which connect applies them.
-pub fn yaml(agents: &[Spec]) -> anyhow::Result<String> {
-    let mut documents = Vec::new();
+/// Returns the objects of agents, in the order in which connect applies them.
+pub fn objects(agents: &[Spec]) -> anyhow::Result<Vec<Value>> {
+    let mut all = Vec::new();
     for spec in agents {
-        let objects = Objects::new(spec, spec.storage_bytes)?;
-        documents.push(document(&objects.config)?);
-        documents.push(document(&objects.claim)?);
-        documents.push(document(&objects.deployment)?);
+        let Objects {
+            config,
+            claim,
+            deployment,
+        } = Objects::new(spec, spec.storage_bytes)?;
+        all.push(serde_json::to_value(config)?);
+        all.push(serde_json::to_value(claim)?);
+        all.push(deployment);
     }
-    Ok(documents.join("---\n"))
+    Ok(all)
 }
 
-/// Returns an object as a YAML document.
-pub(super) fn document(object: &impl serde::Serialize) -> anyhow::Result<String> {
-    serde_saphyr::to_string(object).context("writing a manifest as YAML")
+/// Returns objects as YAML documents.
+pub fn yaml(objects: &[Value]) -> anyhow::Result<String> {
+    let document = |object| serde_saphyr::to_string(object).context("writing a manifest as YAML");
+    let documents: anyhow::Result<Vec<String>> = objects.iter().map(document).collect();
+    Ok(documents?.join("---\n"))
+}
+
+/// Returns objects as one List in JSON, as `kubectl get -o json` prints several objects.
+pub fn json(objects: &[Value]) -> String {
+    let list = json!({ "apiVersion": "v1", "kind": "List", "items": objects });
+    format!("{list:#}")
 }
 
 fn config_map(spec: &Spec, toml: String) -> ConfigMap {
@@ -160,7 +172,7 @@ mod tests {
 
     #[test]
     fn manifests_by_default() {
-        insta::assert_snapshot!(yaml(&[Spec::example()]).expect("yaml"));
+        insta::assert_snapshot!(yaml(&objects(&[Spec::example()]).expect("objects")).expect("yaml"));
     }
 
     #[test]
@@ -194,7 +206,7 @@ mod tests {
             annotations: map("karpenter.sh/do-not-disrupt", "false"),
             ..Spec::example()
         };
-        insta::assert_snapshot!(yaml(&[spec]).expect("yaml"));
+        insta::assert_snapshot!(yaml(&objects(&[spec]).expect("objects")).expect("yaml"));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use k8s_openapi::api::rbac::v1::{PolicyRule, Role};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use serde_json::Value;
 
 /// The rules of the Role `use`: build on existing agents.
 pub const USE: [RoleRule; 3] = [
@@ -24,14 +25,14 @@ pub const DEPLOY: [RoleRule; 6] = [
 /// API group, resource, verbs.
 pub type RoleRule = (&'static str, &'static str, &'static [&'static str]);
 
-/// Returns both Roles, `remote-buildkit-use` and `remote-buildkit-deploy`, as YAML documents.
-pub fn yaml(namespace: &str) -> anyhow::Result<String> {
+/// Returns both Roles, `remote-buildkit-use` and `remote-buildkit-deploy`. Their RoleBindings are not included, because
+/// they name the user's identities.
+pub fn roles(namespace: &str) -> anyhow::Result<Vec<Value>> {
     let roles = [("use", &USE[..]), ("deploy", &DEPLOY[..])];
-    let documents: Result<Vec<String>, _> = roles
+    roles
         .into_iter()
-        .map(|(name, rules)| super::document(&role(namespace, name, rules)))
-        .collect();
-    Ok(documents?.join("---\n"))
+        .map(|(name, rules)| Ok(serde_json::to_value(role(namespace, name, rules))?))
+        .collect()
 }
 
 fn role(namespace: &str, name: &str, rules: &[RoleRule]) -> Role {

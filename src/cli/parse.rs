@@ -1,0 +1,132 @@
+//! Parses the command line.
+
+use std::ffi::OsString;
+
+use clap::builder::BoolishValueParser;
+use clap::builder::styling::{AnsiColor, Styles};
+use clap::{ArgAction, CommandFactory as _, FromArgMatches as _};
+
+use super::Cli;
+use super::action_inputs::JOB_ONLY;
+use super::help::long_version;
+
+/// Prefix of the environment variable of each flag: `--storage-class` is `REMOTE_BUILDKIT_STORAGE_CLASS`.
+const ENV_PREFIX: &str = "REMOTE_BUILDKIT_";
+
+/// The colors of help and usage errors, which are those of Cargo.
+const STYLES: Styles = Styles::styled()
+    .header(AnsiColor::Green.on_default().bold())
+    .usage(AnsiColor::Green.on_default().bold())
+    .literal(AnsiColor::Cyan.on_default().bold())
+    .placeholder(AnsiColor::Cyan.on_default())
+    .error(AnsiColor::Red.on_default().bold())
+    .valid(AnsiColor::Cyan.on_default().bold())
+    .invalid(AnsiColor::Yellow.on_default().bold());
+
+/// Commands whose flags are not read from the environment. Clients call `token` by the kubeconfig, and
+/// `REMOTE_BUILDKIT_SESSION` is another variable.
+const WITHOUT_ENV: [&str; 3] = ["token", "completions", "man"];
+
+/// Returns the definition of the command line. A flag overrides an input of the action, and an input overrides the
+/// flag's environment variable.
+pub fn command() -> clap::Command {
+    Cli::command()
+        .styles(STYLES)
+        .long_version(long_version())
+        .mut_subcommand("runner", |runner| {
+            JOB_ONLY.iter().fold(runner, |runner, name| {
+                runner.mut_arg(name.replace('-', "_"), |arg| arg.hide(true))
+            })
+        })
+        .mut_args(with_env)
+        .mut_subcommands(|subcommand| {
+            if WITHOUT_ENV.contains(&subcommand.get_name()) {
+                subcommand
+            } else {
+                subcommand.mut_args(with_env)
+            }
+        })
+}
+
+/// Adds the environment variable of a flag. An empty variable counts as absent, like an empty input.
+fn with_env(arg: clap::Arg) -> clap::Arg {
+    let Some(name) = arg.get_long().filter(|_| !arg.is_hide_set()) else {
+        return arg;
+    };
+    let variable = format!("{ENV_PREFIX}{}", name.replace('-', "_").to_uppercase());
+    if crate::env::is_empty(&variable) {
+        return arg;
+    }
+    let arg = arg.env(OsString::from(variable)).hide_env_values(true);
+    match arg.get_action() {
+        ArgAction::SetTrue => arg.value_parser(BoolishValueParser::new()),
+        _ => arg,
+    }
+}
+
+/// Parses the command line. Prints the help, the version or a usage error and exits where clap does; a usage error has
+/// the exit code 2.
+pub fn parse(line: Vec<OsString>) -> Cli {
+    let mut command = command().color(color_of(&line));
+    let parsed = command
+        .try_get_matches_from_mut(line)
+        .and_then(|matches| Cli::from_arg_matches(&matches));
+    parsed.unwrap_or_else(|error| error.format(&mut command).exit())
+}
+
+/// Returns the value of `--color`. It is read before the rest, because errors of the rest are printed in color.
+fn color_of(line: &[OsString]) -> clap::ColorChoice {
+    let mut words = line.iter().filter_map(|word| word.to_str());
+    while let Some(word) = words.next() {
+        let value = match word.strip_prefix("--color") {
+            Some("") => words.next(),
+            Some(rest) => rest.strip_prefix('='),
+            None => None,
+        };
+        if let Some(choice) = value.and_then(|value| value.parse().ok()) {
+            return choice;
+        }
+    }
+    clap::ColorChoice::Auto
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_flag_has_an_environment_variable() {
+        let command = command();
+        let connect = command.find_subcommand("connect").expect("connect");
+        let variable = |name: &str| {
+            let arg = connect.get_arguments().find(|arg| arg.get_long() == Some(name));
+            arg.and_then(|arg| arg.get_env())
+                .map(|env| env.to_string_lossy().into_owned())
+        };
+        assert_eq!(
+            variable("storage-class").as_deref(),
+            Some("REMOTE_BUILDKIT_STORAGE_CLASS")
+        );
+        for arg in connect.get_arguments() {
+            assert!(arg.get_env().is_some(), "{:?}", arg.get_long());
+        }
+        let token = command.find_subcommand("token").expect("token");
+        assert!(token.get_arguments().all(|arg| arg.get_env().is_none()));
+        let runner = command.find_subcommand("runner").expect("runner");
+        let role = runner
+            .get_arguments()
+            .find(|arg| arg.get_long() == Some("role-to-assume"));
+        assert!(role.is_some_and(clap::Arg::is_hide_set));
+    }
+
+    #[test]
+    fn color_is_read_before_the_rest() {
+        let color = |line: &[&str]| color_of(&line.iter().map(OsString::from).collect::<Vec<_>>());
+        assert_eq!(
+            color(&["x", "--color", "never", "oops"]),
+            clap::ColorChoice::Never
+        );
+        assert_eq!(color(&["x", "oops", "--color=always"]), clap::ColorChoice::Always);
+        assert_eq!(color(&["x", "--color=pink"]), clap::ColorChoice::Auto);
+    }
+}
