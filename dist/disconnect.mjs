@@ -1,6 +1,6 @@
 import { launch, warning } from './launch.mjs';
 
-// What is left on the runner at the end of a job is no reason to fail the job.
+// Files left on the runner at the end of a job do not fail the job.
 if ((await launch('disconnect', warning)) !== 0) {
-  warning('remote-buildkit could not remove all that it wrote on this runner');
+  warning('remote-buildkit could not remove all of its files from this runner');
 }

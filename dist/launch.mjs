@@ -6,9 +6,11 @@ import { fileURLToPath } from 'node:url';
 
 const ARCHITECTURES = ['x64', 'arm64'];
 const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'];
-const REMEDIES = {
-  ENOENT: 'it is not there. Use the action at a release tag; in a checkout, build it with `cargo xtask dist`.',
-  EACCES: 'it may not be executed. Was the action copied without its file modes, or onto a noexec file system?',
+const MESSAGES = {
+  ENOENT: (binary) => `File not found: ${binary}. ` +
+    'Use the action at a release tag. In a checkout of remote-buildkit, build the binary with `cargo xtask dist`.',
+  EACCES: (binary) => `Cannot execute ${binary}: permission denied. ` +
+    'Make the file executable (`chmod +x`), and check that its file system is not mounted with noexec.',
 };
 
 const annotate = (level, text) => {
@@ -18,12 +20,12 @@ const annotate = (level, text) => {
 export const error = (text) => annotate('error', text);
 export const warning = (text) => annotate('warning', text);
 
-/** Resolves to the exit code of `remote-buildkit COMMAND`; `report` says why there is none. */
+/** Runs `remote-buildkit COMMAND` and resolves to its exit code. If it cannot be started, prints the reason with `report`. */
 export async function launch(command, report = error) {
   const { platform, arch } = process;
   if (platform !== 'linux' || !ARCHITECTURES.includes(arch)) {
     report(`remote-buildkit runs on Linux x64 and arm64; this runner is ${platform} ${arch}. ` +
-      'Use a Linux runner for this job: the images need not be built where the job runs.');
+      'Use a Linux runner for this job. It can build images for other platforms.');
     return 1;
   }
   const binary = fileURLToPath(new URL(`remote-buildkit-linux-${arch}`, import.meta.url));
@@ -35,7 +37,7 @@ export async function launch(command, report = error) {
 
   return new Promise((resolve) => {
     const failed = ({ code, message }) => {
-      report(`cannot run ${binary}: ${REMEDIES[code] ?? message}`);
+      report(MESSAGES[code]?.(binary) ?? `Cannot execute ${binary}: ${message}`);
       resolve(1);
     };
     try {

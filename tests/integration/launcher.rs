@@ -102,7 +102,7 @@ impl Run {
 }
 
 #[test]
-fn passes_command_environment_and_exit_code_on() -> Result<()> {
+fn command_environment_and_exit_code_are_passed_on() -> Result<()> {
     // Reads /proc instead of running `env`: a shell drops variables whose names it cannot use itself.
     let script = r#"echo "$# $1"; tr '\0' '\n' </proc/$$/environ | grep ^INPUT_; exit 3"#;
     let dist = Dist::new("passes", script)?;
@@ -124,7 +124,7 @@ fn passes_command_environment_and_exit_code_on() -> Result<()> {
 }
 
 #[test]
-fn a_killed_binary_is_128_and_the_signal() -> Result<()> {
+fn exit_code_of_a_killed_binary_is_128_plus_the_signal() -> Result<()> {
     let dist = Dist::new("killed", "kill -KILL $$")?;
     assert_eq!(dist.run("connect.mjs")?.code, Some(137));
     Ok(())
@@ -150,7 +150,7 @@ fn forwards_signals_and_waits_for_the_binary() -> Result<()> {
 }
 
 #[test]
-fn a_signal_the_binary_does_not_handle_ends_it() -> Result<()> {
+fn unhandled_signal_ends_the_binary() -> Result<()> {
     let dist = Dist::new("unhandled", "echo ready; exec sleep 60")?;
     assert_eq!(dist.signal("connect.mjs", Signal::TERM)?.code, Some(143));
     Ok(())
@@ -175,31 +175,31 @@ fn disconnect_never_fails_a_job() -> Result<()> {
 }
 
 #[test]
-fn says_what_is_wrong_with_the_binary() -> Result<()> {
+fn missing_and_non_executable_binaries_are_errors_with_a_remedy() -> Result<()> {
     let dist = Dist::without_binary("binary")?;
+    let binary = dist.binary();
     let run = dist.run("connect.mjs")?;
-    assert!(
-        run.stdout
-            .starts_with("::error title=remote-buildkit::cannot run "),
-        "{}",
-        run.stdout
-    );
-    assert!(
-        run.stdout
-            .contains("it is not there. Use the action at a release tag")
+    assert_eq!(
+        run.stdout,
+        format!(
+            "::error title=remote-buildkit::File not found: {}. Use the action at a release tag. In a checkout of \
+             remote-buildkit, build the binary with `cargo xtask dist`.\n",
+            binary.display()
+        )
     );
     assert_eq!(run.code, Some(1));
 
-    fs::write(dist.binary(), "#!/bin/sh\n")?;
+    fs::write(&binary, "#!/bin/sh\n")?;
     dist.chmod(0o644)?;
     let run = dist.run("connect.mjs")?;
-    assert!(
-        run.stdout
-            .starts_with("::error title=remote-buildkit::cannot run "),
-        "{}",
-        run.stdout
+    assert_eq!(
+        run.stdout,
+        format!(
+            "::error title=remote-buildkit::Cannot execute {}: permission denied. Make the file executable (`chmod +x`), \
+             and check that its file system is not mounted with noexec.\n",
+            binary.display()
+        )
     );
-    assert!(run.stdout.contains("it may not be executed"), "{}", run.stdout);
     assert_eq!(run.code, Some(1));
     Ok(())
 }
@@ -214,9 +214,11 @@ fn refuses_other_platforms() -> Result<()> {
         );
         let run = |script| Run::from_output(dist.node(script).env("NODE_OPTIONS", &pretend).output()?);
         let connect = run("connect.mjs")?;
-        let expected = format!("this runner is {platform} {arch}.");
-        assert!(connect.stdout.starts_with("::error title=remote-buildkit::"));
-        assert!(connect.stdout.contains(&expected), "{}", connect.stdout);
+        let expected = format!(
+            "::error title=remote-buildkit::remote-buildkit runs on Linux x64 and arm64; this runner is {platform} {arch}. \
+             Use a Linux runner for this job. It can build images for other platforms.\n"
+        );
+        assert_eq!(connect.stdout, expected);
         assert_eq!(connect.code, Some(1));
 
         let disconnect = run("disconnect.mjs")?;
