@@ -12,7 +12,7 @@ use http_body_util::{BodyExt, Empty};
 use sha2::{Digest, Sha256};
 
 use crate::error_code::ErrorCode;
-use crate::http_client::{Answer, Client, no_answer};
+use crate::http_client::{ServerClient, StreamedResponse, no_response};
 use crate::problem::Problem;
 use crate::retry::{self, AttemptError, FailureKind, Retrier};
 
@@ -58,7 +58,7 @@ async fn download_once(source: &DownloadSource, mut file: &File) -> Result<(), A
     let mut body = response(&source.url).await?.into_body();
     let (mut hasher, mut length) = (Sha256::new(), 0_u64);
     while let Some(frame) = read(body.frame()).await? {
-        let frame = frame.map_err(|error| no_answer(&error))?;
+        let frame = frame.map_err(|error| no_response(&error))?;
         let Ok(data) = frame.into_data() else { continue };
         length += data.len() as u64;
         if length > MAX_SIZE {
@@ -83,16 +83,16 @@ async fn download_once(source: &DownloadSource, mut file: &File) -> Result<(), A
 }
 
 /// Sends the request, follows redirects, and returns the response of the last server.
-async fn response(url: &str) -> Result<Answer, AttemptError> {
+async fn response(url: &str) -> Result<StreamedResponse, AttemptError> {
     let mut url: Uri = url.parse().with_context(|| format!("parsing the URL {url}"))?;
     for _ in 0..=MAX_REDIRECTS {
         let request = Request::get(&url).header(USER_AGENT, "remote-buildkit");
         let request = request
             .body(Empty::<Bytes>::new())
             .context("building the request")?;
-        let client = Client::of(&url)?;
+        let client = ServerClient::for_url(&url)?;
         let response = read(client.send(request)).await?;
-        let response = response.map_err(|error| no_answer(&error))?;
+        let response = response.map_err(|error| no_response(&error))?;
         let status = response.status();
         if status.is_success() {
             return Ok(response);
@@ -142,8 +142,11 @@ async fn read<T>(work: impl Future<Output = T>) -> Result<T, AttemptError> {
         .map_err(|_| timed_out())
 }
 
-/// Adds the name and the URL of the file, and the remedy, to an error.
+/// Adds the name and the URL of the file, and the remedy, to an error that has no remedy of its own.
 fn explain(source: &DownloadSource, failed: AttemptError) -> AttemptError {
+    if failed.error.is::<Problem>() {
+        return failed;
+    }
     let what = format!(
         "Could not download {} from {}: {:#}.",
         source.name, source.url, failed.error

@@ -46,7 +46,8 @@ pub const ACTIONS_ID_TOKEN_REQUEST_TOKEN: &str = "ACTIONS_ID_TOKEN_REQUEST_TOKEN
 pub const RUNNER_TEMP: &str = "RUNNER_TEMP";
 /// `1` if debug logging is enabled.
 pub const RUNNER_DEBUG: &str = "RUNNER_DEBUG";
-/// `true` if debug logging is enabled with a variable of the job instead of the repository.
+/// `true` if debug logging is enabled in the `env` of a workflow, a job or a step. The runner reads a secret or variable of
+/// the repository with this name, and sets `RUNNER_DEBUG`.
 pub const ACTIONS_STEP_DEBUG: &str = "ACTIONS_STEP_DEBUG";
 
 /// The directory of a connected job. connect exports it for the credential helper.
@@ -64,10 +65,14 @@ pub const AWS_SESSION_TOKEN: &str = "AWS_SESSION_TOKEN";
 pub const AWS_CA_BUNDLE: &str = "AWS_CA_BUNDLE";
 /// The file with the CA certificates that replace the machine's own.
 pub const SSL_CERT_FILE: &str = "SSL_CERT_FILE";
-/// The proxy for HTTPS URLs.
+/// The proxy for `http` URLs.
+pub const HTTP_PROXY: &str = "HTTP_PROXY";
+/// The proxy for `https` URLs.
 pub const HTTPS_PROXY: &str = "HTTPS_PROXY";
 /// The hosts that are reached without the proxy.
 pub const NO_PROXY: &str = "NO_PROXY";
+/// The method of a request to a CGI program.
+pub const REQUEST_METHOD: &str = "REQUEST_METHOD";
 
 /// The host of the cluster's API server. Set in pods.
 pub const KUBERNETES_SERVICE_HOST: &str = "KUBERNETES_SERVICE_HOST";

@@ -44,7 +44,7 @@ error_codes! {
             "The file that `AWS_CA_BUNDLE` or `SSL_CERT_FILE` names is missing or contains no certificate.",
             "Correct the variable, or unset it.";
         UnsupportedProxy: "Unsupported proxy",
-            "`HTTPS_PROXY`, or `proxy-url` in the kubeconfig, is not an HTTP proxy.",
+            "`HTTPS_PROXY`, `HTTP_PROXY`, or `proxy-url` in the kubeconfig, is not the URL of an HTTP proxy.",
             "Set it to an `http://` or `https://` URL, or exclude the host with `NO_PROXY`.";
         CannotWriteFile: "Cannot write file",
             "A directory is missing, full, read-only or not owned by this user. The message has the path, the reason and the variable that moves it.",
@@ -73,7 +73,7 @@ error_codes! {
             "The runner's DNS did not resolve the host name of AWS or GitHub that the message names.",
             "Check the spelling of `region`, and the runner's DNS (/etc/resolv.conf).";
         OidcTokenUnavailable: "No OIDC token for this job",
-            "GitHub gave the job no OIDC token. Pull requests from forks never get one.",
+            "GitHub gave the job no OIDC token. A `pull_request` workflow of a fork gets none.",
             "Set `permissions: id-token: write` in the job, and in the caller of a reusable workflow.";
         AwsRegionMissing: "AWS region is not set",
             "Neither the input `region` nor the AWS configuration names a region.",

@@ -12,11 +12,13 @@ use aws_smithy_runtime_api::client::http::{
     SharedHttpConnector,
 };
 use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
+use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_types::timeout::TimeoutConfig;
 
 use super::{AwsRegion, Clock};
 use crate::problem::{Problem, chain};
+use crate::proxy::{ProxySettings, ProxyUrl};
 use crate::trace::RequestLog;
 use crate::trust;
 
@@ -52,15 +54,27 @@ fn timeouts() -> TimeoutConfig {
         .build()
 }
 
-/// Returns a client with rustls on ring, as kube has it, and the proxy of the environment, which the SDK ignores by default.
+/// Returns a client with rustls on ring, as kube has it, and the proxies of the environment, which the SDK ignores by
+/// default.
 fn client(clock: &Clock) -> Result<ObservedClient, Problem> {
     let mut trusted = tls::TrustStore::default();
     let bundle = trust::for_aws()?.pem();
     if !bundle.is_empty() {
         trusted.add_pem_certificate(bundle);
     }
-    let inner = aws_smithy_http_client::Builder::new().build_with_connector_fn(move |settings, _| {
-        let connector = Connector::builder().proxy_config(ProxyConfig::from_env());
+    Ok(ObservedClient {
+        inner: PerProxy::new(ProxySettings::from_env(), |proxy| sdk_client(proxy, &trusted)),
+        clock: clock.clone(),
+    })
+}
+
+/// Returns the SDK's client that sends every request through a proxy, or directly if `proxy` is `None`.
+fn sdk_client(proxy: Option<&ProxyUrl>, trusted: &tls::TrustStore) -> SharedHttpClient {
+    let proxy = proxy.and_then(|proxy| ProxyConfig::all(proxy.expose().clone()).ok());
+    let proxy = proxy.unwrap_or_else(ProxyConfig::disabled);
+    let trusted = trusted.clone();
+    aws_smithy_http_client::Builder::new().build_with_connector_fn(move |settings, _| {
+        let connector = Connector::builder().proxy_config(proxy.clone());
         let connector = match settings {
             Some(settings) => connector.connector_settings(settings.clone()),
             None => connector,
@@ -74,18 +88,63 @@ fn client(clock: &Clock) -> Result<ObservedClient, Problem> {
             .tls_provider(ring)
             .tls_context(context.unwrap_or_default())
             .build()
-    });
-    Ok(ObservedClient {
-        inner,
-        clock: clock.clone(),
     })
 }
 
-/// An HTTP client that observes each response. It is below the SDK, unlike an interceptor of one service, and therefore also
-/// sees the calls of the default credential chain.
+/// Clients or connectors: one for each proxy, and one without a proxy.
+#[derive(Debug)]
+struct PerProxy<T> {
+    settings: ProxySettings,
+    direct: T,
+    proxied: Vec<(ProxyUrl, T)>,
+}
+
+impl<T> PerProxy<T> {
+    fn new(settings: ProxySettings, create: impl Fn(Option<&ProxyUrl>) -> T) -> Self {
+        let proxies = settings.proxies().into_iter();
+        Self {
+            direct: create(None),
+            proxied: proxies
+                .map(|proxy| {
+                    let created = create(Some(&proxy));
+                    (proxy, created)
+                })
+                .collect(),
+            settings,
+        }
+    }
+
+    fn map<U>(&self, convert: impl Fn(&T) -> U) -> PerProxy<U> {
+        let proxied = self.proxied.iter();
+        PerProxy {
+            settings: self.settings.clone(),
+            direct: convert(&self.direct),
+            proxied: proxied
+                .map(|(proxy, inner)| (proxy.clone(), convert(inner)))
+                .collect(),
+        }
+    }
+
+    /// Returns the proxy for a URL, and what to send the request with.
+    fn select(&self, url: &str) -> Result<(Option<&ProxyUrl>, &T), Problem> {
+        let proxy = match url.parse() {
+            Ok(url) => self.settings.for_url(&url)?,
+            // The SDK reports an invalid URL.
+            Err(_) => None,
+        };
+        let found = self
+            .proxied
+            .iter()
+            .find(|(known, _)| Some(known) == proxy.as_ref());
+        Ok(found.map_or((None, &self.direct), |(proxy, inner)| (Some(proxy), inner)))
+    }
+}
+
+/// An HTTP client that chooses the proxy of each request, and observes each response. It is below the SDK, unlike an
+/// interceptor of one service, and therefore also sees the calls of the default credential chain.
 #[derive(Debug)]
 struct ObservedClient {
-    inner: SharedHttpClient,
+    inner: PerProxy<SharedHttpClient>,
     clock: Clock,
 }
 
@@ -96,7 +155,9 @@ impl HttpClient for ObservedClient {
         components: &RuntimeComponents,
     ) -> SharedHttpConnector {
         SharedHttpConnector::new(ObservedConnector {
-            inner: self.inner.http_connector(settings, components),
+            inner: self
+                .inner
+                .map(|client| client.http_connector(settings, components)),
             clock: self.clock.clone(),
         })
     }
@@ -105,17 +166,21 @@ impl HttpClient for ObservedClient {
 /// A connector that learns the time from each response, also from errors, and writes a line to the debug log.
 #[derive(Debug)]
 struct ObservedConnector {
-    inner: SharedHttpConnector,
+    inner: PerProxy<SharedHttpConnector>,
     clock: Clock,
 }
 
 impl HttpConnector for ObservedConnector {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+        let connector = match self.inner.select(request.uri()) {
+            Ok((_, connector)) => connector,
+            Err(problem) => return HttpConnectorFuture::ready(Err(ConnectorError::user(problem.into()))),
+        };
         let request_log = RequestLog::begin(request.method(), request.uri());
         let on_this_machine = is_link_local(request.uri());
         let clock = self.clock.clone();
         let started = Instant::now();
-        let response = self.inner.call(request);
+        let response = connector.call(request);
         HttpConnectorFuture::new(async move {
             let response = response.await;
             match &response {
@@ -143,6 +208,24 @@ fn is_link_local(url: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::proxy::tests::{CASES, HTTP, HTTPS};
+
+    #[test]
+    fn the_proxy_is_the_one_of_the_common_rule() {
+        for (no_proxy, url, expected) in CASES {
+            let settings = ProxySettings::of(HTTP, HTTPS, no_proxy);
+            let clients = PerProxy::new(settings, |proxy| {
+                let client = sdk_client(proxy, &tls::TrustStore::default());
+                (proxy.cloned(), client)
+            });
+            let (proxy, (proxy_of_client, _)) = clients.select(url).expect(url);
+            assert_eq!(proxy, proxy_of_client.as_ref());
+            let proxy = proxy.map(|proxy| proxy.expose().to_string());
+            assert_eq!(proxy.as_deref(), *expected, "{no_proxy} {url}");
+            let text = format!("{clients:?}");
+            assert!(!text.contains("word") && !text.contains("me:"), "{text}");
+        }
+    }
 
     #[test]
     fn link_local_addresses_have_no_aws_time() {

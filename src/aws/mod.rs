@@ -69,6 +69,8 @@ struct AwsFailure {
     code: Option<String>,
     message: String,
     kind: FailureKind,
+    /// The error of this program's HTTP client, with its remedy.
+    client_error: Option<Problem>,
 }
 
 impl AwsFailure {
@@ -79,7 +81,9 @@ impl AwsFailure {
         let status = error.raw_response().map(|response| response.status().as_u16());
         let Some(service) = error.as_service_error() else {
             let message = chain(error);
+            let client_error = find_problem(error);
             let kind = match (error, status) {
+                _ if client_error.is_some() => FailureKind::Permanent,
                 (_, Some(status)) => FailureKind::from_status(status),
                 (SdkError::TimeoutError(_), _) => FailureKind::TimedOut,
                 _ => FailureKind::from_error(error),
@@ -89,6 +93,7 @@ impl AwsFailure {
                 code: None,
                 message,
                 kind,
+                client_error,
             };
         };
         // AccessDenied is not modelled by DescribeCluster, so the variants of the error cannot be relied on.
@@ -108,6 +113,7 @@ impl AwsFailure {
                 status.unwrap_or_default(),
             ),
             code,
+            client_error: None,
         }
     }
 
@@ -115,6 +121,11 @@ impl AwsFailure {
     fn has_code(&self, codes: &[&str]) -> bool {
         self.code.as_deref().is_some_and(|c| codes.contains(&c))
     }
+}
+
+/// Returns the problem among the causes of an error.
+fn find_problem(error: &(dyn std::error::Error + 'static)) -> Option<Problem> {
+    std::iter::successors(Some(error), |error| error.source()).find_map(|cause| cause.downcast_ref().cloned())
 }
 
 /// Classifies an error of a service. The codes are those of the SDK's own classifier, which is not used because each retry
@@ -149,6 +160,9 @@ fn partition(region: &str) -> &'static str {
 
 /// Returns the error for a service that did not respond: the network, a proxy, DNS, or a region that does not exist.
 fn unreachable(code: ErrorCode, service: &str, region: &str, failure: &AwsFailure) -> Problem {
+    if let Some(problem) = &failure.client_error {
+        return problem.clone();
+    }
     let message = &failure.message;
     if failure.kind == FailureKind::DnsFailed {
         return Problem::new(

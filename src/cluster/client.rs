@@ -14,14 +14,15 @@ use kube::{Client, Config};
 use tower::{Layer, Service};
 
 use super::error;
-use crate::error_code::ErrorCode;
-use crate::problem::{Problem, chain};
-use crate::trace::{self, RequestLog};
-use crate::{proxy, trust};
+use crate::problem::chain;
+use crate::proxy::{ProxySettings, ProxyUrl};
+use crate::trace::RequestLog;
+use crate::trust;
 
 /// Returns a client and the URL of the API server.
 pub(super) fn connect(kubeconfig: Kubeconfig) -> anyhow::Result<(Client, Uri)> {
-    let config = to_config(kubeconfig).context("cannot use the kubeconfig of this job")?;
+    let config =
+        to_config(kubeconfig, &ProxySettings::from_env()).context("cannot use the kubeconfig of this job")?;
     let server = config.cluster_url.clone();
     let layer = LogRequests {
         server: server.to_string().trim_end_matches('/').to_owned(),
@@ -38,7 +39,7 @@ pub(super) fn connect(kubeconfig: Kubeconfig) -> anyhow::Result<(Client, Uri)> {
 }
 
 /// Converts a kubeconfig with one cluster and one user as kube's own loader does, except for the proxy (see `proxy`).
-fn to_config(kubeconfig: Kubeconfig) -> anyhow::Result<Config> {
+fn to_config(kubeconfig: Kubeconfig, proxies: &ProxySettings) -> anyhow::Result<Config> {
     let cluster = kubeconfig.clusters.into_iter().find_map(|named| named.cluster);
     let cluster = cluster.context("it has no cluster")?;
     let user = kubeconfig
@@ -55,9 +56,15 @@ fn to_config(kubeconfig: Kubeconfig) -> anyhow::Result<Config> {
     let mut config = Config::new(server.parse().context("its server is not a valid URL")?);
     config.root_cert = ca_certificates(&cluster)?;
     config.accept_invalid_certs = cluster.insecure_skip_tls_verify.unwrap_or(false);
-    let proxy = cluster.proxy_url.filter(|url| !url.is_empty());
-    let proxy = proxy.or_else(|| proxy::for_url(&config.cluster_url));
-    config.proxy_url = proxy.map(|url| parse_proxy(&url)).transpose()?;
+    let proxy = match cluster.proxy_url.filter(|url| !url.is_empty()) {
+        Some(url) => Some(ProxyUrl::parse(
+            &url,
+            "proxy-url in the kubeconfig",
+            PROXY_URL_REMEDY,
+        )?),
+        None => proxies.for_url(&config.cluster_url)?,
+    };
+    config.proxy_url = proxy.map(|proxy| proxy.expose().clone());
     config.tls_server_name = cluster.tls_server_name;
     config.auth_info = user;
     config.connect_timeout = Some(Duration::from_secs(10));
@@ -82,22 +89,8 @@ fn ca_certificates(cluster: &config::Cluster) -> anyhow::Result<Option<Vec<Vec<u
     Ok(Some(found.into_iter().map(|found| found.to_vec()).collect()))
 }
 
-/// Parses the URL of a proxy. Checked here because kube prints the password of a proxy that it cannot use.
-fn parse_proxy(url: &str) -> Result<Uri, Problem> {
-    let parsed = url.parse::<Uri>().ok();
-    let http =
-        parsed.filter(|url| matches!(url.scheme_str(), Some("http" | "https")) && url.host().is_some());
-    http.ok_or_else(|| {
-        Problem::new(
-            ErrorCode::UnsupportedProxy,
-            format!(
-                "The proxy for the cluster, {}, is not an HTTP proxy.",
-                trace::redacted(url)
-            ),
-            "Set HTTPS_PROXY, or proxy-url in the kubeconfig, to http://HOST:PORT, or add the cluster's host to NO_PROXY.",
-        )
-    })
-}
+const PROXY_URL_REMEDY: &str =
+    "Set proxy-url to http://HOST:PORT, or remove it to use HTTPS_PROXY and NO_PROXY.";
 
 /// The tower layer that writes each request to the debug log.
 struct LogRequests {
@@ -154,6 +147,7 @@ where
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::proxy::tests::{CASES, HTTP, HTTPS};
 
     fn kubeconfig(cluster: &str) -> Kubeconfig {
         let text = format!(
@@ -166,10 +160,13 @@ mod tests {
     #[test]
     fn a_kubeconfig_becomes_a_client_configuration() {
         let ca = STANDARD.encode(include_str!("../fixtures/ca.pem").repeat(2));
-        let config = to_config(kubeconfig(&format!(
-            "{{server: 'https://[::1]:6443/prefix', certificate-authority-data: {ca}, tls-server-name: kubernetes, \
+        let config = to_config(
+            kubeconfig(&format!(
+                "{{server: 'https://[::1]:6443/prefix', certificate-authority-data: {ca}, tls-server-name: kubernetes, \
              proxy-url: 'http://me:word@[::1]:3128'}}"
-        )));
+            )),
+            &ProxySettings::default(),
+        );
         let config = config.expect("a configuration");
         assert_eq!(config.cluster_url.host(), Some("[::1]"));
         assert_eq!(config.root_cert.map(|found| found.len()), Some(2));
@@ -182,11 +179,22 @@ mod tests {
     }
 
     #[test]
+    fn the_proxy_is_the_one_of_the_common_rule() {
+        for (no_proxy, url, expected) in CASES {
+            let settings = ProxySettings::of(HTTP, HTTPS, no_proxy);
+            let config = to_config(kubeconfig(&format!("{{server: '{url}'}}")), &settings).expect(url);
+            let proxy = config.proxy_url.map(|url| url.to_string());
+            assert_eq!(proxy.as_deref(), *expected, "{no_proxy} {url}");
+        }
+    }
+
+    #[test]
     fn an_unsupported_proxy_is_reported_without_its_password() {
         for url in ["socks5://me:word@proxy:1080", "http://me:word@", "me:word@proxy"] {
-            let error = to_config(kubeconfig(&format!(
-                "{{server: 'https://a', proxy-url: '{url}'}}"
-            )));
+            let error = to_config(
+                kubeconfig(&format!("{{server: 'https://a', proxy-url: '{url}'}}")),
+                &ProxySettings::default(),
+            );
             let error = error.expect_err("no proxy").to_string();
             assert!(error.contains("Unsupported proxy"), "{error}");
             assert!(!error.contains("word"), "{error}");
@@ -201,7 +209,11 @@ mod tests {
             "certificate-authority: /no",
         ] {
             assert!(
-                to_config(kubeconfig(&format!("{{server: 'https://a', {ca}}}"))).is_err(),
+                to_config(
+                    kubeconfig(&format!("{{server: 'https://a', {ca}}}")),
+                    &ProxySettings::default()
+                )
+                .is_err(),
                 "{ca}"
             );
         }

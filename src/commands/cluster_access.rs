@@ -130,7 +130,7 @@ fn authorities(endpoint: &Endpoint) -> anyhow::Result<String> {
         .url
         .parse()
         .context("reading the address of the cluster")?;
-    let bundle = trust::for_cluster(proxy::for_url(&url).is_some())?;
+    let bundle = trust::for_cluster(proxy::for_url(&url)?.is_some())?;
     kubeconfig::with_authorities(&endpoint.certificate_authority, &bundle.pem())
 }
 

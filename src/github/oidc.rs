@@ -13,7 +13,7 @@ use serde::Deserialize;
 
 use crate::env;
 use crate::error_code::ErrorCode;
-use crate::http_client::{Client, no_answer};
+use crate::http_client::{ServerClient, no_response};
 use crate::problem::Problem;
 use crate::retry::{self, AttemptError, FailureKind};
 use crate::secret::Secret;
@@ -49,7 +49,7 @@ pub async fn id_token(audience: &str) -> Result<IdToken, AttemptError> {
             "The runner did not set ACTIONS_ID_TOKEN_REQUEST_URL and ACTIONS_ID_TOKEN_REQUEST_TOKEN, with which a job \
              requests its OIDC token from GitHub.",
             "Add to the job: `permissions: { id-token: write, contents: read }`. A reusable workflow needs it in its \
-             caller too. Pull requests from forks never get an OIDC token.",
+             caller too. A `pull_request` workflow of a fork gets no OIDC token.",
         )
         .into());
     };
@@ -89,12 +89,12 @@ async fn request_once(url: &str, bearer: &Secret) -> Result<Secret, AttemptError
         .header(http::header::USER_AGENT, "remote-buildkit")
         .body(Empty::<Bytes>::new())
         .context("ACTIONS_ID_TOKEN_REQUEST_URL is not a valid URL")?;
-    let client = Client::of(request.uri())?;
+    let client = ServerClient::for_url(request.uri())?;
     let response = client.send(request).await;
-    let response = response.map_err(|error| no_answer(&error))?;
+    let response = response.map_err(|error| no_response(&error))?;
     let status = response.status();
     let body = response.into_body().collect().await;
-    let body = body.map_err(|error| no_answer(&error))?.to_bytes();
+    let body = body.map_err(|error| no_response(&error))?.to_bytes();
     if status != StatusCode::OK {
         return Err(AttemptError::new(
             FailureKind::from_status(status.as_u16()),

@@ -15,7 +15,7 @@ use octocrab::{AuthState, Octocrab, OctocrabBuilder};
 use serde_json::Value;
 
 use super::limits;
-use crate::http_client::{Client, no_answer};
+use crate::http_client::{ServerClient, no_response};
 use crate::retry::{self, AttemptError, FailureKind, Retrier};
 use crate::secret::Secret;
 
@@ -88,7 +88,7 @@ impl GitHubApi {
         let base: Uri = url
             .parse()
             .with_context(|| format!("parsing GitHub's URL {url}"))?;
-        let client = Client::of(&base)?;
+        let client = ServerClient::for_url(&base)?;
         // octocrab's own client ignores the proxy and the certificates of this machine.
         let service = tower::service_fn(move |request| {
             let client = client.clone();
@@ -279,8 +279,8 @@ pub(super) fn is_rate_limited(failed: &AttemptError) -> bool {
 fn connection_failed(error: &octocrab::Error) -> AttemptError {
     // octocrab's own text says only that a service had an error.
     let failed = match error {
-        octocrab::Error::Service { source, .. } => no_answer(&**source),
-        other => no_answer(other),
+        octocrab::Error::Service { source, .. } => no_response(&**source),
+        other => no_response(other),
     };
     let too_long = failed.error.to_string().contains("length limit exceeded");
     if too_long {
