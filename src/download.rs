@@ -156,3 +156,6 @@ fn explain(source: &DownloadSource, failed: AttemptError) -> AttemptError {
         ..failed
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -471,8 +471,10 @@ fn sources() -> Result<Vec<(String, String)>> {
             for entry in fs::read_dir(dir)? {
                 let path = entry?.path();
                 if path.is_dir() {
-                    dirs.push(path);
-                } else if path.extension().is_some_and(|e| e == "rs") {
+                    if !path.ends_with("tests") {
+                        dirs.push(path);
+                    }
+                } else if path.extension().is_some_and(|e| e == "rs") && !path.ends_with("tests.rs") {
                     let text = fs::read_to_string(&path)?;
                     let text = text.split("#[cfg(test)]").next().unwrap_or_default();
                     let code = text.lines().filter(|line| !line.trim_start().starts_with("//"));

@@ -1,9 +1,7 @@
 //! The tests that need no lab: the real executable, servers on the loopback interface, and the repository's own files.
 //! One binary, so that the program and its dependencies are linked once.
 
-mod changes;
 mod documents;
-mod download;
 mod examples;
 mod launcher;
 mod matrix;

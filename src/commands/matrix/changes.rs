@@ -304,3 +304,6 @@ async fn compare_with_api(
     let changes = trees.compare(&base, &head).await?;
     Ok((ComparedCommits { changes, base, head }, how))
 }
+
+#[cfg(test)]
+mod tests;

@@ -355,3 +355,6 @@ fn to_problem(
 fn read<T: DeserializeOwned>(response: &Bytes) -> anyhow::Result<T> {
     serde_json::from_slice(response).context("parsing GitHub's response")
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,7 +5,7 @@ use anyhow::{Context, Result, ensure};
 use crate::support::{BareMachine, Namespace, output, run};
 use github::{APP, CONFIGURATION, FakeGitHub, FakeState, PKCS1};
 
-#[path = "../../integration/registration/github.rs"]
+#[path = "../../../src/github/api/runners/tests/fake_github.rs"]
 mod github;
 
 /// A stand-in for the runner's `run.sh`: prints its user, its environment, and which processes show the secret.

@@ -4,19 +4,17 @@ use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngSeed, TestRunner};
-use remote_buildkit::git::Git;
 
-use super::github::Mood;
-use super::repository::{COMMIT, Repository};
+use super::repository::COMMIT;
 use super::*;
 
-/// Few names, so that files, directories and submodules replace each other.
+/// Generates paths of few names, so that files, directories and submodules replace each other.
 fn path() -> impl Strategy<Value = String> {
     let name = prop::sample::select(vec!["a", "b", "c d", "é", "-x", "[e]", "f\tg"]);
     prop::collection::vec(name, 1..4).prop_map(|parts| parts.join("/"))
 }
 
-/// Mode and content: a file, an executable, a symbolic link or a submodule.
+/// Generates a mode and a content: a file, an executable, a symbolic link or a submodule.
 fn entry() -> impl Strategy<Value = (&'static str, u8)> {
     (
         prop::sample::select(vec!["100644", "100755", "120000", "160000"]),
@@ -24,7 +22,7 @@ fn entry() -> impl Strategy<Value = (&'static str, u8)> {
     )
 }
 
-/// A tree in which no path is below a file.
+/// Generates a tree in which no path is below a file.
 fn tree() -> impl Strategy<Value = BTreeMap<String, (&'static str, u8)>> {
     prop::collection::btree_map(path(), entry(), 0..12).prop_map(|all| {
         let is_file = |path: &str| all.contains_key(path);
@@ -33,6 +31,7 @@ fn tree() -> impl Strategy<Value = BTreeMap<String, (&'static str, u8)>> {
     })
 }
 
+/// Returns a commit of the tree, for git-fast-import.
 fn stream(tree: &BTreeMap<String, (&'static str, u8)>) -> String {
     let mut text = format!("{COMMIT}deleteall\n");
     for (path, (mode, content)) in tree {
@@ -55,23 +54,18 @@ fn api_and_git_agree() {
     };
     let trees = (tree(), tree(), prop::sample::select(vec![None, Some(1), Some(4)]));
     let mut runner = TestRunner::new(config);
-    let outcome = runner.run(&trees, |(before, after, most)| {
+    let outcome = runner.run(&trees, |(before, after, max_tree_entries)| {
         let repository = Repository::new();
         repository.import(&(stream(&before) + &stream(&after)));
         let commits = ["main~1", "main"].map(|name| repository.git(&["rev-parse", name]));
-        let git = Git::open(repository.path()).expect("git").expect("a clone");
-        let expected = git.changes(&commits[0], &commits[1]).expect("changes");
-        let github = GitHub::of(
-            &repository,
-            Mood {
-                most,
-                ..Mood::default()
-            },
-        );
-        let nothing = no_clone();
-        let changes = Job::push(&commits, &github, nothing.path()).changes();
-        prop_assert_eq!(&changes, &expected);
-        // git's own list of names, which does not depend on our parser.
+        let behavior = FakeBehavior {
+            max_tree_entries,
+            ..FakeBehavior::default()
+        };
+        let github = FakeGitHub::new(&repository, behavior);
+        let changes = Job::push(&commits, &github).changes();
+        prop_assert_eq!(&changes, &changes_by_git(&repository, &commits));
+        // Git's list of names, which does not depend on our parser.
         let names = repository.git(&["diff-tree", "-r", "-z", "--name-only", &commits[0], &commits[1]]);
         let mut names: Vec<&str> = names.split('\0').filter(|name| !name.is_empty()).collect();
         names.sort_unstable();
@@ -79,5 +73,5 @@ fn api_and_git_agree() {
         prop_assert_eq!(paths, names);
         Ok(())
     });
-    outcome.expect("they agree");
+    outcome.expect("the API and git agree");
 }

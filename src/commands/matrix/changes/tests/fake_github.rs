@@ -8,9 +8,9 @@ use lab::{HttpRequest, HttpResponse, HttpServer};
 use percent_encoding::percent_decode_str;
 use serde_json::{Value, json};
 
-use super::repository::{Repository, succeeded};
+use super::repository::{Repository, output_if_successful};
 
-pub struct GitHub {
+pub struct FakeGitHub {
     pub url: String,
     state: Arc<State>,
 }
@@ -19,75 +19,52 @@ struct State {
     prefix: String,
     repository: PathBuf,
     token: Option<&'static str>,
-    /// The most entries of a recursive tree.
-    most: usize,
-    faults: Mutex<Vec<Answer>>,
-    always: Option<Answer>,
+    /// The maximum number of entries of a recursive tree.
+    max_tree_entries: usize,
+    faults: Mutex<Vec<HttpResponse>>,
+    always: Option<HttpResponse>,
     requests: Mutex<Vec<String>>,
 }
 
-#[derive(Debug, Clone)]
-pub struct Answer {
-    pub status: u16,
-    pub headers: Vec<(&'static str, String)>,
-    pub body: String,
+/// Returns an error response with a message, as GitHub's API sends it.
+pub fn github_error(status: u16, message: &str) -> HttpResponse {
+    let body =
+        json!({"message": message, "documentation_url": "https://docs.github.com/rest", "status": status});
+    HttpResponse::new(status, body.to_string())
 }
 
-impl Answer {
-    pub fn new(status: u16, message: &str) -> Self {
-        let body = json!({"message": message, "documentation_url": "https://docs.github.com/rest", "status": status});
-        Self {
-            status,
-            headers: Vec::new(),
-            body: body.to_string(),
-        }
-    }
-
-    pub fn header(mut self, name: &'static str, value: impl ToString) -> Self {
-        self.headers.push((name, value.to_string()));
-        self
-    }
-}
-
-impl From<Answer> for HttpResponse {
-    fn from(answer: Answer) -> Self {
-        let response = Self::new(answer.status, answer.body);
-        let headers = answer.headers.into_iter();
-        headers.fold(response, |response, (name, value)| response.header(name, value))
-    }
-}
-
-/// The behaviour of the fake.
+/// What the fake requires and how it fails.
 #[derive(Default)]
-pub struct Mood {
+pub struct FakeBehavior {
     /// The path prefix of an Enterprise server.
     pub prefix: &'static str,
     /// The token that a private repository requires.
     pub token: Option<&'static str>,
-    /// The most entries of a recursive tree, if not 100,000.
-    pub most: Option<usize>,
-    /// The first answers, before the fake answers normally.
-    pub faults: Vec<Answer>,
-    /// The answer to every request.
-    pub always: Option<Answer>,
+    /// The maximum number of entries of a recursive tree, if not 100,000.
+    pub max_tree_entries: Option<usize>,
+    /// The first responses, before the fake responds normally.
+    pub faults: Vec<HttpResponse>,
+    /// The response to every request.
+    pub always: Option<HttpResponse>,
 }
 
-impl GitHub {
-    pub fn of(repository: &Repository, mood: Mood) -> Self {
-        let mut faults = mood.faults;
+impl FakeGitHub {
+    /// Starts a server for the commits and trees of a repository.
+    pub fn new(repository: &Repository, behavior: FakeBehavior) -> Self {
+        let mut faults = behavior.faults;
         faults.reverse();
         let state = Arc::new(State {
-            prefix: mood.prefix.to_owned(),
+            prefix: behavior.prefix.to_owned(),
             repository: repository.path().to_owned(),
-            token: mood.token,
-            most: mood.most.unwrap_or(100_000),
+            token: behavior.token,
+            max_tree_entries: behavior.max_tree_entries.unwrap_or(100_000),
             faults: Mutex::new(faults),
-            always: mood.always,
+            always: behavior.always,
             requests: Mutex::default(),
         });
         let served = state.clone();
-        let server = HttpServer::start(move |request| served.answer(request).into()).expect("a server");
-        let url = server.url + mood.prefix;
+        let server = HttpServer::start(move |request| served.respond(request)).expect("a server");
+        let url = server.url + behavior.prefix;
         Self { url, state }
     }
 
@@ -98,17 +75,17 @@ impl GitHub {
 }
 
 impl State {
-    fn answer(&self, request: &HttpRequest) -> Answer {
-        let below = format!("{}/repos/acme/shop/", self.prefix);
-        let Some(route) = request.target.strip_prefix(&below) else {
-            return Answer::new(404, "Not Found");
+    fn respond(&self, request: &HttpRequest) -> HttpResponse {
+        let prefix = format!("{}/repos/acme/shop/", self.prefix);
+        let Some(route) = request.target.strip_prefix(&prefix) else {
+            return github_error(404, "Not Found");
         };
         self.requests.lock().expect("requests").push(route.to_owned());
-        // GitHub refuses who does not say who it is, and answers to who does not say which version by the oldest.
+        // GitHub rejects a request without a user agent, and assumes the oldest version of its API if none is requested.
         if request.header("user-agent") != Some("remote-buildkit")
             || request.header("x-github-api-version").is_none()
         {
-            return Answer::new(403, "Request forbidden by administrative rules");
+            return github_error(403, "Request forbidden by administrative rules");
         }
         if let Some(fault) = self.faults.lock().expect("faults").pop().or(self.always.clone()) {
             return fault;
@@ -116,8 +93,8 @@ impl State {
         if let Some(token) = self.token {
             match request.header("authorization") {
                 Some(given) if given == format!("Bearer {token}") => {}
-                Some(_) => return Answer::new(401, "Bad credentials"),
-                None => return Answer::new(404, "Not Found"),
+                Some(_) => return github_error(401, "Bad credentials"),
+                None => return github_error(404, "Not Found"),
             }
         }
         let (path, query) = route.split_once('?').unwrap_or((route, ""));
@@ -131,26 +108,20 @@ impl State {
                 assert_eq!(request.header("accept"), Some("application/vnd.github.sha"));
                 let found = self.commit(&percent_decode_str(name).decode_utf8_lossy());
                 return found.map_or_else(
-                    || Answer::new(422, &format!("No commit found for SHA: {name}")),
-                    |id| Answer {
-                        body: id,
-                        ..Answer::new(200, "")
-                    },
+                    || github_error(422, &format!("No commit found for SHA: {name}")),
+                    |id| HttpResponse::new(200, id),
                 );
             }
             _ => None,
         };
         body.map_or_else(
-            || Answer::new(404, "Not Found"),
-            |body| Answer {
-                body,
-                ..Answer::new(200, "")
-            },
+            || github_error(404, "Not Found"),
+            |body| HttpResponse::new(200, body),
         )
     }
 
     fn git(&self, arguments: &[&str]) -> Option<String> {
-        let output = succeeded(&self.repository, arguments)?;
+        let output = output_if_successful(&self.repository, arguments)?;
         Some(String::from_utf8_lossy(&output).trim_end_matches('\n').to_owned())
     }
 
@@ -158,11 +129,11 @@ impl State {
         self.git(&["rev-parse", "--verify", "--quiet", &format!("{name}^{{commit}}")])
     }
 
-    /// Of up to so many entries; folders are entries as well.
+    /// Returns a tree, which is truncated at the maximum number of entries. Directories are entries as well.
     fn tree(&self, id: &str, recursive: bool) -> Option<String> {
         let depth: &[&str] = if recursive { &["-r", "-t"] } else { &[] };
         let listed = self.git(&[&["ls-tree", "-z"], depth, &[id]].concat())?;
-        // As text: a value of 100,000 entries takes seconds to make.
+        // As text, because it takes seconds to build a JSON value of 100,000 entries.
         let entry = |line: &str| {
             let (head, path) = line.split_once('\t').expect("a tab");
             let [mode, kind, sha] = head.split(' ').collect::<Vec<_>>()[..] else {
@@ -179,9 +150,13 @@ impl State {
             format!(r#"{{"path":{path},"mode":"{mode}","type":"{kind}","sha":"{sha}"{more}}}"#)
         };
         let lines: Vec<&str> = listed.split('\0').filter(|line| !line.is_empty()).collect();
-        let most = if recursive { self.most } else { usize::MAX };
-        let truncated = lines.len() > most;
-        let tree: Vec<String> = lines.into_iter().take(most).map(entry).collect();
+        let max = if recursive {
+            self.max_tree_entries
+        } else {
+            usize::MAX
+        };
+        let truncated = lines.len() > max;
+        let tree: Vec<String> = lines.into_iter().take(max).map(entry).collect();
         let url = format!("https://api.github.com/repos/acme/shop/git/trees/{id}");
         let tree = tree.join(",");
         Some(format!(
@@ -192,7 +167,7 @@ impl State {
     fn compare(&self, both: &str, query: &str) -> Option<Value> {
         let (one, other) = both.split_once("...")?;
         let base = self.git(&["merge-base", one, other])?;
-        let mut answer = json!({
+        let mut comparison = json!({
             "url": format!("https://api.github.com/repos/acme/shop/compare/{both}"),
             "base_commit": {"sha": one, "commit": {"message": "c"}},
             "merge_base_commit": {"sha": base, "commit": {"message": "c"}},
@@ -200,8 +175,8 @@ impl State {
             "commits": [],
         });
         if !query.contains("page=2") {
-            answer["files"] = json!([{"filename": "file", "patch": "+".repeat(1 << 20)}]);
+            comparison["files"] = json!([{"filename": "file", "patch": "+".repeat(1 << 20)}]);
         }
-        Some(answer)
+        Some(comparison)
     }
 }

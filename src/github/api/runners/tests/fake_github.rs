@@ -16,8 +16,8 @@ pub const APP: &str = "Iv23liabcdef";
 pub const CONFIGURATION: &str = "eyJydW5uZXIiOiJqdXN0LWluLXRpbWUifQ==";
 
 /// The App's key, in PKCS#1 as GitHub issues it and in PKCS#8.
-pub const PKCS1: &str = include_str!("key-of-no-app.pkcs1.pem");
-pub const PKCS8: &str = include_str!("key-of-no-app.pkcs8.pem");
+pub const PKCS1: &str = include_str!("unregistered-app.pkcs1.pem");
+pub const PKCS8: &str = include_str!("unregistered-app.pkcs8.pem");
 
 /// The state of the fake.
 #[derive(Default)]

@@ -1,35 +1,36 @@
 //! Detects changes in real repositories and with a fake of GitHub's API, for the events of a job.
 
+mod api_errors;
 mod events;
-mod faults;
-mod github;
+mod fake_github;
 mod random;
 mod repository;
-mod trees;
+mod tree_sizes;
 
-use std::path::Path;
-use std::time::Duration;
+use std::path::PathBuf;
 
-use remote_buildkit::commands::matrix::changes::{
-    ChangeQuery, DetectedChanges, RunEvent, detect_changes_for,
-};
-use remote_buildkit::report::Report;
-use remote_buildkit::secret::Secret;
-use remote_buildkit_matrix::changes::Change;
-use serde_json::{Value, json};
+use lab::HttpResponse;
+use serde_json::json;
+use tempfile::TempDir;
 
-use self::github::GitHub;
+use self::fake_github::{FakeBehavior, FakeGitHub, github_error};
+use self::repository::Repository;
+use super::*;
 
 /// A job that detects its changes.
 struct Job<'a> {
     event: RunEvent,
-    root: &'a Path,
+    root: PathBuf,
     base: Option<&'a str>,
     token: Option<&'static str>,
+    /// The directory of a job without a clone.
+    _empty: TempDir,
 }
 
 impl<'a> Job<'a> {
-    fn new(name: &str, payload: Value, sha: &str, github: &GitHub, root: &'a Path) -> Self {
+    /// Returns a job without a clone, so that changes are detected with GitHub's API alone.
+    fn new(name: &str, payload: Value, sha: &str, github: &FakeGitHub) -> Self {
+        let empty = no_clone();
         Self {
             event: RunEvent {
                 in_job: true,
@@ -40,23 +41,31 @@ impl<'a> Job<'a> {
                 api_url: Some(github.url.clone()),
                 api_timeout: Duration::from_secs(60),
             },
-            root,
+            root: empty.path().to_owned(),
             base: None,
             token: None,
+            _empty: empty,
         }
     }
 
-    fn push(commits: &[String; 2], github: &GitHub, root: &'a Path) -> Self {
+    /// Returns a job for a push of the second commit onto the first, without a clone.
+    fn push(commits: &[String; 2], github: &FakeGitHub) -> Self {
         let [before, after] = commits;
         let payload = json!({"before": before, "after": after, "ref": "refs/heads/main", "forced": false});
-        Self::new("push", payload, after, github, root)
+        Self::new("push", payload, after, github)
+    }
+
+    /// Runs the job in this directory.
+    fn in_dir(self, root: &Path) -> Self {
+        let root = root.to_owned();
+        Self { root, ..self }
     }
 
     fn detect(&self) -> anyhow::Result<DetectedChanges> {
         // As main does.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let query = ChangeQuery {
-            root: self.root,
+            root: &self.root,
             base: self.base,
             token: self.token.map(Secret::new),
         };
@@ -81,7 +90,13 @@ impl<'a> Job<'a> {
     }
 }
 
-/// A directory that is not a clone.
-fn no_clone() -> tempfile::TempDir {
+/// Creates a directory that is not a clone.
+fn no_clone() -> TempDir {
     tempfile::tempdir().expect("a directory")
+}
+
+/// Returns the differences between two commits according to the program git.
+fn changes_by_git(repository: &Repository, [before, after]: &[String; 2]) -> Vec<Change> {
+    let git = Git::open(repository.path()).expect("git").expect("a clone");
+    git.changes(before, after).expect("changes")
 }

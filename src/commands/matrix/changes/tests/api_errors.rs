@@ -1,32 +1,33 @@
-//! If GitHub does not answer, or answers with an error, all targets are built, and the reason has the error.
+//! If a request to GitHub fails, all targets are built, and the reason contains the error.
 
 use std::net::TcpListener;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use super::github::{Answer, Mood};
-use super::repository::Repository;
 use super::*;
 
 const DATE: &str = "Wed, 25 Nov 2026 19:00:00 GMT";
 const DATE_SECONDS: u64 = 1_795_633_200;
 
+/// Creates a repository with two commits that differ in three files.
 fn repository() -> (Repository, [String; 2]) {
     let repository = Repository::new();
     let commits = repository.of_changes(2, 10, 3);
     (repository, commits)
 }
 
-fn with_faults(faults: Vec<Answer>) -> Mood {
-    Mood {
+/// Returns a fake that first sends these responses.
+fn with_faults(faults: Vec<HttpResponse>) -> FakeBehavior {
+    FakeBehavior {
         faults,
-        ..Mood::default()
+        ..FakeBehavior::default()
     }
 }
 
-fn always(answer: Answer) -> Mood {
-    Mood {
-        always: Some(answer),
-        ..Mood::default()
+/// Returns a fake that sends this response to every request.
+fn always(response: HttpResponse) -> FakeBehavior {
+    FakeBehavior {
+        always: Some(response),
+        ..FakeBehavior::default()
     }
 }
 
@@ -38,7 +39,7 @@ fn a_rate_limit_is_waited_for() {
         .expect("a clock")
         .as_secs();
     let primary = |date: &str, reset: u64| {
-        Answer::new(403, "API rate limit exceeded for installation ID 1.")
+        github_error(403, "API rate limit exceeded for installation ID 1.")
             .header("x-ratelimit-limit", 1000)
             .header("x-ratelimit-remaining", 0)
             .header("x-ratelimit-reset", reset)
@@ -50,19 +51,18 @@ fn a_rate_limit_is_waited_for() {
         ("primary", primary(DATE, DATE_SECONDS + 1), 2),
         (
             "secondary",
-            Answer::new(403, "You have exceeded a secondary rate limit.").header("retry-after", 2),
+            github_error(403, "You have exceeded a secondary rate limit.").header("retry-after", 2),
             2,
         ),
         (
             "too many",
-            Answer::new(429, "Too many requests").header("retry-after", 1),
+            github_error(429, "Too many requests").header("retry-after", 1),
             1,
         ),
     ] {
-        let github = GitHub::of(&repository, with_faults(vec![fault]));
-        let nothing = no_clone();
+        let github = FakeGitHub::new(&repository, with_faults(vec![fault]));
         let began = Instant::now();
-        let changes = Job::push(&commits, &github, nothing.path()).changes();
+        let changes = Job::push(&commits, &github).changes();
         assert_eq!(changes.len(), 3, "{name}");
         assert!(
             began.elapsed() >= Duration::from_secs(at_least),
@@ -77,16 +77,15 @@ fn a_rate_limit_is_waited_for() {
 fn a_rate_limit_longer_than_the_timeout_fails_at_once() {
     let (repository, commits) = repository();
     for fault in [
-        Answer::new(403, "API rate limit exceeded")
+        github_error(403, "API rate limit exceeded")
             .header("x-ratelimit-remaining", 0)
             .header("x-ratelimit-reset", DATE_SECONDS + 1800)
             .header("date", DATE),
-        Answer::new(403, "You have exceeded a secondary rate limit").header("retry-after", 1801),
+        github_error(403, "You have exceeded a secondary rate limit").header("retry-after", 1801),
     ] {
-        let github = GitHub::of(&repository, always(fault));
-        let nothing = no_clone();
+        let github = FakeGitHub::new(&repository, always(fault));
         let began = Instant::now();
-        let reason = Job::push(&commits, &github, nothing.path()).reason();
+        let reason = Job::push(&commits, &github).reason();
         assert!(
             reason.contains("rate limit is exhausted for another 1801 s"),
             "{reason}"
@@ -99,19 +98,17 @@ fn a_rate_limit_longer_than_the_timeout_fails_at_once() {
 #[test]
 fn a_server_error_is_retried() {
     let (repository, commits) = repository();
-    let faults = [500, 502, 503].map(|status| Answer::new(status, "Server Error"));
-    let github = GitHub::of(&repository, with_faults(faults.to_vec()));
-    let nothing = no_clone();
-    assert_eq!(Job::push(&commits, &github, nothing.path()).changes().len(), 3);
+    let faults = [500, 502, 503].map(|status| github_error(status, "Server Error"));
+    let github = FakeGitHub::new(&repository, with_faults(faults.to_vec()));
+    assert_eq!(Job::push(&commits, &github).changes().len(), 3);
     assert_eq!(github.requests().len(), 5);
 }
 
 #[test]
 fn a_permanent_server_error_ends_the_retries() {
     let (repository, commits) = repository();
-    let github = GitHub::of(&repository, always(Answer::new(500, "Server Error")));
-    let nothing = no_clone();
-    let mut job = Job::push(&commits, &github, nothing.path());
+    let github = FakeGitHub::new(&repository, always(github_error(500, "Server Error")));
+    let mut job = Job::push(&commits, &github);
     job.event.api_timeout = Duration::from_secs(2);
     let began = Instant::now();
     let reason = job.reason();
@@ -128,9 +125,8 @@ fn a_permanent_server_error_ends_the_retries() {
 #[test]
 fn an_unreachable_server_builds_all() {
     let (repository, commits) = repository();
-    let github = GitHub::of(&repository, Mood::default());
-    let nothing = no_clone();
-    let mut job = Job::push(&commits, &github, nothing.path());
+    let github = FakeGitHub::new(&repository, FakeBehavior::default());
+    let mut job = Job::push(&commits, &github);
     job.event.api_timeout = Duration::from_secs(1);
     let port = {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
@@ -153,12 +149,12 @@ fn an_unreachable_server_builds_all() {
 #[test]
 fn a_denied_request_builds_all_and_the_reason_has_the_answer() {
     let (repository, commits) = repository();
-    let private = || Mood {
+    let private = || FakeBehavior {
         token: Some("right"),
-        ..Mood::default()
+        ..FakeBehavior::default()
     };
-    let forbidden = || always(Answer::new(403, "Resource not accessible by integration"));
-    for (mood, token, status) in [
+    let forbidden = || always(github_error(403, "Resource not accessible by integration"));
+    for (behavior, token, status) in [
         (private(), Some("wrong"), "401 Unauthorized: Bad credentials"),
         (private(), None, "404 Not Found: Not Found"),
         (
@@ -167,18 +163,16 @@ fn a_denied_request_builds_all_and_the_reason_has_the_answer() {
             "403 Forbidden: Resource not accessible by integration",
         ),
     ] {
-        let github = GitHub::of(&repository, mood);
-        let nothing = no_clone();
-        let mut job = Job::push(&commits, &github, nothing.path());
+        let github = FakeGitHub::new(&repository, behavior);
+        let mut job = Job::push(&commits, &github);
         job.token = token;
         let reason = job.reason();
         assert!(reason.contains(status), "{reason}");
         assert!(!reason.contains("right") && !reason.contains("wrong"), "{reason}");
-        assert_eq!(github.requests().len(), 1, "asked once");
+        assert_eq!(github.requests().len(), 1, "not retried");
     }
-    let github = GitHub::of(&repository, private());
-    let nothing = no_clone();
-    let mut job = Job::push(&commits, &github, nothing.path());
+    let github = FakeGitHub::new(&repository, private());
+    let mut job = Job::push(&commits, &github);
     job.token = Some("right");
     assert_eq!(job.changes().len(), 3);
 }
@@ -186,22 +180,21 @@ fn a_denied_request_builds_all_and_the_reason_has_the_answer() {
 #[test]
 fn an_unknown_commit_builds_all() {
     let (repository, [_, after]) = repository();
-    let github = GitHub::of(&repository, Mood::default());
+    let github = FakeGitHub::new(&repository, FakeBehavior::default());
     let commits = ["1".repeat(40), after];
-    let reason = Job::push(&commits, &github, repository.path()).reason();
+    let reason = Job::push(&commits, &github).in_dir(repository.path()).reason();
     assert!(reason.contains(&commits[0]) && reason.contains("404"), "{reason}");
 }
 
 #[test]
 fn an_enterprise_server_may_have_a_path() {
     let (repository, commits) = repository();
-    let mood = Mood {
+    let behavior = FakeBehavior {
         prefix: "/api/v3",
-        ..Mood::default()
+        ..FakeBehavior::default()
     };
-    let github = GitHub::of(&repository, mood);
-    let nothing = no_clone();
-    let mut job = Job::push(&commits, &github, nothing.path());
+    let github = FakeGitHub::new(&repository, behavior);
+    let mut job = Job::push(&commits, &github);
     assert_eq!(job.changes().len(), 3);
     job.event.api_url = Some(format!("{}/", github.url));
     assert_eq!(job.changes().len(), 3);
@@ -210,19 +203,18 @@ fn an_enterprise_server_may_have_a_path() {
 #[test]
 fn a_redirect_of_a_renamed_repository_is_followed_on_the_same_server() {
     let (repository, commits) = repository();
-    let moved = |to: String| Answer::new(301, "Moved Permanently").header("location", to);
-    let github = GitHub::of(&repository, Mood::default());
+    let moved = |to: String| github_error(301, "Moved Permanently").header("location", to);
+    let github = FakeGitHub::new(&repository, FakeBehavior::default());
     let target = format!(
         "{}/repos/acme/shop/git/trees/{}?recursive=1",
         github.url, commits[0]
     );
-    let github = GitHub::of(&repository, with_faults(vec![moved(target.clone())]));
-    let nothing = no_clone();
+    let github = FakeGitHub::new(&repository, with_faults(vec![moved(target.clone())]));
     // The redirect names another server, so only its path is followed.
-    assert_eq!(Job::push(&commits, &github, nothing.path()).changes().len(), 3);
+    assert_eq!(Job::push(&commits, &github).changes().len(), 3);
     assert_eq!(github.requests().len(), 3);
-    let github = GitHub::of(&repository, always(moved(target)));
-    let reason = Job::push(&commits, &github, nothing.path()).reason();
+    let github = FakeGitHub::new(&repository, always(moved(target)));
+    let reason = Job::push(&commits, &github).reason();
     assert!(reason.contains("301"), "{reason}");
     assert_eq!(github.requests().len(), 4);
 }
@@ -237,17 +229,12 @@ fn an_invalid_answer_builds_all() {
         r#"{"tree": [{"path": "a", "mode": "100644"}]}"#,
         "",
     ] {
-        let answer = Answer {
-            body: body.to_owned(),
-            ..Answer::new(200, "")
-        };
-        let github = GitHub::of(&repository, always(answer));
-        let nothing = no_clone();
-        let reason = Job::push(&commits, &github, nothing.path()).reason();
+        let github = FakeGitHub::new(&repository, always(HttpResponse::new(200, body)));
+        let reason = Job::push(&commits, &github).reason();
         assert!(
             reason.contains("a response that cannot be used"),
             "{body}: {reason}"
         );
-        assert_eq!(github.requests().len(), 1, "asked once");
+        assert_eq!(github.requests().len(), 1, "not retried");
     }
 }

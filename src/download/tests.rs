@@ -1,4 +1,4 @@
-//! Downloads with a checksum, from servers that redirect, fail and disconnect.
+//! Downloads from servers that redirect, fail and disconnect.
 
 use std::fs::File;
 use std::io::{Read, Seek};
@@ -6,11 +6,9 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use lab::{HttpResponse, HttpServer};
-use remote_buildkit::download::{DownloadSource, download};
-use remote_buildkit::error_code::ErrorCode;
-use remote_buildkit::problem::Problem;
-use remote_buildkit::retry::Retrier;
 use sha2::{Digest, Sha256};
+
+use super::*;
 
 /// Starts a server that sends these responses one after the other, and then the last one again. Returns its URL and the
 /// targets of the requests.
@@ -69,20 +67,20 @@ fn fetch(url: &str, content: &str) -> Result<String, Problem> {
 
 #[test]
 fn redirects_are_followed() {
-    let (url, asked) = server(vec![moved("/elsewhere?a=b"), moved("OWN/there"), ok("content")]);
+    let (url, requests) = server(vec![moved("/elsewhere?a=b"), moved("OWN/there"), ok("content")]);
     assert_eq!(
         fetch(&format!("{url}/file"), "content").expect("downloaded"),
         "content"
     );
     assert_eq!(
-        *asked.lock().expect("asked"),
+        *requests.lock().expect("requests"),
         ["/file", "/elsewhere?a=b", "/there"]
     );
 }
 
 #[test]
 fn a_wrong_checksum_is_an_error_and_not_retried() {
-    let (url, asked) = server(vec![ok("another")]);
+    let (url, requests) = server(vec![ok("another")]);
     let problem = fetch(&url, "content").expect_err("another file");
     assert_eq!(problem.code, ErrorCode::DownloadFailed);
     assert!(
@@ -91,7 +89,7 @@ fn a_wrong_checksum_is_an_error_and_not_retried() {
         problem.what
     );
     assert_eq!(problem.remedy, "Look there.");
-    assert_eq!(asked.lock().expect("asked").len(), 1);
+    assert_eq!(requests.lock().expect("requests").len(), 1);
 }
 
 #[test]
@@ -100,9 +98,9 @@ fn a_transient_failure_restarts_the_download() {
         declared_length: Some(7),
         ..ok("con")
     };
-    let (url, asked) = server(vec![HttpResponse::new(503, ""), cut, ok("content")]);
+    let (url, requests) = server(vec![HttpResponse::new(503, ""), cut, ok("content")]);
     assert_eq!(fetch(&url, "content").expect("downloaded"), "content");
-    assert_eq!(asked.lock().expect("asked").len(), 3);
+    assert_eq!(requests.lock().expect("requests").len(), 3);
 }
 
 #[test]

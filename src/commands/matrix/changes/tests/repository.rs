@@ -1,4 +1,4 @@
-//! Git repositories in temporary directories.
+//! A Git repository for tests.
 
 use std::io::Write;
 use std::path::Path;
@@ -6,6 +6,7 @@ use std::process::{Command, Stdio};
 
 use tempfile::TempDir;
 
+/// A repository in a temporary directory.
 pub struct Repository(TempDir);
 
 impl Repository {
@@ -23,8 +24,8 @@ impl Repository {
         git(self.path(), arguments)
     }
 
-    /// Makes two commits, of which the second edits the given number of files and deletes every tenth of them. Returns their
-    /// ids.
+    /// Creates two commits. The second one edits the given number of files, except that it deletes every tenth of them.
+    /// Returns their ids.
     pub fn of_changes(&self, directories: usize, files: usize, changed: usize) -> [String; 2] {
         let mut stream = "blob\nmark :1\ndata 1\n1\nblob\nmark :2\ndata 1\n2\n".to_owned();
         let path = |number: usize| format!("directory-{:04}/file-{number:06}", number % directories);
@@ -46,7 +47,7 @@ impl Repository {
         ]
     }
 
-    /// Runs git-fast-import, which makes a repository of 100,000 files in a second.
+    /// Runs git-fast-import, which creates a repository of 100,000 files in a second.
     pub fn import(&self, stream: &str) {
         let mut child = Command::new("git")
             .args(["fast-import", "--quiet", "--force"])
@@ -60,7 +61,7 @@ impl Repository {
         assert!(child.wait().expect("git").success());
     }
 
-    /// Makes a clone as actions/checkout does: one commit without its history.
+    /// Creates a clone as actions/checkout does: one commit without its history.
     pub fn shallow(&self, commit: &str) -> Self {
         let clone = Self::new();
         let url = format!("file://{}", self.path().display());
@@ -72,19 +73,17 @@ impl Repository {
     }
 }
 
+/// The start of a commit to `main`, for git-fast-import.
 pub const COMMIT: &str = "commit refs/heads/main\ncommitter T <t@example.com> 1795633200 +0000\ndata 1\nc\n";
 
+/// Runs git and returns its output without surrounding whitespace.
 pub fn git(dir: &Path, arguments: &[&str]) -> String {
-    let output = raw(dir, arguments);
+    let output = output_if_successful(dir, arguments).unwrap_or_else(|| panic!("git {arguments:?} failed"));
     String::from_utf8_lossy(&output).trim().to_owned()
 }
 
-pub fn raw(dir: &Path, arguments: &[&str]) -> Vec<u8> {
-    succeeded(dir, arguments).unwrap_or_else(|| panic!("git {arguments:?} failed"))
-}
-
-/// Returns the output, if the command succeeded.
-pub fn succeeded(dir: &Path, arguments: &[&str]) -> Option<Vec<u8>> {
+/// Returns the output of git, or `None` if it fails.
+pub fn output_if_successful(dir: &Path, arguments: &[&str]) -> Option<Vec<u8>> {
     let output = Command::new("git")
         .args(["-c", "user.name=t", "-c", "user.email=t@example.com"])
         .args(arguments)

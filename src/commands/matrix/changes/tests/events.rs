@@ -1,13 +1,10 @@
-//! The changed paths for the payload of each event.
+//! Detects the changed paths from the payload of each event.
 
 use std::fs;
 
-use remote_buildkit::commands::matrix::changes::WORK_TREE;
-use remote_buildkit::problem::Problem;
-use remote_buildkit_matrix::changes::ChangeKind;
+use crate::matrix::changes::ChangeKind;
 
-use super::github::{Answer, Mood};
-use super::repository::{COMMIT, Repository};
+use super::repository::COMMIT;
 use super::*;
 
 /// The commits that the payloads name.
@@ -16,7 +13,7 @@ const AFTER: &str = "59b20b8d5c6ff8d09518454d4dd8b7b30f095ab5";
 const BRANCH: &str = "f95f852bd8fca8fcc58a9a2d6c842781e32a215e";
 const CHANGE: &str = "ec26c3e57ca3a959ca5aad62de7213c562f8c821";
 
-/// Branches: `main` has commits after `change` branched off, and `merge` merges both.
+/// Creates a repository with three branches: `main` has commits after `change` branched off, and `merge` merges both.
 fn branches() -> Repository {
     let repository = Repository::new();
     let on = |branch: &str, from: &str, rest: &str| {
@@ -39,11 +36,15 @@ fn branches() -> Repository {
     repository
 }
 
+/// Returns a stored payload, with its commits replaced by these.
 fn payload(name: &str, commits: &[(&str, &str)]) -> Value {
     let path = format!("{}/tests/events/{name}.json", env!("CARGO_MANIFEST_DIR"));
     let mut text = fs::read_to_string(path).expect("a payload");
     for (placeholder, commit) in commits {
-        assert!(text.contains(placeholder), "{name} names {placeholder}");
+        assert!(
+            text.contains(placeholder),
+            "{name} does not contain {placeholder}"
+        );
         text = text.replace(placeholder, commit);
     }
     serde_json::from_str(&text).expect("JSON")
@@ -58,24 +59,24 @@ fn a_pull_request_is_compared_with_its_merge_base() {
     let repository = branches();
     let id = |name: &str| repository.git(&["rev-parse", name]);
     let (main, change, merge) = (id("main"), id("change"), id("merge"));
-    let github = GitHub::of(&repository, Mood::default());
+    let github = FakeGitHub::new(&repository, FakeBehavior::default());
     repository.git(&["checkout", "--quiet", "merge"]);
     let shallow = repository.shallow(&merge);
-    let nothing = no_clone();
+    let no_clone = no_clone();
     for (name, sha) in [("pull_request", &merge), ("pull_request_target", &main)] {
         let payload = payload(name, &[(BRANCH, &main), (CHANGE, &change)]);
-        for root in [repository.path(), shallow.path(), nothing.path()] {
-            let mut job = Job::new(name, payload.clone(), sha, &github, root);
+        for root in [repository.path(), shallow.path(), no_clone.path()] {
+            let mut job = Job::new(name, payload.clone(), sha, &github).in_dir(root);
             if name == "pull_request" {
                 assert_eq!(paths(&job), ["change 1", "change 2", "old"], "{name} {root:?}");
-            } else if root == nothing.path() {
+            } else if root == no_clone.path() {
                 assert_eq!(paths(&job), ["change 1", "change 2", "old"], "{name}");
             } else {
                 // The checkout is neither the default of this event nor the head of the change, so the checkout counts.
                 assert_eq!(paths(&job), ["both", "change 1", "change 2", "main", "old"]);
             }
             job.base = Some("main");
-            let head = if root == nothing.path() { sha } else { &merge };
+            let head = if root == no_clone.path() { sha } else { &merge };
             let expected: &[&str] = if *head == main {
                 &[]
             } else {
@@ -97,22 +98,18 @@ fn a_merge_base_is_requested_without_the_file_list_first() {
     let repository = branches();
     let [main, change] = ["main", "change"].map(|name| repository.git(&["rev-parse", name]));
     let payload = payload("pull_request", &[(BRANCH, &main), (CHANGE, &change)]);
-    let nothing = no_clone();
-    let empty = Answer {
-        body: r#"{"commits": []}"#.to_owned(),
-        ..Answer::new(200, "")
-    };
+    let empty = HttpResponse::new(200, r#"{"commits": []}"#);
     for (faults, requests) in [
         (vec![], 3),
         (vec![empty], 4),
-        (vec![Answer::new(404, "Not Found")], 4),
+        (vec![github_error(404, "Not Found")], 4),
     ] {
-        let mood = Mood {
+        let behavior = FakeBehavior {
             faults,
-            ..Mood::default()
+            ..FakeBehavior::default()
         };
-        let github = GitHub::of(&repository, mood);
-        let job = Job::new("pull_request", payload.clone(), "", &github, nothing.path());
+        let github = FakeGitHub::new(&repository, behavior);
+        let job = Job::new("pull_request", payload.clone(), "", &github);
         assert_eq!(paths(&job), ["change 1", "change 2", "old"]);
         assert_eq!(github.requests().len(), requests);
         assert!(github.requests()[0].ends_with("?per_page=1&page=2"));
@@ -124,19 +121,19 @@ fn a_push_and_a_merge_group_are_compared_with_the_commit_before() {
     let repository = branches();
     let id = |name: &str| repository.git(&["rev-parse", name]);
     let (before, after) = (id("main~1"), id("main"));
-    let github = GitHub::of(&repository, Mood::default());
+    let github = FakeGitHub::new(&repository, FakeBehavior::default());
     let shallow = repository.shallow(&after);
-    let nothing = no_clone();
+    let no_clone = no_clone();
     repository.git(&["checkout", "--quiet", "main"]);
-    for root in [repository.path(), shallow.path(), nothing.path()] {
+    for root in [repository.path(), shallow.path(), no_clone.path()] {
         let push = payload("push", &[(BEFORE, &before), (AFTER, &after)]);
         assert_eq!(
-            paths(&Job::new("push", push, &after, &github, root)),
+            paths(&Job::new("push", push, &after, &github).in_dir(root)),
             ["both", "main"]
         );
         let group = payload("merge_group", &[(BRANCH, &before), (CHANGE, &after)]);
         assert_eq!(
-            paths(&Job::new("merge_group", group, &after, &github, root)),
+            paths(&Job::new("merge_group", group, &after, &github).in_dir(root)),
             ["both", "main"]
         );
     }
@@ -147,7 +144,7 @@ fn a_push_and_a_merge_group_are_compared_with_the_commit_before() {
 #[test]
 fn other_events_send_no_requests() {
     let repository = branches();
-    let github = GitHub::of(&repository, Mood::default());
+    let github = FakeGitHub::new(&repository, FakeBehavior::default());
     let sha = repository.git(&["rev-parse", "main"]);
     for (event, file) in [
         ("push", "push_new_branch"),
@@ -158,8 +155,7 @@ fn other_events_send_no_requests() {
         ("schedule", "schedule"),
         ("release", "release"),
     ] {
-        let nothing = no_clone();
-        let reason = Job::new(event, payload(file, &[]), &sha, &github, nothing.path()).reason();
+        let reason = Job::new(event, payload(file, &[]), &sha, &github).reason();
         assert!(reason.contains(event), "{file}: {reason}");
     }
     assert_eq!(github.requests(), [""; 0]);
@@ -169,10 +165,10 @@ fn other_events_send_no_requests() {
 fn a_base_is_found_in_the_clone_or_by_github() {
     let repository = branches();
     repository.git(&["branch", "release/1.0-ü", "change"]);
-    let github = GitHub::of(&repository, Mood::default());
+    let github = FakeGitHub::new(&repository, FakeBehavior::default());
     let [change, main] = ["change", "main"].map(|name| repository.git(&["rev-parse", name]));
     let shallow = repository.shallow(&main);
-    let mut job = Job::new("schedule", json!({}), &main, &github, shallow.path());
+    let mut job = Job::new("schedule", json!({}), &main, &github).in_dir(shallow.path());
     for name in ["change", "main~1", &change, "refs/heads/change", "release/1.0-ü"] {
         job.base = Some(name);
         assert!(!paths(&job).is_empty(), "{name}");
@@ -202,8 +198,8 @@ fn outside_a_job_only_the_clone_is_read() {
     let repository = branches();
     repository.git(&["checkout", "--quiet", "change"]);
     fs::write(repository.path().join("new"), "1").expect("file");
-    let github = GitHub::of(&repository, Mood::default());
-    let mut job = Job::new("", Value::Null, "", &github, repository.path());
+    let github = FakeGitHub::new(&repository, FakeBehavior::default());
+    let mut job = Job::new("", Value::Null, "", &github).in_dir(repository.path());
     job.event.in_job = false;
     assert!(job.reason().contains("a comparison needs `--base`"));
     job.base = Some("change~1");
@@ -223,8 +219,7 @@ fn outside_a_job_only_the_clone_is_read() {
         "Looked for the base gone in this clone, and found no such commit, branch or tag."
     );
     assert_eq!(problem.remedy, "Correct `base`, or fetch it: `git fetch origin`.");
-    let nothing = no_clone();
-    job.root = nothing.path();
+    let job = job.in_dir(no_clone().path());
     let error = job.detect().expect_err("no clone").to_string();
     assert!(
         error.contains("in the working directory, where no Git clone can be read"),
