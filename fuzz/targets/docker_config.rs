@@ -15,7 +15,13 @@ fuzz_target!(|text: &str| {
         };
         // RawValue, because docker also skips numbers that are too large for any type.
         let is_object = |text: &str| serde_json::from_str::<BTreeMap<String, &RawValue>>(text).is_ok();
-        assert!(is_object(&after), "a config with our setting is none: {after}");
-        assert!(is_object(&back), "a config without it is none: {back}");
+        assert!(
+            is_object(&after),
+            "a config with the setting is not an object: {after}"
+        );
+        assert!(
+            is_object(&back),
+            "a config without the setting is not an object: {back}"
+        );
     }
 });

@@ -31,7 +31,7 @@ fuzz_target!(|data: &[u8]| {
     let (current, foreign) = (&data[..cut], &data[cut + 1..]);
     let root = DIR.as_path();
     let (current_file, foreign_file) = (root.join("current"), root.join("instances/foreign"));
-    let store = Store::open_at(root.to_owned()).expect("a folder of our own");
+    let store = Store::open_at(root.to_owned()).expect("a private directory");
     std::fs::write(&current_file, current).expect("written");
     std::fs::write(&foreign_file, foreign).expect("written");
 

@@ -1,4 +1,5 @@
-// The real aws-iam-authenticator webhook server, bound to loopback only: the stock command binds every interface.
+// Runs the webhook server of the real aws-iam-authenticator on the loopback interface only. The original command binds every
+// interface.
 package main
 
 import (
@@ -15,11 +16,11 @@ import (
 )
 
 func main() {
-	cluster := flag.String("cluster", "", "the cluster's name, which a token must have signed as x-k8s-aws-id")
+	cluster := flag.String("cluster", "", "name of the cluster, which a token must contain as its signed header x-k8s-aws-id")
 	port := flag.Int("port", 21362, "port on loopback")
-	state := flag.String("state", "", "folder for the server's certificate")
-	webhook := flag.String("webhook", "", "the webhook's kubeconfig, written for kube-apiserver")
-	access := flag.String("access", "", "JSON with mapRoles and mapUsers, read again when it changes")
+	state := flag.String("state", "", "directory of the server's certificate")
+	webhook := flag.String("webhook", "", "path of the kubeconfig to write, with which kube-apiserver calls the webhook")
+	access := flag.String("access", "", "path of a JSON file with mapRoles and mapUsers, reloaded when it changes")
 	flag.Parse()
 
 	metrics.InitMetrics(prometheus.DefaultRegisterer)
@@ -32,12 +33,12 @@ func main() {
 		Address:                "127.0.0.1",
 		Hostname:               "127.0.0.1",
 		HostPort:               *port,
-		HealthPort:             -1, // bound on every interface by the library; -1 makes that fail
+		HealthPort:             -1, // the library would bind it on every interface; -1 makes that fail
 		StateDir:               *state,
 		GenerateKubeconfigPath: *webhook,
 		BackendMode:            []string{"DynamicFile"},
 		DynamicFilePath:        *access,
-		// As EKS does: an access entry is for a principal id, so a role deleted and made again has none.
+		// As on EKS, an access entry belongs to a principal ID, so a role that is deleted and created again has none.
 		DynamicFileUserIDStrict: true,
 		EC2DescribeInstancesQps: 15, EC2DescribeInstancesBurst: 5,
 	}).Run(ctx.Done())

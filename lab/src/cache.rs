@@ -129,7 +129,7 @@ mod tests {
     #[test]
     fn an_entry_is_built_once() -> Result<()> {
         let cache = cache("once")?;
-        let key = Key::new("thing 1");
+        let key = Key::new("part 1");
         let made = cache.entry(&key, |dir| Ok(fs::write(dir.join("file"), "x")?))?;
         let again = cache.entry(&key, |_| anyhow::bail!("made twice"))?;
         assert_eq!(made, again);
@@ -141,7 +141,7 @@ mod tests {
     #[test]
     fn an_interrupted_entry_is_built_again() -> Result<()> {
         let cache = cache("interrupted")?;
-        let key = Key::new("thing 1");
+        let key = Key::new("part 1");
         let failed = cache.entry(&key, |dir| {
             fs::write(dir.join("half"), "x")?;
             anyhow::bail!("out of disk")

@@ -1,6 +1,6 @@
-//! A kubelet for a node whose containers are of another architecture than the machine. A kubelet reports the one that
-//! it was compiled for, and puts the label kubernetes.io/arch right again when anybody changes it, `--node-labels`
-//! included (`updateNode` in pkg/kubelet/kubelet_node_status.go). So this one is compiled to report the other.
+//! Builds a kubelet for a node whose containers have another architecture than the machine. A kubelet reports the architecture
+//! that it was compiled for, and resets the label kubernetes.io/arch if it is changed, also by `--node-labels` (`updateNode` in
+//! pkg/kubelet/kubelet_node_status.go). So this kubelet is compiled to report the other architecture.
 
 use std::fs;
 use std::io::Write as _;
@@ -15,14 +15,14 @@ use crate::{command, go};
 
 const MODULE: &str = "k8s.io/kubernetes";
 const PACKAGE: &str = "k8s.io/kubernetes/cmd/kubelet";
-/// Where a node's label and its `status.nodeInfo.architecture` are set.
-const REPORTS: [&str; 2] = [
+/// The files that set a node's label and its `status.nodeInfo.architecture`.
+const REPORTING_FILES: [&str; 2] = [
     "pkg/kubelet/kubelet_node_status.go",
     "pkg/kubelet/nodestatus/setters.go",
 ];
-const OWN: &str = "goruntime.GOARCH";
+const COMPILED_ARCH: &str = "goruntime.GOARCH";
 
-/// Its name among the lab's programs.
+/// Returns the name of the kubelet for an architecture among the lab's programs.
 pub(crate) fn name(architecture: Architecture) -> String {
     if architecture.is_native() {
         "kubelet".to_owned()
@@ -31,7 +31,7 @@ pub(crate) fn name(architecture: Architecture) -> String {
     }
 }
 
-/// The folder of the program.
+/// Returns the directory of the program.
 pub(crate) fn install(cache: &Cache, architecture: Architecture) -> Result<PathBuf> {
     let key =
         Key::new(format!("kubelet {KUBERNETES} {}", architecture.name())).with(include_str!("kubelet.rs"));
@@ -40,8 +40,8 @@ pub(crate) fn install(cache: &Cache, architecture: Architecture) -> Result<PathB
         fs::write(dir.join("go.mod"), go::go_mod(dir, MODULE, KUBERNETES, &log)?)?;
         go::require(dir, &[PACKAGE], KUBERNETES, &log)?;
         let source = go::copy(dir, MODULE, &format!("v{KUBERNETES}"), &log)?;
-        for file in REPORTS {
-            report(&source.join(file), architecture)?;
+        for file in REPORTING_FILES {
+            replace_architecture(&source.join(file), architecture)?;
         }
         let mut go_mod = fs::File::options().append(true).open(dir.join("go.mod"))?;
         writeln!(go_mod, "replace {MODULE} => {}", source.display())?;
@@ -55,11 +55,16 @@ pub(crate) fn install(cache: &Cache, architecture: Architecture) -> Result<PathB
     Ok(dir.join("bin"))
 }
 
-fn report(file: &Path, architecture: Architecture) -> Result<()> {
+/// Replaces the compiled architecture in a source file.
+fn replace_architecture(file: &Path, architecture: Architecture) -> Result<()> {
     let text = fs::read_to_string(file).with_context(|| format!("could not read {}", file.display()))?;
-    ensure!(text.contains(OWN), "{} does not name {OWN}", file.display());
+    ensure!(
+        text.contains(COMPILED_ARCH),
+        "{} does not contain {COMPILED_ARCH}",
+        file.display()
+    );
     Ok(fs::write(
         file,
-        text.replace(OWN, &format!("{:?}", architecture.name())),
+        text.replace(COMPILED_ARCH, &format!("{:?}", architecture.name())),
     )?)
 }

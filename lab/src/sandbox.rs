@@ -1,5 +1,5 @@
 //! A node's view of the host: its own network, and its own version of the directories that containerd, its shims, the CNI
-//! library and the kubelet use whatever their configuration says. So nodes do not share them and leave nothing behind: the
+//! library and the kubelet use regardless of their configuration. So nodes do not share them and leave nothing behind: the
 //! mounts disappear with the last process of the node.
 
 use std::fs;

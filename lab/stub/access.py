@@ -1,5 +1,5 @@
-"""Access entries of the emulated EKS, as the real authenticator's DynamicFile backend reads them: by principal id, as
-EKS matches them."""
+"""Writes the access entries of the emulated EKS for the DynamicFile backend of the real authenticator. Entries are matched by
+principal ID, as in EKS."""
 import json, os, time
 
 
@@ -7,13 +7,13 @@ def write(directory, cluster):
     from ministack.services import eks, iam
     roles, users = [], []
     for (account, region, key), entry in eks._access_entries.all_items():
-        of, arn = key.split("\0", 1)
-        if of != cluster:
+        entry_cluster, arn = key.split("\0", 1)
+        if entry_cluster != cluster:
             continue
         name = arn.rsplit("/", 1)[-1]
         groups = list(entry.get("kubernetesGroups") or []) + [
-            eks._access_policy_group(of, arn, policy)
-            for (a, policy, _) in eks._access_policy_associations(of, account, region) if a == arn]
+            eks._access_policy_group(cluster, arn, policy)
+            for (a, policy, _) in eks._access_policy_associations(cluster, account, region) if a == arn]
         if ":role/" in arn:
             record = iam._roles.get_scoped(account, None, name) or {}
             user = entry.get("username")

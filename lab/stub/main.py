@@ -1,10 +1,10 @@
-"""EKS, ECR, STS, IAM, instance metadata and GitHub's OIDC issuer on loopback: ministack, and around it what it lacks for
-our tests:
+"""Emulates EKS, ECR, STS, IAM, instance metadata and GitHub's OIDC issuer on loopback: ministack, extended by what the tests
+also need:
  - checks of the JWT before AssumeRoleWithWebIdentity, with STS's error codes (tokens.py)
- - the JSON answer of GetCallerIdentity that aws-iam-authenticator asks for
- - faults (POST /_stub/faults), a log of the requests (GET /_stub/log), JWTs to order (POST /_stub/jwt)
+ - the JSON response of GetCallerIdentity that aws-iam-authenticator requests
+ - injected faults (POST /_stub/faults), a log of the requests (GET /_stub/log), JWTs with given claims (POST /_stub/jwt)
  - AWS's own host names over TLS (proxy.py), and access entries for the authenticator (access.py)
- - passwords of ECR that a registry takes (ecr.py), and keys of a machine's own role (machine.py)
+ - ECR passwords that a registry accepts (ecr.py), and credentials of a machine's own role (machine.py)
 """
 import asyncio, base64, json, os, re, secrets, time, urllib.parse, uuid
 
@@ -12,7 +12,7 @@ from hypercorn.asyncio import serve
 from hypercorn.config import Config
 
 import access, ecr, machine, tokens
-from collected import collected
+from collect import collect
 from proxy import Proxy
 
 DIRECTORY = os.environ["STUB_DIR"]
@@ -42,18 +42,18 @@ def in_json(content, status=200):
 
 
 def control(path, method, headers, query, body):
-    """The stub's own paths and GitHub's; None for AWS's."""
+    """Answers requests to the control API and to GitHub; returns None for requests to AWS."""
     if path == "/_stub/faults" and method == "POST":
         FAULTS[:] = json.loads(body)
         return in_json({"ok": True})
     if path == "/_stub/log":
         return in_json(LOG)
     if path == "/_stub/jwt" and method == "POST":
-        wanted = json.loads(body or b"{}")
-        key = tokens.ROGUE if wanted.get("key") == "rogue" else tokens.KEY
-        return in_json({"value": tokens.mint(key, **wanted.get("claims", {}))})
+        request = json.loads(body or b"{}")
+        key = tokens.ROGUE if request.get("key") == "rogue" else tokens.KEY
+        return in_json({"value": tokens.mint(key, **request.get("claims", {}))})
     if path == "/_stub/ecr" and method == "POST":
-        ecr.LASTS = json.loads(body)["lasts"]
+        ecr.LIFETIME = json.loads(body)["lifetime"]
         return in_json({"ok": True})
     if path == "/gha/idtoken":
         if headers.get("authorization", "") != "Bearer " + REQUEST_TOKEN:
@@ -64,7 +64,7 @@ def control(path, method, headers, query, body):
 
 
 async def fault(op):
-    """The answer of a fault that is due for an operation, or None."""
+    """Returns the response of an injected fault for an operation, or None."""
     for f in FAULTS:
         if f["op"] == op and f.get("count", 1) > 0:
             f["count"] = f.get("count", 1) - 1
@@ -81,8 +81,8 @@ async def fault(op):
 
 
 async def caller_in_json(inner, scope, receive):
-    """ministack's XML answer to GetCallerIdentity, as the JSON that STS gives to Accept: application/json."""
-    status, body = await collected(inner, scope, receive)
+    """Converts ministack's XML response to GetCallerIdentity to the JSON that STS returns for Accept: application/json."""
+    status, body = await collect(inner, scope, receive)
     text = lambda tag: (re.search(rf"<{tag}>(.*?)</{tag}>", body.decode(), re.S) or [None, None])[1]
     if status == 200:
         result = {k: text(k) for k in ("Account", "Arn", "UserId")}
@@ -109,34 +109,34 @@ def wrap(inner):
                     "key": (re.search(r"Credential=([^/]+)/", headers.get("authorization", "")) or [None, None])[1]})
         answer = await fault(op)
         if not answer and op == "AssumeRoleWithWebIdentity":
-            answer = tokens.refusal(form)
+            answer = tokens.web_identity_error(form)
         if not answer and op == "GetCallerIdentity" and "X-Amz-Credential" in query:
-            if why := tokens.presigned_refusal(query, headers.get("host", "")):
-                answer = in_json({"Error": {"Code": "SignatureDoesNotMatch", "Message": why, "Type": "Sender"}}, 403)
+            if message := tokens.presigned_error(query, headers.get("host", "")):
+                answer = in_json({"Error": {"Code": "SignatureDoesNotMatch", "Message": message, "Type": "Sender"}}, 403)
         if not answer:
             answer = await machine.answer(method, path, headers)
         if answer:
             return await respond(send, *answer)
         sent = False
 
-        async def again():
+        async def replay():
             nonlocal sent
             if sent:
                 return {"type": "http.disconnect"}
             sent = True
             return {"type": "http.request", "body": body, "more_body": False}
         if op == "GetCallerIdentity" and "json" in headers.get("accept", ""):
-            return await respond(send, *await caller_in_json(inner, scope, again))
+            return await respond(send, *await caller_in_json(inner, scope, replay))
         if op == "GetAuthorizationToken":
-            return await respond(send, *await ecr.answer(inner, scope, again, headers, body))
-        await inner(scope, again, send)
+            return await respond(send, *await ecr.answer(inner, scope, replay, headers, body))
+        await inner(scope, replay, send)
         if "/access-entries" in path and method in ("POST", "DELETE"):
             access.write(DIRECTORY, CLUSTER)
     return app
 
 
 def aws_shaped_credentials():
-    """ministack's are plain hex; those of STS hold + / =, and the session token is long."""
+    """Makes credentials look like those of STS, with + / = and a long session token. ministack's own are plain hex."""
     import ministack.services.sts as sts
     sts._gen_secret = lambda: base64.b64encode(secrets.token_bytes(28) + b"\xfb\xff").decode()
     sts._gen_session_token = lambda: "IQoJb3JpZ2luX2VjE" + base64.b64encode(secrets.token_bytes(400) + b"\xfb\xff\xfe\xfb").decode()

@@ -1,5 +1,5 @@
-"""A CONNECT proxy that ends TLS for AWS's real host names with a CA of its own: the authenticator calls
-sts.REGION.amazonaws.com, and reaches the stub."""
+"""A CONNECT proxy that terminates TLS for AWS's real host names with its own CA. So the authenticator calls
+sts.REGION.amazonaws.com and reaches the emulator."""
 import asyncio, datetime as dt, ipaddress, os, re, ssl, sys
 
 from cryptography import x509

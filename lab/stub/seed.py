@@ -1,4 +1,4 @@
-"""The account a user of the action would have: an OIDC provider, roles that GitHub may assume, a cluster, access entries."""
+"""Creates the AWS account of a user of the action: an OIDC provider, roles that GitHub can assume, a cluster, access entries."""
 import json, os
 
 import boto3
@@ -19,8 +19,7 @@ iam, eks = client("iam"), client("eks")
 provider = iam.create_open_id_connect_provider(Url=f"https://{ISSUER}", ClientIDList=["sts.amazonaws.com"], ThumbprintList=["0" * 40])["OpenIDConnectProviderArn"]
 iam.create_role(RoleName="eks-cluster", AssumeRolePolicyDocument=policy(Principal={"Service": "eks.amazonaws.com"}, Action="sts:AssumeRole"))
 condition = {"StringEquals": {f"{ISSUER}:aud": "sts.amazonaws.com"}, "StringLike": {f"{ISSUER}:sub": "repo:acme/shop:*"}}
-# Role, may it describe the cluster, groups of its access entry.
-# Those of jobs.
+# The roles of jobs: name, whether it can describe the cluster, groups of its access entry.
 ROLES = (("ci", True, ["ci"]), ("ci-no-describe", False, ["ci"]), ("ci-no-entry", True, None), ("ci-no-rbac", True, ["nobody-in-particular"]), ("ci-no-ecr", True, ["ci"]))
 for name, describes, _ in ROLES:
     trust = policy(Principal={"Federated": provider}, Action="sts:AssumeRoleWithWebIdentity", Condition=condition)
@@ -28,17 +27,17 @@ for name, describes, _ in ROLES:
     if describes:
         iam.put_role_policy(RoleName=name, PolicyName="describe", PolicyDocument=policy(Action="eks:DescribeCluster", Resource="*"))
 eks.create_cluster(name=CLUSTER, roleArn=f"arn:aws:iam::{ACCOUNT}:role/eks-cluster", resourcesVpcConfig={"subnetIds": ["subnet-1", "subnet-2"]})
-# What logs in to ECR, and what may as well where it is public.
+# The permissions to log in to ECR and to ECR Public.
 LOGIN = ["ecr:GetAuthorizationToken", "ecr-public:GetAuthorizationToken", "sts:GetServiceBearerToken"]
 iam.put_role_policy(RoleName="ci", PolicyName="ecr", PolicyDocument=policy(Action=LOGIN, Resource="*"))
-# A machine's: as its instance profile, by Pod Identity, and by the issuer of the cluster.
-own = os.environ["CLUSTER_ISSUER"]
-federated = iam.create_open_id_connect_provider(Url=f"https://{own}", ClientIDList=["sts.amazonaws.com"], ThumbprintList=["0" * 40])["OpenIDConnectProviderArn"]
+# The role of a machine: as its instance profile, with Pod Identity, and with the cluster's issuer (IRSA).
+issuer = os.environ["CLUSTER_ISSUER"]
+federated = iam.create_open_id_connect_provider(Url=f"https://{issuer}", ClientIDList=["sts.amazonaws.com"], ThumbprintList=["0" * 40])["OpenIDConnectProviderArn"]
 allow = lambda action, principal, **more: {"Effect": "Allow", "Action": action, "Principal": principal, **more}
 trust = {"Version": "2012-10-17", "Statement": [
     allow("sts:AssumeRole", {"Service": ["ec2.amazonaws.com", "pods.eks.amazonaws.com"]}),
     allow("sts:AssumeRole", {"AWS": f"arn:aws:iam::{ACCOUNT}:root"}),
-    allow("sts:AssumeRoleWithWebIdentity", {"Federated": federated}, Condition={"StringEquals": {f"{own}:sub": "system:serviceaccount:default:runner"}})]}
+    allow("sts:AssumeRoleWithWebIdentity", {"Federated": federated}, Condition={"StringEquals": {f"{issuer}:sub": "system:serviceaccount:default:runner"}})]}
 iam.create_role(RoleName="runner", AssumeRolePolicyDocument=json.dumps(trust), MaxSessionDuration=43200)
 iam.put_role_policy(RoleName="runner", PolicyName="runner", PolicyDocument=policy(Action=["eks:DescribeCluster", *LOGIN], Resource="*"))
 for name, _, groups in (*ROLES, ("runner", True, ["ci"])):

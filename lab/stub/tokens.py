@@ -1,4 +1,4 @@
-"""GitHub's OIDC issuer, and the checks STS makes of its tokens before it lends a role."""
+"""GitHub's OIDC issuer, and the checks of its tokens by STS before a role is assumed."""
 import re, time, urllib.parse, uuid
 
 import jwt
@@ -29,8 +29,8 @@ def sts_error(status, code, message):
     return status, [(b"content-type", b"text/xml")], body
 
 
-def refusal(form):
-    """STS's answer to a token it does not take, or None."""
+def web_identity_error(form):
+    """Returns STS's error response for a token that it rejects, or None."""
     from ministack.services import iam
     role = form.get("RoleArn", [""])[0]
     token = form.get("WebIdentityToken", [""])[0]
@@ -55,20 +55,20 @@ def refusal(form):
         return sts_error(400, "InvalidIdentityToken", "Couldn't retrieve verification key from your identity provider,  please reference AssumeRoleWithWebIdentity documentation for requirements")
     except jwt.PyJWTError as e:
         return sts_error(400, "InvalidIdentityToken", str(e))
-    known = provider.get("ClientIDList") or provider.get("ClientIDs") or []
+    audiences = provider.get("ClientIDList") or provider.get("ClientIDs") or []
     audience = c.get("aud")
-    if not set([audience] if isinstance(audience, str) else audience or []) & set(known):
+    if not set([audience] if isinstance(audience, str) else audience or []) & set(audiences):
         return sts_error(400, "InvalidIdentityToken", "Incorrect token audience")
     return None
 
 
-def presigned_refusal(query, host):
-    """What STS refuses of a presigned GetCallerIdentity and ministack does not, or None."""
+def presigned_error(query, host):
+    """Returns why STS rejects a presigned GetCallerIdentity that ministack accepts, or None."""
     region = (query["X-Amz-Credential"][0].split("/") + [""] * 3)[2]
-    want = re.fullmatch(r"sts(?:-fips)?\.([a-z0-9-]+)\..*", host)
-    want = "us-east-1" if host == "sts.amazonaws.com" else want and want[1]
+    expected = re.fullmatch(r"sts(?:-fips)?\.([a-z0-9-]+)\..*", host)
+    expected = "us-east-1" if host == "sts.amazonaws.com" else expected and expected[1]
     at = query.get("X-Amz-Date", [""])[0]
-    if want and region != want:
+    if expected and region != expected:
         return "Credential should be scoped to a valid region."
     if at > time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(time.time() + 300)):
         return f"Signature not yet current: {at} is still later than now"

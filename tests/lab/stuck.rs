@@ -189,7 +189,7 @@ fn create_autoscaler_event(namespace: &Namespace, reason: &str, message: &str) -
         r#"
 apiVersion: v1
 kind: Event
-metadata: {{name: said, namespace: NAMESPACE}}
+metadata: {{name: autoscaler, namespace: NAMESPACE}}
 involvedObject: {{kind: Pod, name: {pod}, namespace: NAMESPACE}}
 source: {{component: cluster-autoscaler}}
 type: Normal

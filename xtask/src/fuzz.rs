@@ -1,5 +1,5 @@
 //! `cargo xtask fuzz`: runs the fuzz targets with libFuzzer, starting from the committed seeds. Without the sanitizers of
-//! cargo-fuzz: they find errors of `unsafe` code, of which we have none, and need a nightly compiler.
+//! cargo-fuzz: they find errors of `unsafe` code, which this project does not have, and need a nightly compiler.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};

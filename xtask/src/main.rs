@@ -28,7 +28,7 @@ enum Task {
     Lab(lab_task::Task),
     /// Benchmark connect and builds on the lab, compared with the alternatives
     Bench(bench::Args),
-    /// Measure how long each fault in docs/design/fault-tests.md takes to its verdict, and write it there
+    /// Measure the seconds of each fault test and write them to docs/design/fault-tests.md
     Faults(faults::Args),
     /// Run the fuzz targets
     Fuzz(fuzz::Args),

@@ -3,7 +3,7 @@ import {createRequire} from 'node:module';
 import path from 'node:path';
 import {pathToFileURL} from 'node:url';
 
-// The lab says where it installed the library; an ES module is not found by NODE_PATH.
+// The lab sets NODE_MODULES to the directory of the library, because NODE_PATH does not apply to ES modules.
 const root = path.join(process.env.NODE_MODULES, '@docker/actions-toolkit');
 const load = name => import(pathToFileURL(createRequire(`${root}/x.js`).resolve(`${root}/lib/${name}.js`)).href);
 const {Toolkit} = await load('toolkit');
@@ -14,7 +14,7 @@ const list = (name, separator) => (process.env[`INPUT_${name}`] ?? '').split(sep
 const toolkit = new Toolkit();
 const builder = await toolkit.builder.inspect();
 console.log(`builder ${builder.name} ${builder.driver} ${builder.nodes.map(n => n.status)}`);
-const asked = {
+const request = {
   files: list('FILES', '\n'),
   targets: list('TARGETS', /[\n,]/),
   overrides: list('SET', '\n'),
@@ -22,13 +22,13 @@ const asked = {
 };
 const cwd = process.env.INPUT_WORKDIR || '.';
 const bake = new Bake({buildx: toolkit.buildx});
-const definition = await bake.getDefinition(asked, {cwd});
+const definition = await bake.getDefinition(request, {cwd});
 console.log(`definition of ${Object.keys(definition.target)}`);
 const args = ['bake', '--metadata-file', bake.getMetadataFilePath(), '--builder', builder.name];
-for (const file of asked.files) args.push('--file', file);
-for (const override of asked.overrides) args.push('--set', override);
-if (asked.push) args.push('--push');
-args.push(...asked.targets);
+for (const file of request.files) args.push('--file', file);
+for (const override of request.overrides) args.push('--set', override);
+if (request.push) args.push('--push');
+args.push(...request.targets);
 const command = await toolkit.buildx.getCommand(args);
 await Exec.exec(command.command, command.args, {cwd});
 appendFileSync(process.env.GITHUB_OUTPUT, `metadata=${JSON.stringify(bake.resolveMetadata())}\n`);

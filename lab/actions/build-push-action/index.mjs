@@ -3,7 +3,7 @@ import {createRequire} from 'node:module';
 import path from 'node:path';
 import {pathToFileURL} from 'node:url';
 
-// The lab says where it installed the library; an ES module is not found by NODE_PATH.
+// The lab sets NODE_MODULES to the directory of the library, because NODE_PATH does not apply to ES modules.
 const root = path.join(process.env.NODE_MODULES, '@docker/actions-toolkit');
 const load = name => import(pathToFileURL(createRequire(`${root}/x.js`).resolve(`${root}/lib/${name}.js`)).href);
 const {Toolkit} = await load('toolkit');

@@ -42,10 +42,10 @@ fn reports_expired_keys() -> Result<()> {
 #[test]
 fn denies_a_renewal() -> Result<()> {
     let mut scenario = scenario("ecr-renewal", 40)?;
-    emulator("/_stub/ecr", &json!({"lasts": 600}))?;
+    emulator("/_stub/ecr", &json!({"lifetime": 600}))?;
     let step = scenario.start()?;
     let connected = scenario.runner.finish_step(step);
-    emulator("/_stub/ecr", &json!({"lasts": 43200}))?;
+    emulator("/_stub/ecr", &json!({"lifetime": 43200}))?;
     connected?.ok()?;
 
     let errors = ServiceErrors::set(OPERATION, 400, "AccessDeniedException", 1000)?;

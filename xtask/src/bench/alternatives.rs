@@ -1,4 +1,4 @@
-//! The alternatives that are compared: this program, the article's step, buildx's own driver.
+//! The alternatives that are compared: this program, a step written by hand, buildx's own driver.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -146,7 +146,7 @@ fn write_context(dir: &Path, state: &State) -> Result<()> {
     Ok(std::fs::write(dir.join("file"), "content\n")?)
 }
 
-/// A home directory whose builder is an instance file as in the article.
+/// A home directory whose builder is an instance file written by hand.
 pub(crate) struct Selected<'a> {
     runner: &'a Runner<'a>,
     home: &'static str,

@@ -64,21 +64,22 @@ fn connect(runner: &Runner<'_>, run: &str, agent: &str) -> Result<Vec<f64>> {
     Ok(took)
 }
 
+/// Returns the most requests that one job sent, for each kind of request.
 fn requests(state: &State, run: &str) -> Result<String> {
     let prefix = format!("{run}-");
-    let mut asked: BTreeMap<&str, BTreeMap<String, usize>> = BTreeMap::new();
-    let mut count = |what: &'static str, whose: String| {
-        *asked.entry(what).or_default().entry(whose).or_default() += 1;
+    let mut requests: BTreeMap<&str, BTreeMap<String, usize>> = BTreeMap::new();
+    let mut count = |kind: &'static str, job: String| {
+        *requests.entry(kind).or_default().entry(job).or_default() += 1;
     };
-    for (whose, operation) in state.aws_requests()? {
-        if whose.starts_with(&prefix) {
+    for (job, operation) in state.aws_requests()? {
+        if job.starts_with(&prefix) {
             count(
                 if operation == "DescribeCluster" {
                     "EKS"
                 } else {
                     "STS"
                 },
-                whose,
+                job,
             );
         }
     }
@@ -92,8 +93,8 @@ fn requests(state: &State, run: &str) -> Result<String> {
             request.user,
         );
     }
-    let most = asked
+    let most = requests
         .iter()
-        .map(|(what, of)| format!("{what} {}", of.values().max().unwrap_or(&0)));
+        .map(|(kind, counts)| format!("{kind} {}", counts.values().max().unwrap_or(&0)));
     Ok(most.collect::<Vec<_>>().join(", "))
 }

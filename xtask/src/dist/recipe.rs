@@ -134,7 +134,7 @@ fn rustflags(root: &Path, toolchain: &Toolchain, work: &Path, cargo_home: &Path)
 }
 
 /// Writes a linker script that discards the tables for unwinding. `-Cforce-unwind-tables=no` alone does nothing here: the debug
-/// information of the standard library makes LLVM describe every frame, and the library's own functions want the
+/// information of the standard library makes LLVM describe every frame, and the library's own functions require the
 /// description in these sections. With INSERT the script adds to the linker's layout; without, it would replace it.
 fn no_unwinding(work: &Path) -> Result<PathBuf> {
     let path = work.join("no-unwinding.ld");

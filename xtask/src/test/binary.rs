@@ -1,6 +1,5 @@
-//! The test binary that needs a lab, run by us instead of libtest: one process for each test, so that the slow tests can
-//! start first and every test's time is known. (`--report-time` of libtest is unstable, and it starts tests by their
-//! names.)
+//! Runs the test binary that needs a lab, with one process for each test. So the slow tests start first, and the duration of
+//! each test is known. (libtest starts tests in the order of their names, and its `--report-time` is unstable.)
 
 use std::io::{BufRead as _, BufReader, Read as _, Seek as _};
 use std::path::{Path, PathBuf};
@@ -14,8 +13,8 @@ use serde_json::Value;
 use super::counts::Tally;
 use crate::tool::{cargo_test, root, spawn};
 
-/// Modules and tests that take longest, the longest first, by the seconds in docs/design/fault-tests.md and by what they build. They
-/// start before all others, so that no long test runs alone at the end. `cargo xtask test` prints the slowest tests.
+/// Modules and tests that take longest, the longest first, by the seconds in docs/design/fault-tests.md and by what they
+/// build. They start before all others, so that no long test runs alone at the end. `cargo xtask test` prints the slowest tests.
 const SLOW: &[&str] = &[
     "oracle::rebuilt_targets_are_in_the_matrix",
     "stuck::no_node_fits",
@@ -42,7 +41,7 @@ pub(crate) struct TestBinary {
     tests: Vec<String>,
 }
 
-/// What a test came to.
+/// The result of a test.
 #[derive(Debug)]
 pub(crate) struct Finished {
     pub(crate) name: String,
@@ -108,7 +107,7 @@ impl TestBinary {
 
     fn run_one(&self, name: &str, environment: &[(&str, &str)]) -> Result<Finished> {
         let start = Instant::now();
-        // A file and no pipe: a process that a test left behind may hold it open.
+        // A file instead of a pipe: a process that a test left behind may keep a pipe open.
         let mut output = tempfile::tempfile()?;
         let mut command = Command::new(&self.path);
         command
@@ -200,7 +199,7 @@ fn order(name: &str) -> (usize, &str) {
 mod tests {
     use super::*;
 
-    /// A script in the place of a test binary: one test passes, one fails, and one is not among those that ran.
+    /// Returns a script in place of a test binary: one test passes, one fails, and one does not run.
     fn binary(dir: &Path) -> Result<TestBinary> {
         let path = dir.join("tests");
         let script = "#!/bin/sh
@@ -211,7 +210,7 @@ case $1,$2 in
 *) echo 'test result: ok. 0 passed; 0 failed' ;;
 esac
 ";
-        // Not by this process: another test may fork while it has the file open, and then exec fails (ETXTBSY).
+        // Written by another process: if a test of this process forked while the file is open, exec would fail (ETXTBSY).
         let write = r#"printf %s "$1" > "$2" && chmod +x "$2""#;
         let status = Command::new("sh")
             .args(["-c", write, "sh", script])
