@@ -28,6 +28,12 @@ impl Problem {
 }
 
 impl Problem {
+    /// Returns the error with one more sentence.
+    pub fn with_sentence(self, text: &str) -> Self {
+        let what = format!("{} {text}", self.what);
+        Self { what, ..self }
+    }
+
     /// Returns the error without its title.
     pub fn text(&self) -> String {
         let Self { what, remedy, .. } = self;
@@ -49,10 +55,7 @@ impl fmt::Display for Problem {
 /// Adds a sentence to an error.
 pub fn annotate(error: anyhow::Error, text: String) -> anyhow::Error {
     match error.downcast::<Problem>() {
-        Ok(problem) => {
-            let what = format!("{} {text}", problem.what);
-            Problem { what, ..problem }.into()
-        }
+        Ok(problem) => problem.with_sentence(&text).into(),
         Err(other) => other.context(text),
     }
 }

@@ -136,11 +136,11 @@ impl FailureKind {
 
 /// An attempt that failed, and whether a retry can help.
 #[derive(Debug)]
-pub struct AttemptError {
+pub struct AttemptError<E = anyhow::Error> {
     pub kind: FailureKind,
     /// The minimum delay that the server asks for.
     pub retry_after: Option<Duration>,
-    pub error: anyhow::Error,
+    pub error: E,
 }
 
 impl AttemptError {
@@ -153,15 +153,50 @@ impl AttemptError {
     }
 }
 
-impl From<anyhow::Error> for AttemptError {
+impl<E: From<anyhow::Error>> From<anyhow::Error> for AttemptError<E> {
     fn from(error: anyhow::Error) -> Self {
-        Self::new(FailureKind::Permanent, error)
+        Self::permanent(error.into())
     }
 }
 
-impl From<Problem> for AttemptError {
+impl<E: From<Problem>> From<Problem> for AttemptError<E> {
     fn from(problem: Problem) -> Self {
-        Self::new(FailureKind::Permanent, problem)
+        Self::permanent(problem.into())
+    }
+}
+
+impl<E> AttemptError<E> {
+    /// Returns a failure that a retry would repeat.
+    pub fn permanent(error: E) -> Self {
+        Self {
+            kind: FailureKind::Permanent,
+            retry_after: None,
+            error,
+        }
+    }
+}
+
+/// The error of a request that `Retrier` can log, and extend with the number of attempts.
+pub trait RequestError: From<anyhow::Error> {
+    /// Returns the error as it is logged before a retry.
+    fn to_problem(&self) -> Problem;
+
+    /// Adds a sentence to the error.
+    fn annotate(self, text: String) -> Self;
+}
+
+impl RequestError for anyhow::Error {
+    fn to_problem(&self) -> Problem {
+        let unexpected = || Problem {
+            code: ErrorCode::Unexpected,
+            what: format!("{self:#}."),
+            remedy: String::new(),
+        };
+        self.downcast_ref().cloned().unwrap_or_else(unexpected)
+    }
+
+    fn annotate(self, text: String) -> Self {
+        problem::annotate(self, text)
     }
 }
 
@@ -197,9 +232,10 @@ impl Retrier {
 
     /// Retries `attempt` until it succeeds, fails permanently, or has failed for longer than its kind of failure is
     /// retried.
-    pub async fn run<T, F>(&self, mut attempt: impl FnMut() -> F) -> anyhow::Result<T>
+    pub async fn run<T, E, F>(&self, mut attempt: impl FnMut() -> F) -> Result<T, E>
     where
-        F: Future<Output = Result<T, AttemptError>>,
+        E: RequestError,
+        F: Future<Output = Result<T, AttemptError<E>>>,
     {
         let began = Instant::now();
         // The error of the enclosing request, when this one is a part of it.
@@ -231,7 +267,7 @@ impl Retrier {
             }
             // The last attempt is at the deadline.
             let delay = delay.min(left);
-            let problem = as_problem(&failed.error);
+            let problem = failed.error.to_problem();
             (self.on_retry)(&format!(
                 "{} Retrying in {:.1} s.",
                 problem.what,
@@ -260,40 +296,26 @@ fn delays() -> impl Iterator<Item = Duration> {
         .build()
 }
 
-fn as_problem(error: &anyhow::Error) -> Problem {
-    let unexpected = || Problem {
-        code: ErrorCode::Unexpected,
-        what: format!("{error:#}."),
-        remedy: String::new(),
-    };
-    error.downcast_ref().cloned().unwrap_or_else(unexpected)
-}
-
 /// Adds the number of attempts and the elapsed time to the error of a request that was retried.
-fn with_attempts(error: anyhow::Error, attempts: u32, elapsed: Duration) -> anyhow::Error {
+fn with_attempts<E: RequestError>(error: E, attempts: u32, elapsed: Duration) -> E {
     if attempts == 1 {
         return error;
     }
-    problem::annotate(
-        error,
-        format!(
-            "Gave up after {attempts} attempts in {:.0} s.",
-            elapsed.as_secs_f64()
-        ),
-    )
+    error.annotate(format!(
+        "Gave up after {attempts} attempts in {:.0} s.",
+        elapsed.as_secs_f64()
+    ))
 }
 
 /// Runs one attempt with a timeout. An attempt that takes longer fails with `kind`.
-pub async fn with_timeout<T>(
+pub async fn with_timeout<T, E: RequestError>(
     timeout: Duration,
     kind: FailureKind,
-    attempt: impl Future<Output = Result<T, AttemptError>>,
-) -> Result<T, AttemptError> {
-    let timed_out = || {
-        AttemptError::new(
-            kind,
-            anyhow::anyhow!("no response within {} s", timeout.as_secs()),
-        )
+    attempt: impl Future<Output = Result<T, AttemptError<E>>>,
+) -> Result<T, AttemptError<E>> {
+    let timed_out = || AttemptError {
+        kind,
+        ..AttemptError::from(anyhow::anyhow!("no response within {} s", timeout.as_secs()))
     };
     let done = tokio::time::timeout(timeout, attempt).await;
     done.unwrap_or_else(|_| Err(timed_out()))
@@ -400,7 +422,8 @@ mod tests {
         let attempts = Cell::new(0);
         let answer = run(&retrier, || {
             attempts.set(attempts.get() + 1);
-            let done = futures::executor::block_on(part.run(|| std::future::ready(Ok(()))));
+            let done: anyhow::Result<()> =
+                futures::executor::block_on(part.run(|| std::future::ready(Ok(()))));
             done.expect("nested success");
             match attempts.get() {
                 1 => Err(AttemptError::new(

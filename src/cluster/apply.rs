@@ -16,7 +16,7 @@ use kube::api::{Api, ApiResource, DynamicObject, Patch, PatchParams};
 use serde::Serialize;
 use serde_json::Value;
 
-use super::error::{self, ApiOperation};
+use super::error::{self, ApiOperation, ClusterError};
 use super::{Cluster, NamespacedObject};
 use crate::agent::manifests::{Objects, same_configuration, same_inputs};
 use crate::agent::volume::{self, VolumePlan};
@@ -43,7 +43,7 @@ pub(super) struct LiveObjects {
 impl Cluster {
     /// Applies claim, ConfigMap and Deployment after a dry run of all of them, so that a rejected one leaves nothing behind. An
     /// existing claim keeps its size and its cache, and the configuration is made for that size.
-    pub async fn deploy(&self, spec: &Spec) -> anyhow::Result<()> {
+    pub async fn deploy(&self, spec: &Spec) -> Result<(), ClusterError> {
         match self.deploy_absent(spec).await {
             // The claim of another job, with other inputs, may be the reason.
             Err(_) if self.is_deployed_by_another_job(spec).await => Ok(()),
@@ -51,7 +51,7 @@ impl Cluster {
         }
     }
 
-    async fn deploy_absent(&self, spec: &Spec) -> anyhow::Result<()> {
+    async fn deploy_absent(&self, spec: &Spec) -> Result<(), ClusterError> {
         let (objects, volume) = self.dry_run(spec).await?;
         // Another job may have been faster, with other inputs: leave its agent unchanged.
         if self.deployment(&spec.name).await?.is_some() {
@@ -61,11 +61,11 @@ impl Cluster {
     }
 
     /// Checks by a dry run that the server would accept an agent.
-    pub async fn dry_run_deploy(&self, spec: &Spec) -> anyhow::Result<()> {
+    pub async fn dry_run_deploy(&self, spec: &Spec) -> Result<(), ClusterError> {
         self.dry_run(spec).await.map(drop)
     }
 
-    async fn dry_run(&self, spec: &Spec) -> anyhow::Result<(Objects, VolumePlan)> {
+    async fn dry_run(&self, spec: &Spec) -> Result<(Objects, VolumePlan), ClusterError> {
         self.check_config_owner(spec).await?;
         let claim = self.get::<PersistentVolumeClaim>(&spec.name).await?;
         let volume = volume::plan_for_new_agent(spec, claim.as_ref());
@@ -76,7 +76,7 @@ impl Cluster {
 
     /// Returns an error if a ConfigMap of this name has another owner. Server-side apply reports no conflict if its keys differ
     /// from the agent's.
-    pub(super) async fn check_config_owner(&self, spec: &Spec) -> anyhow::Result<()> {
+    pub(super) async fn check_config_owner(&self, spec: &Spec) -> Result<(), ClusterError> {
         let config = self.get::<ConfigMap>(&spec.name).await?;
         if config.is_none_or(|config| state::is_ours(&config.metadata)) {
             return Ok(());
@@ -98,7 +98,7 @@ impl Cluster {
         objects: &Objects,
         volume: &VolumePlan,
         dry_run: bool,
-    ) -> anyhow::Result<LiveObjects> {
+    ) -> Result<LiveObjects, ClusterError> {
         // Without force: a field that another manager owns is a conflict.
         let params = PatchParams::apply(agent::FIELD_MANAGER);
         let params = if dry_run { params.dry_run() } else { params };
@@ -144,7 +144,7 @@ impl Cluster {
         object: &(impl Serialize + std::fmt::Debug),
         params: &PatchParams,
         operation: ApiOperation,
-    ) -> anyhow::Result<Value> {
+    ) -> Result<Value, ClusterError> {
         let api = self.untyped::<K>();
         let patch = Patch::Apply(object);
         let patched = self.retrier.run(|| async {
@@ -159,7 +159,7 @@ impl Cluster {
                 error => self.attempt_error(&error, &operation),
             })
         });
-        json(&patched.await?)
+        Ok(json(&patched.await?)?)
     }
 }
 
@@ -170,7 +170,7 @@ impl Cluster {
         spec: &Spec,
         objects: &Objects,
         volume: &VolumePlan,
-    ) -> anyhow::Result<()> {
+    ) -> Result<(), ClusterError> {
         for _ in 0..MAX_ROUNDS {
             self.apply(spec, objects, volume, false).await?;
             if self.has_config(&spec.name, objects).await? {
@@ -192,7 +192,11 @@ impl Cluster {
 
     /// Repairs the ConfigMap of an agent whose Deployment matches the inputs: a job that was killed between writing the two leaves
     /// a ConfigMap of other inputs. Returns whether it was changed.
-    pub async fn repair_config_map(&self, spec: &Spec, deployment: &Deployment) -> anyhow::Result<bool> {
+    pub async fn repair_config_map(
+        &self,
+        spec: &Spec,
+        deployment: &Deployment,
+    ) -> Result<bool, ClusterError> {
         let Some(size) = state::configured_volume_size(deployment) else {
             return Ok(false);
         };
@@ -208,7 +212,7 @@ impl Cluster {
         Ok(true)
     }
 
-    async fn has_config(&self, name: &str, objects: &Objects) -> anyhow::Result<bool> {
+    async fn has_config(&self, name: &str, objects: &Objects) -> Result<bool, ClusterError> {
         Ok(is_config(self.get::<ConfigMap>(name).await?, objects))
     }
 

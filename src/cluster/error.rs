@@ -1,5 +1,6 @@
 //! Converts errors of the API server to errors with a remedy.
 
+use std::fmt;
 use std::time::Duration;
 
 use kube::Error;
@@ -9,7 +10,7 @@ use kube::core::Status;
 use super::Cluster;
 use crate::error_code::ErrorCode;
 use crate::problem::{Problem, chain};
-use crate::retry::{AttemptError, FailureKind};
+use crate::retry::{AttemptError, FailureKind, RequestError};
 
 /// The operation that a request performs, as RBAC names it.
 #[derive(Debug, Clone, Copy)]
@@ -110,7 +111,7 @@ pub(super) fn plugin_error(error: &Error) -> Option<Problem> {
 
 impl Cluster {
     /// Returns a failed attempt: the error with its remedy, and whether it is retried.
-    pub(super) fn attempt_error(&self, error: &Error, operation: &ApiOperation) -> AttemptError {
+    pub(super) fn attempt_error(&self, error: &Error, operation: &ApiOperation) -> ClusterAttemptError {
         let after = match error {
             Error::Api(status) => status.details.as_ref().map(|details| details.retry_after_seconds),
             _ => None,
@@ -123,9 +124,12 @@ impl Cluster {
     }
 
     /// Returns the failed attempt of an operation that got no response in time.
-    pub(super) fn timed_out(&self, operation: &ApiOperation) -> AttemptError {
+    pub(super) fn timed_out(&self, operation: &ApiOperation) -> ClusterAttemptError {
         let why = format!("no response within {} s", operation.timeout().as_secs());
-        AttemptError::new(FailureKind::TimedOut, self.unreachable(operation, &why))
+        AttemptError {
+            kind: FailureKind::TimedOut,
+            ..self.unreachable(operation, &why).into()
+        }
     }
 
     fn describe_operation(&self, operation: &ApiOperation) -> String {
@@ -157,7 +161,7 @@ impl Cluster {
     }
 
     /// Returns the error of a request, with a remedy if there is one.
-    pub(super) fn request_error(&self, error: &Error, operation: &ApiOperation) -> anyhow::Error {
+    pub(super) fn request_error(&self, error: &Error, operation: &ApiOperation) -> ClusterError {
         let ApiOperation {
             verbs,
             resource,
@@ -174,7 +178,7 @@ impl Cluster {
         let what = self.describe_status(status, operation);
         let kind = status.details.as_ref().map(|d| d.kind.as_str());
         match (status.code, kind) {
-            (401, _) => Unauthorized { what }.into(),
+            (401, _) => ClusterError::Unauthorized(Unauthorized { what }),
             // 403 is also the answer of a quota and of a namespace that is being deleted.
             (403, _) if status.message.contains(" cannot ") => Problem::new(
                 ErrorCode::Forbidden,
@@ -205,7 +209,79 @@ impl Cluster {
                  kubectl get --raw '/readyz?verbose'.",
             )
             .into(),
-            _ => anyhow::anyhow!(what),
+            _ => ClusterError::Other(anyhow::anyhow!(what)),
+        }
+    }
+}
+
+/// The error of an operation on the cluster.
+///
+/// It is not a `std::error::Error`, so that `?` converts it to the `anyhow::Error` of what it contains, and not of itself.
+#[derive(Debug)]
+pub enum ClusterError {
+    /// An error with a remedy.
+    Problem(Problem),
+    /// The cluster rejected the identity.
+    Unauthorized(Unauthorized),
+    /// Any other error.
+    Other(anyhow::Error),
+}
+
+pub(super) type ClusterAttemptError = AttemptError<ClusterError>;
+
+impl From<Problem> for ClusterError {
+    fn from(problem: Problem) -> Self {
+        Self::Problem(problem)
+    }
+}
+
+impl From<anyhow::Error> for ClusterError {
+    fn from(error: anyhow::Error) -> Self {
+        Self::Other(error)
+    }
+}
+
+impl From<ClusterError> for ClusterAttemptError {
+    fn from(error: ClusterError) -> Self {
+        Self::permanent(error)
+    }
+}
+
+impl From<ClusterError> for anyhow::Error {
+    fn from(error: ClusterError) -> Self {
+        match error {
+            ClusterError::Problem(problem) => problem.into(),
+            ClusterError::Unauthorized(unauthorized) => unauthorized.into(),
+            ClusterError::Other(error) => error,
+        }
+    }
+}
+
+impl fmt::Display for ClusterError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Problem(problem) => problem.fmt(f),
+            Self::Unauthorized(unauthorized) => unauthorized.fmt(f),
+            Self::Other(error) => write!(f, "{error:#}"),
+        }
+    }
+}
+
+impl RequestError for ClusterError {
+    fn to_problem(&self) -> Problem {
+        match self {
+            Self::Problem(problem) => problem.clone(),
+            other => Problem::new(ErrorCode::Unexpected, format!("{other}."), ""),
+        }
+    }
+
+    fn annotate(self, text: String) -> Self {
+        match self {
+            Self::Problem(problem) => Self::Problem(problem.with_sentence(&text)),
+            Self::Unauthorized(Unauthorized { what }) => Self::Unauthorized(Unauthorized {
+                what: format!("{what} {text}"),
+            }),
+            Self::Other(error) => Self::Other(error.context(text)),
         }
     }
 }
@@ -215,4 +291,32 @@ impl Cluster {
 #[error("{what}")]
 pub struct Unauthorized {
     pub what: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_keeps_its_type_as_an_anyhow_error() {
+        let problem = || Problem::new(ErrorCode::Forbidden, "Asked and was denied.", "Bind a Role.");
+        let unauthorized = || Unauthorized {
+            what: "Asked and got 401.".into(),
+        };
+        let error = |error: ClusterError| anyhow::Error::from(error.annotate("Gave up.".into()));
+        let found: Problem = error(problem().into()).downcast().expect("a problem");
+        assert_eq!(found.what, "Asked and was denied. Gave up.");
+        let found: Unauthorized = error(ClusterError::Unauthorized(unauthorized()))
+            .downcast()
+            .expect("unauthorized");
+        assert_eq!(found.what, "Asked and got 401. Gave up.");
+        let other = error(anyhow::anyhow!("no socket").context("exec").into());
+        assert_eq!(format!("{other:#}"), "Gave up.: exec: no socket");
+    }
+
+    #[test]
+    fn an_error_is_logged_with_its_causes() {
+        let other = ClusterError::from(anyhow::anyhow!("no socket").context("exec"));
+        assert_eq!(other.to_problem().what, "exec: no socket.");
+    }
 }

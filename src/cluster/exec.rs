@@ -13,7 +13,7 @@ use kube::client::Body;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::Cluster;
-use super::error::ApiOperation;
+use super::error::{ApiOperation, ClusterAttemptError};
 use crate::problem::chain;
 use crate::retry::{AttemptError, FailureKind};
 
@@ -31,7 +31,7 @@ impl Cluster {
         pod: &str,
         container: &str,
         command: &[&str],
-    ) -> Result<Vec<u8>, AttemptError> {
+    ) -> Result<Vec<u8>, ClusterAttemptError> {
         let request = http::Request::post(self.exec_path(pod, container, command))
             .header(http::header::CONNECTION, "Upgrade")
             .header(http::header::UPGRADE, "SPDY/3.1")
@@ -65,7 +65,7 @@ impl Cluster {
         )
     }
 
-    async fn upgrade_error(&self, response: http::Response<Body>) -> AttemptError {
+    async fn upgrade_error(&self, response: http::Response<Body>) -> ClusterAttemptError {
         use http_body_util::BodyExt;
         let code = response.status();
         let body = response.into_body().collect().await;
@@ -84,8 +84,11 @@ impl Cluster {
 }
 
 /// Returns a retryable failure: the kubelet, the pod or its daemon may still be starting.
-fn not_ready(error: anyhow::Error) -> AttemptError {
-    AttemptError::new(FailureKind::NotReady, error)
+pub(super) fn not_ready(error: anyhow::Error) -> ClusterAttemptError {
+    AttemptError {
+        kind: FailureKind::NotReady,
+        ..error.into()
+    }
 }
 
 /// Runs the client's side of remotecommand v4: streams error, stdout and stderr. The exit status arrives on the error stream.

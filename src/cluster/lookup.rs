@@ -5,7 +5,7 @@ use kube::Error;
 use serde_json::{Value, json};
 
 use super::Cluster;
-use super::error::ApiOperation;
+use super::error::{ApiOperation, ClusterError};
 
 /// The result of reading an object that may be missing, or that RBAC may hide.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,7 +29,7 @@ impl<T> Lookup<T> {
 
 impl Cluster {
     /// Reads the object, or list, at a path.
-    async fn read(&self, resource: &'static str, path: &str) -> anyhow::Result<Lookup<Value>> {
+    async fn read(&self, resource: &'static str, path: &str) -> Result<Lookup<Value>, ClusterError> {
         self.lookup(&ApiOperation::new("get", resource), || {
             http::Request::get(path).body(vec![])
         })
@@ -42,7 +42,7 @@ impl Cluster {
         resource: &'static str,
         path: &str,
         body: &Value,
-    ) -> anyhow::Result<Lookup<Value>> {
+    ) -> Result<Lookup<Value>, ClusterError> {
         let body = body.to_string();
         self.lookup(&ApiOperation::new("create", resource), || {
             http::Request::post(path)
@@ -56,7 +56,7 @@ impl Cluster {
         &self,
         operation: &ApiOperation,
         http: impl Fn() -> http::Result<http::Request<Vec<u8>>>,
-    ) -> anyhow::Result<Lookup<Value>> {
+    ) -> Result<Lookup<Value>, ClusterError> {
         self.request(operation, || async {
             let http = http().map_err(Error::HttpError)?;
             match self.client.request(http).await {
@@ -82,7 +82,7 @@ pub struct UserInfo {
 impl Cluster {
     /// Returns the authenticated user. `None`: the token is valid, but the cluster does not tell the user (before Kubernetes
     /// 1.28, or because of its RBAC).
-    pub async fn whoami(&self) -> anyhow::Result<Option<UserInfo>> {
+    pub async fn whoami(&self) -> Result<Option<UserInfo>, ClusterError> {
         let review = json!({"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"});
         let path = "/apis/authentication.k8s.io/v1/selfsubjectreviews";
         match self.review("selfsubjectreviews", path, &review).await? {
@@ -93,7 +93,12 @@ impl Cluster {
 
     /// Returns whether RBAC, or another authorizer, allows the operation in the agent's namespace; `None` if the review itself is
     /// denied. `resource` includes a subresource: `pods/exec`.
-    pub async fn is_allowed(&self, verb: &str, group: &str, resource: &str) -> anyhow::Result<Option<bool>> {
+    pub async fn is_allowed(
+        &self,
+        verb: &str,
+        group: &str,
+        resource: &str,
+    ) -> Result<Option<bool>, ClusterError> {
         let (resource, subresource) = resource.split_once('/').unwrap_or((resource, ""));
         let review = json!({
             "apiVersion": "authorization.k8s.io/v1",
@@ -151,7 +156,10 @@ pub struct ClaimInfo {
 
 impl Cluster {
     /// Returns the class of this name; without a name, all classes.
-    pub async fn storage_classes(&self, name: Option<&str>) -> anyhow::Result<Lookup<Vec<StorageClassInfo>>> {
+    pub async fn storage_classes(
+        &self,
+        name: Option<&str>,
+    ) -> Result<Lookup<Vec<StorageClassInfo>>, ClusterError> {
         let path = match name {
             Some(name) => format!("{STORAGE_API}/storageclasses/{name}"),
             None => format!("{STORAGE_API}/storageclasses"),
@@ -164,13 +172,13 @@ impl Cluster {
     }
 
     /// Looks up whether a CSI driver is registered.
-    pub async fn csi_driver(&self, name: &str) -> anyhow::Result<Lookup<()>> {
+    pub async fn csi_driver(&self, name: &str) -> Result<Lookup<()>, ClusterError> {
         let path = format!("{STORAGE_API}/csidrivers/{name}");
         Ok(self.read("csidrivers", &path).await?.map(|_| ()))
     }
 
     /// Returns on how many nodes a CSI driver runs, and the number of nodes. Reads at most 500 nodes.
-    pub async fn csi_nodes(&self, driver: &str) -> anyhow::Result<Lookup<(usize, usize)>> {
+    pub async fn csi_nodes(&self, driver: &str) -> Result<Lookup<(usize, usize)>, ClusterError> {
         let path = format!("{STORAGE_API}/csinodes?limit=500");
         let seen = self.read("csinodes", &path).await?;
         Ok(seen.map(|list| {
@@ -182,7 +190,7 @@ impl Cluster {
     }
 
     /// Returns the agent's claim.
-    pub async fn claim(&self, name: &str) -> anyhow::Result<Lookup<ClaimInfo>> {
+    pub async fn claim(&self, name: &str) -> Result<Lookup<ClaimInfo>, ClusterError> {
         let path = format!(
             "/api/v1/namespaces/{}/persistentvolumeclaims/{name}",
             self.namespace

@@ -23,8 +23,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use error::ApiOperation;
-pub use error::Unauthorized;
+use error::{ApiOperation, ClusterAttemptError};
+pub use error::{ClusterError, Unauthorized};
 #[cfg(fuzzing)]
 pub use exec::run as run_exec;
 pub use lookup::{ClaimInfo, Lookup, StorageClassInfo, UserInfo};
@@ -39,7 +39,7 @@ pub use wait::startup_failure;
 pub use wait::{AgentGone, StartupStatus};
 
 use crate::endpoint_access::EndpointAccess;
-use crate::retry::{AttemptError, Retrier};
+use crate::retry::Retrier;
 
 /// A namespaced kind of object that this program reads or writes.
 trait NamespacedObject:
@@ -108,7 +108,11 @@ impl Cluster {
     }
 
     /// Sends a request and retries transient failures.
-    async fn request<T, F>(&self, operation: &ApiOperation, mut send: impl FnMut() -> F) -> anyhow::Result<T>
+    async fn request<T, F>(
+        &self,
+        operation: &ApiOperation,
+        mut send: impl FnMut() -> F,
+    ) -> Result<T, ClusterError>
     where
         F: Future<Output = kube::Result<T>>,
     {
@@ -120,7 +124,7 @@ impl Cluster {
         &self,
         operation: &ApiOperation,
         sent: impl Future<Output = kube::Result<T>>,
-    ) -> Result<T, AttemptError> {
+    ) -> Result<T, ClusterAttemptError> {
         let response = self.with_timeout(operation, sent).await?;
         response.map_err(|error| self.attempt_error(&error, operation))
     }
@@ -130,7 +134,7 @@ impl Cluster {
         &self,
         operation: &ApiOperation,
         sent: impl Future<Output = kube::Result<T>>,
-    ) -> Result<kube::Result<T>, AttemptError> {
+    ) -> Result<kube::Result<T>, ClusterAttemptError> {
         let response = tokio::time::timeout(operation.timeout(), sent).await;
         if !matches!(response, Ok(Ok(_) | Err(kube::Error::Api(_)))) {
             self.reachability.resolve().await;
@@ -139,28 +143,28 @@ impl Cluster {
     }
 
     /// Returns the object of this name, if it exists.
-    async fn get<K: NamespacedObject>(&self, name: &str) -> anyhow::Result<Option<K>> {
+    async fn get<K: NamespacedObject>(&self, name: &str) -> Result<Option<K>, ClusterError> {
         let api = self.api::<K>();
         self.request(&ApiOperation::on::<K>("get"), || api.get_opt(name))
             .await
     }
 
     /// Returns the object of this name with every field that the server has, also those that this program has no type for.
-    async fn get_raw<K: NamespacedObject>(&self, name: &str) -> anyhow::Result<Option<Value>> {
+    async fn get_raw<K: NamespacedObject>(&self, name: &str) -> Result<Option<Value>, ClusterError> {
         let api = self.untyped::<K>();
         let got = self
             .request(&ApiOperation::on::<K>("get"), || api.get_opt(name))
             .await?;
-        got.as_ref().map(apply::json).transpose()
+        Ok(got.as_ref().map(apply::json).transpose()?)
     }
 
     /// Returns the Deployment of this name, if it exists.
-    pub async fn deployment(&self, name: &str) -> anyhow::Result<Option<Deployment>> {
+    pub async fn deployment(&self, name: &str) -> Result<Option<Deployment>, ClusterError> {
         self.get(name).await
     }
 
     /// Returns the Deployment of this name, if it exists: typed, and with every field that the server has.
-    pub async fn get_deployment_raw(&self, name: &str) -> anyhow::Result<Option<(Deployment, Value)>> {
+    pub async fn get_deployment_raw(&self, name: &str) -> Result<Option<(Deployment, Value)>, ClusterError> {
         let raw = self.get_raw::<Deployment>(name).await?;
         raw.map(|raw| {
             let deployment = decode(&raw).context("cannot read the Deployment")?;
@@ -170,7 +174,7 @@ impl Cluster {
     }
 
     /// Returns the pods that buildx finds for a builder node of this name.
-    pub async fn pods(&self, name: &str) -> anyhow::Result<Vec<Pod>> {
+    pub async fn pods(&self, name: &str) -> Result<Vec<Pod>, ClusterError> {
         let params = ListParams::default().labels(&format!("app={name}"));
         let api = self.api::<Pod>();
         let list = self

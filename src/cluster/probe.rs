@@ -7,7 +7,8 @@ use anyhow::Context;
 use serde::Deserialize;
 
 use super::Cluster;
-use super::error::Unauthorized;
+use super::error::{ClusterAttemptError, ClusterError};
+use super::exec::not_ready;
 use crate::agent::state;
 use crate::error_code::ErrorCode;
 use crate::problem::Problem;
@@ -75,28 +76,24 @@ const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(15);
 impl Cluster {
     /// Probes the daemon until it answers. The kubelet of a node that has just joined answers `tls: internal error` until its
     /// certificate is approved (docker/buildx#2668), and the pod may be replaced during the probe.
-    pub async fn probe(&self, agent: &str) -> anyhow::Result<DaemonStatus> {
+    pub async fn probe(&self, agent: &str) -> Result<DaemonStatus, ClusterError> {
         let answered = self.retrier.run(|| async {
             let answer =
                 retry::with_timeout(ATTEMPT_TIMEOUT, FailureKind::NotReady, self.probe_once(agent)).await;
-            answer.map_err(|failed| self.probe_error(agent, failed))
+            answer.map_err(|failed| AttemptError {
+                error: self.probe_error(agent, failed.error),
+                ..failed
+            })
         });
         answered.await
     }
 
-    fn probe_error(&self, agent: &str, failed: AttemptError) -> AttemptError {
-        let AttemptError {
-            kind,
-            retry_after,
-            error,
-        } = failed;
-        if error.is::<Problem>() || error.is::<Unauthorized>() {
-            return AttemptError {
-                kind,
-                retry_after,
-                error,
-            };
-        }
+    /// Gives a remedy to an error that has none.
+    fn probe_error(&self, agent: &str, error: ClusterError) -> ClusterError {
+        let error = match error {
+            ClusterError::Other(error) => error,
+            explained => return explained,
+        };
         let namespace = &self.namespace;
         let problem = Problem::new(
             ErrorCode::BuildkitUnreachable,
@@ -109,22 +106,13 @@ impl Cluster {
                  reach the node's kubelet."
             ),
         );
-        AttemptError {
-            error: problem.into(),
-            kind,
-            retry_after,
-        }
+        problem.into()
     }
 
     /// Returns the pod in which the daemon runs now.
-    pub(super) async fn daemon(&self, agent: &str) -> Result<Daemon, AttemptError> {
+    pub(super) async fn daemon(&self, agent: &str) -> Result<Daemon, ClusterAttemptError> {
         let pods = self.pods(agent).await?;
-        let gone = || {
-            AttemptError::new(
-                FailureKind::NotReady,
-                anyhow::anyhow!("its pod is no longer ready"),
-            )
-        };
+        let gone = || not_ready(anyhow::anyhow!("its pod is no longer ready"));
         let pod = state::ready_pod(&pods).ok_or_else(gone)?;
         Ok(Daemon {
             pod: pod.metadata.name.clone().context("the pod has no name")?,
@@ -136,7 +124,7 @@ impl Cluster {
     }
 
     /// Runs a command that does nothing in the agent's pod `count` times, one after the other, and returns the durations.
-    pub async fn round_trips(&self, agent: &str, count: usize) -> anyhow::Result<Vec<Duration>> {
+    pub async fn round_trips(&self, agent: &str, count: usize) -> Result<Vec<Duration>, ClusterError> {
         let daemon = self.daemon(agent).await.map_err(|failed| failed.error)?;
         let mut durations = Vec::new();
         for _ in 0..count {
@@ -149,7 +137,7 @@ impl Cluster {
         Ok(durations)
     }
 
-    async fn probe_once(&self, agent: &str) -> Result<DaemonStatus, AttemptError> {
+    async fn probe_once(&self, agent: &str) -> Result<DaemonStatus, ClusterAttemptError> {
         let Daemon {
             pod,
             container,
@@ -167,7 +155,7 @@ impl Cluster {
             Some(output) => output,
             None => self.exec(&pod, &container, &WORKERS).await?,
         };
-        parse(pod, &output).map_err(|error| AttemptError::new(FailureKind::NotReady, error))
+        parse(pod, &output).map_err(not_ready)
     }
 }
 

@@ -5,7 +5,7 @@ use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim};
 use kube::api::{DeleteParams, ListParams, Preconditions};
 use kube::{Error, ResourceExt};
 
-use super::error::ApiOperation;
+use super::error::{ApiOperation, ClusterError};
 use super::{Cluster, NamespacedObject};
 use crate::agent::manifests::{INSTANCE, MANAGED_BY};
 
@@ -33,7 +33,7 @@ pub struct ObjectRef {
 
 impl Cluster {
     /// Lists the objects that this program created for one input `name`.
-    pub async fn list_owned(&self, instance: &str) -> anyhow::Result<OwnedObjects> {
+    pub async fn list_owned(&self, instance: &str) -> Result<OwnedObjects, ClusterError> {
         Ok(OwnedObjects {
             deployments: self.list_owned_of::<Deployment>(instance).await?,
             configs: self.list_owned_of::<ConfigMap>(instance).await?,
@@ -42,7 +42,7 @@ impl Cluster {
     }
 
     /// Deletes the objects: Deployments first, whose builds may still be ending; claims last, and only if `volumes` is set.
-    pub async fn remove(&self, owned: &OwnedObjects, volumes: bool) -> anyhow::Result<()> {
+    pub async fn remove(&self, owned: &OwnedObjects, volumes: bool) -> Result<(), ClusterError> {
         for object in &owned.deployments {
             self.delete::<Deployment>(object).await?;
         }
@@ -55,7 +55,10 @@ impl Cluster {
         Ok(())
     }
 
-    async fn list_owned_of<K: NamespacedObject>(&self, instance: &str) -> anyhow::Result<Vec<ObjectRef>> {
+    async fn list_owned_of<K: NamespacedObject>(
+        &self,
+        instance: &str,
+    ) -> Result<Vec<ObjectRef>, ClusterError> {
         let (label, value) = MANAGED_BY;
         let selector = format!("{label}={value},{INSTANCE}={instance}");
         let (api, params) = (self.api::<K>(), ListParams::default().labels(&selector));
@@ -70,7 +73,7 @@ impl Cluster {
     }
 
     /// Deletes an object. Already deleted is not an error.
-    async fn delete<K: NamespacedObject>(&self, object: &ObjectRef) -> anyhow::Result<()> {
+    async fn delete<K: NamespacedObject>(&self, object: &ObjectRef) -> Result<(), ClusterError> {
         let params = DeleteParams::background().preconditions(Preconditions {
             uid: object.uid.clone(),
             ..Preconditions::default()

@@ -8,6 +8,7 @@ use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, Pod};
 
 use super::Cluster;
 use super::apply::LiveObjects;
+use super::error::ClusterError;
 use crate::agent::manifests::Objects;
 use crate::agent::volume::{self, VolumeConflict, VolumePlan};
 use crate::agent::{Spec, changes, state};
@@ -27,7 +28,7 @@ pub struct Update {
 
 impl Cluster {
     /// Returns what an update of an existing agent would change. Changes nothing.
-    pub async fn preview(&self, spec: &Spec, deployment: &Deployment) -> anyhow::Result<Update> {
+    pub async fn preview(&self, spec: &Spec, deployment: &Deployment) -> Result<Update, ClusterError> {
         check_isolation(spec, deployment)?;
         self.check_config_owner(spec).await?;
         let claim = self.get::<PersistentVolumeClaim>(&spec.name).await?;
@@ -60,7 +61,7 @@ impl Cluster {
 
     /// Applies a previewed update. Returns when the pods that it replaces are terminating, so that the next ready pod is a new
     /// one.
-    pub async fn update(&self, spec: &Spec, update: &Update, deadline: Instant) -> anyhow::Result<()> {
+    pub async fn update(&self, spec: &Spec, update: &Update, deadline: Instant) -> Result<(), ClusterError> {
         let before = self.pods(&spec.name).await?;
         self.apply_until_consistent(spec, &update.objects, &update.volume)
             .await?;
@@ -70,7 +71,12 @@ impl Cluster {
         Ok(())
     }
 
-    async fn wait_replaced(&self, spec: &Spec, before: &[Pod], deadline: Instant) -> anyhow::Result<()> {
+    async fn wait_replaced(
+        &self,
+        spec: &Spec,
+        before: &[Pod],
+        deadline: Instant,
+    ) -> Result<(), ClusterError> {
         let is_old = |pod: &Pod| before.iter().any(|old| old.metadata.uid == pod.metadata.uid);
         loop {
             let pods = self.pods(&spec.name).await?;
@@ -84,7 +90,7 @@ impl Cluster {
         }
     }
 
-    async fn live_objects(&self, name: &str) -> anyhow::Result<LiveObjects> {
+    async fn live_objects(&self, name: &str) -> Result<LiveObjects, ClusterError> {
         Ok(LiveObjects {
             config: self.get_raw::<ConfigMap>(name).await?,
             claim: self.get_raw::<PersistentVolumeClaim>(name).await?,
@@ -95,7 +101,7 @@ impl Cluster {
 
 /// Returns an error if the volume was written with another isolation: files of a privileged agent belong to root, and a
 /// rootless agent cannot write them.
-fn check_isolation(spec: &Spec, deployment: &Deployment) -> anyhow::Result<()> {
+fn check_isolation(spec: &Spec, deployment: &Deployment) -> Result<(), ClusterError> {
     let template = deployment.spec.as_ref().context("the Deployment has no spec")?;
     let pod = Pod {
         spec: template.template.spec.clone(),

@@ -6,7 +6,7 @@ use futures::StreamExt;
 use k8s_openapi::api::apps::v1::Deployment;
 
 use super::Cluster;
-use super::error::ApiOperation;
+use super::error::{ApiOperation, ClusterError};
 use super::watch::AgentUpdate;
 use crate::agent::startup::{
     FailureKind as StartupFailureKind, GracePeriod, StartupFailure, StartupState, StartupStep,
@@ -27,7 +27,7 @@ impl Cluster {
         name: &str,
         deadline: Instant,
         mut log: impl FnMut(&str),
-    ) -> anyhow::Result<()> {
+    ) -> Result<(), ClusterError> {
         let mut state = StartupState::default();
         let mut updates = self.watch_agent(name);
         let mut steps = StartupStep::ALL.into_iter().peekable();
@@ -57,7 +57,7 @@ impl Cluster {
             tokio::select! {
                 update = updates.next() => match update {
                     Some(update) => apply(&mut state, update?, name),
-                    None => anyhow::bail!("the watches on the agent {name} ended"),
+                    None => return Err(anyhow::anyhow!("the watches on the agent {name} ended").into()),
                 },
                 () = tokio::time::sleep_until(wake.into()) => {
                     if Instant::now() >= deadline {
@@ -90,7 +90,7 @@ impl Cluster {
         &self,
         name: &str,
         within: Duration,
-    ) -> anyhow::Result<Option<StartupStatus>> {
+    ) -> Result<Option<StartupStatus>, ClusterError> {
         let mut state = StartupState::default();
         let mut updates = self.watch_agent(name);
         let deadline = Instant::now() + within;
@@ -132,8 +132,9 @@ pub enum AgentGone {
     Deleted,
     /// It has no pod, or no pod that buildx finds; the reason.
     Unusable(String),
-    /// The identity lost the permission to read the Deployment.
-    Denied(anyhow::Error),
+    /// Its Deployment cannot be read, and a retry would fail as well: the cluster rejects the identity (401), or the credential
+    /// plugin fails. A 403 does not count: an API server that has just started answers so until it has loaded its roles.
+    Unreadable(ClusterError),
 }
 
 /// The poll interval. A watch is not possible: the *use* Role cannot watch Deployments.
@@ -154,9 +155,9 @@ impl Cluster {
                     }
                 }
                 Err(failed) if failed.kind == FailureKind::Permanent => {
-                    return AgentGone::Denied(failed.error);
+                    return AgentGone::Unreadable(failed.error);
                 }
-                Err(failed) => tracing::debug!("cannot read the Deployment: {:#}", failed.error),
+                Err(failed) => tracing::debug!("cannot read the Deployment: {}", failed.error),
             }
         }
     }

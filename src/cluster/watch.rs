@@ -11,7 +11,7 @@ use k8s_openapi::api::core::v1::{Event, PersistentVolumeClaim, Pod};
 use kube::api::{Api, DynamicObject, WatchEvent, WatchParams};
 use serde::de::DeserializeOwned;
 
-use super::error::{self, ApiOperation};
+use super::error::{self, ApiOperation, ClusterError};
 use super::{Cluster, NamespacedObject, decode};
 use crate::agent::state;
 use crate::problem::chain;
@@ -43,7 +43,7 @@ pub(super) fn watch<K>(
     params: WatchParams,
     operation: ApiOperation,
     optional: bool,
-) -> BoxStream<'static, anyhow::Result<WatchUpdate<K>>>
+) -> BoxStream<'static, Result<WatchUpdate<K>, ClusterError>>
 where
     K: NamespacedObject + Send + 'static,
 {
@@ -80,7 +80,7 @@ impl<K> Watch<K>
 where
     K: NamespacedObject + Send + 'static,
 {
-    async fn next(&mut self) -> anyhow::Result<WatchUpdate<K>> {
+    async fn next(&mut self) -> Result<WatchUpdate<K>, ClusterError> {
         loop {
             let Some(events) = &mut self.events else {
                 match self.start().await? {
@@ -131,7 +131,7 @@ where
         }
     }
 
-    async fn start(&mut self) -> anyhow::Result<Option<WatchUpdate<K>>> {
+    async fn start(&mut self) -> Result<Option<WatchUpdate<K>>, ClusterError> {
         if std::mem::replace(&mut self.started, true) {
             tokio::time::sleep(RESTART_DELAY).await;
         }
@@ -207,7 +207,7 @@ pub(super) enum AgentUpdate {
     Reconnected,
 }
 
-type AgentUpdates = BoxStream<'static, anyhow::Result<AgentUpdate>>;
+type AgentUpdates = BoxStream<'static, Result<AgentUpdate, ClusterError>>;
 
 /// Selects events about the agent's Deployment, claim and ReplicaSets.
 const NOT_ABOUT_PODS: &str = "involvedObject.kind!=Pod";
@@ -223,7 +223,7 @@ struct AgentWatches {
 impl AgentWatches {
     /// Returns the next update. Opens a watch on the events about each pod when it appears, and closes it with the pod:
     /// without the selection the API server would send the events of the last hour about all pods of the namespace.
-    async fn next(&mut self) -> Option<anyhow::Result<AgentUpdate>> {
+    async fn next(&mut self) -> Option<Result<AgentUpdate, ClusterError>> {
         let update = self.all.next().await?;
         match &update {
             Ok(AgentUpdate::Pod(pod)) if state::is_active(pod) => {

@@ -135,7 +135,11 @@ fn authorities(endpoint: &Endpoint) -> anyhow::Result<String> {
 }
 
 /// Adds the identity to an error of a cluster that rejected our token, because the access entry must name it.
-pub(super) async fn explain_unauthorized(error: anyhow::Error, session: Option<&Session>) -> anyhow::Error {
+pub(super) async fn explain_unauthorized(
+    error: impl Into<anyhow::Error>,
+    session: Option<&Session>,
+) -> anyhow::Error {
+    let error = error.into();
     let Some(Unauthorized { what }) = error.downcast_ref() else {
         return error;
     };

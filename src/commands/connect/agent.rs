@@ -8,43 +8,58 @@ use super::{Job, update};
 use crate::agent::manifests::Objects;
 use crate::agent::state::Deployment;
 use crate::agent::{Spec, changes, state};
-use crate::cluster::{AgentGone, DaemonStatus};
+use crate::cluster::{AgentGone, ClusterError, DaemonStatus};
 use crate::commands::agent_checks::{agent_not_found, agent_unusable, is_ours};
 use crate::error_code::ErrorCode;
 use crate::inputs::Deploy;
 use crate::problem::Problem;
 use crate::report::Report;
 
-/// The agent's answer, or why this agent is unavailable and another one may be tried. A failure that affects all agents
-/// is an error instead.
-pub(super) type Ready = Result<DaemonStatus, Problem>;
+/// Why an agent cannot serve the job.
+pub(super) enum AgentError {
+    /// Another agent may serve the job.
+    Unavailable(Problem),
+    /// The job fails: no other agent can serve it either, or the user must correct this agent.
+    Fatal(anyhow::Error),
+}
+
+impl AgentError {
+    /// Returns the error of a step that deploys, awaits or probes one agent. An error with a remedy may concern this agent only.
+    /// If it concerns all agents, such as an API server that is down, then looking up the next agent fails, which is fatal.
+    fn of_agent(error: ClusterError) -> Self {
+        match error {
+            ClusterError::Problem(problem) => Self::Unavailable(problem),
+            ClusterError::Unauthorized(_) | ClusterError::Other(_) => Self::Fatal(error.into()),
+        }
+    }
+
+    /// Returns the error of a step that must succeed for any agent.
+    fn fatal(error: impl Into<anyhow::Error>) -> Self {
+        Self::Fatal(error.into())
+    }
+}
 
 /// Makes the preferred agent ready: deploys or updates it as `deploy` says, and returns when its BuildKit responds.
-pub(super) async fn ensure_ready(job: &Job, spec: &Spec) -> anyhow::Result<Ready> {
+pub(super) async fn ensure_ready(job: &Job, spec: &Spec) -> Result<DaemonStatus, AgentError> {
     let Job { cluster, report, .. } = job;
     let Spec { name, namespace, .. } = spec;
-    let Some((deployment, raw)) = cluster.get_deployment_raw(name).await? else {
+    let found = cluster.get_deployment_raw(name).await;
+    let Some((deployment, raw)) = found.map_err(AgentError::fatal)? else {
         if job.plan.deploy == Deploy::Never {
-            return Ok(Err(agent_not_found(job.cluster.server(), spec)));
+            return Err(AgentError::Unavailable(agent_not_found(cluster.server(), spec)));
         }
-        if let Err(error) = cluster.deploy(spec).await {
-            return unavailable(error);
-        }
+        cluster.deploy(spec).await.map_err(AgentError::of_agent)?;
         report.done(&format!("Agent {namespace}/{name} did not exist; deployed it"));
-        return wait_and_probe(job, spec, preferred_deadline(job))
-            .await
-            .map(Ok)
-            .or_else(unavailable);
+        return wait_and_probe(job, spec, preferred_deadline(job)).await;
     };
-    if let Err(problem) = check_usable(job, spec, &deployment) {
-        return Ok(Err(problem));
-    }
+    check_usable(job, spec, &deployment).map_err(AgentError::Unavailable)?;
     let mut matches_inputs = false;
     if is_ours(spec, &deployment) {
         if job.plan.deploy == Deploy::Always {
-            update::update(job, spec, &deployment).await?;
+            let updated = update::update(job, spec, &deployment).await;
+            updated.map_err(AgentError::fatal)?;
         } else {
-            matches_inputs = log_differences(job, spec, &raw)?;
+            matches_inputs = log_differences(job, spec, &raw).map_err(AgentError::Fatal)?;
         }
     }
     let repairs = matches_inputs && job.plan.deploy == Deploy::IfAbsent;
@@ -55,22 +70,26 @@ pub(super) async fn ensure_ready(job: &Job, spec: &Spec) -> anyhow::Result<Ready
     };
     let (answered, ()) =
         futures::future::join(wait_and_probe(job, spec, preferred_deadline(job)), repair).await;
-    answered
-        .map(Ok)
-        .or_else(|error| unavailable(explain_inputs_not_applied(error, job.plan.deploy)))
+    answered.map_err(|error| match error {
+        AgentError::Unavailable(problem) => {
+            AgentError::Unavailable(explain_inputs_not_applied(problem, job.plan.deploy))
+        }
+        AgentError::Fatal(error) => AgentError::Fatal(error),
+    })
 }
 
 /// Waits for an existing agent that is not the preferred one, and leaves it unchanged. There is not enough time left to
 /// deploy one.
-pub(super) async fn use_existing(job: &Job, spec: &Spec) -> anyhow::Result<Ready> {
-    let Some(deployment) = job.cluster.deployment(&spec.name).await? else {
-        return Ok(Err(agent_not_found(job.cluster.server(), spec)));
+pub(super) async fn use_existing(job: &Job, spec: &Spec) -> Result<DaemonStatus, AgentError> {
+    let found = job.cluster.deployment(&spec.name).await;
+    let Some(deployment) = found.map_err(AgentError::fatal)? else {
+        return Err(AgentError::Unavailable(agent_not_found(
+            job.cluster.server(),
+            spec,
+        )));
     };
-    if let Err(problem) = check_usable(job, spec, &deployment) {
-        return Ok(Err(problem));
-    }
-    let answered = wait_and_probe(job, spec, job.deadline).await;
-    answered.map(Ok).or_else(unavailable)
+    check_usable(job, spec, &deployment).map_err(AgentError::Unavailable)?;
+    wait_and_probe(job, spec, job.deadline).await
 }
 
 /// Returns until when to wait for the preferred of several agents. This leaves enough time before the deadline for an
@@ -92,11 +111,6 @@ fn check_usable(job: &Job, spec: &Spec, deployment: &Deployment) -> Result<(), P
     Ok(())
 }
 
-/// Returns a problem of one agent as unavailability of this agent. Any other error concerns all agents.
-fn unavailable(error: anyhow::Error) -> anyhow::Result<Ready> {
-    error.downcast().map(Err)
-}
-
 fn log_found(job: &Job, spec: &Spec, deployment: &Deployment) {
     let Spec { name, namespace, .. } = spec;
     let owner = if is_ours(spec, deployment) {
@@ -114,19 +128,19 @@ fn log_found(job: &Job, spec: &Spec, deployment: &Deployment) {
 }
 
 /// Waits until a pod of the agent is ready, and asks its BuildKit.
-async fn wait_and_probe(job: &Job, spec: &Spec, deadline: Instant) -> anyhow::Result<DaemonStatus> {
+async fn wait_and_probe(job: &Job, spec: &Spec, deadline: Instant) -> Result<DaemonStatus, AgentError> {
     let Job { cluster, report, .. } = job;
-    let pods = cluster.pods(&spec.name).await?;
+    let pods = cluster.pods(&spec.name).await.map_err(AgentError::of_agent)?;
     if state::ready_pod(&pods).is_none() {
         let name = &spec.name;
         let log = |line: &str| Report::waiting(&format!("{name}: {line}"));
         tokio::select! {
-            ready = cluster.wait_ready(name, deadline, log) => ready?,
-            lost = cluster.wait_until_gone(name) => return Err(agent_gone(spec, lost)),
+            ready = cluster.wait_ready(name, deadline, log) => ready.map_err(AgentError::of_agent)?,
+            gone = cluster.wait_until_gone(name) => return Err(agent_gone(spec, gone)),
         }
         report.done(&format!("Agent {}/{name} is ready", spec.namespace));
     }
-    cluster.probe(&spec.name).await
+    cluster.probe(&spec.name).await.map_err(AgentError::of_agent)
 }
 
 /// Logs in one line how the agent differs from the inputs, so that a user sees why an input has no effect. Returns
@@ -161,39 +175,34 @@ async fn repair_config_map(job: &Job, spec: &Spec, deployment: &Deployment) {
             "its ConfigMap did not match its Deployment: repaired; buildkitd reads it at its next start",
         ),
         Ok(false) => {}
-        Err(error) => tracing::debug!("could not check the ConfigMap: {error:#}"),
+        Err(error) => tracing::debug!("could not check the ConfigMap: {error}"),
     }
 }
 
 /// Adds to the remedy that changed inputs are not applied to an existing agent.
-fn explain_inputs_not_applied(error: anyhow::Error, deploy: Deploy) -> anyhow::Error {
+fn explain_inputs_not_applied(problem: Problem, deploy: Deploy) -> Problem {
     if deploy == Deploy::Always {
-        return error;
+        return problem;
     }
-    let problem: Problem = match error.downcast() {
-        Ok(problem) => problem,
-        Err(other) => return other,
-    };
     let remedy = format!(
         "{} The agent existed already; inputs are applied to an existing agent only with `deploy: always`.",
         problem.remedy
     );
-    Problem { remedy, ..problem }.into()
+    Problem { remedy, ..problem }
 }
 
 /// Returns the error for an agent that was deleted or changed while connect waited for it.
-fn agent_gone(spec: &Spec, lost: AgentGone) -> anyhow::Error {
+fn agent_gone(spec: &Spec, gone: AgentGone) -> AgentError {
     let Spec { name, namespace, .. } = spec;
-    match lost {
-        AgentGone::Deleted => Problem::new(
+    match gone {
+        AgentGone::Deleted => AgentError::Unavailable(Problem::new(
             ErrorCode::AgentNotFound,
             format!(
                 "The Deployment of the agent {namespace}/{name} was deleted while connect waited for it."
             ),
             "Run the job again: it deploys the agent again, unless `deploy: never` is set.",
-        )
-        .into(),
-        AgentGone::Unusable(why) => agent_unusable(spec, &why.to_string()).into(),
-        AgentGone::Denied(error) => error,
+        )),
+        AgentGone::Unusable(why) => AgentError::Unavailable(agent_unusable(spec, &why)),
+        AgentGone::Unreadable(error) => AgentError::of_agent(error),
     }
 }

@@ -1,6 +1,6 @@
 //! Selects the agent that builds for the job, for each architecture.
 
-use super::agent::{self, Ready};
+use super::agent::{self, AgentError};
 use super::{ConnectedAgent, Job};
 use crate::agent::group::Group;
 use crate::agent::{Spec, routing};
@@ -19,11 +19,12 @@ pub(super) async fn select_agent(job: Job, group: &Group) -> anyhow::Result<Conn
     let order = routing::order(&job.key, group.agents.iter().collect(), |spec: &&Spec| &spec.name);
     let mut first_error: Option<Problem> = None;
     for spec in order {
-        let ready: Ready = match first_error {
-            None => agent::ensure_ready(job, spec).await?,
-            Some(_) => agent::use_existing(job, spec).await?,
+        let ready = match first_error {
+            None => agent::ensure_ready(job, spec).await,
+            Some(_) => agent::use_existing(job, spec).await,
         };
-        match ready.and_then(|answer| check_native_arch(spec, group, answer)) {
+        let native = |answer| check_native_arch(spec, group, answer).map_err(AgentError::Unavailable);
+        match ready.and_then(native) {
             Ok(answer) => {
                 log_connected(job, spec, &answer);
                 if let Some(first_error) = first_error {
@@ -35,8 +36,9 @@ pub(super) async fn select_agent(job: Job, group: &Group) -> anyhow::Result<Conn
                     answer,
                 });
             }
+            Err(AgentError::Fatal(error)) => return Err(error),
             // The preferred agent's error is the one to correct.
-            Err(problem) => {
+            Err(AgentError::Unavailable(problem)) => {
                 Report::detail(&format!(
                     "agent {} is unavailable: {}",
                     spec.name,

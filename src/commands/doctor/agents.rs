@@ -144,7 +144,7 @@ impl Doctor {
                 "Run connect with these inputs.",
             ),
             Err(error) => {
-                let refused = Finding::from(error);
+                let refused = Finding::from(anyhow::Error::from(error));
                 Finding::failed(format!("{missing}. {}", refused.found), refused.remedy)
             }
         };
