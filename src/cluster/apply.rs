@@ -24,8 +24,8 @@ use crate::agent::{self, Spec, state};
 use crate::error_code::ErrorCode;
 use crate::problem::Problem;
 
-/// How often to look for another job's Deployment. Together longer than a job takes from its claim to its Deployment: a second
-/// on a busy API server.
+/// How often to read another job's Deployment until it exists, and at which interval. A job on a busy API server takes a second
+/// from its claim to its Deployment.
 const POLLS: u32 = 20;
 const POLL_INTERVAL: Duration = Duration::from_millis(250);
 
@@ -41,11 +41,11 @@ pub(super) struct LiveObjects {
 }
 
 impl Cluster {
-    /// Applies claim, ConfigMap and Deployment after a dry run of all of them, so that a rejected one leaves nothing behind. An
-    /// existing claim keeps its size and its cache, and the configuration is made for that size.
+    /// Deploys an agent: applies its claim, ConfigMap and Deployment. A dry run of all three comes first, so that a rejected
+    /// object leaves nothing behind. An existing claim keeps its size and its cache; the configuration is generated for that size.
     pub async fn deploy(&self, spec: &Spec) -> Result<(), ClusterError> {
         match self.deploy_absent(spec).await {
-            // The claim of another job, with other inputs, may be the reason.
+            // The objects of a job that deploys the agent at the same time, with other inputs, may be the reason.
             Err(_) if self.is_deployed_by_another_job(spec).await => Ok(()),
             deployed => deployed,
         }
@@ -53,7 +53,7 @@ impl Cluster {
 
     async fn deploy_absent(&self, spec: &Spec) -> Result<(), ClusterError> {
         let (objects, volume) = self.dry_run(spec).await?;
-        // Another job may have been faster, with other inputs: leave its agent unchanged.
+        // Another job, perhaps with other inputs, was faster: leave its agent unchanged.
         if self.deployment(&spec.name).await?.is_some() {
             return Ok(());
         }
@@ -65,6 +65,7 @@ impl Cluster {
         self.dry_run(spec).await.map(drop)
     }
 
+    /// Applies an agent's objects in a dry run. Returns the objects, and whether to apply the claim.
     async fn dry_run(&self, spec: &Spec) -> Result<(Objects, VolumePlan), ClusterError> {
         self.check_config_owner(spec).await?;
         let claim = self.get::<PersistentVolumeClaim>(&spec.name).await?;
@@ -74,8 +75,8 @@ impl Cluster {
         Ok((objects, volume))
     }
 
-    /// Returns an error if a ConfigMap of this name has another owner. Server-side apply reports no conflict if its keys differ
-    /// from the agent's.
+    /// Returns an error if a ConfigMap of this name exists that this program did not create. Server-side apply reports no
+    /// conflict if its keys differ from the agent's.
     pub(super) async fn check_config_owner(&self, spec: &Spec) -> Result<(), ClusterError> {
         let config = self.get::<ConfigMap>(&spec.name).await?;
         if config.is_none_or(|config| state::is_ours(&config.metadata)) {
@@ -84,14 +85,15 @@ impl Cluster {
         Err(Problem::new(
             ErrorCode::FieldManagerConflict,
             format!(
-                "Cannot deploy the agent {0}/{1}: a ConfigMap {1} exists in that namespace and belongs to something else.",
+                "Cannot deploy the agent {0}/{1}: a ConfigMap {1} exists in that namespace, and remote-buildkit did not create it.",
                 self.namespace, spec.name
             ),
-            "Choose another `name`, or delete that ConfigMap.",
+            "Set another `name`, or delete that ConfigMap.",
         )
         .into())
     }
 
+    /// Applies an agent's objects, or only validates them (dry run). Returns them with all fields, as the server has them.
     pub(super) async fn apply(
         &self,
         spec: &Spec,
@@ -131,7 +133,7 @@ impl Cluster {
         })
     }
 
-    /// Returns an untyped client for a kind. A typed one drops the fields that its type does not have.
+    /// Returns an untyped client for a kind. A typed client drops the fields that its type does not have.
     pub(super) fn untyped<K: NamespacedObject>(&self) -> Api<DynamicObject> {
         let kind = ApiResource::erase::<K>(&());
         Api::namespaced_with(self.client.clone(), &self.namespace, &kind)
@@ -161,10 +163,9 @@ impl Cluster {
         });
         Ok(json(&patched.await?)?)
     }
-}
 
-impl Cluster {
-    /// Applies an agent's objects until its ConfigMap belongs to its Deployment, whether this job or another wrote them.
+    /// Applies an agent's objects, and repeats that until the ConfigMap on the server belongs to the Deployment on the server.
+    /// Another job may have written either of them.
     pub(super) async fn apply_until_consistent(
         &self,
         spec: &Spec,
@@ -176,8 +177,8 @@ impl Cluster {
             if self.has_config(&spec.name, objects).await? {
                 return Ok(());
             }
-            // Another job is about to write the Deployment for its ConfigMap. The sleep is random so that two jobs do not
-            // overwrite each other forever.
+            // Another job has written its ConfigMap and is about to write its Deployment. The sleep is random so that two jobs
+            // do not overwrite each other forever.
             let random = RandomState::new().hash_one(()) % 100;
             tokio::time::sleep(Duration::from_millis(20 + random)).await;
             let live = self.get_raw::<Deployment>(&spec.name).await?;
@@ -186,12 +187,12 @@ impl Cluster {
             }
             tracing::debug!("the ConfigMap {} does not belong to its Deployment", spec.name);
         }
-        // Something other than a job changes the ConfigMap each time.
+        // Something other than a job changes the ConfigMap in each round.
         Ok(())
     }
 
-    /// Repairs the ConfigMap of an agent whose Deployment matches the inputs: a job that was killed between writing the two leaves
-    /// a ConfigMap of other inputs. Returns whether it was changed.
+    /// Repairs the ConfigMap of an agent whose Deployment matches the inputs: a job with other inputs that was killed before it
+    /// wrote its Deployment has left its ConfigMap. Returns whether the ConfigMap was changed.
     pub async fn repair_config_map(
         &self,
         spec: &Spec,
@@ -201,10 +202,10 @@ impl Cluster {
             return Ok(false);
         };
         let objects = Objects::new(spec, size)?;
-        // Without retries: a working agent does not wait for this.
+        // Without retries: a job with a working agent does not wait for this.
         let (api, operation) = (self.api::<ConfigMap>(), ApiOperation::on::<ConfigMap>("get"));
         let live = self.request_once(&operation, api.get_opt(&spec.name)).await;
-        if is_config(live.map_err(|failed| failed.error)?, &objects) {
+        if config_matches(live.map_err(|failed| failed.error)?, &objects) {
             return Ok(false);
         }
         self.apply_until_consistent(spec, &objects, &VolumePlan { apply: false, size })
@@ -212,11 +213,12 @@ impl Cluster {
         Ok(true)
     }
 
+    /// Returns whether the ConfigMap on the server has the agent's configuration.
     async fn has_config(&self, name: &str, objects: &Objects) -> Result<bool, ClusterError> {
-        Ok(is_config(self.get::<ConfigMap>(name).await?, objects))
+        Ok(config_matches(self.get::<ConfigMap>(name).await?, objects))
     }
 
-    /// Returns whether another job has deployed this agent with other inputs. While there is only a claim, its Deployment is awaited.
+    /// Returns whether another job has deployed this agent with other inputs. Waits for the Deployment while only a claim exists.
     pub(super) async fn is_deployed_by_another_job(&self, spec: &Spec) -> bool {
         let Ok(ours) = Objects::new(spec, spec.storage_bytes) else {
             return false;
@@ -237,12 +239,14 @@ impl Cluster {
     }
 }
 
-fn is_config(live: Option<ConfigMap>, objects: &Objects) -> bool {
+/// Returns whether a ConfigMap has the agent's configuration. Other keys are ignored.
+fn config_matches(live: Option<ConfigMap>, objects: &Objects) -> bool {
     let live = live.and_then(|live| live.data).unwrap_or_default();
     let mut ours = objects.config.data.iter().flatten();
     ours.all(|(key, text)| live.get(key) == Some(text))
 }
 
+/// Converts an object to JSON.
 pub(super) fn json(object: &impl Serialize) -> anyhow::Result<Value> {
     serde_json::to_value(object).context("cannot convert the object to JSON")
 }
@@ -250,10 +254,12 @@ pub(super) fn json(object: &impl Serialize) -> anyhow::Result<Value> {
 fn field_conflict(cluster: &Cluster, name: &str, message: &str) -> Problem {
     Problem::new(
         ErrorCode::FieldManagerConflict,
-        format!("Cannot apply the agent {}/{name}: {message}.", cluster.namespace),
-        "Choose another `name`, set these fields to their existing values, or take the fields over: apply what remote-buildkit \
-         manifests prints with kubectl apply --server-side --field-manager=remote-buildkit --force-conflicts. Another \
-         tool, or a user with kubectl, manages these fields.",
+        format!(
+            "Cannot apply the agent {}/{name}: {message}. Another tool, or a user with kubectl, manages these fields.",
+            cluster.namespace
+        ),
+        "Set another `name`, or set these fields to their existing values, or take them over: remote-buildkit manifests | \
+         kubectl apply --server-side --field-manager=remote-buildkit --force-conflicts -f -",
     )
 }
 

@@ -65,6 +65,7 @@ impl Cluster {
         )
     }
 
+    /// Returns the failed attempt of an exec whose connection was not upgraded.
     async fn upgrade_error(&self, response: http::Response<Body>) -> ClusterAttemptError {
         use http_body_util::BodyExt;
         let code = response.status();
@@ -77,7 +78,7 @@ impl Cluster {
             }
             Ok(status) => self.attempt_error(&kube::Error::Api(Box::new(status)), &OPERATION),
             Err(_) => not_ready(anyhow::anyhow!(
-                "the upgrade of the connection to SPDY/3.1 was answered with {code}; a proxy may not support it"
+                "the server answered the upgrade of the connection to SPDY/3.1 with {code}; a proxy may not support it"
             )),
         }
     }
@@ -105,13 +106,13 @@ pub async fn run(mut connection: impl AsyncReadExt + AsyncWriteExt + Unpin) -> a
     let [status_stream, stdout, stderr] = streams;
     let (mut status, mut output, mut errors) = (Vec::new(), Vec::new(), Vec::new());
     let mut open = streams.to_vec();
-    let mut arrived = Vec::new();
+    let mut received = Vec::new();
     'connection: while !open.is_empty() {
-        if connection.read_buf(&mut arrived).await? == 0 {
+        if connection.read_buf(&mut received).await? == 0 {
             break;
         }
         while !open.is_empty()
-            && let Some(frame) = take_frame(&mut arrived)
+            && let Some(frame) = take_frame(&mut received)
         {
             match frame {
                 Frame::Data {
@@ -146,6 +147,7 @@ pub async fn run(mut connection: impl AsyncReadExt + AsyncWriteExt + Unpin) -> a
     finish(&status, output, &errors)
 }
 
+/// Returns the standard output of a command, or an error if its status is not success.
 fn finish(status: &[u8], output: Vec<u8>, errors: &[u8]) -> anyhow::Result<Vec<u8>> {
     let stderr = String::from_utf8_lossy(errors);
     let status: Status = serde_json::from_slice(status).with_context(|| {
@@ -246,14 +248,14 @@ fn length24(length: usize) -> [u8; 3] {
 }
 
 /// Removes the first complete frame from the received bytes and parses it.
-fn take_frame(arrived: &mut Vec<u8>) -> Option<Frame> {
-    let header: [u8; 8] = arrived.get(..8)?.try_into().ok()?;
+fn take_frame(received: &mut Vec<u8>) -> Option<Frame> {
+    let header: [u8; 8] = received.get(..8)?.try_into().ok()?;
     let [a, b, c, d, flags, l1, l2, l3] = header;
     let length = u32::from_be_bytes([0, l1, l2, l3]) as usize;
-    if arrived.len() < 8 + length {
+    if received.len() < 8 + length {
         return None;
     }
-    let frame: Vec<u8> = arrived.drain(..8 + length).collect();
+    let frame: Vec<u8> = received.drain(..8 + length).collect();
     let payload = &frame[8..];
     if a & CONTROL == 0 {
         return Some(Frame::Data {
@@ -309,11 +311,11 @@ mod tests {
 
     #[test]
     fn only_complete_frames_are_taken() {
-        let mut arrived = vec![0, 0, 0, 3, 1, 0, 0, 2, b'h'];
-        assert_eq!(take_frame(&mut arrived), None);
-        arrived.extend([b'i', 0x80, 3, 0, 6, 0, 0, 0, 4, 0, 0, 0, 9]);
+        let mut received = vec![0, 0, 0, 3, 1, 0, 0, 2, b'h'];
+        assert_eq!(take_frame(&mut received), None);
+        received.extend([b'i', 0x80, 3, 0, 6, 0, 0, 0, 4, 0, 0, 0, 9]);
         assert_eq!(
-            take_frame(&mut arrived),
+            take_frame(&mut received),
             Some(Frame::Data {
                 stream: 3,
                 payload: b"hi".to_vec(),
@@ -321,10 +323,10 @@ mod tests {
             })
         );
         assert_eq!(
-            take_frame(&mut arrived),
+            take_frame(&mut received),
             Some(Frame::Ping(vec![0x80, 3, 0, 6, 0, 0, 0, 4, 0, 0, 0, 9]))
         );
-        assert!(arrived.is_empty());
+        assert!(received.is_empty());
         let mut reset = vec![0x80, 3, 0, 3, 0, 0, 0, 8, 0, 0, 0, 5, 0, 0, 0, 1];
         assert_eq!(take_frame(&mut reset), Some(Frame::Reset { stream: 5 }));
     }

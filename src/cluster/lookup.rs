@@ -80,7 +80,7 @@ pub struct UserInfo {
 }
 
 impl Cluster {
-    /// Returns the authenticated user. `None`: the token is valid, but the cluster does not tell the user (before Kubernetes
+    /// Returns the authenticated user. `None`: the token is valid, but the cluster does not report the user (before Kubernetes
     /// 1.28, or because of its RBAC).
     pub async fn whoami(&self) -> Result<Option<UserInfo>, ClusterError> {
         let review = json!({"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"});
@@ -119,6 +119,7 @@ impl Cluster {
     }
 }
 
+/// Parses the response to a SelfSubjectReview.
 fn identity(answer: &Value) -> UserInfo {
     let user = &answer["status"]["userInfo"];
     let groups = user["groups"].as_array().into_iter().flatten();
@@ -164,8 +165,8 @@ impl Cluster {
             Some(name) => format!("{STORAGE_API}/storageclasses/{name}"),
             None => format!("{STORAGE_API}/storageclasses"),
         };
-        let seen = self.read("storageclasses", &path).await?;
-        Ok(seen.map(|found| match found["items"].as_array() {
+        let response = self.read("storageclasses", &path).await?;
+        Ok(response.map(|found| match found["items"].as_array() {
             Some(items) => items.iter().map(class).collect(),
             None => vec![class(&found)],
         }))
@@ -180,8 +181,8 @@ impl Cluster {
     /// Returns on how many nodes a CSI driver runs, and the number of nodes. Reads at most 500 nodes.
     pub async fn csi_nodes(&self, driver: &str) -> Result<Lookup<(usize, usize)>, ClusterError> {
         let path = format!("{STORAGE_API}/csinodes?limit=500");
-        let seen = self.read("csinodes", &path).await?;
-        Ok(seen.map(|list| {
+        let response = self.read("csinodes", &path).await?;
+        Ok(response.map(|list| {
             let nodes = list["items"].as_array().map_or(&[][..], Vec::as_slice);
             let drivers = |node: &Value| node["spec"]["drivers"].as_array().cloned().unwrap_or_default();
             let has = |node: &&Value| drivers(node).iter().any(|d| d["name"] == driver);
@@ -195,8 +196,8 @@ impl Cluster {
             "/api/v1/namespaces/{}/persistentvolumeclaims/{name}",
             self.namespace
         );
-        let seen = self.read("persistentvolumeclaims", &path).await?;
-        Ok(seen.map(|found| claim(name, &found)))
+        let response = self.read("persistentvolumeclaims", &path).await?;
+        Ok(response.map(|found| claim(name, &found)))
     }
 }
 
@@ -213,12 +214,12 @@ fn class(found: &Value) -> StorageClassInfo {
 
 fn claim(name: &str, found: &Value) -> ClaimInfo {
     let text = |value: &Value| value.as_str().map(str::to_owned);
-    let asked = || text(&found["spec"]["resources"]["requests"]["storage"]);
+    let requested = || text(&found["spec"]["resources"]["requests"]["storage"]);
     ClaimInfo {
         name: name.to_owned(),
         phase: text(&found["status"]["phase"]).unwrap_or_default(),
         class: text(&found["spec"]["storageClassName"]),
-        size: text(&found["status"]["capacity"]["storage"]).or_else(asked),
+        size: text(&found["status"]["capacity"]["storage"]).or_else(requested),
     }
 }
 

@@ -184,8 +184,8 @@ impl Cluster {
     }
 }
 
-/// Decodes an object into its type. By way of text, as kube decodes its responses: that code is in the binary anyway, and
-/// decoding a pod from another source would add a quarter of a megabyte.
+/// Decodes an object into its type. Converts it to text first, because kube decodes its responses from text: that code is in the
+/// binary anyway, and decoding a pod from another source would add a quarter of a megabyte.
 fn decode<K: DeserializeOwned>(object: &impl Serialize) -> serde_json::Result<K> {
     serde_json::from_str(&serde_json::to_string(object)?)
 }

@@ -1,5 +1,5 @@
-//! Probes the BuildKit daemon of an agent: its version and platforms, how full its volume is, and the latency of an exec. By
-//! the same exec that every build uses.
+//! Probes the BuildKit daemon of an agent by exec, as every build does: its version and platforms, the usage of its volume, and
+//! the latency of an exec.
 
 use std::time::{Duration, Instant};
 
@@ -14,13 +14,13 @@ use crate::error_code::ErrorCode;
 use crate::problem::Problem;
 use crate::retry::{self, AttemptError, FailureKind};
 
-/// What the probe of an agent returned.
+/// The result of a probe.
 #[derive(Debug)]
 pub struct DaemonStatus {
     /// The name of the daemon's pod.
     pub pod: String,
     pub buildkit: Buildkit,
-    /// The usage of the volume; `None` if the pod has no volume, or its image no `df`.
+    /// The usage of the volume; `None` if the pod has no volume, or its image has no `df`.
     pub disk: Option<DiskUsage>,
 }
 
@@ -88,7 +88,7 @@ impl Cluster {
         answered.await
     }
 
-    /// Gives a remedy to an error that has none.
+    /// Adds a remedy to an error that has none.
     fn probe_error(&self, agent: &str, error: ClusterError) -> ClusterError {
         let error = match error {
             ClusterError::Other(error) => error,
@@ -137,6 +137,7 @@ impl Cluster {
         Ok(durations)
     }
 
+    /// Probes the daemon once.
     async fn probe_once(&self, agent: &str) -> Result<DaemonStatus, ClusterAttemptError> {
         let Daemon {
             pod,
@@ -169,13 +170,14 @@ pub fn parse(pod: String, output: &[u8]) -> anyhow::Result<DaemonStatus> {
     })
 }
 
-/// Splits the output into that of `df` and that of `buildctl`, which is the last line.
+/// Splits the output into the lines of `df` and the last line, which is the output of `buildctl`.
 fn split(output: &[u8]) -> (&[u8], &[u8]) {
     let output = output.trim_ascii_end();
     let end = output.iter().rposition(|byte| *byte == b'\n');
     output.split_at(end.map_or(0, |end| end + 1))
 }
 
+/// Parses the output of `buildctl debug workers`.
 fn buildkit(output: &[u8]) -> anyhow::Result<Buildkit> {
     let workers: Vec<Worker> =
         serde_json::from_slice(output).context("cannot parse the output of `buildctl debug workers`")?;

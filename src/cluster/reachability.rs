@@ -109,7 +109,7 @@ fn is_loopback(host: &str) -> bool {
 fn is_eks(host: &str) -> bool {
     let ends = |domains: [&str; 2]| domains.into_iter().any(|domain| host.ends_with(domain));
     host.contains(".eks.") && ends([".amazonaws.com", ".amazonaws.com.cn"])
-        // Of clusters with IPv6, since October 2024.
+        // Clusters with IPv6, since October 2024.
         || host.contains(".eks-cluster.") && ends([".api.aws", ".api.amazonwebservices.com.cn"])
 }
 

@@ -24,7 +24,7 @@ impl OwnedObjects {
     }
 }
 
-/// An object by name and UID, so that a later object of the same name is not deleted.
+/// The name and UID of an object. The UID prevents the deletion of a later object of the same name.
 #[derive(Debug)]
 pub struct ObjectRef {
     pub name: String,
@@ -35,13 +35,14 @@ impl Cluster {
     /// Lists the objects that this program created for one input `name`.
     pub async fn list_owned(&self, instance: &str) -> Result<OwnedObjects, ClusterError> {
         Ok(OwnedObjects {
-            deployments: self.list_owned_of::<Deployment>(instance).await?,
-            configs: self.list_owned_of::<ConfigMap>(instance).await?,
-            claims: self.list_owned_of::<PersistentVolumeClaim>(instance).await?,
+            deployments: self.list_owned_kind::<Deployment>(instance).await?,
+            configs: self.list_owned_kind::<ConfigMap>(instance).await?,
+            claims: self.list_owned_kind::<PersistentVolumeClaim>(instance).await?,
         })
     }
 
-    /// Deletes the objects: Deployments first, whose builds may still be ending; claims last, and only if `volumes` is set.
+    /// Deletes the objects. Deployments come first, because their builds may still be ending; claims come last, and only if
+    /// `volumes` is set.
     pub async fn remove(&self, owned: &OwnedObjects, volumes: bool) -> Result<(), ClusterError> {
         for object in &owned.deployments {
             self.delete::<Deployment>(object).await?;
@@ -55,7 +56,8 @@ impl Cluster {
         Ok(())
     }
 
-    async fn list_owned_of<K: NamespacedObject>(
+    /// Lists the owned objects of one kind.
+    async fn list_owned_kind<K: NamespacedObject>(
         &self,
         instance: &str,
     ) -> Result<Vec<ObjectRef>, ClusterError> {

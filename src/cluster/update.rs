@@ -71,6 +71,7 @@ impl Cluster {
         Ok(())
     }
 
+    /// Waits until none of the pods is active.
     async fn wait_replaced(
         &self,
         spec: &Spec,

@@ -1,4 +1,4 @@
-//! Waits for an agent to become ready, by watches.
+//! Waits until an agent is ready, with watches. Returns the error of an agent that does not become ready.
 
 use std::time::{Duration, Instant};
 
@@ -16,12 +16,12 @@ use crate::error_code::ErrorCode;
 use crate::problem::Problem;
 use crate::retry::FailureKind;
 
-/// How often the log shows what the wait is for.
+/// The interval at which the log shows what the agent waits for.
 const HEARTBEAT: Duration = Duration::from_secs(15);
 
 impl Cluster {
-    /// Waits until a pod of the agent is ready, or until its startup has failed. Passes to `log` each step that is done,
-    /// with its seconds, and at intervals the latest events while a step takes long.
+    /// Waits until a pod of the agent is ready, or until its startup has failed. Passes each completed step with its
+    /// duration to `log`, and the latest events at intervals while a step takes long.
     pub async fn wait_ready(
         &self,
         name: &str,
@@ -74,10 +74,10 @@ impl Cluster {
     }
 }
 
-/// How far an agent that is not ready has come.
+/// The progress of an agent that is not ready.
 #[derive(Debug)]
 pub struct StartupStatus {
-    /// The step that it waits for.
+    /// The next step to complete.
     pub step: &'static str,
     pub latest_events: String,
     /// The error with which `wait_ready` would end if the suspected failure lasts.
@@ -85,7 +85,7 @@ pub struct StartupStatus {
 }
 
 impl Cluster {
-    /// Returns how far an agent has come, by what the watches report within a short time; `None` when it is ready.
+    /// Returns the progress of an agent, from what the watches report `within` a time. `None`: the agent is ready.
     pub async fn startup_status(
         &self,
         name: &str,
@@ -126,11 +126,11 @@ fn apply(state: &mut StartupState, update: AgentUpdate, agent: &str) {
     }
 }
 
-/// Why it is useless to wait for an agent any longer.
+/// Why the wait for an agent ends although it is not ready.
 #[derive(Debug)]
 pub enum AgentGone {
     Deleted,
-    /// It has no pod, or no pod that buildx finds; the reason.
+    /// buildx cannot use its Deployment, for this reason: it has no pod, or no pod that buildx finds.
     Unusable(String),
     /// Its Deployment cannot be read, and a retry would fail as well: the cluster rejects the identity (401), or the credential
     /// plugin fails. A 403 does not count: an API server that has just started answers so until it has loaded its roles.
@@ -141,7 +141,7 @@ pub enum AgentGone {
 const POLL_INTERVAL: Duration = Duration::from_secs(10);
 
 impl Cluster {
-    /// Returns when it is useless to wait for the agent any longer. The watches do not report it: without a pod they are silent,
+    /// Returns as soon as the agent cannot become ready any more. The watches do not report that: without a pod they are silent,
     /// and they stay open when their permission is revoked.
     pub async fn wait_until_gone(&self, name: &str) -> AgentGone {
         let (api, operation) = (self.api::<Deployment>(), ApiOperation::on::<Deployment>("get"));

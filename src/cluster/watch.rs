@@ -1,4 +1,5 @@
-//! A resilient watch: resumes from the last resourceVersion, restarts on 410 Gone, detects a hung server.
+//! A resilient watch: resumes from the last resourceVersion, restarts on 410 Gone, detects a hung server. And the watches on an
+//! agent in one stream: its pods, its claim, and the events about them.
 //!
 //! `kube::runtime::watcher` is not used: it does not notice a server that hangs, and it needs either *list*, which the Roles do
 //! not grant for claims and events, or streaming lists, which older clusters do not have.
@@ -23,7 +24,7 @@ pub(super) enum WatchUpdate<K> {
     /// The watch starts over: the existing objects follow, and no other object exists.
     Reset,
     Event(WatchEvent<K>),
-    /// The server did not answer, or hangs, with the error; the watch retries.
+    /// The server did not answer, or hangs; the watch retries. Contains the error.
     Disconnected(String),
     /// The watch is open again.
     Reconnected,
@@ -62,6 +63,7 @@ where
     futures::stream::unfold(watch, |mut watch| async { Some((watch.next().await, watch)) }).boxed()
 }
 
+/// A watch, open or about to be opened.
 struct Watch<K> {
     api: Api<DynamicObject>,
     cluster: Cluster,
@@ -80,11 +82,12 @@ impl<K> Watch<K>
 where
     K: NamespacedObject + Send + 'static,
 {
+    /// Returns the next update.
     async fn next(&mut self) -> Result<WatchUpdate<K>, ClusterError> {
         loop {
             let Some(events) = &mut self.events else {
                 match self.start().await? {
-                    Some(seen) => return Ok(seen),
+                    Some(update) => return Ok(update),
                     None => continue,
                 }
             };
@@ -131,12 +134,13 @@ where
         }
     }
 
+    /// Opens the watch. `None`: it must be opened again.
     async fn start(&mut self) -> Result<Option<WatchUpdate<K>>, ClusterError> {
         if std::mem::replace(&mut self.started, true) {
             tokio::time::sleep(RESTART_DELAY).await;
         }
-        let begun = self.api.watch(&self.params, &self.version);
-        let error = match tokio::time::timeout(self.operation.timeout(), begun).await {
+        let opened = self.api.watch(&self.params, &self.version);
+        let error = match tokio::time::timeout(self.operation.timeout(), opened).await {
             Ok(Ok(events)) => {
                 let events = events.map(|event| decode_event(event?).map_err(kube::Error::SerdeError));
                 self.events = Some(events.boxed());
@@ -201,7 +205,7 @@ pub(super) enum AgentUpdate {
     /// The claim was deleted, or the watch on it starts over.
     ClaimDeleted,
     Event(Box<Event>),
-    /// The API server did not answer a watch, with the error; the watch retries.
+    /// The API server did not answer a watch, which retries. Contains the error.
     Disconnected(String),
     /// The API server answers again.
     Reconnected,
@@ -248,8 +252,8 @@ impl AgentWatches {
 }
 
 impl Cluster {
-    /// Watches the pods of the agent, its claim and the events about them, each from its present state. The watches other
-    /// than that on pods are optional, because they only explain: a job with the Role `use` has no permission for them.
+    /// Watches the pods of the agent, its claim and the events about them, each from its present state. Only the watch on pods
+    /// is required: the others explain why a pod is not ready, and the *use* Role does not permit them.
     pub(super) fn watch_agent(&self, name: &str) -> AgentUpdates {
         let pods = self.watch_updates::<Pod>(
             WatchParams::default().labels(&format!("app={name}")),
@@ -303,7 +307,7 @@ impl Cluster {
         )
     }
 
-    /// Watches objects of one kind, and turns what the watch reports into updates.
+    /// Watches objects of one kind, and converts the watch's updates.
     fn watch_updates<K>(
         &self,
         params: WatchParams,
@@ -316,8 +320,8 @@ impl Cluster {
         K: NamespacedObject + Send + 'static,
     {
         let watched = watch::<K>(self, params, operation, optional);
-        let updates = watched.filter_map(move |seen| async move {
-            match seen {
+        let updates = watched.filter_map(move |watched| async move {
+            match watched {
                 Ok(WatchUpdate::Reset) => Some(Ok(reset())),
                 Ok(WatchUpdate::Reconnected) => Some(Ok(AgentUpdate::Reconnected)),
                 Ok(WatchUpdate::Disconnected(error)) => Some(Ok(AgentUpdate::Disconnected(error))),

@@ -35,14 +35,14 @@ pub(super) async fn open(
     Ok((cluster, session))
 }
 
-/// A kubeconfig for the cluster, and what AWS says of it.
+/// A kubeconfig for the cluster, and what AWS reports about the cluster.
 struct ResolvedCluster {
     kubeconfig: Kubeconfig,
     session: Option<Session>,
     access: EndpointAccess,
 }
 
-/// Signs in and finds out where the cluster is.
+/// Signs in, and returns how to connect to the cluster.
 async fn resolve(
     cluster_access: &ClusterAccess,
     job_state: &JobState,
@@ -107,7 +107,7 @@ pub(super) fn reopen(
 
 /// Returns a kubeconfig for an EKS cluster, with this program as its credential plugin.
 pub(super) fn with_plugin(endpoint: &Endpoint, job_state: &JobState) -> anyhow::Result<Kubeconfig> {
-    let program = std::env::current_exe().context("locating the remote-buildkit executable")?;
+    let program = std::env::current_exe().context("cannot locate the remote-buildkit executable")?;
     Ok(kubeconfig::with_plugin(
         &endpoint.url,
         &authorities(endpoint)?,
@@ -129,7 +129,7 @@ fn authorities(endpoint: &Endpoint) -> anyhow::Result<String> {
     let url = endpoint
         .url
         .parse()
-        .context("reading the address of the cluster")?;
+        .context("cannot parse the URL of the API server")?;
     let bundle = trust::for_cluster(proxy::for_url(&url)?.is_some())?;
     kubeconfig::with_authorities(&endpoint.certificate_authority, &bundle.pem())
 }
@@ -145,7 +145,7 @@ pub(super) async fn explain_unauthorized(
     };
     let Some((session, cluster)) = session.and_then(|session| Some((session, session.cluster.as_ref()?)))
     else {
-        let remedy = "Check that the credentials in that kubeconfig are still valid: kubectl auth whoami.";
+        let remedy = "Check that the credentials in the kubeconfig are still valid: kubectl auth whoami.";
         return Problem::new(ErrorCode::Unauthorized, what, remedy).into();
     };
     let principal = match session.identity.role() {

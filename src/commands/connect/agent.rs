@@ -8,6 +8,7 @@ use super::{Job, update};
 use crate::agent::manifests::Objects;
 use crate::agent::state::Deployment;
 use crate::agent::{Spec, changes, state};
+use crate::cli;
 use crate::cluster::{AgentGone, ClusterError, DaemonStatus};
 use crate::commands::agent_checks::{agent_not_found, agent_unusable, is_ours};
 use crate::error_code::ErrorCode;
@@ -39,7 +40,7 @@ impl AgentError {
     }
 }
 
-/// Makes the preferred agent ready: deploys or updates it as `deploy` says, and returns when its BuildKit responds.
+/// Makes the preferred agent ready: deploys or updates it according to `deploy`, and returns when its BuildKit responds.
 pub(super) async fn ensure_ready(job: &Job, spec: &Spec) -> Result<DaemonStatus, AgentError> {
     let Job { cluster, report, .. } = job;
     let Spec { name, namespace, .. } = spec;
@@ -92,8 +93,8 @@ pub(super) async fn use_existing(job: &Job, spec: &Spec) -> Result<DaemonStatus,
     wait_and_probe(job, spec, job.deadline).await
 }
 
-/// Returns until when to wait for the preferred of several agents. This leaves enough time before the deadline for an
-/// agent that is ready to respond.
+/// Returns the deadline for the preferred agent. If there are several agents, another one that is ready must have enough
+/// time to respond.
 fn preferred_deadline(job: &Job) -> Instant {
     if job.plan.agents.number == 1 {
         return job.deadline;
@@ -127,7 +128,7 @@ fn log_found(job: &Job, spec: &Spec, deployment: &Deployment) {
     }
 }
 
-/// Waits until a pod of the agent is ready, and asks its BuildKit.
+/// Waits until a pod of the agent is ready, and probes its BuildKit.
 async fn wait_and_probe(job: &Job, spec: &Spec, deadline: Instant) -> Result<DaemonStatus, AgentError> {
     let Job { cluster, report, .. } = job;
     let pods = cluster.pods(&spec.name).await.map_err(AgentError::of_agent)?;
@@ -146,8 +147,8 @@ async fn wait_and_probe(job: &Job, spec: &Spec, deadline: Instant) -> Result<Dae
 /// Logs in one line how the agent differs from the inputs, so that a user sees why an input has no effect. Returns
 /// whether there is no difference.
 fn log_differences(job: &Job, spec: &Spec, deployment: &Value) -> anyhow::Result<bool> {
-    let wanted = Objects::new(spec, spec.storage_bytes)?.deployment;
-    let fields = changes::differing_fields(&wanted, deployment);
+    let expected = Objects::new(spec, spec.storage_bytes)?.deployment;
+    let fields = changes::differing_fields(&expected, deployment);
     if fields.is_empty() {
         return Ok(true);
     }
@@ -160,15 +161,15 @@ fn log_differences(job: &Job, spec: &Spec, deployment: &Value) -> anyhow::Result
         Deploy::Never => "applying the output of `remote-buildkit manifests`",
         Deploy::IfAbsent | Deploy::Always => "`deploy: always`",
     };
-    Report::detail(&format!(
+    Report::detail(&cli::for_reader(&format!(
         "it differs from the inputs in {}{more}; {remedy} updates it",
         shown.join(", ")
-    ));
+    )));
     Ok(false)
 }
 
-/// Repairs the ConfigMap that a job left inconsistent when it was killed during a deployment. Without the permission for
-/// that, the agent is used as it is.
+/// Repairs the ConfigMap of an agent if a job was killed while it deployed the agent. If this job has no permission for
+/// that, it uses the agent as it is.
 async fn repair_config_map(job: &Job, spec: &Spec, deployment: &Deployment) {
     match job.cluster.repair_config_map(spec, deployment).await {
         Ok(true) => Report::detail(

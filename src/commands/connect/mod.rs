@@ -100,7 +100,7 @@ struct Job {
 }
 
 impl Job {
-    /// Returns the same job with a clock of its own, for one of several architectures.
+    /// Returns the same job with its own clock, for one of several architectures.
     fn fork(&self) -> Self {
         Self {
             report: self.report.fork(),
@@ -151,8 +151,9 @@ async fn connect_agents(
     let (cluster, session) =
         cluster_access::open(&plan.cluster_access, namespace, &job_state, &report, &retrier).await?;
     let mut registries = Vec::new();
-    if let Some(wanted) = &plan.registries {
-        registries = registries::log_in(wanted, session.as_ref(), &job_state, &retrier, github::mask).await?;
+    if let Some(selectors) = &plan.registries {
+        registries =
+            registries::log_in(selectors, session.as_ref(), &job_state, &retrier, github::mask).await?;
         report.done(&registries::named(&registries));
     }
     let job = Job {

@@ -1,4 +1,4 @@
-//! Sets the outputs of the step: those of setup-buildx-action, and two of our own.
+//! Sets the outputs of the step: the outputs of setup-buildx-action, `kubeconfig` and `agent`.
 
 use std::path::Path;
 

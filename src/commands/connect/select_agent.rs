@@ -57,7 +57,9 @@ fn no_agent_available(group: &Group, first_error: Option<Problem>) -> Problem {
         first_error.unwrap_or_else(|| Problem::new(ErrorCode::AgentNotFound, "No agent is configured.", ""));
     let others = match group.agents.len() {
         1 => String::new(),
-        number => format!(" None of the {number} agents is available; this error is of the preferred one."),
+        number => {
+            format!(" None of the {number} agents is available; this is the error of the preferred agent.")
+        }
     };
     let platforms = match &group.platforms[..] {
         [] => String::new(),
@@ -100,7 +102,7 @@ fn warn_cold_cache(job: &Job, spec: &Spec, first_error: &Problem) {
     );
     github::warning("Preferred agent unavailable", &text);
     Report::detail(&format!(
-        "expect cache misses: it replaces the preferred agent for the cache key {:?}",
+        "expect cache misses: it is not the preferred agent for the cache key {:?}",
         job.key
     ));
 }

@@ -5,7 +5,7 @@ use crate::inputs::Plan;
 use crate::problem::{self, Problem};
 use crate::report::Report;
 
-/// Adds to an error that came at the timeout that the time was up, and the last completed step.
+/// Adds the timeout and the last completed step to an error that came at the timeout.
 pub(super) fn annotate(error: anyhow::Error, plan: &Plan, report: &Report) -> anyhow::Error {
     problem::annotate(error, describe(plan, report))
 }

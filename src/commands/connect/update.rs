@@ -1,4 +1,4 @@
-//! Updates an existing agent as the inputs describe it, for `deploy: always`.
+//! Updates an existing agent to match the inputs, for `deploy: always`.
 
 use super::Job;
 use crate::agent::Spec;
@@ -13,7 +13,7 @@ pub(super) async fn update(job: &Job, spec: &Spec, deployment: &Deployment) -> a
     for line in update.diff.lines() {
         Report::detail(line);
     }
-    // Also without a difference: the ownership of fields may change (server-side apply).
+    // Applied even without a difference: server-side apply may change the ownership of fields.
     cluster.update(spec, &update, job.deadline).await?;
     if update.diff.is_empty() {
         report.done(&format!("Agent {namespace}/{name} is up to date"));
