@@ -88,7 +88,7 @@ impl Cluster {
                 "Cannot deploy the agent {0}/{1}: a ConfigMap {1} exists in that namespace, and remote-buildkit did not create it.",
                 self.namespace, spec.name
             ),
-            "Set another `name`, or delete that ConfigMap.",
+            "Choose another `name`, or delete that ConfigMap.",
         )
         .into())
     }
@@ -258,7 +258,7 @@ fn field_conflict(cluster: &Cluster, name: &str, message: &str) -> Problem {
             "Cannot apply the agent {}/{name}: {message}. Another tool, or a user with kubectl, manages these fields.",
             cluster.namespace
         ),
-        "Set another `name`, or set these fields to their existing values, or take them over: remote-buildkit manifests | \
+        "Choose another `name`, or set these fields to their existing values, or take them over: remote-buildkit manifests | \
          kubectl apply --server-side --field-manager=remote-buildkit --force-conflicts -f -",
     )
 }
