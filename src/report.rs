@@ -223,8 +223,8 @@ pub fn bounded(text: &str) -> Cow<'_, str> {
     format!("{head} … ({left_out} bytes left out) …{tail}").into()
 }
 
-/// Returns the text with every workflow command in it made harmless, because text from a cluster or a server must not
-/// become a command. A command is `::` at the start of a line, with or without spaces before it, or `##[` anywhere in the
+/// Returns the text with every workflow command in it disabled, because text from a cluster or a server must not become a
+/// command. A command is `::` at the start of a line, with or without spaces before it, or `##[` anywhere in the
 /// line (actions/runner, ActionCommand.cs). A carriage return ends a line, too. An inserted space is enough and is
 /// visible. `::stop-commands::` would have to be lifted for each of our commands, and would stay on if this program were
 /// killed.

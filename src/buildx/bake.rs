@@ -83,7 +83,7 @@ fn is_unknown_target(errors: &str) -> bool {
 fn bake_failed(errors: &str) -> Problem {
     Problem::new(
         ErrorCode::BakeFailed,
-        format!("Asked buildx bake --print what there is to build and got:\n{errors}"),
+        format!("Ran `docker buildx bake --print` and got:\n{errors}"),
         "Correct the file, or set `files`. `docker buildx bake --print` shows the same error.",
     )
 }
@@ -97,7 +97,7 @@ fn unknown_target(errors: &str, names: Option<&[String]>) -> Problem {
     };
     Problem::new(
         ErrorCode::UnknownBakeTarget,
-        format!("Asked buildx bake --print what there is to build and got:\n{errors}"),
+        format!("Ran `docker buildx bake --print` and got:\n{errors}"),
         format!("Correct `targets` or `set`, or the groups of the bake file. {known}"),
     )
 }

@@ -63,8 +63,8 @@ impl BuildxLock {
                     self.path.display(),
                     LOCK_TIMEOUT.as_secs()
                 ),
-                "End the process that holds it: a buildx that hangs, or one on another machine that shares this home directory. fuser \
-                 shows the process.",
+                "Stop that process (fuser shows its ID): a buildx that hangs, or a buildx on another machine that shares this home \
+                 directory.",
             )
             .into()),
             Err(error) => Err(error).with_context(|| format!("locking {}", self.path.display())),

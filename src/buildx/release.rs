@@ -51,7 +51,9 @@ pub fn source(architecture: &str, mirror: Option<&Mirror>) -> anyhow::Result<Dow
         "x86_64" => "amd64",
         "aarch64" => "arm64",
         other => {
-            anyhow::bail!("no buildx release for the architecture {other} is known; install buildx by hand")
+            anyhow::bail!(
+                "remote-buildkit has no checksum of a buildx release for the architecture {other}. Install buildx by hand"
+            )
         }
     };
     let (_, sha256) = CHECKSUMS

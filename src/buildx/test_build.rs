@@ -118,7 +118,7 @@ fn test_build_failed(output: &str) -> Problem {
     Problem::new(
         ErrorCode::TestBuildFailed,
         format!(
-            "Built a file of a few bytes with buildx and got:\n{}",
+            "Ran a test build with buildx and got:\n{}",
             lines[start..].join("\n")
         ),
         "Check the agent's log, and the proxy variables of this runner: the checks above passed, so the failure is between \

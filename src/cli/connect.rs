@@ -1,4 +1,4 @@
-//! The flags that describe the cluster, the identity and the agents: those of `connect`, which other commands share.
+//! The flags of `connect`, which other commands share: the cluster, the identity and the agents.
 
 use clap::Args;
 

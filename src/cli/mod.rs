@@ -97,7 +97,7 @@ pub enum Command {
     Token(TokenArgs),
     /// Print the Kubernetes manifests that `connect` would apply. Accepts the same flags as `connect`.
     ///
-    /// The flags that do not describe the agent, such as those of the cluster, change nothing here.
+    /// Flags that do not describe the agent, such as --cluster, have no effect here.
     #[command(args_override_self = true, after_help = examples!("Deploy an agent by GitOps instead of connect:
   remote-buildkit manifests -n ci --storage 200Gi > agent.yaml", "Print the Roles that jobs need as well:
   remote-buildkit manifests -n ci --rbac | kubectl apply -f -"))]

@@ -13,7 +13,7 @@ use super::help::long_version;
 /// Prefix of the environment variable of each flag: `--storage-class` is `REMOTE_BUILDKIT_STORAGE_CLASS`.
 const ENV_PREFIX: &str = "REMOTE_BUILDKIT_";
 
-/// The colors of help and usage errors, which are those of Cargo.
+/// The colors of help and usage errors, the same as in Cargo.
 const STYLES: Styles = Styles::styled()
     .header(AnsiColor::Green.on_default().bold())
     .usage(AnsiColor::Green.on_default().bold())

@@ -50,11 +50,11 @@ async fn destroy(removal: Arc<Removal>, job_state: Arc<JobState>) -> anyhow::Res
     let retrier = Retrier::new(Instant::now() + *timeout, Report::retry);
     let (cluster, session) =
         cluster_access::open(cluster_access, namespace, &job_state, &report, &retrier).await?;
-    let made = match cluster.list_owned(name).await {
-        Ok(made) => made,
+    let owned = match cluster.list_owned(name).await {
+        Ok(owned) => owned,
         Err(error) => return Err(cluster_access::explain_unauthorized(error, session.as_ref()).await),
     };
-    if made.is_empty(*volumes) {
+    if owned.is_empty(*volumes) {
         say(&format!(
             "remote-buildkit deployed no agent {namespace}/{name}; nothing to remove"
         ));
@@ -64,25 +64,25 @@ async fn destroy(removal: Arc<Removal>, job_state: Arc<JobState>) -> anyhow::Res
         "To be removed from the namespace {namespace} of {}:",
         cluster.server()
     ));
-    print_plan(&made, *volumes);
+    print_plan(&owned, *volumes);
     if *ask && !confirmed().await? {
         say("Nothing was removed");
         return Ok(());
     }
-    cluster.remove(&made, *volumes).await?;
+    cluster.remove(&owned, *volumes).await?;
     report.done("Removed; running builds are given time to finish");
     Ok(())
 }
 
 /// Prints what will be removed and what will be kept.
-fn print_plan(made: &OwnedObjects, volumes: bool) {
-    for object in &made.deployments {
+fn print_plan(owned: &OwnedObjects, volumes: bool) {
+    for object in &owned.deployments {
         say(&format!("  Deployment {}", object.name));
     }
-    for object in &made.configs {
+    for object in &owned.configs {
         say(&format!("  ConfigMap {}", object.name));
     }
-    for object in &made.claims {
+    for object in &owned.claims {
         let name = &object.name;
         say(&if volumes {
             format!("  PersistentVolumeClaim {name}, and its cache")

@@ -317,7 +317,7 @@ fn entitlements_of(text: Option<&String>, errors: &mut ValidationErrors) -> Vec<
     found
 }
 
-/// Parses an input with the given parser. Returns the default value for an absent or an invalid input.
+/// Parses an input with a parser. Returns the default value for an absent or an invalid input.
 fn parsed<T: Default, E: std::fmt::Display>(
     input: &str,
     text: Option<&String>,

@@ -24,7 +24,7 @@ pub struct MatrixInputs {
     pub format: OutputFormat,
 }
 
-/// Validates the inputs, and reports all invalid ones at once.
+/// Validates the inputs of `matrix`, and reports all invalid values at once.
 pub fn matrix(args: &MatrixArgs) -> Result<MatrixInputs, Problem> {
     let MatrixArgs {
         files,
@@ -48,21 +48,25 @@ pub fn matrix(args: &MatrixArgs) -> Result<MatrixInputs, Problem> {
         errors.add(
             "files",
             file,
-            "a local file; remote definitions are not supported",
+            "must be a local file; remote definitions are not supported",
         );
     }
     for target in targets.iter().filter(|target| !is_target(target)) {
-        let allowed = "the name of a target or group, or a pattern such as api-*";
+        let allowed = "must be the name of a target or group, or a pattern such as api-*";
         errors.add("targets", target, allowed);
     }
     let lines = set.iter().flat_map(|text| text.lines());
     let lines = lines.map(str::trim).filter(|line| !line.is_empty());
     let set: Vec<String> = lines.map(str::to_owned).collect();
     for entry in set.iter().filter(|entry| !is_override(entry)) {
-        errors.add("set", entry, "TARGET.KEY=VALUE, such as *.platform=linux/amd64");
+        errors.add(
+            "set",
+            entry,
+            "must be TARGET.KEY=VALUE, such as *.platform=linux/amd64",
+        );
     }
     if PatternList::new(&pattern).is_none() {
-        let allowed = "patterns in .dockerignore syntax, such as services/*/Dockerfile";
+        let allowed = "must be patterns in .dockerignore syntax, such as services/*/Dockerfile";
         errors.add("pattern", &pattern.join(","), allowed);
     }
     let uses_bake = !files.is_empty() || !set.is_empty();
@@ -73,10 +77,10 @@ pub fn matrix(args: &MatrixArgs) -> Result<MatrixInputs, Problem> {
     if let Some(base) = base {
         let is_valid =
             !base.starts_with('-') && !base.contains(|c: char| c.is_whitespace() || c.is_control());
-        errors.check(is_valid, "base", base, "a commit, a branch or a tag");
+        errors.check(is_valid, "base", base, "must be a commit, a branch or a tag");
     }
     let is_valid = ["true", "false"].contains(&per_platform.as_str());
-    errors.check(is_valid, "per-platform", per_platform, "true or false");
+    errors.check(is_valid, "per-platform", per_platform, "must be true or false");
     errors.finish(Some(MatrixInputs {
         files,
         targets,
@@ -131,16 +135,16 @@ mod tests {
     #[test]
     fn all_invalid_inputs_are_reported_at_once() {
         let invalid = [
-            ("files", "https://example.com/bake.hcl", "a local file"),
+            ("files", "https://example.com/bake.hcl", "must be a local file"),
             (
                 "targets",
                 "https://github.com/acme/shop.git",
-                "the name of a target or group",
+                "must be the name of a target or group",
             ),
-            ("set", "platform=linux/amd64", "TARGET.KEY=VALUE"),
-            ("pattern", "[", "in .dockerignore syntax"),
-            ("base", "-x", "a commit, a branch or a tag"),
-            ("per-platform", "yes", "true or false"),
+            ("set", "platform=linux/amd64", "must be TARGET.KEY=VALUE"),
+            ("pattern", "[", "must be patterns in .dockerignore syntax"),
+            ("base", "-x", "must be a commit, a branch or a tag"),
+            ("per-platform", "yes", "must be true or false"),
         ];
         let flags: Vec<String> = invalid
             .iter()

@@ -20,14 +20,14 @@ pub struct Registration {
     pub dir: PathBuf,
 }
 
-/// The credential that registers the runner, and where it is read from.
+/// The credential that registers the runner, and the source to read it from.
 #[derive(Debug, PartialEq, Eq)]
 pub enum RegistrationCredential {
     Token(SecretSource),
     App { id: String, key: SecretSource },
 }
 
-/// Where a secret is read from. A flag never contains the secret itself, because every user of the machine can read a
+/// The source of a secret. A flag never contains the secret itself, because every user of the machine can read a
 /// process's arguments.
 #[derive(Debug, PartialEq, Eq)]
 pub enum SecretSource {
@@ -50,7 +50,7 @@ impl SecretSource {
 const MAX_NAME_LENGTH: usize = 64;
 const MAX_LABELS: usize = 100;
 
-/// Validates the flags. Returns `None` if the machine is not to be registered, or if a flag is invalid.
+/// Validates the flags. Returns `None` without `github-url`, or if a flag is invalid.
 pub(super) fn check(args: &RegistrationArgs, errors: &mut ValidationErrors) -> Option<Registration> {
     let RegistrationArgs {
         github_url,
@@ -72,14 +72,14 @@ pub(super) fn check(args: &RegistrationArgs, errors: &mut ValidationErrors) -> O
             ("runner-group", runner_group),
         ] {
             if let Some(value) = value {
-                errors.add(name, value, "needs `github-url`");
+                errors.add(name, value, "requires `github-url`");
             }
         }
         return None;
     };
     let scope = RunnerScope::parse(url);
     if let Err(allowed) = scope {
-        errors.add("github-url", url, allowed);
+        errors.add("github-url", url, &format!("must be {allowed}"));
     }
     if let Some(name) = runner_name {
         let is_allowed = |c: char| c.is_ascii_alphanumeric() || ['-', '_', '.'].contains(&c);
@@ -88,7 +88,7 @@ pub(super) fn check(args: &RegistrationArgs, errors: &mut ValidationErrors) -> O
             is_valid,
             "runner-name",
             name,
-            "up to 64 letters, digits, -, _ and .",
+            "must be up to 64 letters, digits, -, _ and .",
         );
     }
     let labels: Vec<String> = runner_labels
@@ -104,7 +104,7 @@ pub(super) fn check(args: &RegistrationArgs, errors: &mut ValidationErrors) -> O
             is_valid,
             "runner-labels",
             text,
-            "1 to 100 labels without spaces, separated by commas",
+            "must be 1 to 100 labels without spaces, separated by commas",
         );
     }
     let credential = credential(args, errors);
@@ -147,7 +147,7 @@ fn credential(args: &RegistrationArgs, errors: &mut ValidationErrors) -> Option<
                 is_valid,
                 "github-app-id",
                 id,
-                "the client id of an App, such as Iv23liabcdef, or its numeric id",
+                "must be the client ID of an App, such as Iv23liabcdef, or its numeric ID",
             );
             Some(RegistrationCredential::App {
                 id: id.clone(),
@@ -155,11 +155,11 @@ fn credential(args: &RegistrationArgs, errors: &mut ValidationErrors) -> Option<
             })
         }
         (Some(id), None, _) => {
-            errors.add("github-app-id", id, "needs `github-app-key-file` as well");
+            errors.add("github-app-id", id, "requires `github-app-key-file`");
             None
         }
         (None, Some(file), _) => {
-            errors.add("github-app-key-file", file, "needs `github-app-id` as well");
+            errors.add("github-app-key-file", file, "requires `github-app-id`");
             None
         }
         (Some(_), Some(_), Some(file)) => {
@@ -200,17 +200,20 @@ mod tests {
         let long = format!("--runner-name={}", "a".repeat(65));
         let many = format!("--runner-labels={}", vec!["a"; 101].join(","));
         for (flags, expected) in [
-            (&["--github-url=acme"][..], "`github-url: acme`"),
-            (&["--runner-name=a"], "needs `github-url`"),
+            (
+                &["--github-url=acme"][..],
+                "`github-url: acme`: must be the URL of a repository",
+            ),
+            (&["--runner-name=a"], "requires `github-url`"),
             (
                 &["--github-app-id=1", "--github-token-file=-"],
-                "needs `github-url`",
+                "requires `github-url`",
             ),
-            (&[org, "--github-app-id=1"], "needs `github-app-key-file`"),
-            (&[org, "--github-app-key-file=-"], "needs `github-app-id`"),
+            (&[org, "--github-app-id=1"], "requires `github-app-key-file`"),
+            (&[org, "--github-app-key-file=-"], "requires `github-app-id`"),
             (
                 &[org, "--github-app-id=a b", "--github-app-key-file=-"],
-                "client id",
+                "must be the client ID",
             ),
             (
                 &[
@@ -221,11 +224,11 @@ mod tests {
                 ],
                 "either a token or an App",
             ),
-            (&[org, "--runner-name=a b"], "up to 64"),
-            (&[org, &long], "up to 64"),
+            (&[org, "--runner-name=a b"], "must be up to 64"),
+            (&[org, &long], "must be up to 64"),
             (&[org, "--runner-labels=a b,c"], "without spaces"),
-            (&[org, "--runner-labels=,"], "1 to 100"),
-            (&[org, &many], "1 to 100"),
+            (&[org, "--runner-labels=,"], "must be 1 to 100"),
+            (&[org, &many], "must be 1 to 100"),
             (
                 &["--github-url=https://github.com/acme/shop", "--runner-group=gpu"],
                 "only the group Default",

@@ -35,7 +35,11 @@ pub(super) fn check(
         }
     }
     if entries(ecr).next().is_none() {
-        errors.add("ecr", ecr, "names no registry: set auto for your own");
+        errors.add(
+            "ecr",
+            ecr,
+            "contains no registry; set auto for your own account and region",
+        );
     }
     Some(Registries {
         selectors,

@@ -52,7 +52,7 @@ pub fn runner(args: &RunnerArgs) -> Result<RunnerOperation, Problem> {
     } = args;
     let mut errors = ValidationErrors::default();
     if let Some(user) = user {
-        let allowed = "the name of a user of this machine";
+        let allowed = "must be the name of a user of this machine";
         errors.check(is_user_name(user), "user", user, allowed);
     }
     if *remove {
@@ -109,15 +109,15 @@ fn mirror(url: Option<&str>, sha256: Option<&str>, errors: &mut ValidationErrors
         }
         let is_url =
             uri.is_some_and(|uri| matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some());
-        let allowed = "a URL such as https://mirror.example/buildx";
+        let allowed = "must be a URL such as https://mirror.example/buildx";
         errors.check(is_url, "buildx-url", url, allowed);
     }
     if let Some(sha256) = sha256 {
         let is_checksum = sha256.len() == 64 && sha256.chars().all(|c| c.is_ascii_hexdigit());
-        let allowed = "a SHA-256 of 64 hexadecimal digits, as sha256sum prints it";
+        let allowed = "must be a SHA-256 checksum of 64 hexadecimal digits, as sha256sum prints it";
         errors.check(is_checksum, "buildx-sha256", sha256, allowed);
         if url.is_none() {
-            errors.add("buildx-sha256", sha256, "needs `buildx-url`");
+            errors.add("buildx-sha256", sha256, "requires `buildx-url`");
         }
     }
     let url = url?.to_owned();
@@ -157,9 +157,13 @@ mod tests {
     #[test]
     fn all_invalid_inputs_are_reported_at_once() {
         let invalid = [
-            ("user", "a:b", "a user of this machine"),
-            ("buildx-url", "mirror", "a URL such as"),
-            ("buildx-sha256", "abc", "64 hexadecimal digits"),
+            ("user", "a:b", "must be the name of a user of this machine"),
+            ("buildx-url", "mirror", "must be a URL such as"),
+            (
+                "buildx-sha256",
+                "abc",
+                "must be a SHA-256 checksum of 64 hexadecimal digits",
+            ),
             (
                 "role-to-assume",
                 "arn:aws:iam::123456789012:role/ci",
@@ -193,7 +197,7 @@ mod tests {
             "--kubeconfig=in-cluster",
             &format!("--buildx-sha256={}", "a".repeat(64)),
         ]);
-        assert!(alone.expect_err("no url").what.contains("needs `buildx-url`"));
+        assert!(alone.expect_err("no url").what.contains("requires `buildx-url`"));
     }
 
     #[test]

@@ -219,7 +219,7 @@ fn cluster_and_kubeconfig_are_exclusive() {
         plan(&["--cluster=a", "--ecr= ,"])
             .expect_err("none")
             .what
-            .contains("names no registry")
+            .contains("contains no registry")
     );
     assert!(plan(&["--cluster=a"]).expect("good").registries.is_none());
     assert!(matches!(

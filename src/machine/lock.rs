@@ -31,7 +31,7 @@ impl MachineLock {
                     std::thread::sleep(POLL_INTERVAL)
                 }
                 Err(TryLockError::WouldBlock) => bail!(
-                    "another run of this command has held the lock of {1} for {0} s: wait for it, or end it",
+                    "another run of this command has held the lock of {1} for {0} s. Wait until it ends, or stop it",
                     timeout.as_secs(),
                     dir.display()
                 ),

@@ -173,7 +173,7 @@ impl InstallManifest {
         Ok(change)
     }
 
-    /// Records that this program creates the path. An existing file that it did not create is renamed.
+    /// Records that this program creates the path. A file that already exists and that it did not create is renamed.
     fn claim(&mut self, path: &Path) -> anyhow::Result<Change> {
         let kept = self
             .content
@@ -262,7 +262,7 @@ fn undo(installed: &Installed) -> anyhow::Result<()> {
 fn make_dir(path: &Path, mode: u32) -> anyhow::Result<()> {
     std::fs::create_dir(path)
         .and_then(|()| std::fs::set_permissions(path, Permissions::from_mode(mode)))
-        .with_context(|| format!("making {}", path.display()))
+        .with_context(|| format!("creating {}", path.display()))
 }
 
 /// Returns whether the file is an executable with this content.
@@ -271,12 +271,14 @@ fn is_identical(path: &Path, content: &mut File) -> anyhow::Result<bool> {
     let Ok(mut existing) = File::open(path) else {
         return Ok(false);
     };
-    let metadata = existing.metadata().context("looking at it")?;
+    let metadata = existing
+        .metadata()
+        .with_context(|| format!("reading {}", path.display()))?;
     let is_executable = metadata.permissions().mode() & 0o111 == 0o111;
-    if !is_executable || metadata.len() != content.metadata().context("looking at it")?.len() {
+    if !is_executable || metadata.len() != content.metadata().context("reading the new file")?.len() {
         return Ok(false);
     }
-    content.rewind().context("reading it")?;
+    content.rewind().context("reading the new file")?;
     let (mut a, mut b) = (vec![0; 1 << 16], vec![0; 1 << 16]);
     loop {
         let read = existing
@@ -285,7 +287,9 @@ fn is_identical(path: &Path, content: &mut File) -> anyhow::Result<bool> {
         if read == 0 {
             return Ok(true);
         }
-        content.read_exact(&mut b[..read]).context("reading it")?;
+        content
+            .read_exact(&mut b[..read])
+            .context("reading the new file")?;
         if a[..read] != b[..read] {
             return Ok(false);
         }
@@ -295,17 +299,17 @@ fn is_identical(path: &Path, content: &mut File) -> anyhow::Result<bool> {
 /// Writes the content to a new executable file.
 fn copy(content: &mut File, path: &Path) -> anyhow::Result<()> {
     use std::io::Seek;
-    content.rewind().context("reading it")?;
+    content.rewind().context("reading the new file")?;
     let mut file = OpenOptions::new()
         .write(true)
         .create_new(true)
         .mode(0o755)
         .open(path)
-        .context("making it")?;
-    std::io::copy(content, &mut file).context("copying it")?;
+        .context("creating the file")?;
+    std::io::copy(content, &mut file).context("copying the content")?;
     // The umask may have removed bits of the mode.
     file.set_permissions(Permissions::from_mode(0o755))
-        .context("making it executable")
+        .context("making the file executable")
 }
 
 /// Returns the error for a manifest that cannot be parsed.
@@ -316,8 +320,8 @@ fn unreadable(path: &Path, error: &dyn std::fmt::Display) -> Problem {
             "Read {}, the record of what this program installed on this machine: {error}.",
             path.display()
         ),
-        "Remove that file. What it lists stays on the machine; remove it by hand if nothing else uses it. The original of a \
-         replaced file is kept beside it as .NAME.before-remote-buildkit.",
+        "Remove that file. The programs that it lists stay on the machine; remove them by hand if nothing else uses them. The \
+         original of a replaced file is kept beside it as .NAME.before-remote-buildkit.",
     )
 }
 

@@ -216,7 +216,7 @@ impl ComparedCommits {
     }
 }
 
-/// The clone, if there is one that can be read. An error of Git is a line in the log, because GitHub can be asked instead.
+/// The clone, if it can be read. An error of Git is only logged, because GitHub's API can be used instead.
 struct LocalClone {
     git: Option<Git>,
     head: Option<String>,
@@ -253,7 +253,7 @@ impl LocalClone {
         }
     }
 
-    /// Returns whether there is no clone, or one that has no commit of this name.
+    /// Returns whether there is no clone, or the clone has no commit of this name.
     fn is_missing(&self, name: &str) -> bool {
         let git = self.git.as_ref();
         git.is_none_or(|git| matches!(named_commit(git, name), Ok(None)))

@@ -119,8 +119,8 @@ fn link(top: &Path, path: &str) -> Option<(String, String)> {
     Some((path.to_owned(), to.to_string_lossy().into_owned()))
 }
 
-/// Returns all files below a directory. Without Git on the runner actions/checkout downloads the files without a clone, so
-/// that ignored files cannot be told apart.
+/// Returns all files below a directory. Without Git on the runner, actions/checkout downloads the files without a clone.
+/// Ignored files are then not distinguished from others.
 fn files_on_disk(top: &Path) -> anyhow::Result<FileTree> {
     let (mut files, mut links) = (Vec::new(), BTreeMap::new());
     let mut pending = vec![top.to_owned()];

@@ -43,7 +43,7 @@ pub(super) fn environment_token() -> Option<Secret> {
     env::get(env::GITHUB_TOKEN).map(Secret::new)
 }
 
-/// Prints the plan as a table, sets the outputs of the job, and prints the matrix as JSON if asked to.
+/// Prints the plan as a table, sets the outputs of the job, and prints the matrix as JSON or YAML if requested.
 pub(super) fn print_plan(
     inputs: &MatrixInputs,
     targets: &Targets,

@@ -125,7 +125,7 @@ fn is_recent_enough(user: &User, program: Option<&Path>) -> bool {
     };
     let Ok(printed) = version_output(user, program) else {
         // For example a program for another architecture, or an incomplete file.
-        say(&format!("buildx: cannot be run, {}", program.display()));
+        say(&format!("buildx: cannot be executed, {}", program.display()));
         return false;
     };
     let version = printed.split_whitespace().nth(1).unwrap_or("of unknown version");
@@ -172,7 +172,7 @@ fn download_to_file(source: &DownloadSource, timeout: Duration) -> anyhow::Resul
 /// another architecture.
 fn not_buildx(source: &DownloadSource, error: &anyhow::Error) -> anyhow::Error {
     let what = format!(
-        "Downloaded {} from {}, and it cannot be run: {error:#}.",
+        "Downloaded {} from {}, but cannot execute it: {error:#}.",
         source.name, source.url
     );
     Problem::new(ErrorCode::InstallFailed, what, source.remedy).into()
@@ -185,7 +185,7 @@ fn unnamed_file() -> anyhow::Result<File> {
     options.read(true).write(true).create_new(true).mode(0o600);
     let file = options
         .open(&path)
-        .with_context(|| format!("making {}", path.display()))?;
+        .with_context(|| format!("creating {}", path.display()))?;
     std::fs::remove_file(&path).with_context(|| format!("removing {}", path.display()))?;
     Ok(file)
 }

@@ -2,7 +2,7 @@ use std::io::Write;
 
 use super::*;
 
-/// A directory that stands for the root of a machine.
+/// A temporary directory in place of the root of a machine.
 struct Root(tempfile::TempDir);
 
 impl Root {

@@ -33,7 +33,7 @@ fn recent_programs_are_kept_and_replaced_ones_restored() -> Result<()> {
 
     bare.machine
         .write(plugin, "\x7fELF of another architecture", 0o755)?;
-    ensure!(bare.set_up(&[])?.contains("buildx: cannot be run"));
+    ensure!(bare.set_up(&[])?.contains("buildx: cannot be executed"));
     bare.remove()?;
 
     bare.machine.write(plugin, buildx_of("v0.37.0"), 0o755)?;
