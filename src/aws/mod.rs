@@ -99,7 +99,7 @@ impl AwsFailure {
         // AccessDenied is not modelled by DescribeCluster, so the variants of the error cannot be relied on.
         let meta = service.meta();
         let code = meta.code().map(str::to_owned);
-        let message = meta.message().unwrap_or("no message");
+        let message = meta.message().unwrap_or("no message").trim_end_matches('.');
         Self {
             from_service: true,
             message: match (&code, status) {

@@ -2,6 +2,7 @@
 //! One binary, so that the program and its dependencies are linked once.
 
 mod documents;
+mod errors;
 mod examples;
 mod launcher;
 mod matrix;

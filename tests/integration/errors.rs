@@ -1,0 +1,532 @@
+//! Whole errors as the program prints them, compared with snapshots: a reviewer reads the text as a user does, and a change
+//! of words shows as a difference. The servers are fakes.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use anyhow::{Context as _, Result, ensure};
+use lab::{HttpRequest, HttpResponse, HttpServer};
+use regex_lite::Regex;
+use serde_json::json;
+
+/// A machine with an empty home and no network but the loopback interface.
+struct Machine(tempfile::TempDir);
+
+impl Machine {
+    fn new() -> Result<Self> {
+        let machine = Self(tempfile::tempdir()?);
+        std::fs::create_dir(machine.path("bin"))?;
+        Ok(machine)
+    }
+
+    /// Returns a machine with a buildx that prints this text for every command.
+    fn with_buildx(prints: &str) -> Result<Self> {
+        let machine = Self::new()?;
+        machine.script("buildx", &format!("cat <<'END'\n{prints}\nEND"))?;
+        Ok(machine)
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn text(&self, name: &str) -> String {
+        self.path(name).to_string_lossy().into_owned()
+    }
+
+    fn write(&self, name: &str, text: &str) -> Result<String> {
+        let path = self.path(name);
+        std::fs::create_dir_all(path.parent().context("a file in a directory")?)?;
+        std::fs::write(&path, text)?;
+        Ok(self.text(name))
+    }
+
+    /// Creates a program on the PATH.
+    fn script(&self, name: &str, script: &str) -> Result<()> {
+        // Not written by this process: another test may fork while it has the file open, and then exec fails (ETXTBSY).
+        let write = r#"printf '#!/bin/sh\n%s\n' "$1" > "$2" && chmod +x "$2""#;
+        let mut sh = Command::new("sh");
+        let status = sh
+            .args(["-c", write, "sh", script])
+            .arg(self.path("bin").join(name))
+            .status()?;
+        ensure!(status.success(), "could not write {name}");
+        Ok(())
+    }
+
+    /// Returns the program's command, typed by a person.
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_remote-buildkit"));
+        let path = format!("{}:/usr/bin:/bin", self.text("bin"));
+        command
+            .args(arguments)
+            .current_dir(self.0.path())
+            .env_clear()
+            .envs([
+                ("PATH", path),
+                ("HOME", self.text("")),
+                ("XDG_RUNTIME_DIR", self.text("")),
+            ])
+            .env("AWS_EC2_METADATA_DISABLED", "true");
+        command
+    }
+
+    /// Returns the command of `connect` to a cluster of EKS, with AWS keys in the environment.
+    fn connect_to_eks(&self, aws: &HttpServer, cluster: &str, flags: &[&str]) -> Command {
+        let usual = ["connect", "--cluster", cluster, "--region", "eu-west-1"];
+        let mut command = self.command(&[&usual, flags].concat());
+        command.envs([
+            ("AWS_ENDPOINT_URL", aws.url.as_str()),
+            ("AWS_ACCESS_KEY_ID", "AKIAIOSFODNN7EXAMPLE"),
+            ("AWS_SECRET_ACCESS_KEY", "secret"),
+        ]);
+        command
+    }
+
+    /// Returns the command of a step of a job, with these inputs.
+    fn step(&self, command: &str, inputs: &[(&str, &str)]) -> Command {
+        let mut command = self.command(&[command]);
+        command.envs([
+            ("GITHUB_ACTIONS", "true"),
+            ("GITHUB_REPOSITORY", "acme/shop"),
+            ("GITHUB_SERVER_URL", "https://github.com"),
+            ("GITHUB_ACTION_REPOSITORY", "acme/remote-buildkit"),
+            ("GITHUB_ACTION_REF", "v1"),
+        ]);
+        command.env("RUNNER_TEMP", self.path(""));
+        for (name, value) in inputs {
+            command.env(format!("INPUT_{}", name.to_uppercase()), value);
+        }
+        command
+    }
+
+    /// Runs a command and returns what it printed as an error: standard error for a person, annotations in a job.
+    fn error(&self, mut command: Command) -> Result<String> {
+        let output = command.stdin(std::process::Stdio::null()).output()?;
+        let log = String::from_utf8(output.stdout)?;
+        let annotations = log
+            .lines()
+            .filter(|line| line.starts_with("::error ") || line.starts_with("::warning "));
+        let mut text = String::new();
+        for line in annotations {
+            text += &line.replace("%0A", "%0A\n");
+            text.push('\n');
+        }
+        // Progress before it, of commands that print data to standard output.
+        let log = String::from_utf8(output.stderr)?;
+        text += log.find("error: ").map_or("", |start| &log[start..]);
+        let code = output.status.code().context("a signal ended it")?;
+        let dir = self.0.path().to_string_lossy().into_owned();
+        let mut text = format!("{}exit code {code}\n", text.replace(&dir, "$HOME"));
+        for (pattern, replacement) in [
+            (r"agent-[0-9a-f]{8}\b", "agent-RANDOM"),
+            (r"after \d+ attempts in \d+ s\b", "after N attempts in N s"),
+        ] {
+            text = Regex::new(pattern)?.replace_all(&text, replacement).into_owned();
+        }
+        Ok(text)
+    }
+}
+
+/// The errors of several cases, each under its name.
+#[derive(Default)]
+struct Errors(String);
+
+impl Errors {
+    fn add(&mut self, name: &str, machine: &Machine, command: Command) -> Result<()> {
+        let text = machine.error(command).with_context(|| name.to_owned())?;
+        self.0 += &format!("== {name}\n{text}\n");
+        Ok(())
+    }
+
+    /// Returns the text, with a server's URL instead of its random port.
+    fn text(self, server: Option<&HttpServer>) -> String {
+        match server {
+            Some(server) => {
+                let host = server.url.trim_start_matches("http://");
+                self.0.replace(host, "127.0.0.1:PORT")
+            }
+            None => self.0,
+        }
+    }
+}
+
+fn kubeconfig(server: &str, user: &str) -> String {
+    format!(
+        "{{apiVersion: v1, kind: Config, current-context: shop, \
+         contexts: [{{name: shop, context: {{cluster: shop, user: ci}}}}], \
+         clusters: [{{name: shop, cluster: {{server: \"{server}\"}}}}], users: [{{name: ci, user: {user}}}]}}"
+    )
+}
+
+#[test]
+fn errors_of_inputs_and_the_machine() -> Result<()> {
+    let mut errors = Errors::default();
+
+    let machine = Machine::new()?;
+    let flags = ["--storage", "lots", "--name", "No_Name", "--timeout", "soon"];
+    let command = machine.command(&[&["connect", "--cluster", "shop"], &flags[..]].concat());
+    errors.add("invalid flags", &machine, command)?;
+    let inputs = [("cluster", "shop"), ("storage", "lots"), ("deploy", "sometimes")];
+    errors.add("invalid inputs", &machine, machine.step("connect", &inputs))?;
+    let no_cluster = machine.command(&["connect"]);
+    errors.add("no cluster", &machine, no_cluster)?;
+    let config = machine.write("kubeconfig", &kubeconfig("https://127.0.0.1:1", "{token: t}"))?;
+    let connect = ["connect", "--timeout", "2s", "--kubeconfig", &config];
+    let mut command = machine.command(&connect);
+    command.env("PATH", machine.path("bin"));
+    errors.add("no buildx", &machine, command)?;
+
+    let machine = Machine::with_buildx("github.com/docker/buildx v0.37.0 0123abc")?;
+    let config = machine.write("kubeconfig", &kubeconfig("https://127.0.0.1:1", "{token: t}"))?;
+    let connect = ["connect", "--timeout", "2s", "--kubeconfig", &config];
+    let mut with = |name: &str, variable: &str, value: &str, flags: &[&str]| {
+        let mut command = machine.command(&[&connect, flags].concat());
+        command.env(variable, value);
+        errors.add(name, &machine, command)
+    };
+    with("buildx directory that is a file", "BUILDX_CONFIG", &config, &[])?;
+    with(
+        "runtime directory that is a file",
+        "XDG_RUNTIME_DIR",
+        &config,
+        &[],
+    )?;
+    machine.write("docker/config.json", "{\"auths\": ")?;
+    let docker = machine.text("docker");
+    with(
+        "invalid docker config",
+        "DOCKER_CONFIG",
+        &docker,
+        &["--ecr", "auto"],
+    )?;
+    let proxied = machine.write("proxied", &kubeconfig("https://shop.example.com", "{token: t}"))?;
+    let mut command = machine.command(&["connect", "--kubeconfig", &proxied]);
+    command.env("HTTPS_PROXY", "socks5://user:secret@proxy.corp:1080");
+    errors.add("SOCKS proxy", &machine, command)?;
+    for (name, path) in [
+        ("CA bundle that does not exist", "/absent.pem"),
+        ("CA bundle without a certificate", &config),
+    ] {
+        let mut command = machine.command(&["connect", "--cluster", "shop", "--region", "eu-west-1"]);
+        command.env("AWS_CA_BUNDLE", path);
+        errors.add(name, &machine, command)?;
+    }
+    let unknown = machine.command(&["disconnect", "--builder", "mine"]);
+    errors.add("unknown builder", &machine, unknown)?;
+
+    insta::assert_snapshot!(errors.text(None));
+    Ok(())
+}
+
+#[test]
+fn errors_of_kubeconfigs() -> Result<()> {
+    let machine = Machine::with_buildx("github.com/docker/buildx v0.37.0 0123abc")?;
+    let mut errors = Errors::default();
+    let config = machine.write("kubeconfig", &kubeconfig("https://127.0.0.1:1", "{token: t}"))?;
+    machine.write("empty", "{apiVersion: v1, kind: Config}")?;
+    let fails = "{exec: {apiVersion: client.authentication.k8s.io/v1, command: sh, interactiveMode: Never, \
+                 args: [-c, 'echo no session >&2; exit 3']}}";
+    machine.write("fails", &kubeconfig("https://127.0.0.1:1", fails))?;
+    let absent =
+        "{exec: {apiVersion: client.authentication.k8s.io/v1, command: kubelogin, interactiveMode: Never}}";
+    machine.write("absent-plugin", &kubeconfig("https://127.0.0.1:1", absent))?;
+    for (name, flags) in [
+        ("file that does not exist", &["absent"][..]),
+        ("no current context", &["empty"]),
+        (
+            "context that does not exist",
+            &["kubeconfig", "--context", "live"],
+        ),
+        ("plugin that fails", &["fails"]),
+        ("plugin that is not installed", &["absent-plugin"]),
+        ("not in a pod", &["in-cluster"]),
+    ] {
+        let command = machine.command(&[&["connect", "--timeout", "2s", "--kubeconfig"], flags].concat());
+        errors.add(name, &machine, command)?;
+    }
+    let in_job = [("kubeconfig", "in-cluster")];
+    errors.add(
+        "not in a pod, in a job",
+        &machine,
+        machine.step("connect", &in_job),
+    )?;
+    std::fs::remove_file(config)?;
+    insta::assert_snapshot!(errors.text(None));
+    Ok(())
+}
+
+/// A CA of a cluster, as EKS describes it.
+const CA: &str = "LS0tLS1CRUdJTiBDRVJUSUZJQ0FURS0tLS0tCk1JSUJnVENDQVNlZ0F3SUJBZ0lVU3h5ZzNNVENQNXVjc1lVbTJXcW9iS2RJcmdJd0NnWUlLb1\
+    pJemowRUF3SXcKRlRFVE1CRUdBMVVFQXd3S2EzVmlaWEp1WlhSbGN6QWdGdzB5TmpFeE16QXlNekl6TXpsYUdBOHlNVEkyTVRFdwpOakl6TWpN\
+    ek9Wb3dGVEVUTUJFR0ExVUVBd3dLYTNWaVpYSnVaWFJsY3pCWk1CTUdCeXFHU000OUFnRUdDQ3FHClNNNDlBd0VIQTBJQUJNL1FqY294T3V0eX\
+    lET0pJQlJCR0FnL0Q5V1pVakg4VHozaXNrMXNrMGhXeG1kNWZFTWgKL0tsMUhGMURUUk5CL2xTSjRDdjllUERHTUpPRGFJVVRpV0NqVXpCUk1C\
+    MEdBMVVkRGdRV0JCUUdaYUZaT01GNwpTVkFqUER2MTFjU1cxclBGQlRBZkJnTlZIU01FR0RBV2dCUUdaYUZaT01GN1NWQWpQRHYxMWNTVzFyUE\
+    ZCVEFQCkJnTlZIUk1CQWY4RUJUQURBUUgvTUFvR0NDcUdTTTQ5QkFNQ0EwZ0FNRVVDSVFEUk1sYWpJL2phcWRscVlLSWwKWGk2VWdBOUNGWDJx\
+    RFBma2t1VXZMWkpBUFFJZ0FZUHZNRWJ4TEZVbkNseTRlMFFLc3NkSGovNFNNQTFFY3FIWAp2TCtjako4PQotLS0tLUVORCBDRVJUSUZJQ0FURS\
+    0tLS0tCg==";
+
+/// Answers as the services of AWS and GitHub's OIDC endpoint do. EKS's answer depends on the cluster's name.
+fn aws(request: &HttpRequest) -> HttpResponse {
+    let error = |status, code: &str, message: &str| {
+        let body = json!({"__type": code, "message": message}).to_string();
+        HttpResponse::new(status, body).header("x-amzn-errortype", code)
+    };
+    let body = String::from_utf8_lossy(&request.body);
+    if request.target.starts_with("/token") {
+        return HttpResponse::new(
+            200,
+            json!({"value": "e30.eyJzdWIiOiJyZXBvOmFjbWUvc2hvcCJ9.e30"}).to_string(),
+        );
+    }
+    if body.contains("Action=AssumeRoleWithWebIdentity") {
+        return HttpResponse::new(
+            200,
+            "<AssumeRoleWithWebIdentityResponse><AssumeRoleWithWebIdentityResult/></AssumeRoleWithWebIdentityResponse>",
+        );
+    }
+    if body.contains("Action=GetCallerIdentity") {
+        let body = "<ErrorResponse><Error><Type>Sender</Type><Code>ExpiredToken</Code>\
+                    <Message>The security token included in the request is expired</Message></Error></ErrorResponse>";
+        return HttpResponse::new(400, body);
+    }
+    if request
+        .header("x-amz-target")
+        .is_some_and(|target| target.ends_with(".GetAuthorizationToken"))
+    {
+        let message = "User: arn:aws:iam::123456789012:user/octocat is not authorized to perform: ecr:GetAuthorizationToken";
+        return error(400, "AccessDeniedException", message);
+    }
+    match request.target.rsplit('/').next() {
+        Some("absent") => error(
+            404,
+            "ResourceNotFoundException",
+            "No cluster found for name: absent.",
+        ),
+        Some("denied") => error(
+            403,
+            "AccessDeniedException",
+            "User: arn:aws:iam::123456789012:user/octocat is not authorized to perform: eks:DescribeCluster",
+        ),
+        Some("other") => error(400, "InvalidParameterException", "The name is invalid"),
+        Some("young") => {
+            let cluster = json!({"cluster": {"name": "young", "status": "CREATING"}});
+            HttpResponse::new(200, cluster.to_string())
+        }
+        _ => {
+            let cluster = json!({"cluster": {"name": "shop", "status": "ACTIVE", "endpoint": "https://127.0.0.1:1",
+                "certificateAuthority": {"data": CA}}});
+            HttpResponse::new(200, cluster.to_string())
+        }
+    }
+}
+
+#[test]
+fn errors_of_aws() -> Result<()> {
+    let machine = Machine::with_buildx("github.com/docker/buildx v0.37.0 0123abc")?;
+    let server = HttpServer::start(aws)?;
+    let mut errors = Errors::default();
+    errors.add(
+        "no credentials",
+        &machine,
+        machine.command(&["connect", "--cluster", "shop", "--region", "eu-west-1"]),
+    )?;
+    errors.add(
+        "no region",
+        &machine,
+        machine.command(&["connect", "--cluster", "shop"]),
+    )?;
+    for (name, cluster, flags) in [
+        ("cluster that does not exist", "absent", &[][..]),
+        ("cluster that cannot be described", "denied", &[]),
+        ("another error of EKS", "other", &[]),
+        ("cluster that is being created", "young", &[]),
+        ("account that cannot be determined", "shop", &["--ecr", "auto"]),
+        ("ECR that denies a login", "shop", &["--ecr", "123456789012"]),
+        ("public ECR that denies a login", "shop", &["--ecr", "public"]),
+    ] {
+        errors.add(name, &machine, machine.connect_to_eks(&server, cluster, flags))?;
+    }
+    let inputs = [
+        ("cluster", "shop"),
+        ("region", "eu-west-1"),
+        ("role-to-assume", "arn:aws:iam::123456789012:role/ci"),
+    ];
+    errors.add(
+        "job without id-token: write",
+        &machine,
+        machine.step("connect", &inputs),
+    )?;
+    let mut step = machine.step("connect", &inputs);
+    step.envs([
+        ("ACTIONS_ID_TOKEN_REQUEST_URL", format!("{}/token", server.url)),
+        ("ACTIONS_ID_TOKEN_REQUEST_TOKEN", "t".into()),
+        ("AWS_ENDPOINT_URL", server.url.clone()),
+    ]);
+    errors.add("STS without credentials in its answer", &machine, step)?;
+    insta::assert_snapshot!(errors.text(Some(&server)));
+    Ok(())
+}
+
+/// Returns a server that answers every request as an API server rejects one.
+fn api_server(
+    status: u16,
+    reason: &'static str,
+    message: &'static str,
+    kind: &'static str,
+) -> Result<HttpServer> {
+    HttpServer::start(move |_| {
+        let body = json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": status, "reason": reason,
+            "message": message, "details": {"kind": kind}});
+        HttpResponse::new(status, body.to_string()).header("content-type", "application/json")
+    })
+}
+
+#[test]
+fn errors_of_the_cluster() -> Result<()> {
+    let machine = Machine::with_buildx("github.com/docker/buildx v0.37.0 0123abc")?;
+    let mut texts = String::new();
+    for (name, status, reason, message, kind) in [
+        (
+            "identity that the cluster does not know",
+            401,
+            "Unauthorized",
+            "Unauthorized",
+            "",
+        ),
+        (
+            "identity without permission",
+            403,
+            "Forbidden",
+            "deployments.apps \"remote-buildkit-agent\" is forbidden: User \"ci\" cannot get resource \"deployments\" in \
+             API group \"apps\" in the namespace \"default\"",
+            "deployments",
+        ),
+        (
+            "namespace that does not exist",
+            404,
+            "NotFound",
+            "namespaces \"default\" not found",
+            "namespaces",
+        ),
+        (
+            "request that a quota rejects",
+            403,
+            "Forbidden",
+            "persistentvolumeclaims \"remote-buildkit-agent\" is forbidden: exceeded quota: small",
+            "persistentvolumeclaims",
+        ),
+        (
+            "API server that fails",
+            503,
+            "ServiceUnavailable",
+            "etcdserver: leader changed",
+            "",
+        ),
+    ] {
+        let server = api_server(status, reason, message, kind)?;
+        let config = machine.write("kubeconfig", &kubeconfig(&server.url, "{token: t}"))?;
+        let mut errors = Errors::default();
+        let command = machine.command(&["connect", "--timeout", "2s", "--kubeconfig", &config]);
+        errors.add(name, &machine, command)?;
+        texts += &errors.text(Some(&server));
+    }
+    insta::assert_snapshot!(texts);
+    Ok(())
+}
+
+/// Creates a repository with one commit.
+fn repository(files: &[(&str, &str)], bake: &str) -> Result<Machine> {
+    let machine = Machine::with_buildx(bake)?;
+    for (path, text) in files {
+        machine.write(path, text)?;
+    }
+    for arguments in [
+        &["init", "-q", "-b", "main"][..],
+        &["add", "-A", ":!bin"],
+        &[
+            "-c",
+            "user.name=octocat",
+            "-c",
+            "user.email=octocat@example.com",
+            "commit",
+            "-qm",
+            "Shop",
+        ],
+    ] {
+        let status = Command::new("git")
+            .current_dir(machine.0.path())
+            .args(arguments)
+            .status()?;
+        ensure!(status.success(), "git {arguments:?} failed");
+    }
+    Ok(machine)
+}
+
+#[test]
+fn errors_of_matrix() -> Result<()> {
+    let mut errors = Errors::default();
+    let shop = [
+        ("api/Dockerfile", "FROM scratch\n"),
+        ("web/Dockerfile", "FROM scratch\n"),
+    ];
+
+    let machine = repository(&shop, "")?;
+    for (name, flags) in [
+        ("directory that does not exist", &["--workdir", "shop"][..]),
+        ("base that does not exist", &["--base", "release"]),
+        ("target that does not exist", &["--targets", "cart"]),
+        ("nothing to build", &["--pattern", "*.dockerfile"]),
+        ("target to explain that does not exist", &["--explain", "cart"]),
+    ] {
+        errors.add(name, &machine, machine.command(&[&["matrix"], flags].concat()))?;
+    }
+    let machine = repository(&[("Dockerfile", "FROM scratch\nCOPPY . .\n")], "")?;
+    let invalid = || [("base", "HEAD")];
+    errors.add(
+        "Dockerfile with an error",
+        &machine,
+        machine.step("matrix", &invalid()),
+    )?;
+
+    let bake = ("docker-bake.hcl", "target \"api\" {}\n");
+    let machine = repository(&[bake], "not JSON")?;
+    errors.add(
+        "output that is not bake's",
+        &machine,
+        machine.command(&["matrix"]),
+    )?;
+    let cycle = json!({"group": {"default": {"targets": ["api"]}}, "target": {
+        "api": {"context": ".", "dockerfile": "Dockerfile", "contexts": {"web": "target:web"}},
+        "web": {"context": ".", "dockerfile": "Dockerfile", "contexts": {"api": "target:api"}}}});
+    let machine = repository(&[bake], &cycle.to_string())?;
+    errors.add(
+        "targets that need each other",
+        &machine,
+        machine.command(&["matrix"]),
+    )?;
+    let machine = repository(&[bake], "")?;
+    let broken = "ERROR: docker-bake.hcl:1,8-9: Invalid expression; Expected the start of an expression.";
+    machine.script("buildx", &format!("echo '{broken}' >&2; exit 1"))?;
+    errors.add("bake file with an error", &machine, machine.command(&["matrix"]))?;
+    let list = r#"case "$*" in *--list*) echo '[{"name": "api"}]';; *) echo 'ERROR: failed to find target cart' >&2; exit 1;; esac"#;
+    machine.script("buildx", list)?;
+    let unknown = machine.command(&["matrix", "--targets", "cart"]);
+    errors.add("bake target that does not exist", &machine, unknown)?;
+
+    let many: serde_json::Map<_, _> = (0..12_000)
+        .map(|number| {
+            let target = json!({"context": ".", "dockerfile": "Dockerfile", "tags": ["registry.example.com/".repeat(20)]});
+            (format!("image-with-a-long-name-{number:05}"), target)
+        })
+        .collect();
+    let names: Vec<_> = many.keys().cloned().collect();
+    let many = json!({"group": {"default": {"targets": names}}, "target": many});
+    let machine = repository(&[bake], "")?;
+    let printed = machine.write("bin/printed", &many.to_string())?;
+    machine.script("buildx", &format!("cat {printed}"))?;
+    errors.add("matrix that is too large", &machine, machine.command(&["matrix"]))?;
+
+    insta::assert_snapshot!(errors.text(None));
+    Ok(())
+}
