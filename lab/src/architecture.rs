@@ -19,7 +19,7 @@ impl Architecture {
         }
     }
 
-    /// Returns the architecture of a node: arm64 for the second one, that of the machine for all others.
+    /// Returns the architecture of a node: arm64 for the second node, the machine's own for all others.
     pub(crate) fn of_node(number: usize) -> Self {
         if number == 2 { Self::Arm64 } else { Self::native() }
     }

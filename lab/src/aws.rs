@@ -17,7 +17,7 @@ pub(crate) const ACCOUNT: &str = "123456789012";
 pub(crate) const CLUSTER: &str = "demo";
 /// The issuer of the cluster's service account tokens, for IRSA.
 pub(crate) const ISSUER: &str = "oidc.eks.eu-west-1.amazonaws.com/id/DEMO";
-/// The token by which the EKS Pod Identity Agent identifies a pod.
+/// The token that identifies a pod to the EKS Pod Identity Agent.
 pub(crate) const POD_TOKEN: &str = "a-token-of-the-pod";
 const PORT: u16 = 4566;
 const PROXY_PORT: u16 = 3128;

@@ -10,8 +10,8 @@ use anyhow::{Context, Result};
 use crate::command;
 
 const DIR: &str = "/proc/sys/fs/binfmt_misc";
-/// The name of our own registration: one that the machine already has may lack the flag F. Of two that match, the kernel uses
-/// the newer.
+/// The name of the lab's registration. An existing registration of the machine may lack the flag F. If two match, the kernel
+/// uses the newer one.
 const NAME: &str = "rbk-aarch64";
 /// ELF, 64 bits, little-endian, executable or shared, AArch64: as qemu-user-static itself registers it.
 const MAGIC: &str = r"\x7f\x45\x4c\x46\x02\x01\x01\x00\x00\x00\x00\x00\x00\x00\x00\x00\x02\x00\xb7\x00";

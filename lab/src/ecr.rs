@@ -1,4 +1,4 @@
-//! A registry with ECR's host names that accepts ECR's passwords: a real registry with a password of its own, behind the
+//! A registry with ECR's host names that accepts ECR's passwords: a real registry with its own password, behind the
 //! emulator (stub/ecr.py).
 
 use std::fs;
@@ -17,7 +17,7 @@ const LOGIN: &str = "lab:of-the-lab-alone";
 /// The same in htpasswd's format: the registry accepts only bcrypt. Made with: htpasswd -nbB -C 4 lab of-the-lab-alone
 const HTPASSWD: &str = "lab:$2b$04$iCc/8D6QIsKjj7TBzXtlk.XBymGk1DB9RyJbQuqen1N0OuLmQLHfm\n";
 
-/// The address that ECR's host names must resolve to; the port is that of https.
+/// The address that ECR's host names must resolve to; the port is 443.
 pub(crate) const IP: &str = GATEWAY;
 
 /// The regions whose host names are in the certificate.

@@ -71,8 +71,8 @@ fn qemu(cache: &Cache) -> Result<PathBuf> {
     Ok(dir.join("qemu-aarch64"))
 }
 
-/// Unpacks the distribution's busybox for another architecture, with separate package lists: those of the machine stay
-/// unchanged.
+/// Unpacks the distribution's busybox for another architecture, with separate package lists: the machine's own lists
+/// stay unchanged.
 fn busybox(cache: &Cache, architecture: Architecture) -> Result<PathBuf> {
     let architecture = architecture.name();
     let key = Key::new(format!("busybox {} {architecture}", debian::release()?));

@@ -97,7 +97,7 @@ fn find<'a>(dirs: &'a [PathBuf], program: &str) -> Result<&'a Path> {
 }
 
 impl Installed {
-    /// Returns the lab's programs by name: Go programs and those of the distribution.
+    /// Returns the lab's programs by name: Go programs and programs of the distribution.
     pub(crate) fn programs(&self) -> Result<Vec<(String, PathBuf)>> {
         let mut dirs = self.go.clone();
         dirs.extend(["usr/bin", "usr/sbin"].map(|dir| self.root.join(dir)));

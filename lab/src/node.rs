@@ -215,8 +215,8 @@ fn taints(architecture: Architecture) -> Value {
     }
 }
 
-/// Returns the resolv.conf for pods: that of systemd-resolved if it is in use, because pods cannot reach the stub resolver on
-/// the loopback interface that /etc/resolv.conf names.
+/// Returns the resolv.conf for pods. If systemd-resolved is in use, it is the file with the real servers: /etc/resolv.conf
+/// then names the stub resolver on the loopback interface, which pods cannot reach.
 fn resolv_conf() -> &'static str {
     const RESOLVED: &str = "/run/systemd/resolve/resolv.conf";
     if Path::new(RESOLVED).exists() {

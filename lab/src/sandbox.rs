@@ -87,7 +87,7 @@ fn note(dir: &Path) -> PathBuf {
     dir.join("mount-points")
 }
 
-/// Returns the path and those of its parents that do not exist, the innermost first.
+/// Returns the path and its parents as far as they do not exist, the innermost first.
 fn missing(path: &Path) -> impl Iterator<Item = &Path> {
     path.ancestors().take_while(|path| !path.exists())
 }

@@ -37,7 +37,7 @@ pub struct State {
     pub ecr_ip: String,
     /// The URL of the registry behind it, with its own password.
     pub ecr_content: String,
-    /// The URL of the EKS Pod Identity Agent, and the token by which it identifies a pod.
+    /// The URL of the EKS Pod Identity Agent, and the token that identifies a pod to it.
     pub pod_identity: String,
     pub pod_identity_token: String,
     /// The issuer of tokens for IRSA.

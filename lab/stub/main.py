@@ -136,7 +136,7 @@ def wrap(inner):
 
 
 def aws_shaped_credentials():
-    """Makes credentials look like those of STS, with + / = and a long session token. ministack's own are plain hex."""
+    """Makes credentials look like STS credentials, with + / = and a long session token. ministack's own are plain hex."""
     import ministack.services.sts as sts
     sts._gen_secret = lambda: base64.b64encode(secrets.token_bytes(28) + b"\xfb\xff").decode()
     sts._gen_session_token = lambda: "IQoJb3JpZ2luX2VjE" + base64.b64encode(secrets.token_bytes(400) + b"\xfb\xff\xfe\xfb").decode()

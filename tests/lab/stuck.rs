@@ -235,8 +235,8 @@ data: {buildkitd.toml: "[worker.oci"}
     outcome.expect_error("Agent keeps crashing", &words)
 }
 
-/// buildkitd exits at once while another one holds the lock of its root directory. That is transient, however often
-/// it happens.
+/// buildkitd exits at once while another buildkitd holds the lock of its root directory. That is transient, even if it
+/// happens often.
 #[test]
 fn connect_waits_for_a_predecessor_with_the_lock() -> Result<()> {
     let namespace = Namespace::new("stuck-lock")?;

@@ -10,7 +10,7 @@ use anyhow::Result;
 use lab::{Lab, State};
 
 use crate::tool::{cargo, root, stage};
-use alternatives::{Article, BuildxDriver, Runner};
+use alternatives::{BuildxDriver, HandWritten, Runner};
 use measure::{Sample, median, repeat};
 
 #[derive(Debug, clap::Args)]
@@ -72,18 +72,18 @@ fn bench(state: &State, binary: &std::path::Path, runs: usize) -> Result<()> {
     let theirs = repeat(3, |n| driver.create(n))?;
 
     runner.connect()?;
-    let article = Article::new(&runner)?;
+    let hand_written = HandWritten::new(&runner)?;
     // Interleaved, so that a change of the machine's speed affects all cases equally.
     let (mut connect, mut step) = (Vec::new(), Vec::new());
     for _ in 0..runs {
         connect.push(runner.connect()?);
-        step.push(article.step()?);
+        step.push(hand_written.step()?);
     }
     let fixed = runner.with_static_credential()?;
     let (mut ours, mut with_aws, mut with_fixed) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..runs {
         ours.push(runner.rebuild()?);
-        with_aws.push(article.rebuild()?);
+        with_aws.push(hand_written.rebuild()?);
         with_fixed.push(fixed.rebuild()?);
     }
     let start = repeat(runs, |_| runner.version())?;
@@ -100,7 +100,7 @@ fn bench(state: &State, binary: &std::path::Path, runs: usize) -> Result<()> {
         "",
     );
     row(
-        "  the article's step: aws eks update-kubeconfig, JSON, buildx use",
+        "  a step written by hand: aws eks update-kubeconfig, JSON, buildx use",
         format!("{:.3}", wall(&step)),
         "",
     );
@@ -118,7 +118,7 @@ fn bench(state: &State, binary: &std::path::Path, runs: usize) -> Result<()> {
     );
     row("  ratio", ratio(&ours, &with_fixed), "at most 1.2");
     row(
-        "  with the article's kubeconfig (aws eks get-token)",
+        "  with the kubeconfig written by hand (aws eks get-token)",
         format!("{:.3}", wall(&with_aws)),
         "",
     );

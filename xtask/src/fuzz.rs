@@ -142,7 +142,7 @@ impl Pass {
     }
 }
 
-/// Returns the names of the targets, which are those of their files.
+/// Returns the names of the targets, which are the names of their files.
 fn targets() -> Result<Vec<String>> {
     let mut names = Vec::new();
     for entry in fs::read_dir(root().join("fuzz/targets"))? {

@@ -52,7 +52,7 @@ fn stages(args: &Args, counts: &mut Counts) -> Result<()> {
                 cargo(&clippy).args(["--", "-D", "warnings"]),
             )?;
         }
-        // `--all-targets` leaves out the documentation's tests, of which there are none.
+        // `--all-targets` leaves out documentation tests. There are none.
         counts.stage(
             "tests without the lab",
             &mut cargo(&["test", "--workspace", "--locked", "--all-targets"]),

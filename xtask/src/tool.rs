@@ -20,8 +20,8 @@ pub(crate) fn cargo(arguments: &[&str]) -> Command {
     command
 }
 
-/// Returns `cargo test` of one test target. Of the whole workspace: with the features of one package alone, cargo would
-/// build the dependencies a second time.
+/// Returns the command `cargo test` for one test target. It selects the whole workspace: with the features of one package,
+/// cargo would build the dependencies a second time.
 pub(crate) fn cargo_test(target: &str) -> Command {
     cargo(&["test", "--workspace", "--locked", "--test", target])
 }
@@ -37,8 +37,7 @@ pub(crate) fn stage(name: &str, command: &mut Command) -> Result<()> {
     Ok(())
 }
 
-/// Starts a command in a process group of its own: a signal must end all its processes, and it is `lab::wait` that passes
-/// on Ctrl-C.
+/// Starts a command in its own process group: a signal must end all its processes, and `lab::wait` passes Ctrl-C on.
 pub(crate) fn spawn(command: &mut Command) -> Result<Child> {
     command
         .process_group(0)

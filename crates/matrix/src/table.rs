@@ -149,7 +149,7 @@ fn without_controls(text: &str) -> String {
         .collect()
 }
 
-/// Returns text that neither Markdown nor HTML interprets, whatever it contains: a numeric character reference has no
+/// Returns text that neither Markdown nor HTML interprets. A numeric character reference has no
 /// other meaning (CommonMark, "Entity and numeric character references").
 fn escape_markdown(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());

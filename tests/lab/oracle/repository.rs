@@ -92,7 +92,7 @@ impl Repository {
         fill(&root, context, rng, || self.new_text())
     }
 
-    /// Generates a target with a Dockerfile of its own.
+    /// Generates a target with its own Dockerfile.
     fn target(&mut self, number: usize, rng: &mut Rng, shell: &str) -> Result<Target> {
         let name = format!("{}-{number}", self.name);
         let dir = format!("apps/{number}");

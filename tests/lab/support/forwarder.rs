@@ -1,4 +1,4 @@
-//! Forwarders between the program and a server: one with another address, and one that changes responses.
+//! Forwarders between the program and a server: one changes the address, the other changes responses.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};

@@ -155,7 +155,7 @@ fn post_faults(faults: &Value) -> Result<()> {
     run(curl.args(["--silent", "--fail", "--data", &faults.to_string(), &url])).map(drop)
 }
 
-/// Returns whether the probe that connect runs in an agent is running, of any job on the machine: for tests that run alone.
+/// Returns whether connect's probe is running in an agent, for any job on the machine. Only for tests that run alone.
 pub(crate) fn probe_is_running() -> Result<bool> {
     let lines = std::fs::read_dir("/proc")?.flatten().map(|entry| {
         let line = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();

@@ -187,12 +187,12 @@ impl<'a> Selected<'a> {
 }
 
 /// The step that people write by hand: `aws eks update-kubeconfig`, the instance file, `docker buildx use`.
-pub(crate) struct Article<'a> {
+pub(crate) struct HandWritten<'a> {
     runner: &'a Runner<'a>,
     keys: Vec<(&'static str, String)>,
 }
 
-impl<'a> Article<'a> {
+impl<'a> HandWritten<'a> {
     pub(crate) fn new(runner: &'a Runner<'a>) -> Result<Self> {
         let session = runner.kubeconfig()?.with_file_name("session.json");
         let session: Value = serde_json::from_slice(&std::fs::read(session)?)?;
@@ -208,7 +208,7 @@ impl<'a> Article<'a> {
             ("AWS_SECRET_ACCESS_KEY", key("secret_access_key")?),
             ("AWS_SESSION_TOKEN", key("session_token")?),
         ];
-        std::fs::create_dir_all(runner.at("article"))?;
+        std::fs::create_dir_all(runner.at("by-hand"))?;
         Ok(Self { runner, keys })
     }
 
@@ -226,7 +226,7 @@ impl<'a> Article<'a> {
 
     pub(crate) fn step(&self) -> Result<Sample> {
         let state = self.runner.state;
-        let aws = self.runner.command(&state.aws_cli, "article");
+        let aws = self.runner.command(&state.aws_cli, "by-hand");
         let mut aws = self.with_keys(aws);
         let updated = measure(aws.args([
             "eks",
@@ -238,7 +238,7 @@ impl<'a> Article<'a> {
         ]))?;
         let selected = Selected {
             runner: self.runner,
-            home: "article",
+            home: "by-hand",
         };
         selected.write_instance("")?;
         let used = selected.select()?;
@@ -252,7 +252,7 @@ impl<'a> Article<'a> {
     pub(crate) fn rebuild(&self) -> Result<Sample> {
         let buildx = self
             .runner
-            .command(self.runner.state.bin.join("docker-buildx"), "article");
+            .command(self.runner.state.bin.join("docker-buildx"), "by-hand");
         // `aws eks get-token` sends no request, but would write the emulator's address into the token.
         measure(
             self.with_keys(buildx)

@@ -10,7 +10,7 @@ use lab::State;
 use super::measure::{Sample, measure, median, repeat};
 
 const TARGETS: usize = 1_000;
-/// Files besides those of the targets; together they are 100,000.
+/// Files that belong to no target. With the targets' files, there are 100,000.
 const FILES_OF_A_TARGET: usize = 100;
 
 pub(crate) fn run(state: &State, binary: &Path, runs: usize) -> Result<()> {

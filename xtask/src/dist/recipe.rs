@@ -123,7 +123,7 @@ fn rustflags(root: &Path, toolchain: &Toolchain, work: &Path, cargo_home: &Path)
         &toolchain.sysroot.join("lib/rustlib/src/rust"),
         &format!("/rustc/{COMMIT}"),
     );
-    // One directory for each registry, named after its URL; that of a mirror differs.
+    // One directory for each registry, named after its URL, which differs for a mirror.
     let registries = cargo_home.join("registry/src");
     for registry in
         fs::read_dir(&registries).with_context(|| format!("no crates in {}", registries.display()))?

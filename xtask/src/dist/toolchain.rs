@@ -84,7 +84,7 @@ impl Toolchain {
     }
 }
 
-/// Returns the toolchain in use if it has the right version, or else the one that rustup has for the version.
+/// Returns the toolchain in use if it has the right version, or else rustup's toolchain of that version.
 fn rustc() -> Result<(Option<OsString>, PathBuf)> {
     for rustup in [std::env::var_os("RUSTUP_TOOLCHAIN"), Some(RELEASE.into())] {
         let rustc = |argument: &[&str]| {

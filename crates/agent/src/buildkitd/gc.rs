@@ -7,7 +7,7 @@
 //! A rule can express less than it seems (cache/manager.go, `prune` and `pruneOnce`):
 //!
 //! - `maxUsedSpace` and `reservedSpace` are compared with the whole cache. A filter selects only what may be removed, so
-//!   no kind of data can get a share of its own. Rules can only set the order of eviction: they run one after the other,
+//!   no kind of data can have its own share. Rules can only set the order of eviction: they run one after the other,
 //!   and each removes its own kind, least recently used first, until the whole cache is below its limit.
 //! - `minFreeSpace` is compared with the file system, and files are deleted only after all rules have run. A second rule
 //!   with it would count the same shortage again, and remove as much again: on a volume of 2 GiB with 0.6 GiB too little
@@ -111,8 +111,8 @@ pub(super) struct History {
 /// rules do not count them. A record is deleted when it is older than `maxAge` *and* not among the newest `maxEntries`
 /// (solver/llbsolver/history/buildhistory.go, `gc`; a key left out is 0, not its default).
 ///
-/// The age is that of the longest job on a GitHub-hosted runner: docker/build-push-action reads its record at the end of
-/// the job. A record has up to about a megabyte, so ten for each GiB are one percent of the volume.
+/// The age is the duration of the longest job on a GitHub-hosted runner: docker/build-push-action reads its record at the
+/// end of the job. A record has up to about a megabyte, so ten for each GiB are one percent of the volume.
 pub(super) fn history(volume: Bytes) -> History {
     History {
         max_age: "6h",

@@ -1,4 +1,4 @@
-//! How an existing Deployment differs from the one that the inputs describe.
+//! Compares an existing Deployment with the Deployment that the inputs describe.
 
 mod compare;
 mod owners;

@@ -118,7 +118,7 @@ fn resources(spec: &Spec) -> Option<ResourceRequirements> {
     })
 }
 
-/// Returns the node selector: the architecture of the agent, and that of the inputs.
+/// Returns the node selector: the input `node-selector` and the architecture of the agent.
 fn node_selector(spec: &Spec) -> Option<BTreeMap<String, String>> {
     let arch = spec.arch.clone().map(|arch| (ARCH_LABEL.into(), arch));
     let selector: BTreeMap<_, _> = spec.node_selector.clone().into_iter().chain(arch).collect();

@@ -1,4 +1,4 @@
-//! The input `patch`: a strategic merge patch on the Deployment, for fields that have no input of their own.
+//! The input `patch`: a strategic merge patch on the Deployment, for fields without an input.
 //!
 //! It is applied here and not by the API server, because server-side apply needs the complete object: a field that is left
 //! out is removed, so the next run would undo a patch that is sent separately.

@@ -93,7 +93,7 @@ pub(super) const AUTOSCALER_GRACE: Duration = Duration::from_secs(90);
 /// For a quota that other pods use up: the ReplicaSet controller retries after 82 and 164 s.
 const QUOTA_GRACE: Duration = Duration::from_secs(180);
 
-/// For an image pull that is in progress after one that failed.
+/// For an image pull that is in progress after a failed pull.
 const PULL_GRACE: Duration = Duration::from_secs(180);
 
 /// For an unnamed taint: a joining node keeps its last taint for a minute or two, until its drivers run.
@@ -102,7 +102,7 @@ pub(super) const NODE_JOIN_GRACE: Duration = Duration::from_secs(180);
 /// For the node on which the agent ran before: a node group replaces a node in two or three minutes.
 pub(super) const NODE_RETURN_GRACE: Duration = Duration::from_secs(240);
 
-/// The table. The first row that matches counts. The scheduler's other messages have a table of their own, see
+/// The table. The first row that matches counts. For the scheduler's other messages there is another table, see
 /// [`Unschedulable`](super::Unschedulable): a pod may be unschedulable for several causes at once.
 #[rustfmt::skip]
 static RULES: [FailureRule; 19] = [

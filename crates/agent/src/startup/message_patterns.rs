@@ -36,7 +36,7 @@ pub(super) fn lacks_default_storage_class(message: &str) -> bool {
     message.contains("no storage class is set")
 }
 
-/// Matches a request that a CSI driver refuses however often it is repeated.
+/// Matches a request that a CSI driver always rejects.
 pub(super) fn is_access_denied(message: &str) -> bool {
     let patterns = [
         "code = invalidargument",

@@ -185,7 +185,7 @@ fn cause(reason: &str) -> Option<UnschedulableCause> {
 }
 
 /// Returns the scheduler's last message about a pod without a node. It is in the status of the pod as well as in an
-/// event, so a job with permission to watch pods alone sees it. `None` for a pod that preempts others: it gets their room.
+/// event, so a job that can watch pods only still gets it. `None` for a pod that preempts others: it gets their resources.
 pub(super) fn unschedulable_message(pod: &Pod) -> Option<&str> {
     let status = pod.status.as_ref()?;
     let conditions = status.conditions.as_ref()?.iter();
@@ -345,7 +345,7 @@ mod tests {
         }
     }
 
-    /// A scheduler of 1.34 reports the same for a joining node and for one that is dedicated to other pods.
+    /// The scheduler of 1.34 reports the same for a joining node and for a node that is dedicated to other pods.
     #[test]
     fn a_taint_may_be_unnamed() {
         let unnamed = |message| Unschedulable::parse(message).map(|r| r.unnamed_taint);

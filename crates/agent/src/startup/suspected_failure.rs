@@ -171,7 +171,7 @@ impl StartupState {
     }
 
     /// Returns the failure that the kubelet reports about a pod whose containers have not begun. Only its newest event
-    /// counts, whatever it is: the causes of the earlier ones may be fixed.
+    /// counts, because the causes of earlier events may be fixed.
     fn kubelet_failure(&self, pod: &Pod) -> Option<StartupFailure> {
         let state = self.current_container().and_then(|s| s.state.as_ref());
         if state.is_some_and(|s| s.running.is_some() || s.terminated.is_some()) {

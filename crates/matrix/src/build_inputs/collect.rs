@@ -65,7 +65,7 @@ enum ContextLocation {
     Target(String),
     /// An image, which is not part of the repository.
     Image,
-    /// An OCI layout: a directory whose files are all inputs, whatever is copied from the image in it.
+    /// An OCI layout: a directory whose files are all inputs, regardless of what is copied from its image.
     OciLayout(String),
     Unknown(Uncertainty),
 }
