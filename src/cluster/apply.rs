@@ -1,9 +1,10 @@
-//! Deploys an agent with server-side apply. If jobs with different inputs deploy it at once, reconciles its ConfigMap with
-//! its Deployment.
+//! Deploys an agent with server-side apply. If jobs with different inputs deploy it at once, reconciles its ConfigMap
+//! with its Deployment.
 //!
-//! There is no transaction over a ConfigMap and a Deployment, and a lock would be one more object that could be left behind.
-//! So the Deployment decides: a job writes the ConfigMap before the Deployment, and reads it afterwards. The job that wrote
-//! the Deployment last finds its own ConfigMap, or that of a job that was killed before it wrote its Deployment.
+//! There is no transaction over a ConfigMap and a Deployment, and a lock would be one more object that could be left
+//! behind. So the Deployment decides: a job writes the ConfigMap before the Deployment, and reads it afterwards. The
+//! job that wrote the Deployment last finds its own ConfigMap, or that of a job that was killed before it wrote its
+//! Deployment.
 
 use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
@@ -24,8 +25,8 @@ use crate::agent::{self, Spec, state};
 use crate::error_code::ErrorCode;
 use crate::problem::Problem;
 
-/// How often to read another job's Deployment until it exists, and at which interval. A job on a busy API server takes a second
-/// from its claim to its Deployment.
+/// How often to read another job's Deployment until it exists, and at which interval. A job on a busy API server takes
+/// a second from its claim to its Deployment.
 const POLLS: u32 = 20;
 const POLL_INTERVAL: Duration = Duration::from_millis(250);
 
@@ -41,8 +42,9 @@ pub(super) struct LiveObjects {
 }
 
 impl Cluster {
-    /// Deploys an agent: applies its claim, ConfigMap and Deployment. A dry run of all three comes first, so that a rejected
-    /// object leaves nothing behind. An existing claim keeps its size and its cache; the configuration is generated for that size.
+    /// Deploys an agent: applies its claim, ConfigMap and Deployment. A dry run of all three comes first, so that a
+    /// rejected object leaves nothing behind. An existing claim keeps its size and its cache; the configuration is
+    /// generated for that size.
     pub async fn deploy(&self, spec: &Spec) -> Result<(), ClusterError> {
         match self.deploy_absent(spec).await {
             // The objects of a job that deploys the agent at the same time, with other inputs, may be the reason.
@@ -75,8 +77,8 @@ impl Cluster {
         Ok((objects, volume))
     }
 
-    /// Returns an error if a ConfigMap of this name exists that this program did not create. Server-side apply reports no
-    /// conflict if its keys differ from the agent's.
+    /// Returns an error if a ConfigMap of this name exists that this program did not create. Server-side apply reports
+    /// no conflict if its keys differ from the agent's.
     pub(super) async fn check_config_owner(&self, spec: &Spec) -> Result<(), ClusterError> {
         let config = self.get::<ConfigMap>(&spec.name).await?;
         if config.is_none_or(|config| state::is_ours(&config.metadata)) {
@@ -93,7 +95,8 @@ impl Cluster {
         .into())
     }
 
-    /// Applies an agent's objects, or only validates them (dry run). Returns them with all fields, as the server has them.
+    /// Applies an agent's objects, or only validates them (dry run). Returns them with all fields, as the server has
+    /// them.
     pub(super) async fn apply(
         &self,
         spec: &Spec,
@@ -164,8 +167,8 @@ impl Cluster {
         Ok(json(&patched.await?)?)
     }
 
-    /// Applies an agent's objects, and repeats that until the ConfigMap on the server belongs to the Deployment on the server.
-    /// Another job may have written either of them.
+    /// Applies an agent's objects, and repeats that until the ConfigMap on the server belongs to the Deployment on the
+    /// server. Another job may have written either of them.
     pub(super) async fn apply_until_consistent(
         &self,
         spec: &Spec,
@@ -177,8 +180,8 @@ impl Cluster {
             if self.has_config(&spec.name, objects).await? {
                 return Ok(());
             }
-            // Another job has written its ConfigMap and is about to write its Deployment. The sleep is random so that two jobs
-            // do not overwrite each other forever.
+            // Another job has written its ConfigMap and is about to write its Deployment. The sleep is random so that
+            // two jobs do not overwrite each other forever.
             let random = RandomState::new().hash_one(()) % 100;
             tokio::time::sleep(Duration::from_millis(20 + random)).await;
             let live = self.get_raw::<Deployment>(&spec.name).await?;
@@ -191,8 +194,8 @@ impl Cluster {
         Ok(())
     }
 
-    /// Repairs the ConfigMap of an agent whose Deployment matches the inputs: a job with other inputs that was killed before it
-    /// wrote its Deployment has left its ConfigMap. Returns whether the ConfigMap was changed.
+    /// Repairs the ConfigMap of an agent whose Deployment matches the inputs: a job with other inputs that was killed
+    /// before it wrote its Deployment has left its ConfigMap. Returns whether the ConfigMap was changed.
     pub async fn repair_config_map(
         &self,
         spec: &Spec,
@@ -218,7 +221,8 @@ impl Cluster {
         Ok(config_matches(self.get::<ConfigMap>(name).await?, objects))
     }
 
-    /// Returns whether another job has deployed this agent with other inputs. Waits for the Deployment while only a claim exists.
+    /// Returns whether another job has deployed this agent with other inputs. Waits for the Deployment while only a
+    /// claim exists.
     pub(super) async fn is_deployed_by_another_job(&self, spec: &Spec) -> bool {
         let Ok(ours) = Objects::new(spec, spec.storage_bytes) else {
             return false;

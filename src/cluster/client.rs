@@ -27,8 +27,8 @@ pub(super) fn connect(kubeconfig: Kubeconfig) -> anyhow::Result<(Client, Uri)> {
     let layer = LogRequests {
         server: server.to_string().trim_end_matches('/').to_owned(),
     };
-    // This runs the credential plugin and blocks until it ends. Without block_in_place no other worker may drive the timers
-    // (tokio-rs/tokio#4730), and no deadline would end it.
+    // This runs the credential plugin and blocks until it ends. Without block_in_place no other worker may drive the
+    // timers (tokio-rs/tokio#4730), and no deadline would end it.
     let client = tokio::task::block_in_place(|| ClientBuilder::try_from(config));
     let client = client.map(|builder| builder.with_layer(&layer).build());
     let client = client.map_err(|error| match error::plugin_error(&error) {

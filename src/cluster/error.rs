@@ -45,7 +45,8 @@ impl ApiOperation {
         }
     }
 
-    /// Returns how long to wait for a response. A write waits for admission webhooks, at most 30 s; a read waits for nothing.
+    /// Returns how long to wait for a response. A write waits for admission webhooks, at most 30 s; a read waits for
+    /// nothing.
     pub(super) fn timeout(&self) -> Duration {
         Duration::from_secs(if self.verb == "apply" { 35 } else { 15 })
     }
@@ -216,7 +217,8 @@ impl Cluster {
 
 /// The error of an operation on the cluster.
 ///
-/// It is not a `std::error::Error`, so that `?` converts it to the `anyhow::Error` of what it contains, and not of itself.
+/// It is not a `std::error::Error`, so that `?` converts it to the `anyhow::Error` of what it contains, and not of
+/// itself.
 #[derive(Debug)]
 pub enum ClusterError {
     /// An error with a remedy.

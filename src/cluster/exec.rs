@@ -1,9 +1,10 @@
 //! Runs a command in a container by an exec over SPDY, the protocol that buildx uses.
 //!
-//! Only the part of SPDY/3.1 that an exec needs (<https://www.chromium.org/spdy/spdy-protocol/spdy-protocol-draft3-1/>).
-//! Why this old protocol: buildx uses it, so a proxy that breaks it is found here. And it starts with a POST, which needs only
-//! the permission to *create* pods/exec. An exec over WebSocket is a GET, which API servers before Kubernetes 1.35 allow only
-//! with *get* pods/exec.
+//! Only the part of SPDY/3.1 that an exec needs
+//! (<https://www.chromium.org/spdy/spdy-protocol/spdy-protocol-draft3-1/>). Why this old protocol: buildx uses it, so a
+//! proxy that breaks it is found here. And it starts with a POST, which needs only the permission to *create*
+//! pods/exec. An exec over WebSocket is a GET, which API servers before Kubernetes 1.35 allow only with *get*
+//! pods/exec.
 
 use anyhow::{Context, bail};
 use http::StatusCode;
@@ -92,7 +93,8 @@ pub(super) fn not_ready(error: anyhow::Error) -> ClusterAttemptError {
     }
 }
 
-/// Runs the client's side of remotecommand v4: streams error, stdout and stderr. The exit status arrives on the error stream.
+/// Runs the client's side of remotecommand v4: streams error, stdout and stderr. The exit status arrives on the error
+/// stream.
 pub async fn run(mut connection: impl AsyncReadExt + AsyncWriteExt + Unpin) -> anyhow::Result<Vec<u8>> {
     let mut opener = Opener::default();
     let mut streams = [0; 3];

@@ -1,5 +1,5 @@
-//! Reads that RBAC may deny: the job's user and permissions, StorageClasses, CSI drivers and an agent's claim. The responses
-//! are read as JSON: a type for each object that is read once would only make the binary larger.
+//! Reads that RBAC may deny: the job's user and permissions, StorageClasses, CSI drivers and an agent's claim. The
+//! responses are read as JSON: a type for each object that is read once would only make the binary larger.
 
 use kube::Error;
 use serde_json::{Value, json};
@@ -80,8 +80,8 @@ pub struct UserInfo {
 }
 
 impl Cluster {
-    /// Returns the authenticated user. `None`: the token is valid, but the cluster does not report the user (before Kubernetes
-    /// 1.28, or because of its RBAC).
+    /// Returns the authenticated user. `None`: the token is valid, but the cluster does not report the user (before
+    /// Kubernetes 1.28, or because of its RBAC).
     pub async fn whoami(&self) -> Result<Option<UserInfo>, ClusterError> {
         let review = json!({"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"});
         let path = "/apis/authentication.k8s.io/v1/selfsubjectreviews";
@@ -91,8 +91,8 @@ impl Cluster {
         }
     }
 
-    /// Returns whether RBAC, or another authorizer, allows the operation in the agent's namespace; `None` if the review itself is
-    /// denied. `resource` includes a subresource: `pods/exec`.
+    /// Returns whether RBAC, or another authorizer, allows the operation in the agent's namespace; `None` if the review
+    /// itself is denied. `resource` includes a subresource: `pods/exec`.
     pub async fn is_allowed(
         &self,
         verb: &str,

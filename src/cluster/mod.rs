@@ -1,5 +1,5 @@
-//! The Kubernetes client: connects with the job's own kubeconfig, and deploys, watches and probes agents. The only module
-//! that names a type of kube's client.
+//! The Kubernetes client: connects with the job's own kubeconfig, and deploys, watches and probes agents. The only
+//! module that names a type of kube's client.
 
 mod apply;
 mod client;
@@ -77,8 +77,8 @@ impl std::fmt::Debug for Cluster {
 }
 
 impl Cluster {
-    /// Creates a client from the kubeconfig that buildx will use, credential plugin included. `access` is for the remedy if the
-    /// API server does not answer.
+    /// Creates a client from the kubeconfig that buildx will use, credential plugin included. `access` is for the
+    /// remedy if the API server does not answer.
     pub fn open(
         kubeconfig: Kubeconfig,
         namespace: &str,
@@ -129,7 +129,8 @@ impl Cluster {
         response.map_err(|error| self.attempt_error(&error, operation))
     }
 
-    /// Waits for a response, at most the timeout of the operation: a frozen server accepts a connection and never answers.
+    /// Waits for a response, at most the timeout of the operation: a frozen server accepts a connection and never
+    /// answers.
     async fn with_timeout<T>(
         &self,
         operation: &ApiOperation,
@@ -149,7 +150,8 @@ impl Cluster {
             .await
     }
 
-    /// Returns the object of this name with every field that the server has, also those that this program has no type for.
+    /// Returns the object of this name with every field that the server has, also those that this program has no type
+    /// for.
     async fn get_raw<K: NamespacedObject>(&self, name: &str) -> Result<Option<Value>, ClusterError> {
         let api = self.untyped::<K>();
         let got = self
@@ -184,8 +186,8 @@ impl Cluster {
     }
 }
 
-/// Decodes an object into its type. Converts it to text first, because kube decodes its responses from text: that code is in the
-/// binary anyway, and decoding a pod from another source would add a quarter of a megabyte.
+/// Decodes an object into its type. Converts it to text first, because kube decodes its responses from text: that code
+/// is in the binary anyway, and decoding a pod from another source would add a quarter of a megabyte.
 fn decode<K: DeserializeOwned>(object: &impl Serialize) -> serde_json::Result<K> {
     serde_json::from_str(&serde_json::to_string(object)?)
 }

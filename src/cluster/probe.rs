@@ -1,5 +1,5 @@
-//! Probes the BuildKit daemon of an agent by exec, as every build does: its version and platforms, the usage of its volume, and
-//! the latency of an exec.
+//! Probes the BuildKit daemon of an agent by exec, as every build does: its version and platforms, the usage of its
+//! volume, and the latency of an exec.
 
 use std::time::{Duration, Instant};
 
@@ -74,8 +74,8 @@ const NO_OP: [&str; 2] = ["buildctl", "--version"];
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(15);
 
 impl Cluster {
-    /// Probes the daemon until it answers. The kubelet of a node that has just joined answers `tls: internal error` until its
-    /// certificate is approved (docker/buildx#2668), and the pod may be replaced during the probe.
+    /// Probes the daemon until it answers. The kubelet of a node that has just joined answers `tls: internal error`
+    /// until its certificate is approved (docker/buildx#2668), and the pod may be replaced during the probe.
     pub async fn probe(&self, agent: &str) -> Result<DaemonStatus, ClusterError> {
         let answered = self.retrier.run(|| async {
             let answer =
@@ -123,7 +123,8 @@ impl Cluster {
         })
     }
 
-    /// Runs a command that does nothing in the agent's pod `count` times, one after the other, and returns the durations.
+    /// Runs a command that does nothing in the agent's pod `count` times, one after the other, and returns the
+    /// durations.
     pub async fn round_trips(&self, agent: &str, count: usize) -> Result<Vec<Duration>, ClusterError> {
         let daemon = self.daemon(agent).await.map_err(|failed| failed.error)?;
         let mut durations = Vec::new();

@@ -113,8 +113,8 @@ fn is_eks(host: &str) -> bool {
         || host.contains(".eks-cluster.") && ends([".api.aws", ".api.amazonwebservices.com.cn"])
 }
 
-/// Returns whether an address is private: RFC 1918, RFC 4193, or the shared address space of carriers (RFC 6598), which VPCs
-/// use as well.
+/// Returns whether an address is private: RFC 1918, RFC 4193, or the shared address space of carriers (RFC 6598), which
+/// VPCs use as well.
 fn is_private(ip: &IpAddr) -> bool {
     match ip {
         IpAddr::V4(ip) => ip.is_private() || (ip.octets()[0] == 100 && ip.octets()[1] & 0xc0 == 64),

@@ -59,8 +59,8 @@ impl Cluster {
         })
     }
 
-    /// Applies a previewed update. Returns when the pods that it replaces are terminating, so that the next ready pod is a new
-    /// one.
+    /// Applies a previewed update. Returns when the pods that it replaces are terminating, so that the next ready pod
+    /// is a new one.
     pub async fn update(&self, spec: &Spec, update: &Update, deadline: Instant) -> Result<(), ClusterError> {
         let before = self.pods(&spec.name).await?;
         self.apply_until_consistent(spec, &update.objects, &update.volume)

@@ -129,11 +129,13 @@ fn apply(state: &mut StartupState, update: AgentUpdate, agent: &str) {
 /// Why the wait for an agent ends although it is not ready.
 #[derive(Debug)]
 pub enum AgentGone {
+    /// Its Deployment was deleted.
     Deleted,
     /// buildx cannot use its Deployment, for this reason: it has no pod, or no pod that buildx finds.
     Unusable(String),
-    /// Its Deployment cannot be read, and a retry would fail as well: the cluster rejects the identity (401), or the credential
-    /// plugin fails. A 403 does not count: an API server that has just started answers so until it has loaded its roles.
+    /// Its Deployment cannot be read, and a retry would fail as well: the cluster rejects the identity (401), or the
+    /// credential plugin fails. A 403 does not count: an API server that has just started answers 403 until it has
+    /// loaded its roles. If the permission is really lost, the watch on pods fails when it is resumed.
     Unreadable(ClusterError),
 }
 
@@ -141,8 +143,8 @@ pub enum AgentGone {
 const POLL_INTERVAL: Duration = Duration::from_secs(10);
 
 impl Cluster {
-    /// Returns as soon as the agent cannot become ready any more. The watches do not report that: without a pod they are silent,
-    /// and they stay open when their permission is revoked.
+    /// Returns as soon as the agent cannot become ready any more. The watches do not report that: without a pod they
+    /// are silent, and an open watch continues when the cluster does not accept the identity any more.
     pub async fn wait_until_gone(&self, name: &str) -> AgentGone {
         let (api, operation) = (self.api::<Deployment>(), ApiOperation::on::<Deployment>("get"));
         loop {
@@ -182,8 +184,8 @@ pub fn startup_failure(namespace: &str, name: &str, failure: &StartupFailure) ->
     )
 }
 
-/// Returns the error for an agent that is not ready at the timeout and may still become ready. If a failure is suspected,
-/// the remedy is that of the failure.
+/// Returns the error for an agent that is not ready at the timeout and may still become ready. If a failure is
+/// suspected, the remedy is that of the failure.
 pub(super) fn startup_timed_out(
     namespace: &str,
     name: &str,

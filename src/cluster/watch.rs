@@ -1,5 +1,5 @@
-//! A resilient watch: resumes from the last resourceVersion, restarts on 410 Gone, detects a hung server. And the watches on an
-//! agent in one stream: its pods, its claim, and the events about them.
+//! A resilient watch: resumes from the last resourceVersion, restarts on 410 Gone, detects a hung server. And the
+//! watches on an agent in one stream: its pods, its claim, and the events about them.
 //!
 //! `kube::runtime::watcher` is not used: it does not notice a server that hangs, and it needs either *list*, which the Roles do
 //! not grant for claims and events, or streaming lists, which older clusters do not have.
@@ -252,8 +252,8 @@ impl AgentWatches {
 }
 
 impl Cluster {
-    /// Watches the pods of the agent, its claim and the events about them, each from its present state. Only the watch on pods
-    /// is required: the others explain why a pod is not ready, and the *use* Role does not permit them.
+    /// Watches the pods of the agent, its claim and the events about them, each from its present state. Only the watch
+    /// on pods is required: the others explain why a pod is not ready, and the *use* Role does not permit them.
     pub(super) fn watch_agent(&self, name: &str) -> AgentUpdates {
         let pods = self.watch_updates::<Pod>(
             WatchParams::default().labels(&format!("app={name}")),

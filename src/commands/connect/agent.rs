@@ -25,8 +25,9 @@ pub(super) enum AgentError {
 }
 
 impl AgentError {
-    /// Returns the error of a step that deploys, awaits or probes one agent. An error with a remedy may concern this agent only.
-    /// If it concerns all agents, such as an API server that is down, then looking up the next agent fails, which is fatal.
+    /// Returns the error of a step that deploys, awaits or probes one agent. An error with a remedy may concern this
+    /// agent only. If it concerns all agents, such as an API server that is down, then looking up the next agent fails,
+    /// which is fatal.
     fn of_agent(error: ClusterError) -> Self {
         match error {
             ClusterError::Problem(problem) => Self::Unavailable(problem),
@@ -40,7 +41,8 @@ impl AgentError {
     }
 }
 
-/// Makes the preferred agent ready: deploys or updates it according to `deploy`, and returns when its BuildKit responds.
+/// Makes the preferred agent ready: deploys or updates it according to `deploy`, and returns when its BuildKit
+/// responds.
 pub(super) async fn ensure_ready(job: &Job, spec: &Spec) -> Result<DaemonStatus, AgentError> {
     let Job { cluster, report, .. } = job;
     let Spec { name, namespace, .. } = spec;
@@ -93,8 +95,8 @@ pub(super) async fn use_existing(job: &Job, spec: &Spec) -> Result<DaemonStatus,
     wait_and_probe(job, spec, job.deadline).await
 }
 
-/// Returns the deadline for the preferred agent. If there are several agents, another one that is ready must have enough
-/// time to respond.
+/// Returns the deadline for the preferred agent. If there are several agents, another one that is ready must have
+/// enough time to respond.
 fn preferred_deadline(job: &Job) -> Instant {
     if job.plan.agents.number == 1 {
         return job.deadline;
