@@ -1,7 +1,7 @@
-//! The lines that a user reads while a command runs. Not to be confused with the debug log.
+//! Prints progress and results for the user. The debug log is separate (`trace`).
 //!
-//! In a job's log the lines of a long wait are a group, which GitHub folds; the line of the step, with its seconds,
-//! follows the group.
+//! In a job's log the lines of a long wait are a group, which GitHub folds. The line of the finished step, with its
+//! seconds, follows the group. Outside of a job, inputs in backticks are printed as flags.
 
 use std::borrow::Cow;
 use std::io::IsTerminal as _;
@@ -21,6 +21,7 @@ pub struct Report {
 }
 
 impl Report {
+    /// Returns a report whose first step starts now.
     pub fn start() -> Self {
         Self {
             since: Arc::new(Mutex::new(Instant::now())),
@@ -36,12 +37,12 @@ impl Report {
         }
     }
 
-    /// Returns the last step that is done.
+    /// Returns the last finished step, or `none`.
     pub fn last(&self) -> String {
         self.last.lock().map(|last| last.clone()).unwrap_or_default()
     }
 
-    /// Prints that a step is done, with its seconds.
+    /// Prints that a step is finished, with its seconds. The next step starts now.
     pub fn done(&self, what: &str) {
         // Another thread's panic poisons the lock, and that panic is reported.
         if let (Ok(mut since), Ok(mut last)) = (self.since.lock(), self.last.lock()) {
@@ -59,7 +60,7 @@ impl Report {
         progress(Progress::Detail(&format!("  {what}")));
     }
 
-    /// Prints the state of what the program waits for. In a job these lines are a group.
+    /// Prints the state of the agent that the program waits for. In a job these lines are a group.
     pub fn waiting(what: &str) {
         progress(Progress::Waiting(&format!("  {what}")));
     }
@@ -71,6 +72,7 @@ impl Report {
     }
 }
 
+/// A line of progress.
 enum Progress<'a> {
     Step(&'a str),
     Detail(&'a str),
@@ -78,10 +80,10 @@ enum Progress<'a> {
     Retry(&'a str),
 }
 
-/// The title of the group of a wait. Agents of several platforms may be waited for at the same time, so it names none.
+/// The title of the group of a wait. It names no agent, because the program may wait for several at the same time.
 const WAIT_GROUP: &str = "::group::Waiting for the agent";
 
-/// The state of the log that lines depend on.
+/// The state of the log, on which the next line depends.
 #[derive(Default)]
 struct LogState {
     /// Whether a group is open.
@@ -95,6 +97,7 @@ static LOG: Mutex<LogState> = Mutex::new(LogState {
     retry: None,
 });
 
+/// Whether progress is turned off.
 static QUIET: AtomicBool = AtomicBool::new(false);
 
 /// Turns progress off: steps, details and retries.
@@ -123,7 +126,7 @@ impl LogState {
         let mut lines = Vec::new();
         let (Progress::Step(text) | Progress::Detail(text) | Progress::Waiting(text) | Progress::Retry(text)) =
             line;
-        let mut text = harmless(&bounded(&cli::for_reader(text)));
+        let mut text = without_commands(&bounded(&cli::for_reader(text)));
         match line {
             Progress::Step(_) | Progress::Detail(_) => lines.extend(self.end_group()),
             Progress::Waiting(_) if in_job && !self.group => {
@@ -175,10 +178,10 @@ pub fn end_group() {
     }
 }
 
-/// Prints text to standard output. Outside of a job, inputs in backticks are printed as flags.
+/// Prints a result or a message to standard output.
 pub fn say(text: &str) {
     end_group();
-    let text = harmless(&bounded(&cli::for_reader(text)));
+    let text = without_commands(&bounded(&cli::for_reader(text)));
     command(color::of_stdout(&text).into_owned());
 }
 
@@ -198,25 +201,25 @@ pub fn print_raw(text: &str) -> anyhow::Result<()> {
     }
 }
 
-/// The longest text that is printed. A cluster's answer can be megabytes in one line.
-const LONGEST: usize = 4000;
+/// The maximum length of a printed text. A response of a cluster can be megabytes in one line.
+const MAX_LENGTH: usize = 4000;
 
 /// Returns the text, shortened to its beginning and its end if it is too long. It is never cut within a word: the runner
-/// masks a secret only if it is complete.
+/// masks only complete secrets.
 pub fn bounded(text: &str) -> Cow<'_, str> {
-    if text.len() <= LONGEST {
+    if text.len() <= MAX_LENGTH {
         return text.into();
     }
     let (head, tail) = (
-        &text.as_bytes()[..LONGEST / 2],
-        &text.as_bytes()[text.len() - LONGEST / 2..],
+        &text.as_bytes()[..MAX_LENGTH / 2],
+        &text.as_bytes()[text.len() - MAX_LENGTH / 2..],
     );
     let head = head.iter().rposition(u8::is_ascii_whitespace).unwrap_or(0);
     let tail = tail
         .iter()
         .position(u8::is_ascii_whitespace)
         .unwrap_or(tail.len());
-    let tail = text.len() - LONGEST / 2 + tail;
+    let tail = text.len() - MAX_LENGTH / 2 + tail;
     // A byte of ASCII whitespace is never part of another character.
     let (head, tail) = (&text[..head], &text[tail.min(text.len())..]);
     let left_out = text.len() - head.len() - tail.len();
@@ -228,7 +231,7 @@ pub fn bounded(text: &str) -> Cow<'_, str> {
 /// line (actions/runner, ActionCommand.cs). A carriage return ends a line, too. An inserted space is enough and is
 /// visible. `::stop-commands::` would have to be lifted for each of our commands, and would stay on if this program were
 /// killed.
-fn harmless(text: &str) -> String {
+fn without_commands(text: &str) -> String {
     let lines = text.split_inclusive(['\n', '\r']).map(|line| {
         let words = line.trim_start();
         match words.strip_prefix("::") {
@@ -261,17 +264,17 @@ mod tests {
             ("std::fmt is at [::1]:80\n", "std::fmt is at [::1]:80\n"),
             ("", ""),
         ] {
-            assert_eq!(harmless(text), printed, "{text:?}");
+            assert_eq!(without_commands(text), printed, "{text:?}");
         }
     }
 
     #[test]
     fn long_text_is_cut_between_words() {
-        let short = "word ".repeat(LONGEST / 5);
+        let short = "word ".repeat(MAX_LENGTH / 5);
         assert_eq!(bounded(&short), short);
-        let long = format!("first {} last", "secret-é ".repeat(LONGEST));
+        let long = format!("first {} last", "secret-é ".repeat(MAX_LENGTH));
         let cut = bounded(&long);
-        assert!(cut.len() < LONGEST + 50, "{}", cut.len());
+        assert!(cut.len() < MAX_LENGTH + 50, "{}", cut.len());
         assert!(cut.starts_with("first secret-é ") && cut.ends_with(" secret-é  last"));
         let words = |word: &str| ["first", "last", "secret-é"].contains(&word);
         let (head, tail) = cut.split_once(" … (").expect("cut");
@@ -279,7 +282,7 @@ mod tests {
         let (left_out, tail) = tail.split_once(" bytes left out) …").expect("cut");
         assert!(tail.split_whitespace().all(words), "{tail}");
         assert_eq!(left_out.parse(), Ok(long.len() - head.len() - tail.len()));
-        let one_word = "é".repeat(LONGEST);
+        let one_word = "é".repeat(MAX_LENGTH);
         assert_eq!(
             bounded(&one_word),
             format!(" … ({} bytes left out) …", one_word.len())
