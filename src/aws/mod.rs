@@ -177,3 +177,34 @@ fn unreachable(code: ErrorCode, service: &str, region: &str, failure: &AwsFailur
         "Check the spelling of the region, and that this machine can reach AWS.",
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_of_services_that_do_not_respond() {
+        let failure = |kind, message: &str| AwsFailure {
+            from_service: false,
+            code: None,
+            message: message.into(),
+            kind,
+            client_error: None,
+        };
+        let refused = failure(
+            FailureKind::ConnectionFailed,
+            "dispatch failure: tcp connect error: Connection refused (os error 111)",
+        );
+        let unresolved = failure(
+            FailureKind::DnsFailed,
+            "dispatch failure: failed to lookup address information: Name or service not known",
+        );
+        let errors = [
+            unreachable(ErrorCode::StsUnreachable, "STS", "eu-west-1", &refused),
+            unreachable(ErrorCode::EksUnreachable, "EKS", "eu-west-1", &refused),
+            unreachable(ErrorCode::EcrUnreachable, "ECR", "eu-west-1", &refused),
+            unreachable(ErrorCode::StsUnreachable, "STS", "eu-wst-1", &unresolved),
+        ];
+        insta::assert_snapshot!(errors.map(|error| error.to_string()).join("\n\n"));
+    }
+}

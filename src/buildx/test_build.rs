@@ -165,5 +165,6 @@ mod tests {
             "{problem}"
         );
         assert!(!problem.what.contains("line 12"), "{problem}");
+        insta::assert_snapshot!(problem);
     }
 }

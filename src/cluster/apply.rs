@@ -277,3 +277,20 @@ fn no_user_namespaces(cluster: &Cluster) -> Problem {
         "Set `isolation: rootless`, or upgrade the cluster: `isolation: user-namespace` requires Kubernetes 1.33 or newer.",
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_of_apply() {
+        let errors = Cluster::with_example(|cluster| {
+            let message = "Apply failed with 1 conflict: conflict with \"helm\": .spec.replicas";
+            [
+                field_conflict(cluster, "agent", message).to_string(),
+                no_user_namespaces(cluster).to_string(),
+            ]
+        });
+        insta::assert_snapshot!(errors.join("\n\n"));
+    }
+}

@@ -191,3 +191,23 @@ impl Cluster {
 fn decode<K: DeserializeOwned>(object: &impl Serialize) -> serde_json::Result<K> {
     serde_json::from_str(&serde_json::to_string(object)?)
 }
+
+#[cfg(test)]
+impl Cluster {
+    /// Calls a function with a cluster that no test contacts. Its client needs an asynchronous runtime.
+    fn with_example<T>(test: impl FnOnce(&Self) -> T) -> T {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .expect("a runtime");
+        let _guard = runtime.enter();
+        let text = "{apiVersion: v1, kind: Config, current-context: c, clusters: [{name: c, cluster: {server: \
+                    'https://k8s.example.com', insecure-skip-tls-verify: true}}], users: [{name: u, user: {token: t}}], \
+                    contexts: [{name: c, context: {cluster: c, user: u}}]}";
+        let kubeconfig = serde_saphyr::from_str(text).expect("a kubeconfig");
+        let retrier = Retrier::new(std::time::Instant::now(), |_| ());
+        let cluster = Self::open(kubeconfig, "ci", EndpointAccess::Unknown, retrier);
+        test(&cluster.expect("a client"))
+    }
+}

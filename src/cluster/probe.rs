@@ -276,4 +276,12 @@ mod tests {
         };
         assert_eq!(used.percent(), 100);
     }
+
+    #[test]
+    fn error_of_a_daemon_that_does_not_respond() {
+        let refused = anyhow::anyhow!("error: could not connect to buildkitd.sock: connection refused");
+        let error =
+            Cluster::with_example(|cluster| cluster.probe_error("agent", ClusterError::Other(refused)));
+        insta::assert_snapshot!(anyhow::Error::from(error).to_string());
+    }
 }

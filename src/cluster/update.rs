@@ -168,3 +168,42 @@ fn rollout_stuck(cluster: &Cluster, spec: &Spec) -> Problem {
         ),
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::agent::isolation::Isolation;
+
+    #[test]
+    fn errors_of_an_update() {
+        let spec = Spec {
+            storage_class: Some("gp3".into()),
+            ..Spec::example()
+        };
+        let has = |current: &str| current.to_owned();
+        let mut errors = vec![
+            volume_error(
+                &spec,
+                &VolumeConflict::Shrink {
+                    current: has("100Gi"),
+                },
+            )
+            .to_string(),
+            volume_error(&spec, &VolumeConflict::StorageClass { current: has("gp2") }).to_string(),
+            Cluster::with_example(|cluster| rollout_stuck(cluster, &spec).to_string()),
+        ];
+        let privileged: Deployment = serde_json::from_value(json!({"spec": {"selector": {}, "template": {"spec": {
+            "containers": [{"name": "buildkitd", "volumeMounts": [{"name": "cache", "mountPath": "/var/lib/buildkit"}]}],
+            "volumes": [{"name": "cache", "persistentVolumeClaim": {"claimName": "agent"}}]}}}}))
+        .expect("a Deployment");
+        let rootless = Spec {
+            isolation: Isolation::Rootless,
+            ..spec
+        };
+        let error = check_isolation(&rootless, &privileged).expect_err("a volume of another user");
+        errors.push(anyhow::Error::from(error).to_string());
+        insta::assert_snapshot!(errors.join("\n\n"));
+    }
+}

@@ -226,7 +226,7 @@ pub(super) fn startup_timed_out(
             "Agent {namespace}/{name} did not become ready before the timeout. The next step is: {}{}. Latest events: {}.",
             step.name(),
             predecessor.unwrap_or_default(),
-            state.latest_events(),
+            state.latest_events().trim_end_matches('.'),
         ),
         remedy,
     )
@@ -280,5 +280,31 @@ mod tests {
             "{}",
             timeout.remedy
         );
+    }
+
+    /// The errors of all startup failures, as a user reads them.
+    #[test]
+    fn errors_of_startup() {
+        let mut errors: Vec<String> = StartupFailure::examples("MESSAGE")
+            .iter()
+            .map(|failure| startup_failure("ci", "agent", failure).to_string())
+            .collect();
+        errors.dedup();
+        let timed_out =
+            |step, state: &StartupState| startup_timed_out("ci", "agent", step, state).to_string();
+        let mut state = StartupState::default();
+        errors.extend(StartupStep::ALL.map(|step| timed_out(step, &state)));
+        state.observe_pod(pod(
+            "agent-1-2",
+            &json!({}),
+            "0/2 nodes are available: 2 Insufficient cpu.",
+        ));
+        let unschedulable = state.suspected_failure().expect("no node has room");
+        errors.push(startup_failure("ci", "agent", &unschedulable).to_string());
+        errors.push(timed_out(StartupStep::VolumeBound, &state));
+        let deleted = json!({"deletionTimestamp": "2026-01-01T00:00:00Z"});
+        state.observe_pod(pod("agent-1-1", &deleted, ""));
+        errors.push(timed_out(StartupStep::VolumeBound, &state));
+        insta::assert_snapshot!(errors.join("\n\n"));
     }
 }

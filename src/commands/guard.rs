@@ -90,3 +90,13 @@ impl Guard {
         Err(ended)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn error_of_a_signal() {
+        insta::assert_snapshot!(stopped_by("SIGTERM"));
+    }
+}

@@ -184,4 +184,11 @@ mod tests {
             assert_eq!(removed(other), None, "{other}");
         }
     }
+
+    #[test]
+    fn error_of_a_temporary_directory_that_is_not_utf_8() {
+        use std::os::unix::ffi::OsStrExt;
+        let dir = Path::new(std::ffi::OsStr::from_bytes(b"/tmp/\xff"));
+        insta::assert_snapshot!(invalid_temp_dir(dir));
+    }
 }

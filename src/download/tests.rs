@@ -115,3 +115,13 @@ fn a_permanent_failure_says_what_was_received() {
         assert!(problem.what.contains(says), "{}", problem.what);
     }
 }
+
+#[test]
+fn errors_of_downloads() {
+    let errors = [ok("another"), HttpResponse::new(404, "")].map(|answer| {
+        let (url, _) = server(vec![answer]);
+        let problem = fetch(&format!("{url}/buildx"), "content").expect_err("another file");
+        problem.to_string().replace(&url, "https://mirror.example.com")
+    });
+    insta::assert_snapshot!(errors.join("\n\n"));
+}

@@ -39,7 +39,11 @@ const USER_VARIABLES: [&str; 10] = [
 impl User {
     /// Returns the user of this name, or the caller.
     pub fn resolve(name: Option<&str>) -> anyhow::Result<Self> {
-        let current = getuid().as_raw();
+        Self::resolve_for(getuid().as_raw(), name)
+    }
+
+    /// Does the same for a caller with this user id.
+    fn resolve_for(current: u32, name: Option<&str>) -> anyhow::Result<Self> {
         let Some(name) = name else {
             if current == 0 {
                 return Err(Problem::new(
@@ -233,5 +237,14 @@ mod tests {
             }
         );
         assert_eq!(users[0].groups, [0]);
+    }
+
+    #[test]
+    fn errors_of_users() {
+        let errors = [(0, None), (0, Some("nobody-here")), (4711, Some("root"))].map(|(current, name)| {
+            let error = User::resolve_for(current, name).expect_err("no such user for the caller");
+            error.to_string()
+        });
+        insta::assert_snapshot!(errors.join("\n\n"));
     }
 }

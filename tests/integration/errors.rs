@@ -1,7 +1,8 @@
 //! Whole errors as the program prints them, compared with snapshots: a reviewer reads the text as a user does, and a change
-//! of words shows as a difference. The servers are fakes.
+//! of words shows as a difference. The servers are fakes. The last test checks that every error of
+//! docs/errors.md is in a snapshot.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context as _, Result, ensure};
@@ -294,6 +295,10 @@ fn aws(request: &HttpRequest) -> HttpResponse {
         .header("x-amz-target")
         .is_some_and(|target| target.ends_with(".GetAuthorizationToken"))
     {
+        let scope = request.header("authorization").unwrap_or_default();
+        if scope.contains("/us-east-1/ecr/") {
+            return HttpResponse::new(200, "{}");
+        }
         let message = "User: arn:aws:iam::123456789012:user/octocat is not authorized to perform: ecr:GetAuthorizationToken";
         return error(400, "AccessDeniedException", message);
     }
@@ -344,6 +349,11 @@ fn errors_of_aws() -> Result<()> {
         ("account that cannot be determined", "shop", &["--ecr", "auto"]),
         ("ECR that denies a login", "shop", &["--ecr", "123456789012"]),
         ("public ECR that denies a login", "shop", &["--ecr", "public"]),
+        (
+            "ECR without a token in its answer",
+            "shop",
+            &["--ecr", "123456789012/us-east-1"],
+        ),
     ] {
         errors.add(name, &machine, machine.connect_to_eks(&server, cluster, flags))?;
     }
@@ -489,6 +499,23 @@ fn errors_of_matrix() -> Result<()> {
         machine.step("matrix", &invalid()),
     )?;
 
+    let machine = repository(&shop, "")?;
+    let github = HttpServer::start(|_| {
+        let text = json!({"message": "Not Found", "documentation_url": "https://docs.github.com/rest"});
+        HttpResponse::new(404, text.to_string())
+    })?;
+    let (before, after) = ("1".repeat(40), "2".repeat(40));
+    let event = json!({"before": before, "after": after, "forced": false, "ref": "refs/heads/main"});
+    let event = machine.write("event.json", &event.to_string())?;
+    let mut step = machine.step("matrix", &[]);
+    step.envs([
+        ("GITHUB_EVENT_NAME", "push"),
+        ("GITHUB_EVENT_PATH", &event),
+        ("GITHUB_SHA", &after),
+        ("GITHUB_API_URL", &github.url),
+    ]);
+    errors.add("repository that the token cannot read", &machine, step)?;
+
     let bake = ("docker-bake.hcl", "target \"api\" {}\n");
     let machine = repository(&[bake], "not JSON")?;
     errors.add(
@@ -528,5 +555,49 @@ fn errors_of_matrix() -> Result<()> {
     errors.add("matrix that is too large", &machine, machine.command(&["matrix"]))?;
 
     insta::assert_snapshot!(errors.text(None));
+    Ok(())
+}
+
+/// Errors that no snapshot has, and the reason.
+const WITHOUT_SNAPSHOT: &[(&str, &str)] = &[];
+
+/// Appends the text of all snapshots below a directory.
+fn collect_snapshots(dir: &Path, found: &mut String) -> Result<()> {
+    for entry in std::fs::read_dir(dir)? {
+        let path = entry?.path();
+        if path.is_dir() {
+            collect_snapshots(&path, found)?;
+        } else if path.extension().is_some_and(|extension| extension == "snap") {
+            found.push_str(&std::fs::read_to_string(path)?);
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn each_error_is_in_a_snapshot() -> Result<()> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut found = String::new();
+    for dir in ["src", "crates", "tests"] {
+        collect_snapshots(&root.join(dir), &mut found)?;
+    }
+    let page = std::fs::read_to_string(root.join("docs/errors.md"))?;
+    let titles: Vec<&str> = page
+        .lines()
+        .filter_map(|line| line.strip_prefix("### "))
+        .collect();
+    ensure!(titles.len() > 50, "docs/errors.md has {} errors", titles.len());
+    let is_printed = |title: &str| {
+        let annotation = format!(" title={}::", title.replace(':', "%3A"));
+        found
+            .lines()
+            .any(|line| line.contains(&annotation) || line.contains(&format!("{title}: ")))
+    };
+    let missing: Vec<&str> = titles.into_iter().filter(|title| !is_printed(title)).collect();
+    let expected: Vec<&str> = WITHOUT_SNAPSHOT.iter().map(|(title, _)| *title).collect();
+    assert_eq!(
+        missing, expected,
+        "add a test that compares the whole error with a snapshot"
+    );
     Ok(())
 }

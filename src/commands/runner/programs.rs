@@ -247,3 +247,17 @@ pub(super) fn search_path(paths: &InstallPaths) -> std::ffi::OsString {
     dirs.extend(std::env::split_paths(SYSTEM_PATH));
     std::env::join_paths(dirs).unwrap_or(own)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn error_of_a_file_that_is_not_buildx() {
+        let source = release::source("x86_64", None).expect("a release");
+        let error = anyhow::anyhow!("running .docker-buildx version: Exec format error (os error 8)");
+        let text = not_buildx(&source, &error).to_string();
+        let version = source.name.trim_start_matches("buildx ");
+        insta::assert_snapshot!(text.replace(version, "vN"));
+    }
+}

@@ -188,3 +188,27 @@ fn command(script: &Path, user: &User, configuration: &Secret) -> Command {
     command.env(JIT_CONFIGURATION, configuration.expose());
     command
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::github::RunnerScope;
+
+    #[test]
+    fn errors_before_registration() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let registration = Registration {
+            scope: RunnerScope::parse("https://github.com/acme").expect("a scope"),
+            credential: inputs::RegistrationCredential::Token(SecretSource::File("/absent/token".into())),
+            name: Some("i-0abc".into()),
+            labels: vec![],
+            group: None,
+            dir: dir.path().to_owned(),
+        };
+        let not_installed = prepare(&registration).expect_err("no run.sh").to_string();
+        std::fs::write(dir.path().join("run.sh"), "").expect("a file");
+        let no_token = prepare(&registration).expect_err("no token").to_string();
+        let text = [not_installed, no_token].join("\n\n");
+        insta::assert_snapshot!(text.replace(&*dir.path().to_string_lossy(), "/opt/actions-runner"));
+    }
+}

@@ -202,3 +202,9 @@ fn an_invalid_manifest_is_an_error() {
         "{error}"
     );
 }
+
+#[test]
+fn error_of_an_invalid_manifest() {
+    let path = Path::new("/var/lib/remote-buildkit/installed.json");
+    insta::assert_snapshot!(unreadable(path, &"expected value at line 1 column 1"));
+}

@@ -194,6 +194,18 @@ pub struct StartupFailure {
 }
 
 impl StartupFailure {
+    /// Returns the failure of each row of the table, with this message.
+    #[cfg(any(test, feature = "testing"))]
+    pub fn examples(message: &str) -> Vec<Self> {
+        let example = |rule: &FailureRule| Self {
+            kind: rule.failure.clone(),
+            message: message.to_owned(),
+            grace_period: rule.grace_period,
+            remedy: rule.remedy.to_owned(),
+        };
+        RULES.iter().map(example).collect()
+    }
+
     /// Returns the failure of the first row that matches a message; `message` of the failure is then `shown`.
     pub(super) fn find(source: Source, reason: &str, message: &str, shown: &str) -> Option<Self> {
         let rule = RULES.iter().find(|rule| {

@@ -295,3 +295,32 @@ fn an_invalid_key_says_what_is_wrong() {
     let key = AppKey::parse(APP, &Secret::new(PKCS1), "a file").expect("a key");
     assert_eq!(format!("{key:?}"), format!("the key of App {APP}"));
 }
+
+/// Whole errors, as a user reads them.
+#[test]
+fn errors_of_registration() {
+    let failing = |scope, path: &str, credential: &GitHubCredential, status, text: &str| {
+        let github = FakeGitHub::new(FakeState {
+            failures: vec![failure(status, text)],
+            ..state(scope)
+        });
+        let error = problem(register(&github, path, credential, &spec()));
+        error.to_string().replace(&github.host, "github.example.com")
+    };
+    let online = FakeGitHub::new(FakeState {
+        runners: vec![("i-0abc", "online")],
+        ..state("/orgs/acme")
+    });
+    let taken = problem(register(&online, "acme", &token(), &spec())).to_string();
+    let missing = "Resource not accessible by personal access token";
+    let errors = [
+        failing("/orgs/acme", "acme", &token(), 401, "Bad credentials"),
+        failing("/repos/acme/shop", "acme/shop", &token(), 403, missing),
+        failing("/orgs/acme", "acme", &app(PKCS1), 404, "Not Found"),
+        taken.replace(&online.host, "github.example.com"),
+        AppKey::parse(APP, &Secret::new(""), "/etc/app.pem")
+            .expect_err("no key")
+            .to_string(),
+    ];
+    insta::assert_snapshot!(errors.join("\n\n"));
+}
