@@ -108,8 +108,8 @@ impl ValidationErrors {
         Problem::new(
             ErrorCode::InvalidInput,
             format!("These values are not valid:\n- {}", self.0.join("\n- ")),
-            "Correct them and run again. Nothing was contacted or changed. docs/inputs.md lists all inputs, and --help all \
-             flags.",
+            "Correct them and run again. Nothing was contacted or changed. For valid values, see docs/inputs.md, or --help on a \
+             command line.",
         )
     }
 }

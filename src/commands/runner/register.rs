@@ -39,7 +39,7 @@ pub fn prepare(registration: &Registration) -> anyhow::Result<PreparedRegistrati
         return Err(Problem::new(
             ErrorCode::RunnerNotInstalled,
             format!("{} does not exist.", script.display()),
-            "Unpack a release of github.com/actions/runner there, or set --runner-dir to its directory.",
+            "Unpack a release of github.com/actions/runner there, or set `--runner-dir` to its directory.",
         )
         .into());
     }
@@ -85,7 +85,7 @@ fn secret(source: &SecretSource, what: &str) -> anyhow::Result<Secret> {
         Problem::new(
             ErrorCode::GithubCredentialMissing,
             format!("Could not read {what} from {}: {why}.", source_name(source)),
-            "Set --github-token-file, or --github-app-id and --github-app-key-file, to a file that contains it; or set the \
+            "Set `--github-token-file`, or `--github-app-id` and `--github-app-key-file`, to a file that contains it; or set the \
              variable GITHUB_TOKEN.",
         )
     };
@@ -121,7 +121,7 @@ fn host_name() -> anyhow::Result<String> {
     let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
     anyhow::ensure!(
         !name.is_empty(),
-        "this machine has no host name: set --runner-name"
+        "this machine has no host name: set `--runner-name`"
     );
     Ok(name)
 }

@@ -243,7 +243,7 @@ impl Registrar<'_> {
                 self.scope,
                 known.join(", ")
             ),
-            "Correct --runner-group, or create the group under Settings, Actions, Runner groups.",
+            "Correct `--runner-group`, or create the group under Settings, Actions, Runner groups.",
         )
         .into())
     }
@@ -258,7 +258,7 @@ impl Registrar<'_> {
                 Some(401) => "Create a new token: this one is not valid or has expired.".to_owned(),
                 Some(403 | 404) => self.permission(),
                 Some(422) => {
-                    "Follow GitHub's message: check --runner-name, --runner-labels and --runner-group."
+                    "Follow GitHub's message: check `--runner-name`, `--runner-labels` and `--runner-group`."
                         .to_owned()
                 }
                 _ => RETRY_LATER.to_owned(),
@@ -295,11 +295,11 @@ impl Registrar<'_> {
                 "Use a classic token of an owner with the scope manage_runners:enterprise"
             }
         };
-        format!("{grant}. Also check the spelling of --github-url.")
+        format!("{grant}. Also check the spelling of `--github-url`.")
     }
 }
 
-const UNIQUE_NAME: &str = "Give each machine a unique --runner-name, such as its instance id.";
+const UNIQUE_NAME: &str = "Give each machine a unique `--runner-name`, such as its instance ID.";
 const RETRY_LATER: &str =
     "Try again. If it fails again, check githubstatus.com and this machine's network access.";
 
@@ -312,7 +312,7 @@ fn explain_app(failed: AttemptError, scope: &RunnerScope, key: &AppKey, route: &
                 "Check that the key belongs to the App {} and is not revoked, and that this machine's clock is right.",
                 key.id()
             ),
-            Some(404) => format!("Install the App {} in {scope}, or correct --github-url.", key.id()),
+            Some(404) => format!("Install the App {} in {scope}, or correct `--github-url`.", key.id()),
             Some(403 | 422) => match &scope.kind {
                 ScopeKind::Repository { .. } => {
                     "Give the App the repository permission Administration: write, and accept it in the App's \
