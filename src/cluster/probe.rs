@@ -34,14 +34,14 @@ pub struct Buildkit {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Worker {
-    platforms: Vec<Platform>,
+struct WorkerInfo {
+    platforms: Vec<WorkerPlatform>,
     #[serde(default)]
-    buildkit_version: Version,
+    buildkit_version: WorkerVersion,
 }
 
 #[derive(Deserialize)]
-struct Platform {
+struct WorkerPlatform {
     os: String,
     architecture: String,
     #[serde(default)]
@@ -49,7 +49,7 @@ struct Platform {
 }
 
 #[derive(Deserialize, Default)]
-struct Version {
+struct WorkerVersion {
     #[serde(default)]
     version: String,
 }
@@ -180,7 +180,7 @@ fn split(output: &[u8]) -> (&[u8], &[u8]) {
 
 /// Parses the output of `buildctl debug workers`.
 fn buildkit(output: &[u8]) -> anyhow::Result<Buildkit> {
-    let workers: Vec<Worker> =
+    let workers: Vec<WorkerInfo> =
         serde_json::from_slice(output).context("cannot parse the output of `buildctl debug workers`")?;
     let worker = workers.first().context("buildkitd has no worker")?;
     let platforms = worker.platforms.iter().map(|p| {
