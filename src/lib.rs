@@ -8,7 +8,6 @@ pub mod cli;
 pub mod cluster;
 pub mod color;
 pub mod commands;
-pub mod diagnosis;
 pub mod docker;
 pub mod download;
 mod endpoint_access;

@@ -362,18 +362,6 @@ const CLIENTS: &[&str] = &["crate::aws", "crate::cluster", "crate::github", "cra
 /// Words that a module may not contain.
 const UNKNOWN_TO: &[(&str, &[&str])] = &[
     (
-        "diagnosis/",
-        &[
-            "kube::",
-            "async ",
-            "tokio::",
-            "std::fs",
-            "std::env",
-            "::now()",
-            "crate::commands",
-        ],
-    ),
-    (
         "inputs",
         &["std::fs", "std::env", "env::get", "::now()", "async ", "kube::"],
     ),

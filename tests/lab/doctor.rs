@@ -185,7 +185,7 @@ fn an_absent_agent_would_be_deployed() -> Result<()> {
         &class,
         "storage-class",
         "warning",
-        &["no permission to read it", "storageclasses"],
+        &["no permission to read StorageClasses", "storageclasses"],
     )?;
 
     let never = rows(&doctor(

@@ -6,7 +6,7 @@ use crate::agent::group::Group;
 use crate::agent::{Spec, routing};
 use crate::cluster::{DaemonStatus, DiskUsage};
 use crate::commands::agent_checks::{check_native_arch, join_platforms};
-use crate::diagnosis::{CheckStatus, agent as evaluate};
+use crate::commands::doctor::almost_full_remedy;
 use crate::error_code::ErrorCode;
 use crate::github;
 use crate::problem::Problem;
@@ -83,11 +83,10 @@ fn log_connected(job: &Job, spec: &Spec, answer: &DaemonStatus) {
 
 fn log_disk(spec: &Spec, disk: DiskUsage) {
     Report::detail(&format!("its volume: {disk}"));
-    let finding = evaluate::disk(disk);
-    if finding.status == CheckStatus::Warning {
+    if let Some(remedy) = almost_full_remedy(disk) {
         let text = format!(
-            "The cache volume of the agent {}/{} is almost full: {disk}. {}",
-            spec.namespace, spec.name, finding.remedy
+            "The cache volume of the agent {}/{} is almost full: {disk}. {remedy}",
+            spec.namespace, spec.name
         );
         github::warning("Cache volume almost full", &text);
     }

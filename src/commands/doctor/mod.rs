@@ -1,86 +1,246 @@
 //! The command `doctor`: checks every step from this machine to a build. Its only change in the cluster is a few bytes of
 //! an agent's cache, and it leaves nothing on this machine.
+//!
+//! Each check is a file in `checks/`: its name, what it asks, and a pure function from what was found to a
+//! [`Finding`](finding::Finding) with its remedy. [`CHECKS`], [`AGENT_CHECKS`] and `run_checks` have them in their order.
 
-mod access;
 mod agents;
+mod check;
+mod checklist;
 mod checks;
 mod explain;
-mod plan;
-mod storage;
-mod trial;
+mod finding;
+mod known_issues;
+mod table;
+#[cfg(test)]
+mod tests;
 
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::guard::{self, Guard, Interrupted};
 use super::job_state::JobState;
-use crate::buildx::{self, Store};
-use crate::cli::{DoctorArgs, OutputFormat};
-use crate::diagnosis::{Finding, json, verdict, versions};
-use crate::inputs::{self, Plan};
+use crate::cli::{self, DoctorArgs, OutputFormat};
+use crate::cluster::Cluster;
+use crate::inputs::{ClusterAccess, Plan};
+use crate::output;
 use crate::report::{print_raw, say};
 use crate::retry::Retrier;
 use crate::secret::Secret;
 
-use checks::Checks;
+use agents::{Agent, VolumeNeed};
+use check::{Check, PlannedRow, Scope};
+use checklist::{Checklist, Print};
+use checks::{
+    agent, build, buildkit, buildx, cluster, csi_driver, disk, exec, identity, inputs, rbac, registries,
+    runner, storage_class, token, volume,
+};
+
+pub(super) use checks::buildx::is_recent_enough;
+pub(super) use checks::disk::almost_full_remedy;
 pub(super) use explain::explain;
+
+/// The checks, in their order.
+const CHECKS: &[Check] = &[
+    inputs::CHECK,
+    runner::CHECK,
+    buildx::CHECK,
+    identity::CHECK,
+    cluster::CHECK,
+    registries::CHECK,
+    token::CHECK,
+    rbac::CHECK,
+    storage_class::CHECK,
+    csi_driver::CHECK,
+];
+
+/// The checks of each agent, in their order. They follow [`CHECKS`].
+const AGENT_CHECKS: &[Check] = &[
+    agent::CHECK,
+    volume::CHECK,
+    buildkit::CHECK,
+    disk::CHECK,
+    exec::CHECK,
+    build::CHECK,
+    build::CACHE_CHECK,
+];
+
+/// Returns all rows of a run, in their order.
+fn planned(scope: &Scope) -> Vec<PlannedRow> {
+    scope.rows(CHECKS, AGENT_CHECKS)
+}
+
+/// What the checks need.
+struct Doctor {
+    plan: Arc<Plan>,
+    job_state: Arc<JobState>,
+    scope: Scope,
+    checklist: Checklist,
+    retrier: Retrier,
+    mask: fn(&Secret),
+}
+
+impl Doctor {
+    /// Runs the checks in their order. A check is skipped if an earlier one failed that it requires.
+    async fn run_checks(self) -> anyhow::Result<()> {
+        let list = &self.checklist;
+        let mut has_buildx = false;
+        if self.scope.full {
+            list.run(runner::CHECK.name, runner::run(&self)).await;
+            has_buildx = list.run(buildx::CHECK.name, buildx::run(&self)).await.is_some();
+        }
+        let session = match &self.plan.cluster_access {
+            ClusterAccess::Eks {
+                cluster,
+                region,
+                identity,
+            } => {
+                let check = identity::run(&self, cluster, region.as_deref(), identity);
+                let Some(session) = list.run(identity::CHECK.name, check).await else {
+                    return Ok(());
+                };
+                Some(session)
+            }
+            ClusterAccess::Kubeconfig { .. } | ClusterAccess::InCluster => None,
+        };
+        let session = session.as_ref();
+        let check = cluster::run(&self, session);
+        let Some(access) = list.run(cluster::CHECK.name, check).await else {
+            return Ok(());
+        };
+        if let Some(selectors) = &self.plan.registries {
+            let check = registries::run(&self, selectors, session);
+            list.run(registries::CHECK.name, check).await;
+        }
+        let check = token::run(&self, session, access);
+        let Some(cluster) = list.run(token::CHECK.name, check).await else {
+            return Ok(());
+        };
+        let agents = agents::find_all(&self.plan, &cluster).await;
+        let need = VolumeNeed::new(self.plan.deploy, &agents);
+        for rule in rbac::required() {
+            let check = rbac::run(&self, &cluster, &rule, need);
+            list.run(&rbac::CHECK.row_name(rule.resource), check).await;
+        }
+        let check = storage_class::run(&self, &cluster, need);
+        match list.run(storage_class::CHECK.name, check).await {
+            Some((_, Some(class))) => {
+                let check = csi_driver::run(&cluster, &class, need);
+                list.run(csi_driver::CHECK.name, check).await;
+            }
+            Some((status, None)) => list.record(csi_driver::CHECK.name, csi_driver::without_class(status)),
+            None => list.skip(&[csi_driver::CHECK.name.to_owned()]),
+        }
+        for agent in &agents {
+            self.run_agent_checks(&cluster, agent, has_buildx).await;
+            let rows = self.scope.agent_rows(AGENT_CHECKS, &agent.label);
+            list.skip(&rows.into_iter().map(|row| row.name).collect::<Vec<_>>());
+        }
+        Ok(())
+    }
+
+    /// Runs the checks of one agent in their order, until one fails that the next ones require.
+    async fn run_agent_checks(&self, cluster: &Cluster, agent: &Agent, has_buildx: bool) {
+        let list = &self.checklist;
+        let name = |check: Check| agent.row_name(&check);
+        let existing = match &agent.found {
+            Ok(found) => found.as_ref(),
+            Err(finding) => return list.record(&name(agent::CHECK), finding.clone()),
+        };
+        let check = agent::run(self, cluster, agent, existing);
+        list.run(&name(agent::CHECK), check).await;
+        let check = volume::run(cluster, agent, existing);
+        list.run(&name(volume::CHECK), check).await;
+        if !agent.is_ready() {
+            return;
+        }
+        let check = buildkit::run(cluster, agent);
+        let Some(status) = list.run(&name(buildkit::CHECK), check).await else {
+            return;
+        };
+        list.record(
+            &name(disk::CHECK),
+            disk::evaluate(status.disk, agent.has_volume()),
+        );
+        if !self.scope.full {
+            return;
+        }
+        let check = exec::run(cluster, agent);
+        let works = list.run(&name(exec::CHECK), check).await.is_some();
+        if !works || !has_buildx {
+            return;
+        }
+        let check = build::run(self, agent);
+        if let Some(trial) = list.run(&name(build::CHECK), check).await {
+            let check = build::run_again(&trial);
+            list.run(&name(build::CACHE_CHECK), check).await;
+        }
+    }
+}
 
 /// Runs `doctor`: prints a row for each check, and exits 0 only if a build would work.
 pub fn run(args: &DoctorArgs) -> anyhow::Result<ExitCode> {
     let format = args.output.format();
-    let structured = format != OutputFormat::Table;
-    let checks = match inputs::connect(&args.connect) {
-        Ok(plan) => guard::block_on(run_async(Arc::new(plan), !structured))?,
-        Err(problem) => {
-            let checks = Checks::new(plan::without_inputs(), !structured);
-            checks.record(plan::INPUTS, problem.into());
-            checks
+    let print: Option<Print> = match format {
+        OutputFormat::Table => Some(Box::new(|text| say(&cli::for_reader(text)))),
+        OutputFormat::Json | OutputFormat::Yaml => {
+            // Standard output has the result and nothing else.
+            output::use_stderr();
+            None
         }
     };
-    checks.finish("");
-    let checks = checks.rows();
-    let verdict = verdict(&checks);
-    match format.serialize(&json(&checks))? {
+    let checklist = match crate::inputs::connect(&args.connect) {
+        Ok(plan) => guard::block_on(run_async(Arc::new(plan), print))?,
+        Err(problem) => {
+            let checklist = Checklist::new(planned(&Scope::without_inputs()), print);
+            checklist.record(inputs::CHECK.name, problem.into());
+            checklist
+        }
+    };
+    checklist.finish("");
+    let results = checklist.results();
+    let verdict = table::verdict(&results);
+    match format.serialize(&table::json(&results, cli::for_reader))? {
         Some(text) => print_raw(&text)?,
         None => {
             let (Ok(sentence) | Err(sentence)) = &verdict;
             say(sentence);
         }
     }
-    Ok(if verdict.is_ok() {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
+    Ok(match verdict {
+        Ok(_) => ExitCode::SUCCESS,
+        Err(_) => ExitCode::FAILURE,
     })
 }
 
 /// Runs the checks, and removes what they left on this machine.
-async fn run_async(plan: Arc<Plan>, printed: bool) -> anyhow::Result<Checks> {
+async fn run_async(plan: Arc<Plan>, print: Option<Print>) -> anyhow::Result<Checklist> {
     let mut guard = Guard::listen()?;
-    let checks = Checks::new(plan::of(&plan, true), printed);
-    checks.record(plan::INPUTS, plan::inputs(&plan));
+    let scope = Scope::new(&plan, true);
+    let checklist = Checklist::new(planned(&scope), print);
+    checklist.record(inputs::CHECK.name, inputs::describe(&plan));
     let job_state = match JobState::create(&plan.agents.spec.name) {
         Ok(job_state) => Arc::new(job_state),
         Err(error) => {
-            checks.record(plan::RUNNER, error.into());
-            return Ok(checks);
+            checklist.record(runner::CHECK.name, error.into());
+            return Ok(checklist);
         }
     };
     let deadline = Instant::now() + plan.timeout;
     let doctor = Doctor {
         plan: plan.clone(),
         job_state: job_state.clone(),
-        checks: checks.clone(),
+        scope,
+        checklist: checklist.clone(),
         retrier: Retrier::new(deadline, |_| ()),
         // Not masked: the output may go into a file, where the mask command would print the secret itself.
         mask: |_| (),
-        builds: true,
     };
     let result = guard.run_until(doctor.run_checks(), Some(deadline)).await;
     if let Err(Interrupted::Deadline) = result {
         let seconds = plan.timeout.as_secs();
-        checks.finish(&format!("no response within the timeout of {seconds} s"));
+        checklist.finish(&format!("no response within the timeout of {seconds} s"));
     }
     if let Err(error) = job_state.discard() {
         say(&format!("could not clean up: {error:#}"));
@@ -88,81 +248,6 @@ async fn run_async(plan: Arc<Plan>, printed: bool) -> anyhow::Result<Checks> {
     match result {
         Err(Interrupted::Signal(name)) => Err(guard::stopped_by(name).into()),
         Ok(Err(error)) => Err(error),
-        Ok(Ok(())) | Err(Interrupted::Deadline) => Ok(checks),
+        Ok(Ok(())) | Err(Interrupted::Deadline) => Ok(checklist),
     }
 }
-
-/// What the checks need.
-struct Doctor {
-    plan: Arc<Plan>,
-    job_state: Arc<JobState>,
-    checks: Checks,
-    retrier: Retrier,
-    mask: fn(&Secret),
-    /// Whether to check this machine and to run builds, which takes longer.
-    builds: bool,
-}
-
-impl Doctor {
-    /// Runs the checks in their order. A check is skipped if an earlier one failed that it requires.
-    async fn run_checks(self) -> anyhow::Result<()> {
-        let checks = &self.checks;
-        let mut builds = false;
-        if self.builds {
-            checks.run(plan::RUNNER, self.runner()).await;
-            builds = checks.run(plan::BUILDX, self.buildx()).await.is_some();
-        }
-        let Some(session) = self.identity().await else {
-            return Ok(());
-        };
-        let session = session.as_ref();
-        let Some(access) = self.endpoint(session).await else {
-            return Ok(());
-        };
-        self.registries(session).await;
-        let Some(cluster) = self.token(session, access).await else {
-            return Ok(());
-        };
-        let agents = self.agents(&cluster).await;
-        self.permissions(&cluster, &agents).await;
-        self.storage(&cluster, &agents).await;
-        for agent in &agents {
-            let serves = self.agent(&cluster, agent).await;
-            if builds && serves {
-                self.trial(agent).await;
-            }
-            checks.skip(&agent.checks());
-        }
-        Ok(())
-    }
-
-    /// Checks that connect can write its files.
-    async fn runner(&self) -> anyhow::Result<(Finding, ())> {
-        let dir = Store::writable()?;
-        let finding = Finding::ok(format!(
-            "can create a private directory in {}, and builders in {}",
-            self.job_state
-                .dir
-                .parent()
-                .unwrap_or(&self.job_state.dir)
-                .display(),
-            dir.display()
-        ));
-        Ok((finding, ()))
-    }
-
-    /// Checks that buildx is installed, and its version.
-    async fn buildx(&self) -> anyhow::Result<(Finding, ())> {
-        buildx::check_installed()?;
-        let version = tokio::time::timeout(VERSION_TIMEOUT, buildx::version(&self.job_state.dir)).await;
-        let version = version.map_err(|_| {
-            anyhow::anyhow!(
-                "buildx version did not finish within {} s",
-                VERSION_TIMEOUT.as_secs()
-            )
-        })??;
-        Ok((versions::buildx(&version), ()))
-    }
-}
-
-const VERSION_TIMEOUT: Duration = Duration::from_secs(30);

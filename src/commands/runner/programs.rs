@@ -9,8 +9,8 @@ use anyhow::{Context, ensure};
 
 use crate::buildx::release;
 use crate::buildx::{InstalledPrograms, PLUGIN};
+use crate::commands::doctor;
 use crate::commands::guard;
-use crate::diagnosis::versions;
 use crate::docker::PROGRAM;
 use crate::download::{DownloadSource, download};
 use crate::error_code::ErrorCode;
@@ -60,9 +60,7 @@ pub(super) fn replace_own_buildx(
         .plugin
         .filter(|plugin| plugin.starts_with(&paths.plugins));
     match own {
-        Some(own)
-            if !version_output(user, &own).is_ok_and(|printed| versions::is_recent_enough(&printed)) =>
-        {
+        Some(own) if !version_output(user, &own).is_ok_and(|printed| doctor::is_recent_enough(&printed)) => {
             let mut manifest = InstallManifest::read(&paths.manifest)?;
             install_buildx(&mut manifest, paths, user, programs)
         }
@@ -129,7 +127,7 @@ fn is_recent_enough(user: &User, program: Option<&Path>) -> bool {
         return false;
     };
     let version = printed.split_whitespace().nth(1).unwrap_or("of unknown version");
-    let is_recent = versions::is_recent_enough(&printed);
+    let is_recent = doctor::is_recent_enough(&printed);
     let status = if is_recent { "already present" } else { "too old" };
     say(&format!("buildx {version}: {status}, {}", program.display()));
     is_recent

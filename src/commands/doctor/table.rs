@@ -1,10 +1,11 @@
-//! Formats the rows as a table and as JSON.
+//! Formats the results as a table for people, as JSON for programs, and as one sentence.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::{Check, CheckStatus};
+use super::finding::{CheckResult, CheckStatus};
 
 /// The width of the column of names. It must be known before the first row is printed.
 #[derive(Debug, Clone, Copy)]
@@ -16,8 +17,8 @@ pub struct Table {
 const SHOWN_FROM: Duration = Duration::from_millis(10);
 
 impl Table {
-    /// Returns the table for checks of these names.
-    pub fn of<'a>(names: impl IntoIterator<Item = &'a str>) -> Self {
+    /// Returns the table for rows of these names.
+    pub fn new<'a>(names: impl IntoIterator<Item = &'a str>) -> Self {
         let longest = names.into_iter().map(str::len).max();
         Self {
             width: longest.unwrap_or_default(),
@@ -25,8 +26,8 @@ impl Table {
     }
 
     /// Returns a row: mark, name, what was found, and below it what to do.
-    pub fn row(self, check: &Check) -> String {
-        let mark = match check.finding.status {
+    pub fn row(self, result: &CheckResult) -> String {
+        let mark = match result.finding.status {
             CheckStatus::Ok => "✓",
             CheckStatus::Warning => "!",
             CheckStatus::Failed => "✗",
@@ -34,16 +35,16 @@ impl Table {
         };
         let indent = " ".repeat(self.width + 4);
         let under = |text: &str, indent: &str| text.trim_end().replace('\n', &format!("\n{indent}"));
-        let found = under(&check.finding.found, &indent);
-        let took = match check.took {
+        let found = under(&result.finding.found, &indent);
+        let took = match result.took {
             Some(took) if took >= SHOWN_FROM => format!(" ({:.2} s)", took.as_secs_f64()),
             _ => String::new(),
         };
-        let row = format!("{mark} {:width$}  {found}{took}", check.name, width = self.width);
-        if check.finding.remedy.is_empty() {
+        let row = format!("{mark} {:width$}  {found}{took}", result.name, width = self.width);
+        if result.finding.remedy.is_empty() {
             return row;
         }
-        let remedy = under(&check.finding.remedy, &format!("{indent}  "));
+        let remedy = under(&result.finding.remedy, &format!("{indent}  "));
         format!("{row}\n{indent}→ {remedy}")
     }
 }
@@ -54,62 +55,61 @@ pub fn skipped_row(names: &[String], why: &str) -> String {
 }
 
 /// Returns whether a build would work, as a sentence that names the failed checks or the warnings.
-pub fn verdict(checks: &[Check]) -> Result<String, String> {
+pub fn verdict(results: &[CheckResult]) -> Result<String, String> {
     let names = |status| -> Vec<&str> {
-        let those = checks.iter().filter(|check| check.finding.status == status);
-        those.map(|check| check.name.as_str()).collect()
+        let with_status = results.iter().filter(|result| result.finding.status == status);
+        with_status.map(|result| result.name.as_str()).collect()
     };
-    let (failed, warnings) = (names(CheckStatus::Failed), names(CheckStatus::Warning));
+    let failed = names(CheckStatus::Failed);
     if !failed.is_empty() {
-        return Err(format!("A build would not work: {}.", failed.join(", ")));
+        return Err(format!(
+            "A build would not work. Failed checks: {}.",
+            failed.join(", ")
+        ));
     }
-    if checks
-        .iter()
-        .any(|check| check.finding.status == CheckStatus::Skipped)
-    {
+    if !names(CheckStatus::Skipped).is_empty() {
         return Err("Could not determine whether a build would work.".into());
     }
+    let warnings = names(CheckStatus::Warning);
     if warnings.is_empty() {
         return Ok("A build would work.".into());
     }
-    Ok(format!(
-        "A build would work; see the warnings: {}.",
-        warnings.join(", ")
-    ))
+    Ok(format!("A build would work. Warnings: {}.", warnings.join(", ")))
 }
 
-/// Returns the rows as JSON. docs/doctor.md describes the fields.
-pub fn json(checks: &[Check]) -> Value {
-    let row = |check: &Check| {
+/// Returns the results as JSON. docs/doctor.md describes the fields. `wording` names settings as the reader does, as inputs
+/// or as flags.
+pub fn json(results: &[CheckResult], wording: impl Fn(&str) -> Cow<'_, str>) -> Value {
+    let row = |result: &CheckResult| {
         let mut row = json!({
-            "check": check.name,
-            "status": check.finding.status,
-            "found": check.finding.found,
-            "remedy": check.finding.remedy,
+            "check": result.name,
+            "status": result.finding.status,
+            "found": wording(&result.finding.found),
+            "remedy": wording(&result.finding.remedy),
         });
-        if let Some(took) = check.took {
+        if let Some(took) = result.took {
             row["milliseconds"] = json!(u64::try_from(took.as_millis()).unwrap_or(u64::MAX));
         }
         row
     };
-    checks.iter().map(row).collect()
+    results.iter().map(row).collect()
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::Finding;
+    use super::super::finding::Finding;
     use super::*;
 
-    fn checks() -> Vec<Check> {
-        let check = |name: &str, took, finding| Check {
+    fn results() -> Vec<CheckResult> {
+        let result = |name: &str, took, finding| CheckResult {
             name: name.into(),
             finding,
             took: Some(took).filter(|took| *took > 0).map(Duration::from_millis),
         };
         vec![
-            check("identity", 120, Finding::ok("arn:aws:iam::123456789012:role/ci")),
-            check("buildx", 31, Finding::warning("0.36.1", "Use 0.37 or newer.")),
-            check(
+            result("identity", 120, Finding::ok("arn:aws:iam::123456789012:role/ci")),
+            result("buildx", 31, Finding::warning("0.36.1", "Use 0.37 or newer.")),
+            result(
                 "token",
                 9,
                 Finding::failed(
@@ -117,15 +117,15 @@ mod tests {
                     "Add an access entry:\naws eks …",
                 ),
             ),
-            check("exec", 0, Finding::skipped("skipped (requires token)")),
+            result("exec", 0, Finding::skipped("skipped (requires token)")),
         ]
     }
 
     #[test]
     fn the_table() {
-        let checks = checks();
-        let table = Table::of(checks.iter().map(|check| check.name.as_str()));
-        let rows: Vec<String> = checks.iter().map(|check| table.row(check)).collect();
+        let results = results();
+        let table = Table::new(results.iter().map(|result| result.name.as_str()));
+        let rows: Vec<String> = results.iter().map(|result| table.row(result)).collect();
         insta::assert_snapshot!(rows.join("\n"), @"
         ✓ identity  arn:aws:iam::123456789012:role/ci (0.12 s)
         ! buildx    0.36.1 (0.03 s)
@@ -140,7 +140,7 @@ mod tests {
 
     #[test]
     fn the_json() {
-        insta::assert_snapshot!(format!("{:#}", json(&checks())), @r#"
+        insta::assert_snapshot!(format!("{:#}", json(&results(), |text| text.into())), @r#"
         [
           {
             "check": "identity",
@@ -175,11 +175,14 @@ mod tests {
 
     #[test]
     fn a_build_works_if_nothing_failed_or_was_skipped() {
-        let all = checks();
-        assert_eq!(verdict(&all), Err("A build would not work: token.".into()));
+        let all = results();
+        assert_eq!(
+            verdict(&all),
+            Err("A build would not work. Failed checks: token.".into())
+        );
         assert_eq!(
             verdict(&all[..2]),
-            Ok("A build would work; see the warnings: buildx.".into())
+            Ok("A build would work. Warnings: buildx.".into())
         );
         assert_eq!(verdict(&all[..1]), Ok("A build would work.".into()));
         assert!(verdict(&all[3..]).is_err());

@@ -1,0 +1,147 @@
+//! Checks the StorageClass of the agents' volumes.
+
+use super::super::Doctor;
+use super::super::agents::VolumeNeed;
+use super::super::check::{Check, CheckGroup};
+use super::super::finding::{CheckStatus, Finding};
+use crate::cluster::{Cluster, Lookup, StorageClassInfo};
+
+pub const CHECK: Check = Check::new("storage-class", CheckGroup::Storage);
+
+/// Reads the StorageClass. Returns the status and the class, if it exists and can be read.
+pub async fn run(
+    doctor: &Doctor,
+    cluster: &Cluster,
+    need: VolumeNeed,
+) -> anyhow::Result<(Finding, (CheckStatus, Option<StorageClassInfo>))> {
+    let name = doctor.plan.agents.spec.storage_class.as_deref();
+    let found = cluster.storage_classes(name).await?;
+    let (finding, class) = evaluate(name, &found, need);
+    let status = finding.status;
+    Ok((finding, (status, class)))
+}
+
+/// Returns the finding for the StorageClass of new volumes, and the class: the one of the input `storage-class`, or the
+/// default one.
+pub fn evaluate(
+    requested: Option<&str>,
+    found: &Lookup<Vec<StorageClassInfo>>,
+    need: VolumeNeed,
+) -> (Finding, Option<StorageClassInfo>) {
+    let class = match found {
+        Lookup::Found(classes) => classes.iter().find(|class| match requested {
+            Some(name) => class.name == name,
+            None => class.default,
+        }),
+        Lookup::NotFound => None,
+        Lookup::Forbidden(why) => return (no_permission("StorageClasses", why, need), None),
+    };
+    let Some(class) = class else {
+        return (not_found(requested, found, need), None);
+    };
+    let default = if class.default { " (default)" } else { "" };
+    let can = if class.expands { "can" } else { "cannot" };
+    let found = format!(
+        "{}{default}: provisioner {}; volumes {can} be expanded",
+        class.name, class.provisioner
+    );
+    (Finding::ok(found), Some(class.clone()))
+}
+
+fn not_found(requested: Option<&str>, found: &Lookup<Vec<StorageClassInfo>>, need: VolumeNeed) -> Finding {
+    let finding = match (requested, found) {
+        (Some(name), _) => Finding::failed(
+            format!("the StorageClass {name} does not exist"),
+            "Correct the input `storage-class` (kubectl get storageclass lists the existing ones), or omit it to use \
+             the default StorageClass.",
+        ),
+        (None, found) => {
+            let names = match found {
+                Lookup::Found(classes) => classes.iter().map(|class| class.name.as_str()).collect(),
+                Lookup::NotFound | Lookup::Forbidden(_) => vec![],
+            };
+            let existing = if names.is_empty() {
+                "none exists".into()
+            } else {
+                format!("existing: {}", names.join(", "))
+            };
+            Finding::failed(
+                format!("no StorageClass is the default; {existing}"),
+                "Set the input `storage-class`, or make one the default: kubectl annotate storageclass NAME \
+                 storageclass.kubernetes.io/is-default-class=true.",
+            )
+        }
+    };
+    need.downgrade_unneeded(finding)
+}
+
+/// Returns the finding when the identity cannot read these cluster-wide objects.
+pub fn no_permission(objects: &str, why: &str, need: VolumeNeed) -> Finding {
+    match need {
+        VolumeNeed::New => Finding::warning(
+            format!("no permission to read {objects}: {why}"),
+            "Bind a ClusterRole to this identity with the rule {apiGroups: [storage.k8s.io], resources: \
+             [storageclasses, csidrivers, csinodes], verbs: [get, list]}, or run kubectl get storageclass as an \
+             administrator.",
+        ),
+        VolumeNeed::Has => Finding::ok(format!(
+            "no permission to read {objects}; needed only for a new volume"
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn classes() -> Lookup<Vec<StorageClassInfo>> {
+        let class = |name: &str, provisioner: &str, default| StorageClassInfo {
+            name: name.into(),
+            provisioner: provisioner.into(),
+            default,
+            expands: default,
+        };
+        Lookup::Found(vec![
+            class("gp2", "kubernetes.io/aws-ebs", false),
+            class("gp3", "ebs.csi.aws.com", true),
+        ])
+    }
+
+    #[test]
+    fn the_class_is_the_input_or_the_default() {
+        let (finding, found) = evaluate(None, &classes(), VolumeNeed::New);
+        assert_eq!(
+            finding,
+            Finding::ok("gp3 (default): provisioner ebs.csi.aws.com; volumes can be expanded")
+        );
+        assert_eq!(found.map(|class| class.name).as_deref(), Some("gp3"));
+        let (finding, found) = evaluate(Some("gp2"), &classes(), VolumeNeed::New);
+        assert_eq!(finding.status, CheckStatus::Ok);
+        assert_eq!(found.map(|class| class.name).as_deref(), Some("gp2"));
+    }
+
+    #[test]
+    fn a_missing_class_fails_only_for_a_new_volume() {
+        let (finding, _) = evaluate(Some("tape"), &Lookup::NotFound, VolumeNeed::New);
+        assert_eq!(finding.status, CheckStatus::Failed);
+        assert_eq!(finding.found, "the StorageClass tape does not exist");
+        let (finding, _) = evaluate(Some("tape"), &Lookup::NotFound, VolumeNeed::Has);
+        assert_eq!(finding.status, CheckStatus::Warning);
+        let none = Lookup::Found(vec![]);
+        assert!(
+            evaluate(None, &none, VolumeNeed::New)
+                .0
+                .found
+                .ends_with("none exists")
+        );
+        let forbidden = Lookup::Forbidden("cannot list".into());
+        assert_eq!(
+            evaluate(None, &forbidden, VolumeNeed::New).0.status,
+            CheckStatus::Warning
+        );
+        assert_eq!(
+            evaluate(None, &forbidden, VolumeNeed::Has).0.status,
+            CheckStatus::Ok
+        );
+    }
+}
