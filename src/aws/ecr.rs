@@ -9,7 +9,9 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
 
-use super::{ACCESS_DENIED, AwsFailure, SEE_MESSAGE, Session, loader, no_sdk_retries, unreachable};
+use super::failure::{ACCESS_DENIED, AwsFailure, SEE_MESSAGE, unreachable};
+use super::http::{loader, no_sdk_retries};
+use super::session::Session;
 use crate::error_code::ErrorCode;
 use crate::problem::Problem;
 use crate::registry::{Login, Realm};
@@ -37,8 +39,8 @@ pub async fn log_in(session: &Session, realm: &Realm, retrier: &Retrier) -> anyh
                 Realm::Private { .. } => private(&aws_sdk_ecr::Client::new(&config)).await,
                 Realm::Public => public(&aws_sdk_ecrpublic::Client::new(&config)).await,
             };
-            let token =
-                token.map_err(|failure| AttemptError::new(failure.kind, denied(realm, region, &failure)))?;
+            let token = token
+                .map_err(|failure| AttemptError::new(failure.kind, login_failed(realm, region, &failure)))?;
             Ok(token
                 .login()
                 .with_context(|| format!("reading the response of {}", action(realm)))?)
@@ -106,7 +108,7 @@ fn action(realm: &Realm) -> &'static str {
     }
 }
 
-fn denied(realm: &Realm, region: &str, failure: &AwsFailure) -> Problem {
+fn login_failed(realm: &Realm, region: &str, failure: &AwsFailure) -> Problem {
     if !failure.from_service {
         return unreachable(ErrorCode::EcrUnreachable, "ECR", region, failure);
     }

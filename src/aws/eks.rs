@@ -2,9 +2,10 @@
 
 use aws_sdk_eks::types::VpcConfigResponse;
 
-use super::{
-    ACCESS_DENIED, AwsFailure, SEE_MESSAGE, Session, loader, no_sdk_retries, partition, unreachable,
-};
+use super::failure::{ACCESS_DENIED, AwsFailure, SEE_MESSAGE, unreachable};
+use super::http::{loader, no_sdk_retries};
+use super::region::partition;
+use super::session::Session;
 use crate::endpoint_access::EndpointAccess;
 use crate::error_code::ErrorCode;
 use crate::problem::Problem;

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use aws_config::provider_config::ProviderConfig;
+use aws_config::retry::RetryConfig;
 use aws_config::{BehaviorVersion, ConfigLoader, Region};
 use aws_smithy_async::rt::sleep::TokioSleep;
 use aws_smithy_http_client::proxy::ProxyConfig;
@@ -16,7 +17,8 @@ use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_types::timeout::TimeoutConfig;
 
-use super::{AwsRegion, Clock};
+use super::clock::Clock;
+use super::region::AwsRegion;
 use crate::problem::{Problem, chain};
 use crate::proxy::{ProxySettings, ProxyUrl};
 use crate::trace::RequestLog;
@@ -45,6 +47,11 @@ pub(super) fn provider_config(region: &AwsRegion, clock: &Clock) -> Result<Provi
         .with_time_source(clock.clone())
         .with_sleep_impl(TokioSleep::new())
         .with_timeout_config(timeouts()))
+}
+
+/// Returns a configuration without the SDK's own retries: `retry` alone decides what is retried.
+pub(super) fn no_sdk_retries() -> RetryConfig {
+    RetryConfig::disabled()
 }
 
 fn timeouts() -> TimeoutConfig {

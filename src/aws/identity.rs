@@ -6,27 +6,17 @@ use aws_config::imds::credentials::ImdsCredentialsProvider;
 use aws_config::meta::credentials::CredentialsProviderChain;
 use aws_config::web_identity_token::WebIdentityTokenCredentialsProvider;
 use aws_credential_types::provider::ProvideCredentials;
-use serde::{Deserialize, Serialize};
 
-use super::http::provider_config;
+use super::clock::Clock;
+use super::failure::{ACCESS_DENIED, AwsFailure, SEE_MESSAGE, unreachable};
+use super::http::{loader, no_sdk_retries, provider_config};
 use super::keys::AccessKeys;
-use super::{
-    ACCESS_DENIED, AwsFailure, AwsRegion, Clock, SEE_MESSAGE, Session, loader, no_sdk_retries,
-    resolve_region, unreachable,
-};
+use super::region::{AwsRegion, resolve_region};
+use super::session::{AssumeRole, Session};
 use crate::error_code::ErrorCode;
 use crate::problem::{Problem, chain};
 use crate::retry::{AttemptError, Retrier};
 use crate::secret::Secret;
-
-/// A role to assume with a web identity.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct AssumeRole {
-    pub arn: String,
-    pub audience: String,
-    /// The name in CloudTrail and in the cluster's audit log.
-    pub session_name: String,
-}
 
 /// Returns keys from the default credential chain (environment, profile, web identity (IRSA), Pod Identity, instance metadata),
 /// and the region: the given one, or else the chain's.
@@ -196,7 +186,7 @@ pub async fn caller_account(session: &Session, retrier: &Retrier) -> anyhow::Res
         session.clock.with_clock_check(async {
             let response = client.get_caller_identity().send().await.map_err(|error| {
                 let failure = AwsFailure::from_sdk(&error);
-                AttemptError::new(failure.kind, account_unknown(region, &failure))
+                AttemptError::new(failure.kind, cannot_determine_account(region, &failure))
             })?;
             let account = response
                 .account()
@@ -216,7 +206,7 @@ async fn sts(session: &Session) -> anyhow::Result<aws_sdk_sts::Client> {
     Ok(aws_sdk_sts::Client::new(&config))
 }
 
-fn account_unknown(region: &str, failure: &AwsFailure) -> Problem {
+fn cannot_determine_account(region: &str, failure: &AwsFailure) -> Problem {
     if !failure.from_service {
         return unreachable(ErrorCode::StsUnreachable, "STS", region, failure);
     }

@@ -8,13 +8,22 @@ use anyhow::Context;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use super::identity::AssumeRole;
+use super::clock::Clock;
 use super::keys::AccessKeys;
-use super::{AwsRegion, Clock};
+use super::region::AwsRegion;
 use crate::files;
 
 /// Keys are renewed when they are valid for less than this: a token lasts up to 15 minutes, and expires with its keys.
 const MARGIN: SignedDuration = SignedDuration::from_mins(15);
+
+/// A role to assume with a web identity.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct AssumeRole {
+    pub arn: String,
+    pub audience: String,
+    /// The name in CloudTrail and in the cluster's audit log.
+    pub session_name: String,
+}
 
 /// The source of a session's keys, which is also asked for new ones.
 #[derive(Debug, Clone, Serialize, Deserialize)]

@@ -12,8 +12,8 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jiff::{SignedDuration, Timestamp};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
-use super::AwsRegion;
 use super::keys::AccessKeys;
+use super::region::AwsRegion;
 use crate::secret::Secret;
 
 /// How long a client may use a token. The server accepts it for 15 minutes; as in aws-cli, the client renews it a minute
