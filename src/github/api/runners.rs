@@ -14,7 +14,9 @@ use serde_json::json;
 
 use super::server::{ApiRequest, GitHubApi, is_rate_limited, status_of};
 use crate::error_code::ErrorCode;
-use crate::github::{AppKey, RunnerScope, ScopeKind, mask};
+use crate::github::app::AppKey;
+use crate::github::job::mask;
+use crate::github::scope::{RunnerScope, ScopeKind};
 use crate::problem::Problem;
 use crate::report::Report;
 use crate::retry::{AttemptError, FailureKind, Retrier};
