@@ -97,7 +97,7 @@ fn private_address(host: &str, ip: IpAddr) -> String {
         format!("{host} is {ip}, a private address")
     };
     format!(
-        "Use a runner in the same network or in a peered one, or check this runner's VPN or routes: {what}."
+        "Use a runner in the network of the API server or in a peered one, or check this runner's VPN or routes: {what}."
     )
 }
 

@@ -209,3 +209,53 @@ fn agent_gone(spec: &Spec, gone: AgentGone) -> AgentError {
         AgentGone::Unreadable(error) => AgentError::of_agent(error),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cluster::Unauthorized;
+
+    fn problem() -> Problem {
+        Problem::new(ErrorCode::Unschedulable, "No node fits.", "Add a node.")
+    }
+
+    #[test]
+    fn an_error_with_a_remedy_makes_the_agent_unavailable() {
+        let unavailable = |error| matches!(AgentError::of_agent(error), AgentError::Unavailable(_));
+        assert!(unavailable(ClusterError::Problem(problem())));
+        assert!(!unavailable(ClusterError::Other(anyhow::anyhow!("404"))));
+        assert!(!unavailable(ClusterError::Unauthorized(Unauthorized {
+            what: "401".into()
+        })));
+    }
+
+    #[test]
+    fn an_error_that_is_fatal_keeps_its_type() {
+        let unauthorized = Unauthorized { what: "401".into() };
+        let error = AgentError::of_agent(ClusterError::Unauthorized(unauthorized));
+        assert!(matches!(error, AgentError::Fatal(error) if error.is::<Unauthorized>()));
+        let error = AgentError::fatal(ClusterError::Problem(problem()));
+        assert!(matches!(error, AgentError::Fatal(error) if error.is::<Problem>()));
+    }
+
+    /// The errors of an agent that existed already or disappears, as they are printed.
+    #[test]
+    fn errors_of_an_existing_agent() {
+        let spec = Spec::example();
+        let gone = |gone| match agent_gone(&spec, gone) {
+            AgentError::Unavailable(problem) => problem.to_string(),
+            AgentError::Fatal(error) => format!("fatal: {error:#}"),
+        };
+        let errors = [
+            explain_inputs_not_applied(problem(), Deploy::IfAbsent).to_string(),
+            explain_inputs_not_applied(problem(), Deploy::Always).to_string(),
+            gone(AgentGone::Deleted),
+            gone(AgentGone::Unusable("it is scaled to 0".into())),
+            gone(AgentGone::Unreadable(ClusterError::Problem(problem()))),
+            gone(AgentGone::Unreadable(ClusterError::Unauthorized(Unauthorized {
+                what: "Asked and got 401.".into(),
+            }))),
+        ];
+        insta::assert_snapshot!(errors.join("\n\n"));
+    }
+}
