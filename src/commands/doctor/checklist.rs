@@ -7,6 +7,11 @@ use super::check::{CheckGroup, PlannedRow};
 use super::finding::{CheckResult, CheckStatus, Finding};
 use super::table::{Table, skipped_row};
 
+/// Returns why a check was skipped that requires another one.
+pub fn skipped_because(required: &str) -> String {
+    format!("skipped (requires {required})")
+}
+
 /// Prints a row of the table.
 pub type Print = Box<dyn Fn(&str) + Send>;
 
@@ -61,12 +66,13 @@ impl Checklist {
         self.with(|state| state.add(name, finding, None));
     }
 
-    /// Records these checks as skipped, except for those that have a result.
-    pub fn skip(&self, names: &[String]) {
-        self.with(|state| state.skip(names));
+    /// Records these checks as skipped because they require another one, except for those that have a result.
+    pub fn skip(&self, names: &[String], required: &str) {
+        self.with(|state| state.skip(names, &skipped_because(required)));
     }
 
-    /// Ends the checks: the running one failed for this reason, and the remaining ones are skipped.
+    /// Ends the checks: the running one failed for this reason, and the remaining ones are skipped, because they require the
+    /// last one that failed.
     pub fn finish(&self, why: &str) {
         self.with(|state| {
             if let Some((name, began)) = state.running.take() {
@@ -74,7 +80,12 @@ impl Checklist {
                 state.add(&name, Finding::failed(why, remedy), Some(began));
             }
             let names: Vec<String> = state.planned.iter().map(|row| row.name.clone()).collect();
-            state.skip(&names);
+            let failed = state
+                .results
+                .iter()
+                .rfind(|result| result.finding.status == CheckStatus::Failed);
+            let why = failed.map_or_else(|| "skipped".to_owned(), |result| skipped_because(&result.name));
+            state.skip(&names, &why);
         });
     }
 
@@ -120,23 +131,15 @@ impl ChecklistState {
         self.results.push(result);
     }
 
-    fn skip(&mut self, names: &[String]) {
-        let failed = self
-            .results
-            .iter()
-            .rfind(|result| result.finding.status == CheckStatus::Failed);
-        let why = match failed {
-            Some(result) => format!("skipped (requires {})", result.name),
-            None => "skipped".to_owned(),
-        };
+    fn skip(&mut self, names: &[String], why: &str) {
         let known = |name: &&String| self.results.iter().any(|result| result.name == **name);
         let skipped: Vec<String> = names.iter().filter(|name| !known(name)).cloned().collect();
         if let Some(print) = self.print.as_ref().filter(|_| !skipped.is_empty()) {
-            print(&skipped_row(&skipped, &why));
+            print(&skipped_row(&skipped, why));
         }
         self.results.extend(skipped.into_iter().map(|name| CheckResult {
             name,
-            finding: Finding::skipped(why.clone()),
+            finding: Finding::skipped(why),
             took: None,
         }));
     }
@@ -173,6 +176,19 @@ mod tests {
         assert_eq!(
             finding(&checklist, "token"),
             Finding::skipped("skipped (requires cluster)")
+        );
+    }
+
+    #[test]
+    fn a_skipped_check_names_what_it_requires_and_not_the_last_failure() {
+        let checklist = checklist();
+        checklist.record("buildx", Finding::failed("not installed", "Install it."));
+        checklist.record("exec", Finding::failed("denied", "Allow it."));
+        checklist.skip(&["exec".to_owned(), "build".to_owned()], "buildx");
+        assert_eq!(finding(&checklist, "exec").found, "denied");
+        assert_eq!(
+            finding(&checklist, "build"),
+            Finding::skipped("skipped (requires buildx)")
         );
     }
 

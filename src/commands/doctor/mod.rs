@@ -130,52 +130,61 @@ impl Doctor {
                 list.run(csi_driver::CHECK.name, check).await;
             }
             Some((status, None)) => list.record(csi_driver::CHECK.name, csi_driver::without_class(status)),
-            None => list.skip(&[csi_driver::CHECK.name.to_owned()]),
+            None => list.skip(&[csi_driver::CHECK.name.to_owned()], storage_class::CHECK.name),
         }
         for agent in &agents {
-            self.run_agent_checks(&cluster, agent, has_buildx).await;
-            let rows = self.scope.agent_rows(AGENT_CHECKS, &agent.label);
-            list.skip(&rows.into_iter().map(|row| row.name).collect::<Vec<_>>());
+            if let Some(failed) = self.run_agent_checks(&cluster, agent, has_buildx).await {
+                let rows = self.scope.agent_rows(AGENT_CHECKS, &agent.label);
+                let names: Vec<String> = rows.into_iter().map(|row| row.name).collect();
+                list.skip(&names, &failed);
+            }
         }
         Ok(())
     }
 
-    /// Runs the checks of one agent in their order, until one fails that the next ones require.
-    async fn run_agent_checks(&self, cluster: &Cluster, agent: &Agent, has_buildx: bool) {
+    /// Runs the checks of one agent in their order, until one has failed that the next ones require. Returns its row.
+    async fn run_agent_checks(&self, cluster: &Cluster, agent: &Agent, has_buildx: bool) -> Option<String> {
         let list = &self.checklist;
         let name = |check: Check| agent.row_name(&check);
         let existing = match &agent.found {
             Ok(found) => found.as_ref(),
-            Err(finding) => return list.record(&name(agent::CHECK), finding.clone()),
+            Err(finding) => {
+                list.record(&name(agent::CHECK), finding.clone());
+                return Some(name(agent::CHECK));
+            }
         };
         let check = agent::run(self, cluster, agent, existing);
         list.run(&name(agent::CHECK), check).await;
         let check = volume::run(cluster, agent, existing);
         list.run(&name(volume::CHECK), check).await;
         if !agent.is_ready() {
-            return;
+            return Some(name(agent::CHECK));
         }
         let check = buildkit::run(cluster, agent);
         let Some(status) = list.run(&name(buildkit::CHECK), check).await else {
-            return;
+            return Some(name(buildkit::CHECK));
         };
         list.record(
             &name(disk::CHECK),
             disk::evaluate(status.disk, agent.has_volume()),
         );
         if !self.scope.full {
-            return;
+            return None;
         }
         let check = exec::run(cluster, agent);
-        let works = list.run(&name(exec::CHECK), check).await.is_some();
-        if !works || !has_buildx {
-            return;
+        if list.run(&name(exec::CHECK), check).await.is_none() {
+            return Some(name(exec::CHECK));
+        }
+        if !has_buildx {
+            return Some(buildx::CHECK.name.to_owned());
         }
         let check = build::run(self, agent);
-        if let Some(trial) = list.run(&name(build::CHECK), check).await {
-            let check = build::run_again(&trial);
-            list.run(&name(build::CACHE_CHECK), check).await;
-        }
+        let Some(first_build) = list.run(&name(build::CHECK), check).await else {
+            return Some(name(build::CHECK));
+        };
+        let check = build::run_again(&first_build);
+        list.run(&name(build::CACHE_CHECK), check).await;
+        None
     }
 }
 

@@ -394,7 +394,7 @@ fn json_output() {
     let output = Output::new(&Scope::without_inputs());
     output.record("disk", disk::evaluate(disk_usage(95), true));
     output.record("token", unauthorized());
-    output.checklist.skip(&["agent".to_owned()]);
+    output.checklist.skip(&["agent".to_owned()], "token");
     let json = table::json(&output.checklist.results(), cli::inputs_as_flags);
     insta::assert_snapshot!(format!("{json:#}"));
 }

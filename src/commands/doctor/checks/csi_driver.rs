@@ -2,6 +2,7 @@
 
 use super::super::agents::VolumeNeed;
 use super::super::check::{Check, CheckGroup};
+use super::super::checklist::skipped_because;
 use super::super::finding::{CheckStatus, Finding};
 use super::storage_class;
 use crate::cluster::{Cluster, Lookup, StorageClassInfo};
@@ -34,7 +35,7 @@ pub fn without_class(status: CheckStatus) -> Finding {
     match status {
         CheckStatus::Ok => Finding::ok("not checked: needed only for a new volume"),
         CheckStatus::Warning | CheckStatus::Failed | CheckStatus::Skipped => {
-            Finding::skipped(format!("skipped (requires {})", storage_class::CHECK.name))
+            Finding::skipped(skipped_because(storage_class::CHECK.name))
         }
     }
 }
