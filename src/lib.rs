@@ -1,34 +1,37 @@
 //! Runs a CI job's image builds on a BuildKit agent with a persistent cache in the user's own cluster.
 //!
-//! This is a library only so that tests and fuzzers can call its parts. The product is the program.
+//! The product is the program. It is a library only so that the fuzz targets can call its parsers. All modules are private,
+//! so that the compiler finds unused code.
 
-pub mod aws;
-pub mod buildx;
-pub mod cli;
-pub mod cluster;
-pub mod color;
-pub mod commands;
-pub mod docker;
-pub mod download;
+mod aws;
+mod buildx;
+mod cli;
+mod cluster;
+mod color;
+mod commands;
+mod docker;
+mod download;
 mod endpoint_access;
-pub mod env;
-pub mod error_code;
-pub mod files;
-pub mod git;
-pub mod github;
-pub mod http_client;
-pub mod inputs;
-pub mod kubeconfig;
-pub mod machine;
-pub mod output;
-pub mod problem;
-pub mod proxy;
-pub mod registry;
-pub mod report;
-pub mod retry;
-pub mod secret;
-pub mod trace;
-pub mod trust;
+mod env;
+mod error_code;
+mod files;
+#[cfg(fuzzing)]
+pub mod fuzz;
+mod git;
+mod github;
+mod http_client;
+mod inputs;
+mod kubeconfig;
+mod machine;
+mod output;
+mod problem;
+mod proxy;
+mod registry;
+mod report;
+mod retry;
+mod secret;
+mod trace;
+mod trust;
 
 use std::process::ExitCode;
 
@@ -129,3 +132,6 @@ fn fail(error: anyhow::Error) -> ExitCode {
         _ => ExitCode::FAILURE,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -16,8 +16,7 @@ use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
 use aws_smithy_types::body::SdkBody;
 use kube::config::Kubeconfig;
 use libfuzzer_sys::fuzz_target;
-use remote_buildkit::problem::Problem;
-use remote_buildkit::{aws, kubeconfig};
+use remote_buildkit::fuzz::{Problem, describe_once, kubeconfig};
 use tokio::runtime::{Builder, Runtime};
 
 #[derive(Debug, Clone, Default)]
@@ -83,7 +82,7 @@ fuzz_target!(|data: &[u8]| {
     };
     RESPONSE.set(response);
     let described =
-        EKS.with(|(runtime, client)| runtime.block_on(aws::describe_once(client, "shop", "eu-west-1")));
+        EKS.with(|(runtime, client)| runtime.block_on(describe_once(client, "shop", "eu-west-1")));
     match described {
         Ok(found) => {
             let paths = ("/dist/remote-buildkit", "/tmp/session.json");

@@ -4,13 +4,13 @@
 use std::collections::BTreeMap;
 
 use libfuzzer_sys::fuzz_target;
-use remote_buildkit::docker::{Setting, there_and_back};
+use remote_buildkit::fuzz::{Setting, add_and_remove};
 use serde_json::value::RawValue;
 
 fuzz_target!(|text: &str| {
     let login = Setting::Login("123456789012.dkr.ecr.eu-west-1.amazonaws.com".into());
     for setting in [login, Setting::Build] {
-        let Ok(Some((after, back))) = there_and_back(text, &setting) else {
+        let Ok(Some((after, back))) = add_and_remove(text, &setting) else {
             continue;
         };
         // RawValue, because docker also skips numbers that are too large for any type.

@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use libfuzzer_sys::fuzz_target;
-use remote_buildkit::cluster::run_exec;
+use remote_buildkit::fuzz::run_exec;
 use tokio::io::{AsyncRead, ReadBuf, join, sink};
 use tokio::runtime::{Builder, Runtime};
 

@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 use std::time::Duration;
 
 use libfuzzer_sys::fuzz_target;
-use remote_buildkit::buildx::{Builder, Node, Store};
+use remote_buildkit::fuzz::{Builder, Node, Store};
 
 static DIR: LazyLock<PathBuf> =
     LazyLock::new(|| std::env::temp_dir().join(format!("remote-buildkit-fuzz-{}", std::process::id())));

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use kube::config::{Config, KubeConfigOptions, Kubeconfig};
 use libfuzzer_sys::fuzz_target;
-use remote_buildkit::kubeconfig::{excerpt_of, text};
+use remote_buildkit::fuzz::kubeconfig::{excerpt_of, text};
 use serde_json::Value;
 use tokio::runtime::{Builder, Runtime};
 

@@ -2,7 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use remote_buildkit::github::id_token_of;
+use remote_buildkit::fuzz::id_token_of;
 
 fuzz_target!(|body: &[u8]| {
     let Ok(token) = id_token_of(body) else { return };

@@ -2,7 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use remote_buildkit::cluster::parse_daemon_status;
+use remote_buildkit::fuzz::parse_daemon_status;
 
 fuzz_target!(|output: &[u8]| {
     let Ok(status) = parse_daemon_status("agent-1-2".into(), output) else {

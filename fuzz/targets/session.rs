@@ -2,7 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use remote_buildkit::aws::{Session, token};
+use remote_buildkit::fuzz::{Session, token};
 
 fuzz_target!(|text: &[u8]| {
     let Ok(session) = serde_json::from_slice::<Session>(text) else {

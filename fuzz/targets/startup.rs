@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use k8s_openapi::api::core::v1::{Event, PersistentVolumeClaim, Pod};
 use libfuzzer_sys::fuzz_target;
-use remote_buildkit::cluster::startup_failure;
+use remote_buildkit::fuzz::startup_failure;
 use remote_buildkit_agent::startup::{GracePeriod, StartupState, StartupStep};
 
 const AGENT: &str = "remote-buildkit-agent";

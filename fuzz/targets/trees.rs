@@ -3,8 +3,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use remote_buildkit::git::tree::ChangeSet;
-use remote_buildkit::github::api::listing_of;
+use remote_buildkit::fuzz::{ChangeSet, listing_of};
 
 fuzz_target!(|body: &[u8]| {
     for recursive in [false, true] {

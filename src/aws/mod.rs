@@ -2,7 +2,7 @@
 
 mod clock;
 mod ecr;
-mod eks;
+pub mod eks;
 mod failure;
 mod http;
 mod identity;
@@ -13,11 +13,9 @@ mod token;
 
 pub use clock::Clock;
 pub use ecr::log_in;
-#[cfg(fuzzing)]
-pub use eks::describe_once;
 pub use eks::{Endpoint, describe_cluster};
 pub use identity::{assume_role, caller_account, caller_arn, default_chain, machine_credentials};
 pub use keys::AccessKeys;
 pub use region::AwsRegion;
 pub use session::{AssumeRole, Identity, Session, session_environment};
-pub use token::{EksToken, token};
+pub use token::token;

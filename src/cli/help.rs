@@ -1,7 +1,5 @@
 //! The texts of `--help` and `--version`, and the reference in docs/cli.md.
 
-use super::command;
-
 /// Returns what `--version` prints. A commit would change the binary with each commit of another file, and the binaries
 /// in dist/ are built before they are committed, so the version names the hash of the sources in dist/BUILT-FROM.
 pub(super) fn long_version() -> String {
@@ -16,8 +14,9 @@ pub(super) fn long_version() -> String {
 }
 
 /// Returns the reference of all commands, in Markdown, for docs/cli.md.
+#[cfg(test)]
 pub fn reference() -> String {
-    let mut command = command().term_width(100);
+    let mut command = super::command().term_width(100);
     command.build();
     let mut text = String::new();
     for subcommand in command.get_subcommands_mut().filter(|c| c.get_name() != "help") {
@@ -36,8 +35,7 @@ pub fn reference() -> String {
 mod tests {
     use clap::{CommandFactory as _, Parser as _};
 
-    use super::super::Cli;
-    use super::*;
+    use super::super::{Cli, command};
 
     #[test]
     fn help_names_the_default_image() {

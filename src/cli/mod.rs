@@ -14,6 +14,7 @@ use clap::{Args, Parser, Subcommand};
 
 pub use action_inputs::arguments;
 pub use connect::{AgentArgs, ClusterArgs, ConnectArgs, WhichArgs};
+#[cfg(test)]
 pub use help::reference;
 pub use matrix::MatrixArgs;
 pub use output::{ManifestFormat, OutputArgs, OutputFormat};

@@ -4,13 +4,13 @@
 mod apply;
 mod client;
 mod error;
-mod exec;
+pub mod exec;
 mod lookup;
-mod probe;
+pub mod probe;
 mod reachability;
 mod remove;
 mod update;
-mod wait;
+pub mod wait;
 mod watch;
 
 use anyhow::Context;
@@ -25,17 +25,10 @@ use serde_json::Value;
 
 use error::{ApiOperation, ClusterAttemptError};
 pub use error::{ClusterError, Unauthorized};
-#[cfg(fuzzing)]
-pub use exec::run as run_exec;
 pub use lookup::{ClaimInfo, Lookup, StorageClassInfo, UserInfo};
-#[cfg(fuzzing)]
-pub use probe::parse as parse_daemon_status;
-pub use probe::{Buildkit, DaemonStatus, DiskUsage};
+pub use probe::{DaemonStatus, DiskUsage};
 use reachability::Reachability;
 pub use remove::OwnedObjects;
-pub use update::Update;
-#[cfg(fuzzing)]
-pub use wait::startup_failure;
 pub use wait::{AgentGone, StartupStatus};
 
 use crate::endpoint_access::EndpointAccess;

@@ -85,7 +85,7 @@ pub(super) fn join_platforms(platforms: &[Platform]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cluster::Buildkit;
+    use crate::cluster::probe::Buildkit;
 
     /// The errors of `connect` about one agent, as they are printed.
     #[test]

@@ -102,7 +102,7 @@ pub(super) fn has_object(text: &str, setting: &Setting) -> bool {
 
 /// Adds a setting and removes it again, for the fuzzer.
 #[cfg(fuzzing)]
-pub fn there_and_back(text: &str, setting: &Setting) -> Result<Option<(String, String)>, InvalidConfig> {
+pub fn add_and_remove(text: &str, setting: &Setting) -> Result<Option<(String, String)>, InvalidConfig> {
     let Some(after) = with(text, setting)? else {
         return Ok(None);
     };

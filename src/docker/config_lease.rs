@@ -45,11 +45,6 @@ impl DockerConfig {
         Ok(Self { dir })
     }
 
-    /// Returns the docker directory at a path.
-    pub fn at(dir: PathBuf) -> Self {
-        Self { dir }
-    }
-
     /// Checks that the config can be changed, without changing anything, so that a job fails before it waits for an
     /// agent.
     pub fn check(&self) -> anyhow::Result<()> {

@@ -1,15 +1,13 @@
 //! docker's directory, `config.json` with this program's entries, and the protocol of credential helpers. No other
 //! module knows their formats.
 
-mod config;
+pub mod config;
 mod config_lease;
 mod credential_cache;
 mod entries;
 pub mod protocol;
 
-#[cfg(fuzzing)]
-pub use config::there_and_back;
-pub use config::{InvalidConfig, Setting};
+pub use config::Setting;
 pub use config_lease::DockerConfig;
 pub use credential_cache::CredentialCache;
 

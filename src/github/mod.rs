@@ -3,7 +3,7 @@
 pub mod api;
 mod app;
 mod job;
-mod oidc;
+pub mod oidc;
 mod scope;
 
 pub use app::AppKey;
@@ -12,6 +12,4 @@ pub use job::{
     warn, warning,
 };
 pub use oidc::id_token;
-#[cfg(fuzzing)]
-pub use oidc::id_token_of;
 pub use scope::{RunnerScope, ScopeKind};

@@ -18,7 +18,7 @@ use crate::cli::{ConnectArgs, DestroyArgs, ManifestsArgs};
 use crate::error_code::ErrorCode;
 use crate::problem::Problem;
 
-pub use cluster_access::{AwsIdentity, ClusterAccess, Role};
+pub use cluster_access::{AwsIdentity, ClusterAccess};
 pub use matrix::{MatrixInputs, matrix};
 pub use registration::{Registration, RegistrationCredential, SecretSource};
 pub use registries::Registries;

@@ -6,8 +6,6 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
-use clap::CommandFactory;
-use remote_buildkit::cli::Cli;
 use serde_json::Value;
 
 fn path(file: &str) -> PathBuf {
@@ -24,9 +22,16 @@ fn yaml(file: &str) -> Result<Value> {
 
 /// Returns the flags of `remote-buildkit runner` in a text, and checks that each one exists.
 fn flags(file: &str, text: &str) -> Result<BTreeSet<String>> {
-    let cli = Cli::command();
-    let runner = cli.find_subcommand("runner").context("no such command")?;
-    let known: BTreeSet<&str> = runner.get_arguments().filter_map(clap::Arg::get_long).collect();
+    let help = Command::new(env!("CARGO_BIN_EXE_remote-buildkit"))
+        .args(["runner", "--help"])
+        .output()?;
+    let help = String::from_utf8(help.stdout)?;
+    // `      --cluster <NAME>` or `  -n, --namespace <NAME>`.
+    let known: BTreeSet<&str> = help
+        .lines()
+        .filter(|line| line.trim_start().starts_with('-'))
+        .filter_map(|line| line.split(' ').find_map(|word| word.strip_prefix("--")))
+        .collect();
     let words = text.split(|c: char| c.is_whitespace() || c == '\'' || c == '"');
     let found: BTreeSet<String> = words
         .filter_map(|word| word.strip_prefix("--").or_else(|| word.strip_prefix("FLAGS=--")))

@@ -5,9 +5,8 @@ use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 use jiff::{SignedDuration, Timestamp};
-use remote_buildkit::aws::{Session, token};
 
-use crate::support::{LAB, Namespace, Runner, output};
+use crate::support::{LAB, Namespace, Runner, SessionFile, output, program, run};
 
 /// Returns the HTTP status with which the API server answers a request with this token.
 fn whoami(bearer: &str) -> Result<String> {
@@ -28,12 +27,16 @@ fn whoami(bearer: &str) -> Result<String> {
     Ok(String::from_utf8(output(&mut command)?.stdout)?)
 }
 
-/// Rewrites the session so that its keys expire in `left`.
-fn expire(session: &Path, left: SignedDuration) -> Result<Session> {
-    let mut session_now = Session::read(session)?;
-    session_now.keys.expires = Some(Timestamp::now() + left);
-    session_now.write(session)?;
-    Ok(session_now)
+/// Returns the token that the program creates from a session by a clock that is `ago` earlier.
+fn earlier_token(session: &SessionFile, ago: SignedDuration) -> Result<String> {
+    let dir = tempfile::tempdir()?;
+    let path = dir.path().join("session.json");
+    session.write_copy_with_earlier_clock(ago, &path)?;
+    let mut command = Command::new(program());
+    let credential = run(command.env_clear().args(["token", "--session"]).arg(&path))?;
+    let credential: serde_json::Value = serde_json::from_str(&credential)?;
+    let token = credential["status"]["token"].as_str();
+    Ok(token.context("no token")?.to_owned())
 }
 
 #[test]
@@ -41,45 +44,35 @@ fn builds_continue_after_all_credentials_have_expired() -> Result<()> {
     let _namespace = Namespace::new("expiry")?;
     let mut runner = Runner::new()?;
     let connected = runner.connect(&[("namespace", "expiry")])?.ok()?;
-    let kubeconfig = Path::new(&connected.outputs["kubeconfig"]).to_owned();
-    let session_file = kubeconfig.with_file_name("session.json");
-    let session = Session::read(&session_file)?;
+    let kubeconfig = Path::new(&connected.outputs["kubeconfig"]);
+    let mut session = SessionFile::beside(kubeconfig)?;
 
     // The cluster rejects a token that is 16 minutes old, so a cached one would not help: the plugin creates another.
-    let old = Timestamp::now() - SignedDuration::from_mins(16);
-    let old = token(
-        &session.keys,
-        session.cluster.as_deref().context("a cluster of EKS")?,
-        &session.region,
-        old,
-    )?;
-    assert_eq!(whoami(old.value.expose())?, "401");
-    assert_eq!(whoami(&runner.token(&kubeconfig)?)?, "200");
+    let old = earlier_token(&session, SignedDuration::from_mins(16))?;
+    assert_eq!(whoami(&old)?, "401");
+    assert_eq!(whoami(&runner.token(kubeconfig)?)?, "200");
     runner.build("RUN echo one")?;
 
     // The keys have expired: the plugin assumes the role again with a new JWT. connect's own JWT is stored nowhere.
-    let expired = expire(&session_file, SignedDuration::from_mins(-1))?;
+    session.expire_in(SignedDuration::from_mins(-1))?;
     let log = runner.build("RUN echo two")?;
-    let renewed = Session::read(&session_file)?;
+    let mut renewed = SessionFile::beside(kubeconfig)?;
     // The log may be written to a file, so it must not contain the plugin's secrets, not even in a mask command.
-    for secret in renewed.keys.secrets() {
-        ensure!(!log.contains(secret.expose()), "a secret in {log}");
+    for secret in renewed.secrets()? {
+        ensure!(!log.contains(secret), "a secret in {log}");
     }
     ensure!(
         !log.contains("eyJhbGciOi") && !log.contains("k8s-aws-v1."),
         "a token in {log}"
     );
     ensure!(
-        renewed.keys.access_key_id != expired.keys.access_key_id,
+        renewed.access_key_id()? != session.access_key_id()?,
         "not renewed"
     );
-    ensure!(
-        renewed.keys.expires > Some(Timestamp::now()),
-        "renewed with expired keys"
-    );
+    ensure!(renewed.expires()? > Timestamp::now(), "renewed with expired keys");
 
     // If the keys cannot be renewed and are still valid, they are used.
-    expire(&session_file, SignedDuration::from_mins(5))?;
+    renewed.expire_in(SignedDuration::from_mins(5))?;
     let request_token = runner
         .env
         .remove("ACTIONS_ID_TOKEN_REQUEST_TOKEN")

@@ -1,13 +1,11 @@
 //! The debug log lists every request and no secret.
 
 use std::collections::BTreeSet;
-use std::path::Path;
 
 use anyhow::{Result, ensure};
-use jiff::{SignedDuration, Timestamp};
-use remote_buildkit::aws::Session;
+use jiff::SignedDuration;
 
-use crate::support::{LAB, Namespace, Runner, role};
+use crate::support::{LAB, Namespace, Runner, SessionFile, role};
 
 fn requests(log: &str) -> Vec<&str> {
     log.lines().filter(|line| line.contains(" -> ")).collect()
@@ -47,12 +45,9 @@ fn requests_are_listed_without_secrets() -> Result<()> {
 
     // A build calls the plugin, which signs in again when the keys have expired. The job's debug logging turns on its
     // log, because no user calls it with flags.
-    let kubeconfig = Path::new(&connected.outputs["kubeconfig"]).to_owned();
-    let session_file = kubeconfig.with_file_name("session.json");
-    let first = Session::read(&session_file)?;
-    let mut old = first.clone();
-    old.keys.expires = Some(Timestamp::now() - SignedDuration::from_mins(1));
-    old.write(&session_file)?;
+    let kubeconfig = &connected.outputs["kubeconfig"];
+    let mut first = SessionFile::beside(kubeconfig)?;
+    first.expire_in(SignedDuration::from_mins(-1))?;
     runner.env.insert("ACTIONS_STEP_DEBUG".into(), "true".into());
     let built = runner.build("RUN echo built")?;
     let listed = requests(&built);
@@ -73,8 +68,8 @@ fn requests_are_listed_without_secrets() -> Result<()> {
         "JWT, key and session token are masked: {}",
         secrets.len()
     );
-    for keys in [first.keys, Session::read(&session_file)?.keys] {
-        secrets.extend(keys.secrets().map(|secret| secret.expose().to_owned()));
+    for session in [first, SessionFile::beside(kubeconfig)?] {
+        secrets.extend(session.secrets()?.map(str::to_owned));
     }
     ensure!(secrets.len() == 5, "the keys are renewed");
     secrets.insert(LAB.oidc_request_token.clone());

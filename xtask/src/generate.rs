@@ -11,18 +11,19 @@ pub(crate) struct Args {
     check: bool,
 }
 
-/// Runs the test that compares the sections. It also writes them, so that the check and the generator cannot differ.
+/// Runs the tests that compare the sections. They also write them, so that the check and the generator cannot differ.
 pub(crate) fn run(args: &Args) -> Result<()> {
-    let test = "documents::generated_parts_are_up_to_date";
     let mut test = cargo(&[
         "test",
         "--quiet",
         "--locked",
+        "--lib",
         "--test",
         "integration",
         "--",
         "--exact",
-        test,
+        "documents::generated_parts_are_up_to_date",
+        "tests::documents_generated_from_code_are_up_to_date",
     ]);
     if !args.check {
         test.env("REMOTE_BUILDKIT_WRITE_DOCUMENTS", "1");

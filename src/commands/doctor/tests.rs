@@ -16,9 +16,8 @@ use super::{AGENT_CHECKS, CHECKS, planned, table};
 use crate::agent::Spec;
 use crate::agent::state::Deployment;
 use crate::cli;
-use crate::cluster::{
-    Buildkit, ClaimInfo, DaemonStatus, DiskUsage, Lookup, StartupStatus, StorageClassInfo, UserInfo,
-};
+use crate::cluster::probe::Buildkit;
+use crate::cluster::{ClaimInfo, DaemonStatus, DiskUsage, Lookup, StartupStatus, StorageClassInfo, UserInfo};
 use crate::commands::agent_checks;
 use crate::error_code::ErrorCode;
 use crate::inputs::Deploy;

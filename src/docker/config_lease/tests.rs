@@ -29,7 +29,9 @@ impl Home {
     }
 
     fn docker(&self) -> DockerConfig {
-        DockerConfig::at(self.path("docker"))
+        DockerConfig {
+            dir: self.path("docker"),
+        }
     }
 
     fn config(&self) -> Option<String> {

@@ -8,6 +8,7 @@ mod held_request;
 mod runner;
 pub(crate) mod scenario;
 mod servers;
+mod session;
 mod snapshot;
 pub(crate) mod step;
 
@@ -18,6 +19,7 @@ pub(crate) use git::GitServer;
 pub(crate) use held_request::HeldRequest;
 pub(crate) use runner::Runner;
 pub(crate) use servers::{SilentServer, kubeconfig, serve_fixed_response};
+pub(crate) use session::SessionFile;
 pub(crate) use snapshot::RunnerSnapshot;
 pub(crate) use step::{Outcome, Step, record_seconds};
 

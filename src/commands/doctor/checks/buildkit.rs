@@ -56,7 +56,7 @@ pub fn evaluate(status: &DaemonStatus) -> Finding {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cluster::Buildkit;
+    use crate::cluster::probe::Buildkit;
 
     fn status(version: &str) -> DaemonStatus {
         DaemonStatus {
