@@ -267,9 +267,9 @@ error_codes! {
             "Remove the file. What `runner` created stays on the machine, and can be removed by hand.";
         RunnerNotInstalled: "GitHub runner not installed",
             "`run.sh` of actions/runner was not found.",
-            "Unpack actions/runner into `runner-dir`.";
+            "Unpack actions/runner into `--runner-dir`.";
         GithubCredentialMissing: "No GitHub credential",
-            "`github-url` needs a token or an App's private key.",
+            "`--github-url` needs a token or an App's private key.",
             "Provide a file with the token or key, or `GITHUB_TOKEN`.";
         InvalidAppKey: "App key cannot be used",
             "The file is not the private key of a GitHub App in PEM format.",
@@ -279,7 +279,7 @@ error_codes! {
             "Give the token or the App that permission.";
         RunnerNameInUse: "Runner name already in use",
             "A runner of this name is online.",
-            "Give each machine its own `runner-name`.";
+            "Give each machine its own `--runner-name`.";
     }
     "Other" {
         Interrupted: "Interrupted",
