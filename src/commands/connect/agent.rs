@@ -188,7 +188,7 @@ fn explain_inputs_not_applied(problem: Problem, deploy: Deploy) -> Problem {
         return problem;
     }
     let remedy = format!(
-        "{} The agent existed already; inputs are applied to an existing agent only with `deploy: always`.",
+        "{} The agent existed already, so the inputs were not applied: set `deploy: always` to apply them.",
         problem.remedy
     );
     Problem { remedy, ..problem }
