@@ -93,14 +93,14 @@ pub fn label(group: &Group, groups: usize) -> String {
 
 /// Whether the StorageClass must provide a new volume.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum VolumeNeed {
+pub enum NewVolume {
     /// An agent will be deployed, or waits for its volume.
-    New,
-    /// All agents have their volumes.
-    Has,
+    Needed,
+    /// No agent is known to need a new volume.
+    NotNeeded,
 }
 
-impl VolumeNeed {
+impl NewVolume {
     /// Returns what these agents need.
     pub fn new(deploy: Deploy, agents: &[Agent]) -> Self {
         let needs_volume = |agent: &Agent| match &agent.found {
@@ -109,17 +109,17 @@ impl VolumeNeed {
             Err(_) => false,
         };
         if agents.iter().any(needs_volume) {
-            Self::New
+            Self::Needed
         } else {
-            Self::Has
+            Self::NotNeeded
         }
     }
 
     /// Returns the finding with a failure as a warning if no new volume is needed.
     pub fn downgrade_unneeded(self, finding: Finding) -> Finding {
         match self {
-            Self::New => finding,
-            Self::Has => finding.downgrade_failure(),
+            Self::Needed => finding,
+            Self::NotNeeded => finding.downgrade_failure(),
         }
     }
 }

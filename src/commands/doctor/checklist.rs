@@ -170,7 +170,7 @@ mod tests {
         checklist.finish("");
         let results = checklist.results();
         let names: Vec<&str> = results.iter().map(|result| result.name.as_str()).collect();
-        // Each once.
+        // Each row is there once.
         assert_eq!(names.len(), planned(&Scope::without_inputs()).len());
         assert!(names.ends_with(&["agent", "volume", "buildkit", "disk", "exec", "build", "cache"]));
         assert_eq!(

@@ -15,7 +15,7 @@ pub enum CheckStatus {
     Warning,
     /// Builds do not work.
     Failed,
-    /// Not checked, because an earlier check failed.
+    /// Not checked, because an earlier check failed, or because there is nothing to check.
     Skipped,
 }
 

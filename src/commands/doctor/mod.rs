@@ -29,7 +29,7 @@ use crate::report::{print_raw, say};
 use crate::retry::Retrier;
 use crate::secret::Secret;
 
-use agents::{Agent, VolumeNeed};
+use agents::{Agent, NewVolume};
 use check::{Check, PlannedRow, Scope};
 use checklist::{Checklist, Print};
 use checks::{
@@ -118,15 +118,15 @@ impl Doctor {
             return Ok(());
         };
         let agents = agents::find_all(&self.plan, &cluster).await;
-        let need = VolumeNeed::new(self.plan.deploy, &agents);
+        let new_volume = NewVolume::new(self.plan.deploy, &agents);
         for rule in rbac::required() {
-            let check = rbac::run(&self, &cluster, &rule, need);
+            let check = rbac::run(&self, &cluster, &rule, new_volume);
             list.run(&rbac::CHECK.row_name(rule.resource), check).await;
         }
-        let check = storage_class::run(&self, &cluster, need);
+        let check = storage_class::run(&self, &cluster, new_volume);
         match list.run(storage_class::CHECK.name, check).await {
             Some((_, Some(class))) => {
-                let check = csi_driver::run(&cluster, &class, need);
+                let check = csi_driver::run(&cluster, &class, new_volume);
                 list.run(csi_driver::CHECK.name, check).await;
             }
             Some((status, None)) => list.record(csi_driver::CHECK.name, csi_driver::without_class(status)),

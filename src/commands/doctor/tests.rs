@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use super::agents::VolumeNeed;
+use super::agents::NewVolume;
 use super::check::{Check, Scope};
 use super::checklist::Checklist;
 use super::checks::agent::Drift;
@@ -127,7 +127,7 @@ fn unauthorized() -> Problem {
 }
 
 /// Records the checks before the agent's, all passed.
-fn record_access(output: &Output, need: VolumeNeed) {
+fn record_access(output: &Output, new_volume: NewVolume) {
     output.record(
         inputs::CHECK.name,
         inputs::evaluate(&[spec()], 1, "acme/shop", Deploy::IfAbsent),
@@ -170,7 +170,7 @@ fn record_access(output: &Output, need: VolumeNeed) {
     let gp3 = class("gp3", "ebs.csi.aws.com");
     output.record(
         storage_class::CHECK.name,
-        storage_class::evaluate(None, &Lookup::Found(vec![gp3]), need).0,
+        storage_class::evaluate(None, &Lookup::Found(vec![gp3]), new_volume).0,
     );
     output.record(
         csi_driver::CHECK.name,
@@ -178,7 +178,7 @@ fn record_access(output: &Output, need: VolumeNeed) {
             "ebs.csi.aws.com",
             &Lookup::Found(()),
             &Lookup::Found((3, 3)),
-            need,
+            new_volume,
         ),
     );
 }
@@ -186,7 +186,7 @@ fn record_access(output: &Output, need: VolumeNeed) {
 #[test]
 fn output_for_a_good_cluster() {
     let output = Output::new(&Scope::without_inputs());
-    record_access(&output, VolumeNeed::Has);
+    record_access(&output, NewVolume::NotNeeded);
     let ready = agent::evaluate_ready(&spec(), &deployment(1), &Drift::Nothing);
     output.record("agent", ready);
     let name = "remote-buildkit-agent";
@@ -251,7 +251,7 @@ fn output_for_a_rejected_credential() {
 #[test]
 fn output_for_a_missing_agent() {
     let output = Output::new(&Scope::without_inputs());
-    record_access(&output, VolumeNeed::New);
+    record_access(&output, NewVolume::Needed);
     output.record("agent", agent::evaluate_missing(&spec(), None));
     output.record("volume", volume::evaluate_left(&spec(), &Lookup::NotFound));
     insta::assert_snapshot!(output.finish());
@@ -290,8 +290,8 @@ fn rows_of_all_failures() {
     ));
 
     let forbidden = || "storageclasses is forbidden".to_owned();
-    let class = |name, found| storage_class::evaluate(name, &found, VolumeNeed::New).0;
-    let driver = |found, nodes| csi_driver::evaluate("ebs.csi.aws.com", &found, &nodes, VolumeNeed::New);
+    let class = |name, found| storage_class::evaluate(name, &found, NewVolume::Needed).0;
+    let driver = |found, nodes| csi_driver::evaluate("ebs.csi.aws.com", &found, &nodes, NewVolume::Needed);
     rows.extend([
         ("storage-class", class(Some("tape"), Lookup::NotFound)),
         ("storage-class", class(None, Lookup::Found(vec![]))),

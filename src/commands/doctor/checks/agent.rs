@@ -14,7 +14,7 @@ use crate::inputs::Deploy;
 
 pub const CHECK: Check = Check::new("agent", CheckGroup::Agent);
 
-/// How long the watches may report the state of an agent.
+/// How long to wait until the watches have reported the state of an agent.
 const STARTUP_STATUS_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Compares an existing agent with the inputs, or asks what it waits for. If it does not exist, asks for a dry run of its

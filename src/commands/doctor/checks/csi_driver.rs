@@ -1,6 +1,6 @@
 //! Checks the CSI driver of the StorageClass.
 
-use super::super::agents::VolumeNeed;
+use super::super::agents::NewVolume;
 use super::super::check::{Check, CheckGroup};
 use super::super::checklist::skipped_because;
 use super::super::finding::{CheckStatus, Finding};
@@ -13,7 +13,7 @@ pub const CHECK: Check = Check::new("csi-driver", CheckGroup::Storage);
 pub async fn run(
     cluster: &Cluster,
     class: &StorageClassInfo,
-    need: VolumeNeed,
+    new_volume: NewVolume,
 ) -> anyhow::Result<(Finding, ())> {
     let Some(driver) = driver(class) else {
         let found = format!(
@@ -27,7 +27,7 @@ pub async fn run(
         Lookup::Found(()) => cluster.csi_nodes(driver).await?,
         Lookup::NotFound | Lookup::Forbidden(_) => Lookup::NotFound,
     };
-    Ok((evaluate(driver, &found, &nodes, need), ()))
+    Ok((evaluate(driver, &found, &nodes, new_volume), ()))
 }
 
 /// Returns the finding if there is no StorageClass to ask for its driver. `status` is the status of that check.
@@ -40,7 +40,7 @@ pub fn without_class(status: CheckStatus) -> Finding {
     }
 }
 
-/// Returns the CSI driver of a class, or `None` if none is registered in the cluster for it.
+/// Returns the CSI driver of a class, or `None` if its provisioner registers none in the cluster.
 fn driver(class: &StorageClassInfo) -> Option<&str> {
     match class.provisioner.as_str() {
         // Kubernetes forwards the in-tree plugin to the driver (CSI migration).
@@ -58,10 +58,10 @@ pub fn evaluate(
     driver: &str,
     found: &Lookup<()>,
     nodes: &Lookup<(usize, usize)>,
-    need: VolumeNeed,
+    new_volume: NewVolume,
 ) -> Finding {
     let finding = match (found, nodes) {
-        (Lookup::Forbidden(why), _) => return storage_class::no_permission("CSIDrivers", why, need),
+        (Lookup::Forbidden(why), _) => return storage_class::no_permission("CSIDrivers", why, new_volume),
         (Lookup::NotFound, _) => Finding::failed(
             format!("the CSI driver {driver} is not installed: the CSIDriver object does not exist"),
             "Install it. On EKS, ebs.csi.aws.com is the add-on aws-ebs-csi-driver, which needs an IAM role of its own.",
@@ -77,7 +77,7 @@ pub fn evaluate(
             "{driver} is installed; no permission to read on which nodes it runs"
         )),
     };
-    need.downgrade_unneeded(finding)
+    new_volume.downgrade_unneeded(finding)
 }
 
 #[cfg(test)]
@@ -108,7 +108,7 @@ mod tests {
 
     #[test]
     fn a_driver_must_be_installed_and_run_on_a_node() {
-        let of = |found, nodes| evaluate("ebs.csi.aws.com", &found, &nodes, VolumeNeed::New);
+        let of = |found, nodes| evaluate("ebs.csi.aws.com", &found, &nodes, NewVolume::Needed);
         let installed = Lookup::Found(());
         assert_eq!(
             of(installed.clone(), Lookup::Found((2, 3))),

@@ -41,7 +41,7 @@ pub async fn run(
     Ok((finding, session))
 }
 
-/// Returns the finding for credentials. `arn` is that of their identity, if it is known.
+/// Returns the finding for credentials. `arn` is the ARN of their identity, if it is known.
 pub fn evaluate(arn: Option<&str>, credentials: &str, region: &str, expires: Option<Timestamp>) -> Finding {
     let Some(arn) = arn else {
         return Finding::failed(

@@ -3,7 +3,7 @@
 use futures::future::try_join_all;
 
 use super::super::Doctor;
-use super::super::agents::VolumeNeed;
+use super::super::agents::NewVolume;
 use super::super::check::{Check, CheckGroup};
 use super::super::finding::Finding;
 use crate::agent::manifests::rbac::{DEPLOY, RoleRule, USE};
@@ -57,13 +57,18 @@ pub async fn run(
     doctor: &Doctor,
     cluster: &Cluster,
     rule: &RequiredRule,
-    need: VolumeNeed,
+    new_volume: NewVolume,
 ) -> anyhow::Result<(Finding, ())> {
     let ask = |(verb, _): &(&'static str, _)| cluster.is_allowed(verb, rule.group, rule.resource);
     let answers = try_join_all(rule.verbs.iter().map(ask)).await?;
     let answers: Option<Vec<bool>> = answers.into_iter().collect();
     let namespace = &doctor.plan.agents.spec.namespace;
-    let finding = evaluate(rule, answers.as_deref(), namespace, need == VolumeNeed::New);
+    let finding = evaluate(
+        rule,
+        answers.as_deref(),
+        namespace,
+        new_volume == NewVolume::Needed,
+    );
     Ok((finding, ()))
 }
 

@@ -1,7 +1,7 @@
 //! Checks the StorageClass of the agents' volumes.
 
 use super::super::Doctor;
-use super::super::agents::VolumeNeed;
+use super::super::agents::NewVolume;
 use super::super::check::{Check, CheckGroup};
 use super::super::finding::{CheckStatus, Finding};
 use crate::cluster::{Cluster, Lookup, StorageClassInfo};
@@ -12,11 +12,11 @@ pub const CHECK: Check = Check::new("storage-class", CheckGroup::Storage);
 pub async fn run(
     doctor: &Doctor,
     cluster: &Cluster,
-    need: VolumeNeed,
+    new_volume: NewVolume,
 ) -> anyhow::Result<(Finding, (CheckStatus, Option<StorageClassInfo>))> {
     let name = doctor.plan.agents.spec.storage_class.as_deref();
     let found = cluster.storage_classes(name).await?;
-    let (finding, class) = evaluate(name, &found, need);
+    let (finding, class) = evaluate(name, &found, new_volume);
     let status = finding.status;
     Ok((finding, (status, class)))
 }
@@ -26,7 +26,7 @@ pub async fn run(
 pub fn evaluate(
     requested: Option<&str>,
     found: &Lookup<Vec<StorageClassInfo>>,
-    need: VolumeNeed,
+    new_volume: NewVolume,
 ) -> (Finding, Option<StorageClassInfo>) {
     let class = match found {
         Lookup::Found(classes) => classes.iter().find(|class| match requested {
@@ -34,10 +34,10 @@ pub fn evaluate(
             None => class.default,
         }),
         Lookup::NotFound => None,
-        Lookup::Forbidden(why) => return (no_permission("StorageClasses", why, need), None),
+        Lookup::Forbidden(why) => return (no_permission("StorageClasses", why, new_volume), None),
     };
     let Some(class) = class else {
-        return (not_found(requested, found, need), None);
+        return (not_found(requested, found, new_volume), None);
     };
     let default = if class.default { " (default)" } else { "" };
     let can = if class.expands { "can" } else { "cannot" };
@@ -48,7 +48,11 @@ pub fn evaluate(
     (Finding::ok(found), Some(class.clone()))
 }
 
-fn not_found(requested: Option<&str>, found: &Lookup<Vec<StorageClassInfo>>, need: VolumeNeed) -> Finding {
+fn not_found(
+    requested: Option<&str>,
+    found: &Lookup<Vec<StorageClassInfo>>,
+    new_volume: NewVolume,
+) -> Finding {
     let finding = match (requested, found) {
         (Some(name), _) => Finding::failed(
             format!("the StorageClass {name} does not exist"),
@@ -72,19 +76,19 @@ fn not_found(requested: Option<&str>, found: &Lookup<Vec<StorageClassInfo>>, nee
             )
         }
     };
-    need.downgrade_unneeded(finding)
+    new_volume.downgrade_unneeded(finding)
 }
 
 /// Returns the finding when the identity cannot read these cluster-wide objects.
-pub fn no_permission(objects: &str, why: &str, need: VolumeNeed) -> Finding {
-    match need {
-        VolumeNeed::New => Finding::warning(
+pub fn no_permission(objects: &str, why: &str, new_volume: NewVolume) -> Finding {
+    match new_volume {
+        NewVolume::Needed => Finding::warning(
             format!("no permission to read {objects}: {why}"),
             "Bind a ClusterRole to this identity with the rule {apiGroups: [storage.k8s.io], resources: \
              [storageclasses, csidrivers, csinodes], verbs: [get, list]}, or run kubectl get storageclass as an \
              administrator.",
         ),
-        VolumeNeed::Has => Finding::ok(format!(
+        NewVolume::NotNeeded => Finding::ok(format!(
             "no permission to read {objects}; needed only for a new volume"
         )),
     }
@@ -109,38 +113,38 @@ mod tests {
 
     #[test]
     fn the_class_is_the_input_or_the_default() {
-        let (finding, found) = evaluate(None, &classes(), VolumeNeed::New);
+        let (finding, found) = evaluate(None, &classes(), NewVolume::Needed);
         assert_eq!(
             finding,
             Finding::ok("gp3 (default): provisioner ebs.csi.aws.com; volumes can be expanded")
         );
         assert_eq!(found.map(|class| class.name).as_deref(), Some("gp3"));
-        let (finding, found) = evaluate(Some("gp2"), &classes(), VolumeNeed::New);
+        let (finding, found) = evaluate(Some("gp2"), &classes(), NewVolume::Needed);
         assert_eq!(finding.status, CheckStatus::Ok);
         assert_eq!(found.map(|class| class.name).as_deref(), Some("gp2"));
     }
 
     #[test]
     fn a_missing_class_fails_only_for_a_new_volume() {
-        let (finding, _) = evaluate(Some("tape"), &Lookup::NotFound, VolumeNeed::New);
+        let (finding, _) = evaluate(Some("tape"), &Lookup::NotFound, NewVolume::Needed);
         assert_eq!(finding.status, CheckStatus::Failed);
         assert_eq!(finding.found, "the StorageClass tape does not exist");
-        let (finding, _) = evaluate(Some("tape"), &Lookup::NotFound, VolumeNeed::Has);
+        let (finding, _) = evaluate(Some("tape"), &Lookup::NotFound, NewVolume::NotNeeded);
         assert_eq!(finding.status, CheckStatus::Warning);
         let none = Lookup::Found(vec![]);
         assert!(
-            evaluate(None, &none, VolumeNeed::New)
+            evaluate(None, &none, NewVolume::Needed)
                 .0
                 .found
                 .ends_with("none exists")
         );
         let forbidden = Lookup::Forbidden("cannot list".into());
         assert_eq!(
-            evaluate(None, &forbidden, VolumeNeed::New).0.status,
+            evaluate(None, &forbidden, NewVolume::Needed).0.status,
             CheckStatus::Warning
         );
         assert_eq!(
-            evaluate(None, &forbidden, VolumeNeed::Has).0.status,
+            evaluate(None, &forbidden, NewVolume::NotNeeded).0.status,
             CheckStatus::Ok
         );
     }
