@@ -290,6 +290,23 @@ mod tests {
             .map(|failure| startup_failure("ci", "agent", failure).to_string())
             .collect();
         errors.dedup();
+        for reason in [
+            "2 node(s) didn't match Pod's node affinity/selector.",
+            "2 node(s) had untolerated taint {dedicated: gpu}.",
+            "2 node(s) didn't match PersistentVolume's node affinity.",
+            "2 node(s) didn't find available persistent volumes to bind.",
+            "2 Insufficient cpu. preemption: 0/2 nodes are available: 2 Preemption is not helpful for scheduling.",
+        ] {
+            let mut state = StartupState::default();
+            let message = format!("0/2 nodes are available: {reason}");
+            state.observe_pod(pod("agent-1-1", &json!({}), &message));
+            let event = json!({"metadata": {}, "involvedObject": {"kind": "Pod", "name": "agent-1-1"},
+                "source": {"component": "default-scheduler"}, "reason": "FailedScheduling", "message": message});
+            let event = serde_json::from_value(event).expect("an event");
+            state.events.record(&event, "agent");
+            let failure = state.suspected_failure().expect(reason);
+            errors.push(startup_failure("ci", "agent", &failure).to_string());
+        }
         let timed_out =
             |step, state: &StartupState| startup_timed_out("ci", "agent", step, state).to_string();
         let mut state = StartupState::default();
@@ -299,8 +316,6 @@ mod tests {
             &json!({}),
             "0/2 nodes are available: 2 Insufficient cpu.",
         ));
-        let unschedulable = state.suspected_failure().expect("no node has room");
-        errors.push(startup_failure("ci", "agent", &unschedulable).to_string());
         errors.push(timed_out(StartupStep::VolumeBound, &state));
         let deleted = json!({"deletionTimestamp": "2026-01-01T00:00:00Z"});
         state.observe_pod(pod("agent-1-1", &deleted, ""));
