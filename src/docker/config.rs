@@ -5,8 +5,8 @@ use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
-use super::HELPER;
 use super::entries::{Entries, with_entry, without_entry};
+use super::protocol::HELPER;
 
 /// An entry that this program adds to a config.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]

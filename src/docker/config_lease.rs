@@ -40,7 +40,7 @@ struct ConfigLease {
 impl DockerConfig {
     /// Returns the docker directory of this user.
     pub fn of_user() -> anyhow::Result<Self> {
-        let dir = super::dir();
+        let dir = super::dir::dir();
         let dir = dir.context("finding docker's directory: neither DOCKER_CONFIG nor HOME is set")?;
         Ok(Self { dir })
     }

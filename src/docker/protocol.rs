@@ -8,6 +8,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::secret::Secret;
 
+/// The name of the credential helper in a config. docker starts the program `docker-credential-NAME`.
+pub const HELPER: &str = "remote-buildkit";
+
+/// The name of the program that docker starts as the helper.
+pub const PROGRAM: &str = "docker-credential-remote-buildkit";
+
 /// The errors that clients recognize. They then continue without a login, for example for public images.
 pub const NOT_FOUND: &str = "credentials not found in native keychain";
 pub const NO_SERVER: &str = "no credentials server URL";

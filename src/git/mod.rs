@@ -5,37 +5,15 @@ mod parse;
 mod run;
 pub mod tree;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::Context;
 
 use crate::matrix::changes::{Change, ChangeKind};
 use tree::{ChangeSet, TreeEntry};
 
-/// A clone with a working tree.
-#[derive(Debug, Clone)]
-pub struct Git {
-    top: PathBuf,
-    /// The directory `.git`, or the file of that name in a linked working tree or a submodule.
-    git_dir: PathBuf,
-}
-
-/// A file that a build can find in the working tree: one that Git tracks, or neither tracks nor ignores.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct WorkTreeFile {
-    /// Relative to the root, separated by `/`.
-    pub path: String,
-    pub kind: FileKind,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum FileKind {
-    File,
-    /// A symbolic link.
-    Link,
-    /// A directory that is a repository of its own.
-    Submodule,
-}
+pub use run::Git;
+pub use tree::{FileKind, WorkTreeFile};
 
 impl Git {
     /// Opens the clone that contains a directory; `None` if there is no clone, or git is not installed.

@@ -2,8 +2,7 @@
 
 use anyhow::Context;
 
-use super::tree::{ChangeSet, FileMode, TreeEntry};
-use super::{FileKind, WorkTreeFile};
+use super::tree::{ChangeSet, FileKind, FileMode, TreeEntry, WorkTreeFile};
 
 fn records(output: &[u8]) -> impl Iterator<Item = String> {
     let output = output.strip_suffix(b"\0").unwrap_or(output);

@@ -1,11 +1,11 @@
-//! Runs git.
+//! Runs git in a clone.
 
 use std::io::{self, ErrorKind, Read};
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
 use anyhow::{Context, bail, ensure};
 
-use super::Git;
 use crate::env;
 
 /// The output of git.
@@ -27,6 +27,14 @@ const PASSED_VARIABLES: [&str; 4] = [
     "GIT_CONFIG_NOSYSTEM",
     "GIT_CONFIG_SYSTEM",
 ];
+
+/// A clone with a working tree.
+#[derive(Debug, Clone)]
+pub struct Git {
+    pub(super) top: PathBuf,
+    /// The directory `.git`, or the file of that name in a linked working tree or a submodule.
+    pub(super) git_dir: PathBuf,
+}
 
 impl Git {
     /// Runs git and waits for it.

@@ -1,4 +1,4 @@
-//! Git's trees: their entries, and the comparison of two of them.
+//! Git's trees: their entries, and the comparison of two of them; and the files of a working tree.
 //!
 //! These types are Git's and not the matrix's: the clone and GitHub's API both return them, and the crate
 //! `remote-buildkit-matrix` needs only the changes that come out of a comparison.
@@ -134,6 +134,24 @@ fn join(dir: &str, name: &str) -> String {
     } else {
         format!("{dir}/{name}")
     }
+}
+
+/// A file that a build can find in the working tree: one that Git tracks, or neither tracks nor ignores.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct WorkTreeFile {
+    /// Relative to the root, separated by `/`.
+    pub path: String,
+    pub kind: FileKind,
+}
+
+/// The kind of a [`WorkTreeFile`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum FileKind {
+    File,
+    /// A symbolic link.
+    Link,
+    /// A directory that is a repository of its own.
+    Submodule,
 }
 
 #[cfg(test)]

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use super::lists;
 use super::names::{is_dns_label, is_dns_subdomain};
-use super::{ValidationErrors, duration, lists};
+use super::validation::{ValidationErrors, duration};
 use crate::agent::group::Agents;
 use crate::agent::isolation::Isolation;
 use crate::agent::manifests::{ARCH_LABEL, Objects, RESERVED_ANNOTATIONS, RESERVED_LABELS};

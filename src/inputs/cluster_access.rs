@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
-use super::ValidationErrors;
 use super::names::{is_cluster_name, is_role_arn};
+use super::validation::ValidationErrors;
 use crate::cli::ClusterArgs;
 use crate::registry::is_region;
 

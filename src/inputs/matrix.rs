@@ -1,7 +1,7 @@
 //! Validates the inputs of `matrix`.
 
-use super::ValidationErrors;
 use super::lists::entries;
+use super::validation::ValidationErrors;
 use crate::cli::{MatrixArgs, OutputFormat};
 use crate::matrix::ignore::PatternList;
 use crate::problem::Problem;

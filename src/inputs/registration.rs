@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
-use super::ValidationErrors;
 use super::lists::entries;
+use super::validation::ValidationErrors;
 use crate::cli::RegistrationArgs;
 use crate::github::{RunnerScope, ScopeKind};
 

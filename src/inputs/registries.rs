@@ -1,8 +1,8 @@
 //! The input `ecr`: the registries to log in to.
 
-use super::cluster_access::identity;
+use super::cluster_access::{AwsIdentity, identity};
 use super::lists::entries;
-use super::{AwsIdentity, ValidationErrors};
+use super::validation::ValidationErrors;
 use crate::cli::ClusterArgs;
 use crate::registry::EcrSelector;
 

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use super::{
-    AwsIdentity, ClusterAccess, Plan, Registration, ValidationErrors, check, duration, registration,
-};
+use super::cluster_access::{AwsIdentity, ClusterAccess};
+use super::connect::{Plan, check};
+use super::registration::{self, Registration};
+use super::validation::{ValidationErrors, duration};
 use crate::buildx::release::Mirror;
 use crate::cli::RunnerArgs;
 use crate::problem::Problem;

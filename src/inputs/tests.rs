@@ -1,7 +1,11 @@
+use std::time::Duration;
+
 use clap::{CommandFactory, Parser};
 
+use super::validation::ValidationErrors;
 use super::*;
 use crate::cli::{Cli, Command};
+use crate::problem::Problem;
 
 fn plan(flags: &[&str]) -> Result<Plan, Problem> {
     let line = ["remote-buildkit", "connect"].iter().chain(flags);

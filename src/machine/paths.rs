@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::User;
+use super::user::User;
 use crate::docker::PROGRAM;
 
 /// The paths of an installation, for all users or for one.
