@@ -40,7 +40,7 @@ pub fn is_cpu(text: &str) -> bool {
 }
 
 /// Returns whether two quantities are equal: the API server writes 0.5 as 500m and 1024Mi as 1Gi.
-pub fn is_equal(one: &str, other: &str) -> bool {
+pub(crate) fn is_equal(one: &str, other: &str) -> bool {
     let thousandths = |text: &str| {
         let milli = text.strip_suffix('m').and_then(decimal);
         milli.or_else(|| {

@@ -8,7 +8,7 @@ use super::target::{Target, Targets};
 use super::tree::clean;
 
 /// GitHub's limit on the jobs of one matrix (<https://docs.github.com/actions/reference/limits>).
-pub const MAX_ENTRIES: usize = 256;
+const MAX_ENTRIES: usize = 256;
 
 /// The limit of the matrix in bytes of UTF-16. It is half of what all outputs of a job may have
 /// (<https://docs.github.com/actions/reference/workflows-and-actions/workflow-syntax#jobsjob_idoutputs>), because the

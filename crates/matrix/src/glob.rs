@@ -7,7 +7,7 @@ use std::str::Chars;
 
 /// Returns whether a source is a pattern. BuildKit uses a source without an unescaped `*`, `?` or `[` literally, including
 /// its backslashes.
-pub fn has_wildcards(text: &str) -> bool {
+pub(crate) fn has_wildcards(text: &str) -> bool {
     let mut chars = text.chars();
     while let Some(c) = chars.next() {
         match c {
@@ -34,7 +34,7 @@ impl Glob {
     }
 
     /// Returns whether a token of the pattern may match a `/`: a character class may, in Go.
-    pub fn crosses_directories(&self) -> bool {
+    pub(crate) fn crosses_directories(&self) -> bool {
         self.0
             .iter()
             .any(|token| matches!(token, GlobToken::Class { .. }) && token.matches_char('/'))

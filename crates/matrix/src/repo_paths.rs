@@ -46,7 +46,7 @@ impl RepoPaths<'_> {
 
 /// Returns whether a context is remote, by its syntax (util/urlutil of docker/buildx; gitutil and dfgitutil of BuildKit):
 /// a URL, Git's `user@host:path`, or `github.com/…`.
-pub fn is_remote(context: &str) -> bool {
+pub(crate) fn is_remote(context: &str) -> bool {
     let scp = context
         .split_once(':')
         .is_some_and(|(host, _)| host.contains('@') && !host.contains('/'));
@@ -54,7 +54,7 @@ pub fn is_remote(context: &str) -> bool {
 }
 
 /// Returns the path of `oci-layout://PATH[:TAG][@DIGEST]` (util/ocilayout of docker/buildx).
-pub fn oci_layout_path(context: &str) -> Option<&str> {
+pub(crate) fn oci_layout_path(context: &str) -> Option<&str> {
     let path = context.strip_prefix("oci-layout://")?;
     let path = path.split_once("@sha256:").map_or(path, |(path, _)| path);
     Some(match path.rsplit_once(':') {

@@ -31,7 +31,7 @@ impl Target {
 }
 
 /// Returns the name of the target that a named context links to.
-pub fn linked_target(context: &str) -> Option<&str> {
+pub(crate) fn linked_target(context: &str) -> Option<&str> {
     context.strip_prefix("target:")
 }
 

@@ -61,12 +61,12 @@ impl FileTree {
     }
 
     /// Returns whether a path is a submodule or inside one.
-    pub fn is_in_submodule(&self, path: &str) -> bool {
+    pub(crate) fn is_in_submodule(&self, path: &str) -> bool {
         self.submodules().any(|module| within(module, path).is_some())
     }
 
     /// Returns the symbolic links below a directory, as paths relative to it.
-    pub fn links_below(&self, dir: &str) -> BTreeMap<String, String> {
+    pub(crate) fn links_below(&self, dir: &str) -> BTreeMap<String, String> {
         let prefix = if dir.is_empty() {
             String::new()
         } else {
@@ -114,7 +114,7 @@ impl FileTree {
 }
 
 /// Returns the items below a directory, of items that are sorted by path.
-pub fn below<'a, T>(sorted: &'a [T], dir: &str, path: impl Fn(&T) -> &str) -> &'a [T] {
+pub(crate) fn below<'a, T>(sorted: &'a [T], dir: &str, path: impl Fn(&T) -> &str) -> &'a [T] {
     if dir.is_empty() {
         return sorted;
     }
@@ -127,7 +127,7 @@ pub fn below<'a, T>(sorted: &'a [T], dir: &str, path: impl Fn(&T) -> &str) -> &'
 }
 
 /// Joins a directory and a path relative to it.
-pub fn join(dir: &str, path: &str) -> String {
+pub(crate) fn join(dir: &str, path: &str) -> String {
     match (dir, path) {
         ("", path) => path.to_owned(),
         (dir, "") => dir.to_owned(),
@@ -150,7 +150,7 @@ pub fn within<'a>(dir: &str, path: &'a str) -> Option<&'a str> {
 
 /// Removes empty components, `.` and `..` lexically, as Go's `path.Clean` does, but returns "" where Go returns `.`. An
 /// absolute path stays absolute; a relative path that leads upwards begins with `..`.
-pub fn clean(path: &str) -> String {
+pub(crate) fn clean(path: &str) -> String {
     let absolute = path.starts_with('/');
     let mut components: Vec<&str> = Vec::new();
     for component in path.split('/') {

@@ -8,20 +8,8 @@ use super::super::quantity;
 use super::owners::FieldOwners;
 use super::{FieldPath, label};
 
-/// Returns the paths of the fields that are not as desired.
-pub(super) fn compare(desired: &Value, live: &Value) -> Vec<String> {
-    let mut found = Vec::new();
-    values(
-        desired,
-        live,
-        &FieldOwners::of(live),
-        &FieldPath::default(),
-        &mut found,
-    );
-    found
-}
-
-fn values(
+/// Finds the paths of the fields that are not as desired, in this field and below it.
+pub(super) fn find_differing(
     desired: &Value,
     live: &Value,
     owners: &FieldOwners<'_>,
@@ -37,10 +25,12 @@ fn values(
         }
         (Value::Object(desired), Value::Object(_)) => {
             for (key, desired) in desired {
-                values(desired, &live[key], &owners.field(key), &path.field(key), found);
+                find_differing(desired, &live[key], &owners.field(key), &path.field(key), found);
             }
         }
-        (Value::Array(desired), Value::Array(live)) => lists(desired, live, owners, path, found),
+        (Value::Array(desired), Value::Array(live)) => {
+            find_differing_in_list(desired, live, owners, path, found)
+        }
         // The API server drops empty lists, and of most fields `false`, `0`, `""` and `{}`. It keeps them where they have a
         // meaning, as in `hostUsers: false`. It always records who set them: a value that was set and is dropped has no
         // meaning.
@@ -50,7 +40,7 @@ fn values(
     }
 }
 
-fn lists(
+fn find_differing_in_list(
     desired: &[Value],
     live: &[Value],
     owners: &FieldOwners<'_>,
@@ -67,7 +57,7 @@ fn lists(
                     .filter(|other| other[key] == item[key])
                     .map(|other| {
                         let mut found = Vec::new();
-                        values(item, other, &owners.element(other), &path, &mut found);
+                        find_differing(item, other, &owners.element(other), &path, &mut found);
                         found
                     })
                     .min_by_key(Vec::len);
@@ -78,7 +68,7 @@ fn lists(
         MergeStrategy::Atomic if desired.len() == live.len() => {
             for (number, (desired, live)) in desired.iter().zip(live).enumerate() {
                 let path = path.element(&number.to_string());
-                values(desired, live, &owners.element(live), &path, found);
+                find_differing(desired, live, &owners.element(live), &path, found);
             }
         }
         MergeStrategy::Set | MergeStrategy::Atomic => found.push(path.path.clone()),

@@ -7,7 +7,9 @@ mod text;
 
 use serde_json::Value;
 
-pub use removed::removed_fields;
+use compare::find_differing;
+use owners::FieldOwners;
+use removed::find_removed;
 pub use text::diff;
 
 /// Returns whether a change of a Deployment replaces its pod.
@@ -16,11 +18,13 @@ pub fn replaces_pod(live: &Value, desired: &Value) -> bool {
 }
 
 /// Returns the paths of the fields in which a live object differs from the desired one, and of those that this program set
-/// and that are not desired any more. Other fields of the live object do not count: the API server and others add them.
+/// and that are no longer desired. Other fields of the live object do not count: the API server and others add them.
 /// Nor does the size of the volume, which may have grown.
 pub fn differing_fields(desired: &Value, live: &Value) -> Vec<String> {
-    let mut found = compare::compare(desired, live);
-    found.extend(removed_fields(desired, live));
+    let owners = FieldOwners::of(live);
+    let mut found = Vec::new();
+    find_differing(desired, live, &owners, &FieldPath::default(), &mut found);
+    find_removed(desired, live, &owners, &FieldPath::default(), &mut found);
     found
 }
 

@@ -1,4 +1,4 @@
-//! The fields that were desired once and are not any more.
+//! The fields that were desired earlier and no longer are.
 
 use serde_json::Value;
 
@@ -12,21 +12,9 @@ const DEFAULTS: [(&str, &str); 3] = [
     ("expirationSeconds", "3600"),
 ];
 
-/// Returns the fields that only this program owns, by the live object, and that are not desired any more: the next apply
-/// removes them.
-pub fn removed_fields(desired: &Value, live: &Value) -> Vec<String> {
-    let mut found = Vec::new();
-    fields(
-        desired,
-        live,
-        &FieldOwners::of(live),
-        &FieldPath::default(),
-        &mut found,
-    );
-    found
-}
-
-fn fields(
+/// Finds the fields that only this program owns, by the live object, and that are no longer desired, in this field and
+/// below it. The next apply removes them.
+pub(super) fn find_removed(
     desired: &Value,
     live: &Value,
     owners: &FieldOwners<'_>,
@@ -34,7 +22,7 @@ fn fields(
     found: &mut Vec<String>,
 ) {
     if owners.is_atomic() {
-        return extra_fields(desired, live, path, found);
+        return find_extra(desired, live, path, found);
     }
     for key in owners.own_keys() {
         let Some(field) = FieldKey::parse(key) else {
@@ -48,23 +36,23 @@ fn fields(
         let Some(live) = field.of(live) else { continue };
         let owners = owners.child(key);
         match field.of(desired) {
-            Some(desired) => fields(desired, live, &owners, &path, found),
+            Some(desired) => find_removed(desired, live, &owners, &path, found),
             // Others own a part of it.
-            None if owners.has_others() => fields(&Value::Null, live, &owners, &path, found),
+            None if owners.has_others() => find_removed(&Value::Null, live, &owners, &path, found),
             None => found.push(path.path),
         }
     }
 }
 
 /// Finds what an atomic value of this program has in addition to the desired one.
-fn extra_fields(desired: &Value, live: &Value, path: &FieldPath, found: &mut Vec<String>) {
+fn find_extra(desired: &Value, live: &Value, path: &FieldPath, found: &mut Vec<String>) {
     match (desired, live) {
         // Setting `{}` does not own what others add to it, unless it is a map of strings.
         (Value::Object(desired), Value::Object(live)) if !desired.is_empty() || path.is_string_map() => {
             for (key, live) in live {
                 let default = (key.as_str(), &*live.to_string());
                 match desired.get(key) {
-                    Some(desired) => extra_fields(desired, live, &path.field(key), found),
+                    Some(desired) => find_extra(desired, live, &path.field(key), found),
                     None if DEFAULTS.contains(&default) => {}
                     None => found.push(path.field(key).path),
                 }
@@ -72,7 +60,7 @@ fn extra_fields(desired: &Value, live: &Value, path: &FieldPath, found: &mut Vec
         }
         (Value::Array(desired), Value::Array(live)) if desired.len() == live.len() => {
             for (number, (desired, live)) in desired.iter().zip(live).enumerate() {
-                extra_fields(desired, live, &path.element(&number.to_string()), found);
+                find_extra(desired, live, &path.element(&number.to_string()), found);
             }
         }
         _ => {}

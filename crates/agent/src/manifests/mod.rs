@@ -27,7 +27,7 @@ pub const INSTANCE: &str = "app.kubernetes.io/instance";
 pub const APP: &str = "app";
 
 /// The annotation of the pod with the size of the volume for which buildkitd is configured, in bytes.
-pub const VOLUME_SIZE: &str = "remote-buildkit/volume-bytes";
+pub(crate) const VOLUME_SIZE: &str = "remote-buildkit/volume-bytes";
 
 /// The label of all nodes with their architecture.
 pub const ARCH_LABEL: &str = "kubernetes.io/arch";

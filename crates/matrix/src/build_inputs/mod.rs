@@ -94,12 +94,12 @@ pub struct ChangedInputs {
 }
 
 /// The most changed inputs that are counted. A higher number would not help a reader.
-pub const MAX_COUNTED: usize = 99;
+pub(crate) const MAX_COUNTED: usize = 99;
 
 impl BuildInputs {
     /// Returns which of the target's own inputs the changes modify; inputs of linked targets are not considered. The
     /// changes must be sorted.
-    pub fn changed_inputs(&self, changes: &[Change]) -> Option<ChangedInputs> {
+    pub(crate) fn changed_inputs(&self, changes: &[Change]) -> Option<ChangedInputs> {
         let mut found: BTreeMap<&str, Option<FileRole>> = BTreeMap::new();
         for (file, role) in &self.files {
             for change in changes_along(changes, file) {

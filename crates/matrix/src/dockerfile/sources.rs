@@ -9,7 +9,8 @@ use std::fmt;
 use super::Scope;
 use super::instruction::CopyInstruction;
 use crate::ignore::{PatternList, clean};
-use root::{RootPattern, SourceRoot, below};
+use crate::tree::within;
+use root::{RootPattern, SourceRoot};
 
 /// The sources of one COPY or ADD, or of a mount.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -190,7 +191,7 @@ impl SourcePath {
         let Some(rest) = self.root.rest(dir) else {
             return self.root.may_be_below(dir);
         };
-        let related = |parent: &str| below(rest, parent).is_some() || below(parent, rest).is_some();
+        let related = |parent: &str| within(parent, rest).is_some() || within(rest, parent).is_some();
         self.included
             .as_ref()
             .is_none_or(|patterns| patterns.literal_parents().any(related))

@@ -10,16 +10,11 @@ use std::fmt;
 
 use pattern::{MatchResult, Pattern};
 
-/// A parsed .dockerignore.
+/// A parsed .dockerignore. The default one ignores nothing.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Dockerignore(PatternList);
 
 impl Dockerignore {
-    /// Returns the .dockerignore that ignores nothing.
-    pub fn none() -> Dockerignore {
-        Dockerignore::default()
-    }
-
     /// Parses a .dockerignore. If BuildKit rejects the file, which fails the build, nothing is ignored, so that any change
     /// counts.
     pub fn parse(text: &str) -> Dockerignore {
@@ -31,11 +26,6 @@ impl Dockerignore {
     /// Returns whether BuildKit ignores the path of the context.
     pub fn ignores(&self, path: &str) -> bool {
         self.0.matches(path, false)
-    }
-
-    /// Returns whether there are no patterns.
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
     }
 }
 
@@ -120,7 +110,7 @@ impl PatternList {
     }
 
     /// Returns for each pattern the directory below which all its matches are; "" if there is no such directory.
-    pub fn literal_parents(&self) -> impl Iterator<Item = &str> {
+    pub(crate) fn literal_parents(&self) -> impl Iterator<Item = &str> {
         self.0
             .iter()
             .filter(|pattern| !pattern.is_exception)
@@ -136,7 +126,7 @@ impl fmt::Display for PatternList {
 }
 
 /// Cleans a path as Go's `filepath.Clean` does.
-pub fn clean(path: &str) -> String {
+pub(crate) fn clean(path: &str) -> String {
     let rooted = path.starts_with('/');
     let mut parts: Vec<&str> = Vec::new();
     for part in path.split('/') {

@@ -112,7 +112,7 @@ fn lines_are_parsed_as_buildkit_does() {
     ] {
         assert_eq!(Dockerignore::parse(text).ignores(path), expected, "{text} {path}");
     }
-    assert_eq!(Dockerignore::parse("# a\n\n"), Dockerignore::none());
+    assert_eq!(Dockerignore::parse("# a\n\n"), Dockerignore::default());
 }
 
 /// BuildKit walks the tree: at `a` nothing is ignored yet, and at `a/b` the exception does not match.

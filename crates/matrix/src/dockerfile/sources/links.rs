@@ -3,9 +3,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::root::{SourceRoot, below};
+use super::root::SourceRoot;
 use crate::glob::Glob;
 use crate::ignore::clean;
+use crate::tree::within;
 
 /// The most links that BuildKit follows.
 const MAX_LINKS: usize = 255;
@@ -110,7 +111,7 @@ fn matching_links(path: &str, pattern: &str, links: &Links) -> Vec<(String, Stri
         .take_while(|(link, _)| link.starts_with(&start));
     candidates
         .filter_map(|(link, _)| {
-            let names: Vec<&str> = below(link, path)?.split('/').collect();
+            let names: Vec<&str> = within(path, link)?.split('/').collect();
             let left = components.get(names.len()..)?;
             let same = globs.iter().zip(&names).all(|(glob, name)| glob.matches(name));
             same.then(|| (link.clone(), left.join("/")))

@@ -2,6 +2,7 @@
 
 use crate::glob::{self, Glob};
 use crate::ignore::clean;
+use crate::tree::within;
 
 /// A path, and a pattern below it. They are split where BuildKit does (`splitWildcards` in cache/contenthash/checksum.go),
 /// which follows symbolic links in the path only.
@@ -56,7 +57,7 @@ impl SourceRoot {
 
     /// Returns the part of a path below its first parent that this matches; "" if it matches the path itself.
     pub fn rest<'a>(&self, path: &'a str) -> Option<&'a str> {
-        let below = below(path, &self.path)?;
+        let below = within(&self.path, path)?;
         match &self.globs {
             RootPattern::Invalid => None,
             RootPattern::Components(globs) => {
@@ -82,7 +83,7 @@ impl SourceRoot {
     /// Returns whether this is the path or below it. A changed file at such a path is or was a link, or in place of a
     /// directory. Wildcards pass only directories.
     pub fn is_below(&self, path: &str) -> bool {
-        below(&self.path, path).is_some()
+        within(path, &self.path).is_some()
     }
 
     /// Returns whether paths that this matches may be below a path.
@@ -90,7 +91,7 @@ impl SourceRoot {
         if self.is_below(path) {
             return true;
         }
-        let Some(below) = below(path, &self.path) else {
+        let Some(below) = within(&self.path, path) else {
             return false;
         };
         match &self.globs {
@@ -103,18 +104,5 @@ impl SourceRoot {
             }
             RootPattern::Path(_) => true,
         }
-    }
-}
-
-/// Returns the part of a path below a directory: "" for the directory itself.
-pub fn below<'a>(path: &'a str, dir: &str) -> Option<&'a str> {
-    if dir.is_empty() {
-        return Some(path);
-    }
-    let rest = path.strip_prefix(dir)?;
-    if rest.is_empty() {
-        Some(rest)
-    } else {
-        rest.strip_prefix('/')
     }
 }
