@@ -289,8 +289,8 @@ fn corrected_inputs_require_deploy_always() -> Result<()> {
     let bad = [("namespace", "stale"), ("image", image.as_str())];
     expect_failure(Runner::new()?, &bad, "Image pull failed", &[&image])?;
     let words = [
-        "inputs are applied to an existing agent",
-        "only with `deploy: always`",
+        "The agent existed already, so the inputs were not applied",
+        "set `deploy: always` to apply them",
     ];
     expect_failure(
         Runner::new()?,
