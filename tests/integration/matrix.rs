@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
+use regex_lite::Regex;
 use serde_json::{Value, json};
 
 /// A repository on this machine.
@@ -393,5 +394,51 @@ fn without_a_clone_all_targets_are_built() -> Result<()> {
     ensure!(step.code == Some(0), "{}", step.log);
     // Without Git it is unknown which files are ignored.
     assert_eq!(step.entries()?.len(), 5);
+    Ok(())
+}
+
+/// Returns a log without seconds and without the ids of commits.
+fn normalized(log: &str) -> Result<String> {
+    let seconds = Regex::new(r"\(\d+\.\d+ s\)")?
+        .replace_all(log, "(N s)")
+        .into_owned();
+    let commits = Regex::new(r"\b[0-9a-f]{12,40}\b")?.replace_all(&seconds, "COMMIT");
+    Ok(commits.into_owned())
+}
+
+/// The whole log and the summary of a job, and what a person gets from each form of output.
+#[test]
+fn logs_and_output() -> Result<()> {
+    let shop = Repository::new(SHOP)?;
+    let before = shop.git(&["rev-parse", "HEAD"])?;
+    shop.write(&[
+        ("services/api/src/main.go", "package api"),
+        ("services/web/index.html", "<body>"),
+    ])?;
+    let after = shop.commit()?;
+    let step = shop.step(&before, &after, &[])?;
+    let job = format!("{}\n== summary\n{}", step.log, step.summary);
+    insta::assert_snapshot!("log_of_a_job", normalized(&job)?);
+    let unknown = shop.step(&"0".repeat(40), &after, &[])?;
+    insta::assert_snapshot!("log_of_a_job_for_a_new_branch", normalized(&unknown.log)?);
+
+    let mut text = String::new();
+    for arguments in [
+        &["--base", "HEAD~1"][..],
+        &["--base", "HEAD~1", "--output", "json"],
+        &["--base", "HEAD~1", "--output", "yaml"],
+        &["--explain", "services-api"],
+    ] {
+        let output = shop.matrix(arguments).output()?;
+        let log = [
+            b"-- standard output\n",
+            &output.stdout[..],
+            b"-- standard error\n",
+            &output.stderr,
+        ]
+        .concat();
+        text += &format!("== matrix {}\n{}\n", arguments.join(" "), String::from_utf8(log)?);
+    }
+    insta::assert_snapshot!("output_for_a_person", normalized(&text)?);
     Ok(())
 }
