@@ -80,15 +80,23 @@ impl ProxyUrl {
     /// Parses a URL. `source` is where it is configured. It is checked here because kube and the AWS SDK print the
     /// password of a proxy that they cannot use.
     pub fn parse(url: &str, source: &str, remedy: &str) -> Result<Self, Problem> {
-        let parsed = url.parse::<Uri>().ok();
+        let (before, _) = url.rsplit_once('@').unwrap_or_default();
+        let (_, user_info) = before.split_once("://").unwrap_or_default();
+        // The URL would have another host, and a part of the password as its path.
+        let is_encoded = !user_info.contains(['/', '?', '#']);
+        let hint = match is_encoded {
+            true => "",
+            false => ": it has special characters that are not percent-encoded",
+        };
+        let parsed = url.parse::<Uri>().ok().filter(|_| is_encoded);
         let http =
             parsed.filter(|url| matches!(url.scheme_str(), Some("http" | "https")) && url.host().is_some());
         http.map(Self).ok_or_else(|| {
             Problem::new(
                 ErrorCode::UnsupportedProxy,
                 format!(
-                    "{source} is {}, which is not the URL of an HTTP proxy.",
-                    trace::redacted(url)
+                    "{source} is {}, which is not the URL of an HTTP proxy{hint}.",
+                    redacted(url)
                 ),
                 remedy,
             )
@@ -103,7 +111,21 @@ impl ProxyUrl {
 
 impl fmt::Debug for ProxyUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&trace::redacted(&self.0.to_string()))
+        f.write_str(&redacted(&self.0.to_string()))
+    }
+}
+
+/// Returns the URL of a proxy without its user and password. Hides everything before the last `@`: in an invalid URL, a
+/// password may have a `/` or `?` that is not percent-encoded.
+fn redacted(url: &str) -> String {
+    let Some((before, host)) = url.rsplit_once('@') else {
+        return trace::redacted(url);
+    };
+    match before.split_once("://") {
+        Some((scheme, _)) if scheme.chars().all(|c| c.is_ascii_alphanumeric()) => {
+            format!("{scheme}://***@{host}")
+        }
+        _ => format!("***@{host}"),
     }
 }
 
@@ -248,12 +270,17 @@ pub mod tests {
             "http://me:word@",
             "me:word@",
             "http://me:word@a b",
+            "http://me:pass/word@proxy:3128",
+            "http://me:pass?word@proxy:3128",
+            "http://me:pass#word@proxy:3128",
+            "http://me:12/word@proxy:3128",
+            "me:pass://word@proxy:3128",
         ] {
             let settings = ProxySettings::of("", url, "b.example");
             let error = settings.for_url(&Uri::from_static("https://a.example"));
             let error = error.expect_err(url).to_string();
             assert!(error.starts_with("Unsupported proxy: HTTPS_PROXY is "), "{error}");
-            assert!(!error.contains("word"), "{error}");
+            assert!(!error.contains("word") && !error.contains("me:"), "{error}");
             assert_eq!(proxy(&settings, "https://b.example"), None);
             assert!(settings.proxies().is_empty());
         }
