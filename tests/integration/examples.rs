@@ -13,7 +13,7 @@ fn path(file: &str) -> PathBuf {
 }
 
 fn read(file: &str) -> Result<String> {
-    fs::read_to_string(path(file)).with_context(|| format!("reading {file}"))
+    fs::read_to_string(path(file)).with_context(|| format!("could not read {file}"))
 }
 
 fn yaml(file: &str) -> Result<Value> {
@@ -71,14 +71,14 @@ fn unit(text: &str) -> Result<Vec<(String, String, String)>> {
         }
         let (key, value) = line
             .split_once('=')
-            .with_context(|| format!("no setting: {line}"))?;
+            .with_context(|| format!("not a setting: {line}"))?;
         found.push((section.clone(), key.to_owned(), value.to_owned()));
     }
     Ok(found)
 }
 
 #[test]
-fn the_unit_starts_the_runner_with_flags_that_there_are() -> Result<()> {
+fn systemd_unit_uses_existing_flags() -> Result<()> {
     let file = "runner/remote-buildkit-runner.service";
     let settings = unit(&read(file)?)?;
     // systemd.unit(5), systemd.service(5), systemd.exec(5), systemd.kill(5).
@@ -117,7 +117,7 @@ fn the_unit_starts_the_runner_with_flags_that_there_are() -> Result<()> {
     let start = get("ExecStart")?;
     let words = start
         .strip_prefix("/usr/local/bin/remote-buildkit runner ")
-        .context("another program")?;
+        .context("ExecStart runs another program")?;
     let found = flags(file, words)?;
     for required in [
         "user",
@@ -148,11 +148,11 @@ fn the_unit_starts_the_runner_with_flags_that_there_are() -> Result<()> {
 }
 
 #[test]
-fn the_user_data_is_of_cloud_init() -> Result<()> {
+fn user_data_is_valid_for_cloud_init() -> Result<()> {
     let file = "runner/cloud-init.yaml";
     ensure!(
         read(file)?.starts_with("#cloud-config\n"),
-        "cloud-init takes it for something else"
+        "cloud-init does not recognize it"
     );
     let data = yaml(file)?;
     let keys: Vec<&String> = data.as_object().context("no settings")?.keys().collect();
@@ -209,7 +209,7 @@ fn the_user_data_is_of_cloud_init() -> Result<()> {
     assert_eq!(ours.len(), 2, "the program and the unit: {ours:?}");
     for file in ours {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
-        ensure!(path.exists(), "there is no {file}");
+        ensure!(path.exists(), "{file} does not exist");
     }
     let user_data = read(file)?;
     for pair in words.windows(2).filter(|pair| pair[0] == "-o") {
@@ -223,14 +223,14 @@ fn the_user_data_is_of_cloud_init() -> Result<()> {
 }
 
 #[test]
-fn the_pieces_for_actions_runner_controller_fit() -> Result<()> {
+fn files_for_actions_runner_controller_fit_together() -> Result<()> {
     let values = yaml("runner/arc-values.yaml")?;
     let spec = &values["template"]["spec"];
     let account = spec["serviceAccountName"]
         .as_str()
         .context("no service account")?;
     let container = &spec["containers"][0];
-    // The chart finds its own container by that name.
+    // The chart finds the container by this name.
     assert_eq!(container["name"], "runner");
     let image = container["image"].as_str().context("no image")?;
     ensure!(!image.ends_with(":latest") && image.contains(':'), "{image}");
@@ -261,17 +261,17 @@ fn the_pieces_for_actions_runner_controller_fit() -> Result<()> {
         .context("no namespace")?;
     ensure!(
         rbac.contains(&format!("{{name: {role}, namespace: {namespace}}}")),
-        "there is no {role}"
+        "rbac.yaml has no {role}"
     );
     ensure!(script.contains(&format!("--namespace={namespace}")), "{script}");
 
     let dockerfile = read("runner/Dockerfile")?;
     let last_user = dockerfile.lines().rfind(|line| line.starts_with("USER "));
-    assert_eq!(last_user, Some("USER runner"), "the runner would be root");
+    assert_eq!(last_user, Some("USER runner"), "the runner runs as root");
     let at_build = dockerfile
         .lines()
         .find_map(|line| line.strip_prefix("RUN remote-buildkit runner"))
-        .context("nothing is installed")?;
+        .context("the Dockerfile does not install buildx")?;
     check_shell("Dockerfile", at_build)?;
     let at_build = flags("Dockerfile", at_build)?;
     ensure!(at_build.contains("install-only"), "{at_build:?}");

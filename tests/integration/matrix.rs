@@ -9,7 +9,7 @@ use anyhow::{Context, Result, ensure};
 use regex_lite::Regex;
 use serde_json::{Value, json};
 
-/// A repository on this machine.
+/// A Git repository in a temporary directory.
 struct Repository(tempfile::TempDir);
 
 impl Repository {
@@ -104,6 +104,7 @@ impl Repository {
     }
 }
 
+/// The result of a step.
 struct Step {
     code: Option<i32>,
     log: String,
@@ -119,13 +120,13 @@ impl Step {
     }
 }
 
-/// `name<<delimiter`, value, delimiter.
+/// Parses the outputs of a step: `name<<delimiter`, value, delimiter.
 fn outputs(file: &PathBuf) -> Result<BTreeMap<String, String>> {
     let text = std::fs::read_to_string(file).unwrap_or_default();
     let mut outputs = BTreeMap::new();
     let mut lines = text.lines();
     while let Some(line) = lines.next() {
-        let (name, delimiter) = line.split_once("<<").context("not a record")?;
+        let (name, delimiter) = line.split_once("<<").context("a line without a delimiter")?;
         let value: Vec<&str> = lines.by_ref().take_while(|line| *line != delimiter).collect();
         outputs.insert(name.to_owned(), value.join("\n"));
     }

@@ -4,13 +4,13 @@ use std::fs::File;
 use std::process::{Command, Stdio};
 
 #[test]
-fn a_full_disk_is_an_error_and_a_reader_that_leaves_is_none() {
+fn a_full_disk_is_an_error_but_a_closed_pipe_is_not() {
     let manifests = |stdout: Stdio| {
         let mut command = Command::new(env!("CARGO_BIN_EXE_remote-buildkit"));
         command.arg("manifests").stdin(Stdio::null()).stdout(stdout);
         command.output().expect("started")
     };
-    let full = File::options().write(true).open("/dev/full").expect("there");
+    let full = File::options().write(true).open("/dev/full").expect("/dev/full");
     let failed = manifests(full.into());
     let stderr = String::from_utf8_lossy(&failed.stderr).into_owned();
     assert_eq!(failed.status.code(), Some(1), "{stderr}");
@@ -21,8 +21,12 @@ fn a_full_disk_is_an_error_and_a_reader_that_leaves_is_none() {
 
     let (reader, writer) = std::io::pipe().expect("a pipe");
     drop(reader);
-    let left = manifests(writer.into());
-    assert!(left.status.success(), "{}", String::from_utf8_lossy(&left.stderr));
+    let closed = manifests(writer.into());
+    assert!(
+        closed.status.success(),
+        "{}",
+        String::from_utf8_lossy(&closed.stderr)
+    );
 }
 
 /// The result is read by a program, so a message must not be in it: here, that the runner's file cannot be written.

@@ -4,7 +4,7 @@ use std::process::{Command, Stdio};
 
 const TOKEN: &str = "ghp_aTokenOfNobody";
 
-/// Runs the command until its first error, before anything is installed.
+/// Runs `runner`, which fails before it installs anything. Returns its output.
 fn run(flags: &[&str], variables: &[(&str, &str)], input: &str) -> String {
     let home = tempfile::tempdir().expect("directory");
     let mut command = Command::new(env!("CARGO_BIN_EXE_remote-buildkit"));
@@ -37,7 +37,7 @@ fn run(flags: &[&str], variables: &[(&str, &str)], input: &str) -> String {
 }
 
 #[test]
-fn nothing_starts_without_a_runner_and_a_credential() {
+fn nothing_is_installed_without_a_runner_and_a_credential() {
     let text = run(&["--runner-dir=/nowhere"], &[("GITHUB_TOKEN", TOKEN)], "");
     assert!(
         text.contains("GitHub runner not installed") && text.contains("/nowhere/run.sh"),

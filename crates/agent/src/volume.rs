@@ -50,10 +50,10 @@ pub fn plan_for_update(
         return Ok(VolumePlan { size, ..current });
     };
     let class = own.spec.as_ref().and_then(|s| s.storage_class_name.clone());
-    if let (Some(asked), Some(has)) = (&spec.storage_class, class)
-        && *asked != has
+    if let (Some(requested), Some(existing)) = (&spec.storage_class, class)
+        && *requested != existing
     {
-        return Err(VolumeConflict::StorageClass { current: has });
+        return Err(VolumeConflict::StorageClass { current: existing });
     }
     let requested = request(own).unwrap_or_default();
     if quantity::parse_bytes(&requested).is_some_and(|has| spec.storage_bytes < has) {

@@ -32,7 +32,7 @@ fn always(response: HttpResponse) -> FakeBehavior {
 }
 
 #[test]
-fn a_rate_limit_is_waited_for() {
+fn the_end_of_a_rate_limit_is_awaited() {
     let (repository, commits) = repository();
     let now = SystemTime::now()
         .duration_since(UNIX_EPOCH)
@@ -147,7 +147,7 @@ fn an_unreachable_server_builds_all() {
 }
 
 #[test]
-fn a_denied_request_builds_all_and_the_reason_has_the_answer() {
+fn a_denied_request_builds_all_and_the_reason_has_the_response() {
     let (repository, commits) = repository();
     let private = || FakeBehavior {
         token: Some("right"),
@@ -187,7 +187,7 @@ fn an_unknown_commit_builds_all() {
 }
 
 #[test]
-fn an_enterprise_server_may_have_a_path() {
+fn the_url_of_an_enterprise_server_may_have_a_path() {
     let (repository, commits) = repository();
     let behavior = FakeBehavior {
         prefix: "/api/v3",
@@ -220,7 +220,7 @@ fn a_redirect_of_a_renamed_repository_is_followed_on_the_same_server() {
 }
 
 #[test]
-fn an_invalid_answer_builds_all() {
+fn an_invalid_response_builds_all() {
     let (repository, commits) = repository();
     for body in [
         "<html>Sign in to the proxy</html>",

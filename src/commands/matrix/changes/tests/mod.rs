@@ -76,14 +76,14 @@ impl<'a> Job<'a> {
     }
 
     fn changes(&self) -> Vec<Change> {
-        match self.detect().expect("an answer") {
+        match self.detect().expect("a result") {
             DetectedChanges::Known { changes, .. } => changes,
             DetectedChanges::Unknown { reason } => panic!("unknown changes: {reason}"),
         }
     }
 
     fn reason(&self) -> String {
-        match self.detect().expect("an answer") {
+        match self.detect().expect("a result") {
             DetectedChanges::Unknown { reason } => reason,
             DetectedChanges::Known { changes, base, head } => panic!("{base} {head} {changes:?}"),
         }

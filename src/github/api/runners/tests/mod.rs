@@ -50,6 +50,7 @@ fn register(
     runtime.block_on(just_in_time(&scope, credential, spec, deadline))
 }
 
+/// Returns the error, after checking that it contains no secret.
 fn problem(result: anyhow::Result<Secret>) -> Problem {
     let error = result.expect_err("an error");
     let text = format!("{error:?}");
@@ -123,14 +124,14 @@ fn a_group_is_found_on_any_page() {
     let body = github.body("POST /orgs/acme/actions/runners/generate-jitconfig");
     assert_eq!(body["runner_group_id"], 142);
     assert_eq!(github.requests().len(), 3);
-    let none = problem(register(&github, "acme", &token(), &with_group("gpu")));
+    let unknown = problem(register(&github, "acme", &token(), &with_group("gpu")));
     assert!(
-        none.what.contains("group-0") && none.remedy.contains("--runner-group"),
-        "{none:?}"
+        unknown.what.contains("group-0") && unknown.remedy.contains("--runner-group"),
+        "{unknown:?}"
     );
     let default = FakeGitHub::new(state("/orgs/acme"));
     register(&default, "acme", &token(), &with_group("Default")).expect("registered");
-    assert_eq!(default.requests().len(), 1, "the default group is known");
+    assert_eq!(default.requests().len(), 1, "the default group needs no request");
 }
 
 #[test]
@@ -139,18 +140,18 @@ fn an_offline_runner_is_replaced_and_an_online_one_is_not() {
         runners: vec![("other", "online"), ("i-0abc", status)],
         ..state("/orgs/acme")
     };
-    let gone = FakeGitHub::new(with_status("offline"));
-    register(&gone, "acme", &token(), &spec()).expect("registered");
-    let requests = gone.requests();
+    let offline = FakeGitHub::new(with_status("offline"));
+    register(&offline, "acme", &token(), &spec()).expect("registered");
+    let requests = offline.requests();
     assert_eq!(requests[2], "DELETE /orgs/acme/actions/runners/1");
     assert_eq!(requests.len(), 4);
 
-    let there = FakeGitHub::new(with_status("online"));
-    let taken = problem(register(&there, "acme", &token(), &spec()));
-    assert_eq!(taken.code, ErrorCode::RunnerNameInUse);
-    assert!(taken.remedy.contains("--runner-name"));
+    let online = FakeGitHub::new(with_status("online"));
+    let in_use = problem(register(&online, "acme", &token(), &spec()));
+    assert_eq!(in_use.code, ErrorCode::RunnerNameInUse);
+    assert!(in_use.remedy.contains("--runner-name"));
     assert!(
-        there
+        online
             .requests()
             .iter()
             .all(|request| !request.starts_with("DELETE"))
@@ -201,7 +202,7 @@ fn each_error_status_of_a_token_has_its_remedy() {
             assert!(problem.what.contains(words), "{}", problem.what);
         }
         assert!(problem.remedy.contains(remedy), "{status}: {}", problem.remedy);
-        assert_eq!(github.requests().len(), 1, "asked again after {status}");
+        assert_eq!(github.requests().len(), 1, "retried after {status}");
     }
     let details =
         json!({"message": "Validation Failed", "errors": [{"message": "name is too long"}, "and odd"]});
@@ -311,13 +312,13 @@ fn errors_of_registration() {
         runners: vec![("i-0abc", "online")],
         ..state("/orgs/acme")
     });
-    let taken = problem(register(&online, "acme", &token(), &spec())).to_string();
+    let in_use = problem(register(&online, "acme", &token(), &spec())).to_string();
     let missing = "Resource not accessible by personal access token";
     let errors = [
         failing("/orgs/acme", "acme", &token(), 401, "Bad credentials"),
         failing("/repos/acme/shop", "acme/shop", &token(), 403, missing),
         failing("/orgs/acme", "acme", &app(PKCS1), 404, "Not Found"),
-        taken.replace(&online.host, "github.example.com"),
+        in_use.replace(&online.host, "github.example.com"),
         AppKey::parse(APP, &Secret::new(""), "/etc/app.pem")
             .expect_err("no key")
             .to_string(),
