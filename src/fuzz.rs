@@ -11,5 +11,5 @@ pub use crate::docker::config::add_and_remove;
 pub use crate::git::tree::ChangeSet;
 pub use crate::github::api::repository::listing_of;
 pub use crate::github::oidc::id_token_of;
-pub use crate::kubeconfig;
+pub use crate::kubeconfig::{excerpt_of, text as kubeconfig_text, with_authorities, with_plugin};
 pub use crate::problem::Problem;

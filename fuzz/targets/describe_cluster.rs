@@ -16,7 +16,7 @@ use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
 use aws_smithy_types::body::SdkBody;
 use kube::config::Kubeconfig;
 use libfuzzer_sys::fuzz_target;
-use remote_buildkit::fuzz::{Problem, describe_once, kubeconfig};
+use remote_buildkit::fuzz::{Problem, describe_once, kubeconfig_text, with_authorities, with_plugin};
 use tokio::runtime::{Builder, Runtime};
 
 #[derive(Debug, Clone, Default)]
@@ -86,16 +86,16 @@ fuzz_target!(|data: &[u8]| {
     match described {
         Ok(found) => {
             let paths = ("/dist/remote-buildkit", "/tmp/session.json");
-            let authorities = kubeconfig::with_authorities(&found.certificate_authority, "more");
-            let config = kubeconfig::with_plugin(
+            let authorities = with_authorities(&found.certificate_authority, "more");
+            let config = with_plugin(
                 &found.url,
                 authorities.as_ref().unwrap_or(&found.certificate_authority),
                 Path::new(paths.0),
                 Path::new(paths.1),
             );
-            let written = kubeconfig::text(&config).expect("JSON");
+            let written = kubeconfig_text(&config).expect("JSON");
             let read = Kubeconfig::from_yaml(&written).expect("what is written can be read");
-            assert_eq!(kubeconfig::text(&read).expect("JSON"), written);
+            assert_eq!(kubeconfig_text(&read).expect("JSON"), written);
         }
         Err(failed) => {
             let problem: &Problem = failed.error.downcast_ref().expect("an error with a remedy");

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use kube::config::{Config, KubeConfigOptions, Kubeconfig};
 use libfuzzer_sys::fuzz_target;
-use remote_buildkit::fuzz::kubeconfig::{excerpt_of, text};
+use remote_buildkit::fuzz::{excerpt_of, kubeconfig_text};
 use serde_json::Value;
 use tokio::runtime::{Builder, Runtime};
 
@@ -25,7 +25,7 @@ fn check_excerpt(yaml: &str, context: Option<&str>) {
     let Ok(excerpt) = excerpt_of(Kubeconfig::from_yaml(yaml), path, context) else {
         return;
     };
-    let written = text(&excerpt).expect("JSON");
+    let written = kubeconfig_text(&excerpt).expect("JSON");
     let read = Kubeconfig::from_yaml(&written).expect("what is written can be read");
     let again = excerpt_of(Ok(read), path, None).expect("it has a context");
     assert_eq!(value(&again), value(&excerpt));
