@@ -16,7 +16,7 @@ use crate::http_client::{ServerClient, StreamedResponse, no_response};
 use crate::problem::Problem;
 use crate::retry::{self, AttemptError, FailureKind, Retrier};
 
-/// The timeout of one attempt: a file of 80 MB takes that long at 2 Mbit/s.
+/// The timeout of one attempt, which suffices for 80 MB at 2 Mbit/s.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(300);
 /// The timeout for the start of the server's response, and for each part of its body.
 const READ_TIMEOUT: Duration = Duration::from_secs(20);

@@ -23,8 +23,8 @@ const SUFFIXES: [&str; 5] = [
     ".on.amazonwebservices.com.cn",
 ];
 
-/// The registries for which one ECR password is valid: all private ones of a region, in every account, or the public
-/// one.
+/// The registries for which one ECR password is valid: all private registries of a region, in every account, or the
+/// public registry.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Realm {
     Private { region: String },
@@ -95,7 +95,7 @@ pub struct Login {
     pub expires: Timestamp,
 }
 
-/// One entry of the input `ecr`. A missing account or region means that of the caller.
+/// One entry of the input `ecr`. A missing account or region is the caller's own.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum EcrSelector {
     Private {

@@ -35,7 +35,7 @@ pub enum FailureKind {
     Denied,
     /// The request was signed with a wrong time, and its response corrected the clock.
     ClockCorrected,
-    /// A retry would get the same answer.
+    /// A retry would get the same response.
     Permanent,
 }
 
@@ -246,9 +246,9 @@ impl Retrier {
         loop {
             attempts += 1;
             let failed = match attempt().await {
-                Ok(answer) => {
+                Ok(response) => {
                     self.set_last_error(enclosing_error);
-                    return Ok(answer);
+                    return Ok(response);
                 }
                 Err(failed) => failed,
             };
@@ -406,7 +406,7 @@ mod tests {
         let retrier = retrier_for(Duration::from_secs(60));
         let part = retrier.clone();
         let attempts = Cell::new(0);
-        let answer = run(&retrier, || {
+        let result = run(&retrier, || {
             attempts.set(attempts.get() + 1);
             let done: anyhow::Result<()> =
                 futures::executor::block_on(part.run(|| std::future::ready(Ok(()))));
@@ -416,7 +416,7 @@ mod tests {
                 _ => Ok(part.last_error()),
             }
         });
-        let last_error = answer.expect("success").expect("the failure before");
+        let last_error = result.expect("success").expect("the failure before");
         assert_eq!(last_error.what, "Unavailable.");
         assert!(retrier.last_error().is_none());
     }

@@ -58,8 +58,8 @@ impl Bundle {
     }
 }
 
-/// Returns the certificates in a PEM text that rustls can use. The others are left out: a client that is given one of
-/// them cannot be created, and the bundles of some distributions contain them.
+/// Returns the certificates in a PEM text that rustls can use. Others are left out: the bundles of some distributions
+/// contain them, and a client cannot be created with them.
 pub fn certificates(pem: &[u8]) -> Vec<CertificateDer<'static>> {
     let usable =
         |certificate: &CertificateDer<'static>| RootCertStore::empty().add(certificate.clone()).is_ok();
@@ -107,7 +107,7 @@ mod tests {
     const CERTIFICATE: &str = include_str!("fixtures/ca.pem");
 
     #[test]
-    fn certificates_are_found_among_other_things() {
+    fn certificates_are_found_between_other_text() {
         let junk = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
         let text = format!("# a comment\n{junk}{CERTIFICATE}\nmore\n{CERTIFICATE}");
         let bundle = Bundle(certificates(text.as_bytes()));

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::retry::{AttemptError, FailureKind};
 
-/// Smaller offsets are ignored: the `Date` header has whole seconds, and a response takes time.
+/// Smaller offsets are ignored: the `Date` header has whole seconds, and a response is in transit for a while.
 const MIN_OFFSET: SignedDuration = SignedDuration::from_secs(30);
 
 /// Larger offsets are ignored: TLS would already have failed, so the `Date` header is bogus.
@@ -63,7 +63,7 @@ impl Clock {
         ))
     }
 
-    /// Learns the time from the `Date` header of a response that took so long.
+    /// Learns the time from the `Date` header of a response. `took` is the time from the request to the response.
     pub(super) fn observe_date(&self, date: &str, took: Duration) {
         let date = DateTime::from_str(date, Format::HttpDate).ok();
         if let Some(sent) = date.and_then(|date| Timestamp::from_second(date.secs()).ok()) {
@@ -84,7 +84,7 @@ impl Clock {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = booted_at;
     }
 
-    /// Returns whether the clock was corrected since the machine's was `behind` by this much.
+    /// Returns whether the clock was corrected since [`Self::behind`] returned this value.
     pub(super) fn corrected_since(&self, behind: SignedDuration) -> bool {
         (self.behind() - behind).abs() >= MIN_OFFSET
     }

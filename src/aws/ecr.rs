@@ -151,13 +151,13 @@ mod tests {
         let good = login(&STANDARD.encode("AWS:pass:word")).expect("a login");
         assert_eq!((good.user.as_str(), good.password.expose()), ("AWS", "pass:word"));
         assert_eq!(good.expires.as_second(), 1_800_000_000);
-        for (value, says) in [
+        for (value, expected) in [
             ("%", "not valid base64"),
             (&STANDARD.encode([0xff]), "not valid UTF-8"),
             (&STANDARD.encode("AWS"), "has no password"),
         ] {
             let error = login(value).expect_err(value).to_string();
-            assert!(error.contains(says), "{error}");
+            assert!(error.contains(expected), "{error}");
         }
         let error = AuthorizationToken::default().login().expect_err("nothing");
         assert!(error.to_string().contains("has no token"), "{error}");

@@ -205,8 +205,8 @@ impl HttpConnector for ObservedConnector {
     }
 }
 
-/// Returns whether a URL is that of instance metadata or the Pod Identity agent. Their clock is this machine's or its node's,
-/// not AWS's.
+/// Returns whether a URL belongs to instance metadata or the Pod Identity agent. They have the clock of this machine or its
+/// node, not AWS's.
 fn is_link_local(url: &str) -> bool {
     let host = url.split_once("://").map_or(url, |(_, rest)| rest);
     host.starts_with("169.254.") || host.starts_with("[fd00:ec2:")

@@ -171,7 +171,7 @@ pub async fn caller_arn(session: &Session) -> Option<String> {
     response.ok()?.arn().map(principal_arn)
 }
 
-/// Returns the caller's account: that of the session's role, or else from STS, which needs no permission.
+/// Returns the caller's account: from the ARN of the session's role, or else from STS, which needs no permission.
 pub async fn caller_account(session: &Session, retrier: &Retrier) -> anyhow::Result<String> {
     let of_role = session
         .identity

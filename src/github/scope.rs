@@ -1,10 +1,11 @@
-//! The repository, organization or enterprise that a machine becomes a runner of, at github.com or on an Enterprise host.
+//! The repository, organization or enterprise for which a machine is registered as a runner, at github.com or on an
+//! Enterprise host.
 
 use std::fmt;
 
 use http::Uri;
 
-/// What a runner is registered for, and the API that registers it.
+/// The repository, organization or enterprise of a runner, and the API that registers it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RunnerScope {
     pub kind: ScopeKind,
@@ -20,7 +21,7 @@ pub enum ScopeKind {
 }
 
 impl RunnerScope {
-    /// Parses the URL that a browser shows. The error says what is allowed.
+    /// Parses the URL that a browser shows. The error names the URLs that are allowed.
     pub fn parse(url: &str) -> Result<Self, &'static str> {
         let allowed = "the URL of a repository, an organization or an enterprise: https://github.com/OWNER/REPO, \
                        https://github.com/ORG, https://github.com/enterprises/NAME, or one on an Enterprise host";
@@ -31,7 +32,7 @@ impl RunnerScope {
         if authority.as_str().contains('@') {
             return Err("a URL without user and password: credentials are read from a file");
         }
-        // Without TLS the token could be read on the way.
+        // Without TLS, anyone on the network path could read the token.
         if !(scheme == "https" || scheme == "http" && is_loopback(authority.host())) {
             return Err("a URL that begins with https://");
         }
@@ -144,8 +145,8 @@ mod tests {
     }
 
     #[test]
-    fn an_invalid_url_says_what_is_allowed() {
-        for (url, says) in [
+    fn the_error_of_an_invalid_url_names_the_allowed_ones() {
+        for (url, expected) in [
             ("acme/shop", "the URL of"),
             ("https://github.com", "the URL of"),
             ("https://github.com/", "the URL of"),
@@ -160,7 +161,7 @@ mod tests {
             ("", "the URL of"),
         ] {
             let error = RunnerScope::parse(url).expect_err(url);
-            assert!(error.contains(says), "{url}: {error}");
+            assert!(error.contains(expected), "{url}: {error}");
         }
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use jiff::fmt::rfc2822;
 
-/// The wait for a limit whose duration GitHub does not say.
+/// The wait for a rate limit, if GitHub's response does not have its duration.
 const DEFAULT_WAIT: Duration = Duration::from_secs(60);
 
 /// Returns how long a rate limit lasts; `None` if the response is not one. A 403 is a rate limit or a missing permission.

@@ -87,7 +87,7 @@ impl RepositoryApi {
         })
     }
 
-    /// Returns the id of a commit by any of its names; `None` if GitHub answers that it does not exist.
+    /// Returns the id of a commit by any of its names; `None` if it does not exist.
     pub async fn commit(&self, name: &str) -> anyhow::Result<Option<String>> {
         // GitHub's API writes refs as heads/NAME and tags/NAME.
         let reference = name.strip_prefix("refs/").unwrap_or(name);
@@ -130,7 +130,7 @@ impl RepositoryApi {
 
     /// Returns the entries of a commit or tree: all files below it if `whole`, else its direct entries.
     pub async fn tree(&self, id: &str, whole: bool) -> anyhow::Result<Listing> {
-        // GitHub takes any value for true.
+        // To GitHub, any value means true.
         let query = if whole { "?recursive=1" } else { "" };
         let route = format!("git/trees/{id}{query}");
         let response = self.get(&format!("the tree of {id}"), &route, JSON).await?;
@@ -229,7 +229,7 @@ fn remedy(status: Option<StatusCode>, limited: bool, anonymous: bool) -> &'stati
         _ if limited => {
             "Run the job again later. With `fetch-depth: 0` in actions/checkout the commits are local, and GitHub is not asked."
         }
-        Some(401) => "Set `github-token: ${{ github.token }}`: the present token is not valid.",
+        Some(401) => "Set `github-token: ${{ github.token }}`: the current token is not valid.",
         Some(403 | 404) if anonymous => {
             "Set `github-token: ${{ github.token }}`. Without a token GitHub shows public repositories only."
         }

@@ -93,9 +93,9 @@ impl GitHubApi {
         let service = tower::service_fn(move |request| {
             let client = client.clone();
             async move {
-                let answer = client.send(request).await?;
+                let response = client.send(request).await?;
                 Ok::<_, hyper_util::client::legacy::Error>(
-                    answer.map(|body| Limited::new(body, MAX_RESPONSE)),
+                    response.map(|body| Limited::new(body, MAX_RESPONSE)),
                 )
             }
         });
@@ -258,7 +258,7 @@ impl fmt::Display for StatusError {
 
 impl std::error::Error for StatusError {}
 
-/// Returns the status of the response that a failure was; `None` if there was no response.
+/// Returns the HTTP status of a failed request; `None` if there was no response.
 pub(super) fn status_of(failed: &AttemptError) -> Option<StatusCode> {
     let error: &StatusError = failed.error.downcast_ref()?;
     Some(error.status)
@@ -277,7 +277,7 @@ pub(super) fn is_rate_limited(failed: &AttemptError) -> bool {
 }
 
 fn connection_failed(error: &octocrab::Error) -> AttemptError {
-    // octocrab's own text says only that a service had an error.
+    // octocrab's own text is only that a service had an error.
     let failed = match error {
         octocrab::Error::Service { source, .. } => no_response(&**source),
         other => no_response(other),
