@@ -72,8 +72,8 @@ impl AwsFailure {
     }
 }
 
-/// Returns the problem among the causes of an error.
-fn find_problem(error: &(dyn std::error::Error + 'static)) -> Option<Problem> {
+/// Returns the error of this program's HTTP client among the causes of an error.
+pub(super) fn find_problem(error: &(dyn std::error::Error + 'static)) -> Option<Problem> {
     std::iter::successors(Some(error), |error| error.source()).find_map(|cause| cause.downcast_ref().cloned())
 }
 
@@ -120,7 +120,19 @@ pub(super) fn unreachable(code: ErrorCode, service: &str, region: &str, failure:
 
 #[cfg(test)]
 mod tests {
+    use aws_credential_types::provider::error::CredentialsError;
+    use aws_smithy_runtime_api::client::result::ConnectorError;
+
     use super::*;
+
+    #[test]
+    fn an_error_of_the_http_client_is_found_in_an_error_of_credentials() {
+        let problem = Problem::new(ErrorCode::UnsupportedProxy, "HTTPS_PROXY is wrong.", "Set it.");
+        let connector = ConnectorError::user(problem.into());
+        let found = find_problem(&CredentialsError::provider_error(connector)).expect("a problem");
+        assert_eq!(found.remedy, "Set it.");
+        assert!(find_problem(&CredentialsError::not_loaded("no keys")).is_none());
+    }
 
     #[test]
     fn errors_of_services_that_do_not_respond() {

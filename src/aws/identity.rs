@@ -6,9 +6,10 @@ use aws_config::imds::credentials::ImdsCredentialsProvider;
 use aws_config::meta::credentials::CredentialsProviderChain;
 use aws_config::web_identity_token::WebIdentityTokenCredentialsProvider;
 use aws_credential_types::provider::ProvideCredentials;
+use aws_credential_types::provider::error::CredentialsError;
 
 use super::clock::Clock;
-use super::failure::{ACCESS_DENIED, AwsFailure, SEE_MESSAGE, unreachable};
+use super::failure::{ACCESS_DENIED, AwsFailure, SEE_MESSAGE, find_problem, unreachable};
 use super::http::{loader, no_sdk_retries, provider_config};
 use super::keys::AccessKeys;
 use super::region::{AwsRegion, resolve_region};
@@ -43,7 +44,8 @@ pub async fn default_chain(region: Option<&str>, clock: &Clock) -> anyhow::Resul
     if credentials.is_err() && clock.corrected_since(behind) {
         credentials = provider.provide_credentials().await;
     }
-    let credentials = credentials.map_err(|e| missing(chain(&e)))?;
+    let credentials =
+        credentials.map_err(|error| find_problem(&error).unwrap_or_else(|| missing(chain(&error))))?;
     Ok((AccessKeys::try_from(credentials)?, region))
 }
 
@@ -62,18 +64,20 @@ pub async fn machine_credentials(
     let providers = CredentialsProviderChain::first_try("IRSA", irsa.build())
         .or_else("Pod Identity", pod_identity.build())
         .or_else("instance metadata", instance.build());
-    let credentials = providers.provide_credentials().await.map_err(|error| {
+    let missing = |error: &CredentialsError| {
         Problem::new(
             ErrorCode::AwsCredentialsMissing,
             format!(
                 "Looked for the credentials of this machine (IRSA, Pod Identity, instance metadata) and got: {}.",
-                chain(&error)
+                chain(error)
             ),
             "Attach an instance profile to the instance, or a Pod Identity association or an IRSA role to the pod's \
              service account. In a container, instance metadata needs a hop limit of 2: aws ec2 \
              modify-instance-metadata-options --instance-id ID --http-put-response-hop-limit 2",
         )
-    })?;
+    };
+    let credentials = providers.provide_credentials().await;
+    let credentials = credentials.map_err(|error| find_problem(&error).unwrap_or_else(|| missing(&error)))?;
     Ok((AccessKeys::try_from(credentials)?, region))
 }
 
