@@ -41,9 +41,8 @@ impl Cluster {
         })
     }
 
-    /// Deletes the objects. Deployments come first, because their builds may still be ending; claims come last, and
-    /// only if
-    /// `volumes` is set.
+    /// Deletes the objects: Deployments first, because their builds may still be ending, and claims last, only if `volumes`
+    /// is set.
     pub async fn remove(&self, owned: &OwnedObjects, volumes: bool) -> Result<(), ClusterError> {
         for object in &owned.deployments {
             self.delete::<Deployment>(object).await?;

@@ -8,7 +8,6 @@ use super::checklist::Checklist;
 use super::finding::CheckStatus;
 use super::table::Table;
 use super::{Doctor, planned};
-use crate::cli;
 use crate::commands::guard::{Guard, Interrupted};
 use crate::commands::job_state::JobState;
 use crate::github;
@@ -46,6 +45,6 @@ pub(in crate::commands) async fn explain(guard: &mut Guard, plan: &Arc<Plan>, jo
     let table = Table::new(results.iter().map(|result| result.name.as_str()));
     for result in results {
         let row = table.row(&result).replace('\n', "\n  ");
-        say(&cli::for_reader(&format!("  {row}")));
+        say(&format!("  {row}"));
     }
 }

@@ -192,7 +192,7 @@ impl Doctor {
 pub fn run(args: &DoctorArgs) -> anyhow::Result<ExitCode> {
     let format = args.output.format();
     let print: Option<Print> = match format {
-        OutputFormat::Table => Some(Box::new(|text| say(&cli::for_reader(text)))),
+        OutputFormat::Table => Some(Box::new(say)),
         OutputFormat::Json | OutputFormat::Yaml => {
             // Standard output has the result and nothing else.
             output::use_stderr();

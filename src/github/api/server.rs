@@ -277,7 +277,7 @@ pub(super) fn is_rate_limited(failed: &AttemptError) -> bool {
 }
 
 fn connection_failed(error: &octocrab::Error) -> AttemptError {
-    // octocrab's own text is only that a service had an error.
+    // octocrab's own text does not contain the cause.
     let failed = match error {
         octocrab::Error::Service { source, .. } => no_response(&**source),
         other => no_response(other),

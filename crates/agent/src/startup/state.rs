@@ -44,7 +44,7 @@ pub struct StartupState {
     /// Pods of the agent by name, terminating ones included.
     pub pods: BTreeMap<String, Pod>,
     pub events: EventLog,
-    /// The restart count of each container when its pod was first seen, by the names of pod and container.
+    /// The restart count of each container when its pod was first observed, by the names of pod and container.
     pub(super) initial_restarts: BTreeMap<(String, String), i32>,
     /// The last error of a watch, until the API server answers again.
     pub api_error: Option<String>,
@@ -67,8 +67,8 @@ impl StartupState {
         self.pods.insert(name, pod);
     }
 
-    /// Returns how often a container of a pod had restarted when the pod was first seen.
-    pub(super) fn restarts_at_first_sight(&self, pod: &Pod, container: &str) -> i32 {
+    /// Returns how often a container of a pod had restarted when the pod was first observed.
+    pub(super) fn restarts_at_first_observation(&self, pod: &Pod, container: &str) -> i32 {
         let name = pod.metadata.name.clone().unwrap_or_default();
         let known = self.initial_restarts.get(&(name, container.to_owned()));
         known.copied().unwrap_or_default()
@@ -310,8 +310,8 @@ mod tests {
             status.expect("statuses")[0].restart_count = restarts;
             seen.observe_pod(pod.clone());
         }
-        assert_eq!(seen.restarts_at_first_sight(&pod, "buildkitd"), 5);
-        assert_eq!(seen.restarts_at_first_sight(&pod, "another"), 0);
+        assert_eq!(seen.restarts_at_first_observation(&pod, "buildkitd"), 5);
+        assert_eq!(seen.restarts_at_first_observation(&pod, "another"), 0);
     }
 
     #[test]

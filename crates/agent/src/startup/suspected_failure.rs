@@ -159,7 +159,7 @@ impl StartupState {
         if let Some(failure) = StartupFailure::find(Source::Termination, reason, message, &log) {
             return Some(failure);
         }
-        let restarts = self.restarts_at_first_sight(pod, &status.name);
+        let restarts = self.restarts_at_first_observation(pod, &status.name);
         if !termination::will_repeat(status, end, restarts, self.is_draining()) {
             None
         } else if termination::is_start_error(end) {
