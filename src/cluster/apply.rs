@@ -262,8 +262,8 @@ fn field_conflict(cluster: &Cluster, name: &str, message: &str) -> Problem {
             "Cannot apply the agent {}/{name}: {message}. Another tool, or a user with kubectl, manages these fields.",
             cluster.namespace
         ),
-        "Choose another `name`, or set these fields to their existing values, or take them over: remote-buildkit manifests | \
-         kubectl apply --server-side --field-manager=remote-buildkit --force-conflicts -f -",
+        "Choose another `name`, or set these fields to their existing values, or take them over, with all your inputs as FLAGS: \
+         remote-buildkit manifests FLAGS | kubectl apply --server-side --field-manager=remote-buildkit --force-conflicts -f -",
     )
 }
 
