@@ -173,14 +173,14 @@ fn errors_of_inputs_and_the_machine() -> Result<()> {
     let no_cluster = machine.command(&["connect"]);
     errors.add("no cluster", &machine, no_cluster)?;
     let config = machine.write("kubeconfig", &kubeconfig("https://127.0.0.1:1", "{token: t}"))?;
-    let connect = ["connect", "--timeout", "2s", "--kubeconfig", &config];
+    let connect = ["connect", "--kubeconfig", &config];
     let mut command = machine.command(&connect);
     command.env("PATH", machine.path("bin"));
     errors.add("no buildx", &machine, command)?;
 
     let machine = Machine::with_buildx("github.com/docker/buildx v0.37.0 0123abc")?;
     let config = machine.write("kubeconfig", &kubeconfig("https://127.0.0.1:1", "{token: t}"))?;
-    let connect = ["connect", "--timeout", "2s", "--kubeconfig", &config];
+    let connect = ["connect", "--kubeconfig", &config];
     let mut with = |name: &str, variable: &str, value: &str, flags: &[&str]| {
         let mut command = machine.command(&[&connect, flags].concat());
         command.env(variable, value);
@@ -243,7 +243,7 @@ fn errors_of_kubeconfigs() -> Result<()> {
         ("plugin that is not installed", &["absent-plugin"]),
         ("not in a pod", &["in-cluster"]),
     ] {
-        let command = machine.command(&[&["connect", "--timeout", "2s", "--kubeconfig"], flags].concat());
+        let command = machine.command(&[&["connect", "--kubeconfig"], flags].concat());
         errors.add(name, &machine, command)?;
     }
     let in_job = [("kubeconfig", "in-cluster")];
@@ -437,7 +437,7 @@ fn errors_of_the_cluster() -> Result<()> {
         let server = api_server(status, reason, message, kind)?;
         let config = machine.write("kubeconfig", &kubeconfig(&server.url, "{token: t}"))?;
         let mut errors = Errors::default();
-        let command = machine.command(&["connect", "--timeout", "2s", "--kubeconfig", &config]);
+        let command = machine.command(&["connect", "--timeout", "6s", "--kubeconfig", &config]);
         errors.add(name, &machine, command)?;
         texts += &errors.text(Some(&server));
     }
