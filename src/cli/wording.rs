@@ -1,7 +1,8 @@
 //! The words for settings in messages: inputs in a job, flags on a command line.
 //!
 //! A message names an input in backticks, with or without a value: `` `deploy` `` or `` `deploy: always` ``. Flags that are
-//! not inputs of any action are written as flags.
+//! not inputs of any action are written as flags. Texts of servers and parsers, which messages quote, put their own names
+//! in backticks, too: these stay as they are.
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -25,6 +26,22 @@ const NOUNS: [(&str, &str); 3] = [
     ("input is `--", "flag is `--"),
 ];
 
+/// Words before a name in backticks that is not an input: an output of an action, a key of a file, or the name of a
+/// field in an error of serde ("missing field `name`") or of the API server ("`selector` does not match template
+/// `labels`").
+const OTHER_NAMES: [&str; 10] = [
+    "output",
+    "outputs",
+    "field",
+    "fields",
+    "key",
+    "variant",
+    "expected",
+    "template",
+    "label",
+    "annotation",
+];
+
 /// Returns the text as its reader calls the settings: inputs in a job, flags on a command line.
 pub fn for_reader(text: &str) -> Cow<'_, str> {
     if env::in_job() {
@@ -39,31 +56,42 @@ pub fn inputs_as_flags(text: &str) -> Cow<'_, str> {
     if !text.contains('`') {
         return text.into();
     }
-    let mut replaced = String::new();
-    for (number, part) in text.split('`').enumerate() {
-        let is_code = number % 2 == 1;
-        // An action has outputs of the same names.
-        let is_output = replaced.ends_with("output `") || replaced.ends_with("outputs `");
-        match as_flag(part).filter(|_| is_code && !is_output) {
-            Some(flag) => replaced += &flag,
-            None => replaced += part,
-        }
-        replaced.push('`');
-    }
-    replaced.pop();
+    // An unpaired backtick in a quoted text ends with its line.
+    let mut replaced: String = text.split_inclusive('\n').map(line_with_flags).collect();
     for (noun_of_input, noun_of_flag) in NOUNS {
         replaced = replaced.replace(noun_of_input, noun_of_flag);
     }
     replaced.into()
 }
 
+fn line_with_flags(line: &str) -> String {
+    let mut replaced = String::new();
+    for (number, part) in line.split('`').enumerate() {
+        let is_code = number % 2 == 1;
+        let before = replaced.strip_suffix(" `").unwrap_or_default();
+        let word = before
+            .rsplit(|c: char| !c.is_alphabetic())
+            .next()
+            .unwrap_or_default();
+        match as_flag(part).filter(|_| is_code && !OTHER_NAMES.contains(&word)) {
+            Some(flag) => replaced += &flag,
+            None => replaced += part,
+        }
+        replaced.push('`');
+    }
+    replaced.pop();
+    replaced
+}
+
 /// Returns the flag for an input, or for an input with its value. `None` if there is no flag of this name.
 fn as_flag(code: &str) -> Option<String> {
     let (name, value) = code.split_once(':').unwrap_or((code, ""));
-    FLAGS.contains(name).then(|| match value.trim() {
-        "" => format!("--{name}"),
-        value => format!("--{name}={value}"),
-    })
+    FLAGS
+        .contains(name)
+        .then(|| match value.strip_prefix(' ').unwrap_or(value) {
+            "" => format!("--{name}"),
+            value => format!("--{name}={value}"),
+        })
 }
 
 #[cfg(test)]
@@ -81,7 +109,7 @@ mod tests {
                 "see the flags `--cluster` and `--region`",
             ),
             ("the input is `storage: 50Gi`", "the flag is `--storage=50Gi`"),
-            ("`cluster: `: set it", "`--cluster`: set it"),
+            ("`cluster`: set it", "`--cluster`: set it"),
             (
                 "Check `buildx-url`, and that `buildx-sha256` is",
                 "Check `--buildx-url`, and that `--buildx-sha256` is",
@@ -91,6 +119,17 @@ mod tests {
                 "run `docker buildx ls`, `spec: …`",
             ),
             ("the output `targets` lists", "the output `targets` lists"),
+            ("missing field `name`", "missing field `name`"),
+            ("unknown key `storage`; the", "unknown key `storage`; the"),
+            (
+                "`selector` does not match template `labels`",
+                "`selector` does not match template `labels`",
+            ),
+            ("it's 5` long.\nSet `image`.", "it's 5` long.\nSet `--image`."),
+            (
+                "- `patch: a\n  b`: must\n- `cpu: x`",
+                "- `--patch=a\n  b`: must\n- `--cpu=x`",
+            ),
             ("add `--yes`; set cluster", "add `--yes`; set cluster"),
             ("`storage", "`--storage"),
             ("", ""),

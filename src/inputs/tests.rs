@@ -61,9 +61,11 @@ fn all_invalid_inputs_are_reported_together() {
     let errors: Vec<&str> = message.split("\n- ").skip(1).collect();
     assert_eq!(errors.len(), invalid.len(), "{message}");
     for (input, value, allowed) in invalid {
-        let error = errors
-            .iter()
-            .find(|error| error.starts_with(&format!("`{input}: {value}`")));
+        let shown = match value {
+            "" => format!("`{input}`: "),
+            value => format!("`{input}: {value}`: "),
+        };
+        let error = errors.iter().find(|error| error.starts_with(&shown));
         let error = error.unwrap_or_else(|| panic!("{input} is not in {message}"));
         assert!(error.contains(allowed), "{allowed} is not in {error}");
     }
@@ -101,7 +103,7 @@ fn errors_of_a_complete_agent_are_reported() {
         ),
         (
             vec!["--patch=specs: {}"],
-            "`specs`: unknown field; a patch can change `metadata` and `spec`",
+            "unknown field `specs`; a patch can change `metadata` and `spec`",
         ),
         (
             vec![
@@ -194,7 +196,7 @@ fn errors_do_not_show_credentials_of_a_url() {
 
 #[test]
 fn cluster_and_kubeconfig_are_exclusive() {
-    assert!(plan(&[]).expect_err("none").what.contains("`cluster: `"));
+    assert!(plan(&[]).expect_err("none").what.contains("- `cluster`: set the"));
     assert!(
         plan(&["--cluster=a", "--kubeconfig=b"])
             .expect_err("both")

@@ -14,7 +14,10 @@ impl ValidationErrors {
     /// Adds an error: the input, its value and what is allowed.
     pub(super) fn add(&mut self, input: &str, value: &str, allowed: &str) {
         let shown = without_credentials(value);
-        self.0.push(format!("`{input}: {shown}`: {allowed}"));
+        self.0.push(match &*shown {
+            "" => format!("`{input}`: {allowed}"),
+            shown => format!("`{input}: {shown}`: {allowed}"),
+        });
     }
 
     /// Adds the errors of a value that may have several lines and contain secrets. Only the lines that an error

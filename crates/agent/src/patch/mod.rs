@@ -103,10 +103,9 @@ impl DeploymentPatch {
         }
         for key in patch.keys() {
             if !["apiVersion", "kind", "metadata", "spec"].contains(&key.as_str()) {
-                return Err(PatchError::at(
-                    key,
-                    "unknown field; a patch can change `metadata` and `spec`",
-                ));
+                return Err(PatchError::of_document(format!(
+                    "unknown field `{key}`; a patch can change `metadata` and `spec`"
+                )));
             }
         }
         Ok(Self(patch))

@@ -155,7 +155,7 @@ fn errors_name_their_place() {
         ("kind: Pod".into(), "`kind`: must be \"Deployment\", not \"Pod\""),
         (
             "template: {}".into(),
-            "`template`: unknown field; a patch can change `metadata` and `spec`",
+            "unknown field `template`; a patch can change `metadata` and `spec`",
         ),
         (
             "metadata: {$patch: replace, labels: {}}".into(),
