@@ -118,7 +118,7 @@ pub fn excerpt_of(
     };
     let config = config.map_err(|e| {
         unusable(
-            chain(&e),
+            explained(&e),
             "Check the input `kubeconfig`. A relative path starts at the step's working directory.",
         )
     })?;
@@ -151,6 +151,14 @@ pub fn excerpt_of(
             format!("its context {context_name} names a cluster or user that does not exist"),
             "Correct the kubeconfig: kubectl config get-contexts shows the cluster and user of each context.",
         )),
+    }
+}
+
+/// Returns why a kubeconfig cannot be read. The lines around a syntax error are left out: they may hold a credential.
+fn explained(error: &KubeconfigError) -> String {
+    match error {
+        KubeconfigError::Parse(error) => format!("it is not a valid kubeconfig: {}", error.without_snippet()),
+        other => chain(other),
     }
 }
 
@@ -207,7 +215,8 @@ pub fn text(kubeconfig: &Kubeconfig) -> anyhow::Result<String> {
 
 /// Reads a kubeconfig that [`write()`] wrote.
 pub fn read(path: &Path) -> anyhow::Result<Kubeconfig> {
-    Kubeconfig::read_from(path).with_context(|| format!("reading {}", path.display()))
+    Kubeconfig::read_from(path)
+        .map_err(|error| anyhow::anyhow!("reading {}: {}", path.display(), explained(&error)))
 }
 
 #[cfg(test)]
@@ -223,6 +232,17 @@ mod tests {
             Path::new("/tmp/session.json"),
         );
         insta::assert_json_snapshot!(config);
+    }
+
+    #[test]
+    fn a_syntax_error_does_not_show_the_lines_around_it() {
+        let text =
+            "users:\n- name: u\n  user: {token: hush}\nclusters:\n- cluster: {server: https://10.0.0.1}\n";
+        let error = excerpt_of(Kubeconfig::from_yaml(text), Path::new("/k"), None).expect_err("no name");
+        assert_eq!(
+            error.what,
+            "Cannot use the kubeconfig /k: it is not a valid kubeconfig: missing field `name` at line 5, column 3."
+        );
     }
 
     #[test]
