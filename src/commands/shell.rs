@@ -1,8 +1,8 @@
 //! `completions` and `man`: files for shells and for man, generated from the definition of the command line.
 
-use anyhow::Context as _;
-
 use crate::cli::{self, CompletionsArgs, ManArgs};
+use crate::error_code::ErrorCode;
+use crate::problem::Problem;
 use crate::report;
 
 /// Prints a completion script.
@@ -16,6 +16,12 @@ pub fn completions(args: &CompletionsArgs) -> anyhow::Result<()> {
 /// Writes a man page for the program and one for each command.
 pub fn man(args: &ManArgs) -> anyhow::Result<()> {
     let ManArgs { dir } = args;
-    clap_mangen::generate_to(cli::command(), dir)
-        .with_context(|| format!("could not write man pages to {}", dir.display()))
+    clap_mangen::generate_to(cli::command(), dir).map_err(|error| {
+        Problem::new(
+            ErrorCode::CannotWriteFile,
+            format!("Cannot write the man pages to {}: {error}.", dir.display()),
+            "Create that directory, or give this user write permission; or pass another directory.",
+        )
+        .into()
+    })
 }

@@ -173,7 +173,8 @@ fn not_buildx(source: &DownloadSource, error: &anyhow::Error) -> anyhow::Error {
         "Downloaded {} from {}, but cannot execute it: {error:#}.",
         source.name, source.url
     );
-    Problem::new(ErrorCode::InstallFailed, what, source.remedy).into()
+    let remedy = "Check that the file is a buildx for this machine's architecture (uname -m), and that no file system is mounted noexec; or set `buildx-url` and `buildx-sha256` to another file. Nothing was installed.";
+    Problem::new(ErrorCode::InstallFailed, what, remedy).into()
 }
 
 /// Creates a temporary file and unlinks it, because not every file system supports O_TMPFILE.
