@@ -60,6 +60,11 @@ impl Report {
         progress(Progress::Detail(&format!("  {what}")));
     }
 
+    /// Prints a line of a document, such as a difference between manifests. Only workflow commands in it are changed.
+    pub fn quote(line: &str) {
+        progress(Progress::Quote(&format!("  {line}")));
+    }
+
     /// Prints the state of the agent that the program waits for. In a job these lines are a group.
     pub fn waiting(what: &str) {
         progress(Progress::Waiting(&format!("  {what}")));
@@ -76,6 +81,7 @@ impl Report {
 enum Progress<'a> {
     Step(&'a str),
     Detail(&'a str),
+    Quote(&'a str),
     Waiting(&'a str),
     Retry(&'a str),
 }
@@ -124,11 +130,15 @@ impl LogState {
     /// Returns the lines to print for a line of progress.
     fn lines(&mut self, line: &Progress<'_>, in_job: bool, terminal: bool) -> Vec<String> {
         let mut lines = Vec::new();
-        let (Progress::Step(text) | Progress::Detail(text) | Progress::Waiting(text) | Progress::Retry(text)) =
-            line;
-        let mut text = without_commands(&bounded(&cli::for_reader(text)));
+        let text = match line {
+            Progress::Quote(text) => Cow::Borrowed(*text),
+            Progress::Step(text) | Progress::Detail(text) | Progress::Waiting(text) | Progress::Retry(text) => {
+                cli::for_reader(text)
+            }
+        };
+        let mut text = without_commands(&bounded(&text));
         match line {
-            Progress::Step(_) | Progress::Detail(_) => lines.extend(self.end_group()),
+            Progress::Step(_) | Progress::Detail(_) | Progress::Quote(_) => lines.extend(self.end_group()),
             Progress::Waiting(_) if in_job && !self.group => {
                 self.group = true;
                 lines.push(WAIT_GROUP.into());
@@ -317,6 +327,15 @@ mod tests {
         assert_eq!(
             LogState::default().lines(&Progress::Waiting("  x"), false, false),
             ["  x"]
+        );
+    }
+
+    #[test]
+    fn a_quoted_line_keeps_its_words() {
+        let line = "+    note: set `name` and `storage: 50Gi`";
+        assert_eq!(
+            LogState::default().lines(&Progress::Quote(line), false, false),
+            [line]
         );
     }
 

@@ -70,7 +70,11 @@ async fn destroy(removal: Arc<Removal>, job_state: Arc<JobState>) -> anyhow::Res
         return Ok(());
     }
     cluster.remove(&owned, *volumes).await?;
-    report.done("Removed; running builds are given time to finish");
+    report.done(if owned.deployments.is_empty() {
+        "Removed"
+    } else {
+        "Removed; running builds are given time to finish"
+    });
     Ok(())
 }
 

@@ -45,7 +45,7 @@ async fn run_async(plan: Arc<Plan>) -> anyhow::Result<()> {
     if connected.is_err() {
         // The failure itself is the error to report.
         if let Err(error) = job_state.discard() {
-            say(&format!("could not clean up: {error:#}"));
+            say(&format!("warning: cannot clean up: {error:#}"));
         }
     }
     connected

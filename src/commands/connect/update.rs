@@ -11,7 +11,7 @@ pub(super) async fn update(job: &Job, spec: &Spec, deployment: &Deployment) -> a
     let Spec { name, namespace, .. } = spec;
     let update = cluster.preview(spec, deployment).await?;
     for line in update.diff.lines() {
-        Report::detail(line);
+        Report::quote(line);
     }
     // Applied even without a difference: server-side apply may change the ownership of fields.
     cluster.update(spec, &update, job.deadline).await?;

@@ -252,7 +252,7 @@ async fn run_async(plan: Arc<Plan>, print: Option<Print>) -> anyhow::Result<Chec
         checklist.finish(&format!("no response within the timeout of {seconds} s"));
     }
     if let Err(error) = job_state.discard() {
-        say(&format!("could not clean up: {error:#}"));
+        say(&format!("warning: cannot clean up: {error:#}"));
     }
     match result {
         Err(Interrupted::Signal(name)) => Err(guard::stopped_by(name).into()),

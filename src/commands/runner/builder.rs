@@ -56,7 +56,7 @@ async fn create_interruptible(plan: Arc<Plan>, user: User) -> anyhow::Result<()>
         // A failed cleanup is only logged: the first error is the one to return.
         let cleaned_up = if is_first { undo(&user) } else { backup.restore() };
         if let Err(error) = cleaned_up {
-            say(&format!("Cannot clean up: {error:#}"));
+            say(&format!("warning: cannot clean up: {error:#}"));
         }
     }
     created

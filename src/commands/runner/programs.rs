@@ -34,7 +34,7 @@ pub(super) fn install(paths: &InstallPaths, user: &User, programs: &Programs) ->
         && is_new
         && let Err(error) = remove_user(manifest, user)
     {
-        say(&format!("Cannot clean up: {error:#}"));
+        say(&format!("warning: cannot clean up: {error:#}"));
     }
     installed
 }
