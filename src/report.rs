@@ -132,9 +132,10 @@ impl LogState {
         let mut lines = Vec::new();
         let text = match line {
             Progress::Quote(text) => Cow::Borrowed(*text),
-            Progress::Step(text) | Progress::Detail(text) | Progress::Waiting(text) | Progress::Retry(text) => {
-                cli::for_reader(text)
-            }
+            Progress::Step(text)
+            | Progress::Detail(text)
+            | Progress::Waiting(text)
+            | Progress::Retry(text) => cli::for_reader(text),
         };
         let mut text = without_commands(&bounded(&text));
         match line {
