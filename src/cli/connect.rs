@@ -38,8 +38,8 @@ pub struct ClusterArgs {
     /// Audience of the OIDC token.
     #[arg(long, default_value = "sts.amazonaws.com", help_heading = "Cluster")]
     pub audience: String,
-    /// Path of a kubeconfig, or in-cluster for the pod's service account. Use it instead of cluster, for any Kubernetes
-    /// cluster.
+    /// Path of a kubeconfig, or in-cluster for the pod's service account. Use it instead of `cluster`, for any
+    /// Kubernetes cluster.
     #[arg(long, help_heading = "Cluster")]
     pub kubeconfig: Option<String>,
     /// Context in that kubeconfig. Default: its current context.

@@ -2,13 +2,14 @@
 
 use std::ffi::OsString;
 
-use clap::builder::BoolishValueParser;
 use clap::builder::styling::{AnsiColor, Styles};
+use clap::builder::{BoolishValueParser, StyledStr};
 use clap::{ArgAction, CommandFactory as _, FromArgMatches as _};
 
 use super::Cli;
 use super::action_inputs::JOB_ONLY;
 use super::help::long_version;
+use super::wording::inputs_as_flags;
 
 /// Prefix of the environment variable of each flag: `--storage-class` is `REMOTE_BUILDKIT_STORAGE_CLASS`.
 const ENV_PREFIX: &str = "REMOTE_BUILDKIT_";
@@ -40,12 +41,21 @@ pub fn command() -> clap::Command {
         })
         .mut_args(with_env)
         .mut_subcommands(|subcommand| {
+            let subcommand = subcommand.mut_args(with_flags_in_help);
             if WITHOUT_ENV.contains(&subcommand.get_name()) {
                 subcommand
             } else {
                 subcommand.mut_args(with_env)
             }
         })
+}
+
+/// Writes the inputs in the help of a flag as flags. The help is also the description of the action's input.
+fn with_flags_in_help(arg: clap::Arg) -> clap::Arg {
+    let as_flags = |help: &StyledStr| StyledStr::from(inputs_as_flags(&help.to_string()).into_owned());
+    let (short, long) = (arg.get_help().map(as_flags), arg.get_long_help().map(as_flags));
+    let arg = short.into_iter().fold(arg, clap::Arg::help);
+    long.into_iter().fold(arg, clap::Arg::long_help)
 }
 
 /// Adds the environment variable of a flag. An empty variable counts as absent, like an empty input.

@@ -8,12 +8,14 @@ use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
-use super::command;
+use clap::CommandFactory as _;
+
+use super::Cli;
 use crate::env;
 
 /// The names of all flags, without dashes.
 static FLAGS: LazyLock<BTreeSet<String>> = LazyLock::new(|| {
-    let command = command();
+    let command = Cli::command();
     let flags = command.get_subcommands().flat_map(clap::Command::get_arguments);
     let names = flags.filter_map(|flag| flag.get_long().map(str::to_owned));
     names.collect()
