@@ -40,9 +40,9 @@ pub enum FailureKind {
 }
 
 impl FailureKind {
-    /// Returns how long to keep retrying this kind of failure. Retryability is decided only here. A minute is longer than
-    /// the restart of an API server, a throttled minute, or the approval of a certificate (docker/buildx#2668). The limit is
-    /// shorter if the address is probably wrong or cannot be reached from this machine.
+    /// Returns how long to keep retrying this kind of failure. Retryability is decided only here. A minute covers the restart
+    /// of an API server, a throttling period, and the approval of a certificate (docker/buildx#2668). The limit is shorter
+    /// if the address is probably wrong or cannot be reached from this machine.
     fn max_elapsed(self) -> Duration {
         Duration::from_secs(match self {
             Self::RateLimited => 120,

@@ -77,7 +77,7 @@ pub(super) fn find_problem(error: &(dyn std::error::Error + 'static)) -> Option<
     std::iter::successors(Some(error), |error| error.source()).find_map(|cause| cause.downcast_ref().cloned())
 }
 
-/// Classifies an error of a service. The codes are those of the SDK's own classifier, which is not used because each retry
+/// Classifies an error of a service. The codes are from the SDK's own classifier, which is not used because each retry
 /// needs a new web identity token; the others are STS's messages for an issuer whose keys it could not fetch.
 fn classify(code: &str, message: &str, status: u16) -> FailureKind {
     if THROTTLING_ERRORS.contains(&code) {

@@ -49,7 +49,7 @@ pub async fn default_chain(region: Option<&str>, clock: &Clock) -> anyhow::Resul
     Ok((AccessKeys::try_from(credentials)?, region))
 }
 
-/// Returns the machine's own keys: those of its pod (IRSA, Pod Identity), or else of its instance profile. Keys and profiles
+/// Returns the machine's own keys: the keys of its pod (IRSA, Pod Identity), or else of its instance profile. Keys and profiles
 /// in a job's environment are ignored, so that every job of the machine has the same identity.
 pub async fn machine_credentials(
     region: Option<&str>,

@@ -3,8 +3,8 @@
 //!
 //! There is no transaction over a ConfigMap and a Deployment, and a lock would be one more object that could be left
 //! behind. So the Deployment decides: a job writes the ConfigMap before the Deployment, and reads it afterwards. The
-//! job that wrote the Deployment last finds its own ConfigMap, or that of a job that was killed before it wrote its
-//! Deployment.
+//! job that wrote the Deployment last finds its own ConfigMap, or the ConfigMap of a job that was killed before it wrote
+//! its Deployment.
 
 use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;

@@ -105,7 +105,7 @@ fn is_loopback(host: &str) -> bool {
     host == "localhost" || host.parse().is_ok_and(|ip: IpAddr| ip.is_loopback())
 }
 
-/// Returns whether a host name is that of an EKS endpoint, in any partition.
+/// Returns whether a host name belongs to an EKS endpoint, in any partition.
 fn is_eks(host: &str) -> bool {
     let ends = |domains: [&str; 2]| domains.into_iter().any(|domain| host.ends_with(domain));
     host.contains(".eks.") && ends([".amazonaws.com", ".amazonaws.com.cn"])

@@ -85,7 +85,7 @@ pub struct StartupStatus {
 }
 
 impl Cluster {
-    /// Returns the progress of an agent, from what the watches report `within` a time. `None`: the agent is ready.
+    /// Returns the progress of an agent, from what the watches report in the time `within`. `None`: the agent is ready.
     pub async fn startup_status(
         &self,
         name: &str,
@@ -185,7 +185,7 @@ pub fn startup_failure(namespace: &str, name: &str, failure: &StartupFailure) ->
 }
 
 /// Returns the error for an agent that is not ready at the timeout and may still become ready. If a failure is
-/// suspected, the remedy is that of the failure.
+/// suspected, the error has the remedy of that failure.
 pub(super) fn startup_timed_out(
     namespace: &str,
     name: &str,

@@ -50,7 +50,7 @@ impl Isolation {
     }
 
     /// Returns buildkitd's root directory. For rootless it is a subdirectory of the volume: fsGroup sets the setgid bit on the
-    /// top directory of the volume, and all directories created in it, also those of images, would inherit the bit.
+    /// top directory of the volume, and all directories created in it, also in images, would inherit the bit.
     pub fn root(self) -> &'static str {
         match self {
             Self::Rootless => "/home/user/.local/share/buildkit/root",

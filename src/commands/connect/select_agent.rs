@@ -51,7 +51,7 @@ pub(super) async fn select_agent(job: Job, group: &Group) -> anyhow::Result<Conn
     Err(no_agent_available(group, first_error).into())
 }
 
-/// Returns the error when no agent of a group is available: that of the preferred one.
+/// Returns the error when no agent of a group is available: the error of the preferred agent.
 fn no_agent_available(group: &Group, first_error: Option<Problem>) -> Problem {
     let problem =
         first_error.unwrap_or_else(|| Problem::new(ErrorCode::AgentNotFound, "No agent is configured.", ""));

@@ -95,7 +95,7 @@ impl Scope {
         }
     }
 
-    /// Returns all rows of a run in their order: those of `checks`, and for each agent those of `agent_checks`.
+    /// Returns all rows of a run in their order: the rows of `checks`, and for each agent the rows of `agent_checks`.
     pub fn rows(&self, checks: &[Check], agent_checks: &[Check]) -> Vec<PlannedRow> {
         let once = checks.iter().filter(|check| (check.applies)(self));
         let once = once.flat_map(|check| match &(check.subjects)()[..] {

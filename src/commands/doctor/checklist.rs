@@ -16,7 +16,7 @@ pub fn skipped_because(required: &str) -> String {
 pub type Print = Box<dyn Fn(&str) + Send>;
 
 /// Collects the results in the order in which the checks run. Clones share the results, so that a caller which interrupts a
-/// check has those of the earlier ones.
+/// check has the results of the earlier ones.
 #[derive(Clone)]
 pub struct Checklist(Arc<Mutex<ChecklistState>>);
 

@@ -60,7 +60,7 @@ pub fn evaluate(spec: &Spec, is_ready: bool, name: Option<&str>, found: &Lookup<
     }
 }
 
-/// Returns the finding for a bound claim: whether its size and its class are those of the inputs.
+/// Returns the finding for a bound claim: whether its size and its class match the inputs.
 fn bound(spec: &Spec, claim: &ClaimInfo) -> Finding {
     let size = claim.size.as_deref().unwrap_or("unknown size");
     let class = claim.class.as_deref().unwrap_or("none");
