@@ -117,10 +117,11 @@ pub fn excerpt_of(
         )
     };
     let config = config.map_err(|e| {
-        unusable(
-            explained(&e),
-            "Check the input `kubeconfig`. A relative path starts at the step's working directory.",
-        )
+        let remedy = match &e {
+            KubeconfigError::Parse(_) => "Correct the file, or set the input `kubeconfig` to another one.",
+            _ => "Check the input `kubeconfig`. A relative path starts at the step's working directory.",
+        };
+        unusable(explained(&e), remedy)
     })?;
     let Some(context_name) = context.map(str::to_owned).or(config.current_context.clone()) else {
         return Err(unusable(
@@ -243,6 +244,7 @@ mod tests {
             error.what,
             "Cannot use the kubeconfig /k: it is not a valid kubeconfig: missing field `name` at line 5, column 3."
         );
+        assert!(error.remedy.starts_with("Correct the file"), "{}", error.remedy);
     }
 
     #[test]

@@ -14,9 +14,11 @@ pub fn run(args: &DisconnectArgs) -> anyhow::Result<()> {
         None => JobState::restore(),
     };
     let Some(job_state) = job_state else {
-        say(
-            "Nothing to disconnect: no connect step of this job saved a builder. Outside of a job, pass `--builder`",
-        );
+        say(if github::in_job() {
+            "Nothing to disconnect: no connect step of this job saved a builder"
+        } else {
+            "Nothing to disconnect: pass `--builder` (docker buildx ls lists the builders)"
+        });
         return Ok(());
     };
     match job_state.remove() {
