@@ -26,6 +26,8 @@ const VARIABLE_PARTS: &[(&str, &str)] = &[
     ),
     (r"\d+\.\d of \d+\.\d GiB used \(\d+ %\)", "N of N GiB used (N %)"),
     (r"valid until \d\d:\d\d:\d\dZ", "valid until HH:MM:SSZ"),
+    // The kubelet reports the failed pull, or that it waits before the next.
+    (r#"Back-off pulling image "[^"]+": ErrImagePull: "#, ""),
     (r"checksum/config: [0-9a-f]{64}", "checksum/config: HASH"),
     (
         r"remote-buildkit-agent-[0-9a-f]{8}\b",
