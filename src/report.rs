@@ -1,7 +1,7 @@
 //! Prints progress and results for the user. The debug log is separate (`trace`).
 //!
-//! In a job's log the lines of a long wait are a group, which GitHub folds. The line of the finished step, with its
-//! seconds, follows the group. Outside of a job, inputs in backticks are printed as flags.
+//! In a job's log the lines of a long wait and of a difference are groups, which GitHub folds. The line of the finished
+//! step, with its seconds, follows the group. Outside of a job, inputs in backticks are printed as flags.
 
 use std::borrow::Cow;
 use std::io::IsTerminal as _;
@@ -60,9 +60,11 @@ impl Report {
         progress(Progress::Detail(&format!("  {what}")));
     }
 
-    /// Prints a line of a document, such as a difference between manifests. Only workflow commands in it are changed.
-    pub fn quote(line: &str) {
-        progress(Progress::Quote(&format!("  {line}")));
+    /// Prints the difference that an update makes. Only workflow commands in it are changed. In a job it is a group.
+    pub fn difference(diff: &str) {
+        for line in diff.lines() {
+            progress(Progress::Difference(&format!("  {line}")));
+        }
     }
 
     /// Prints the state of the agent that the program waits for. In a job these lines are a group.
@@ -81,25 +83,34 @@ impl Report {
 enum Progress<'a> {
     Step(&'a str),
     Detail(&'a str),
-    Quote(&'a str),
+    Difference(&'a str),
     Waiting(&'a str),
     Retry(&'a str),
 }
 
-/// The title of the group of a wait. It names no agent, because the program may wait for several at the same time.
-const WAIT_GROUP: &str = "::group::Waiting for the agent";
+impl Progress<'_> {
+    /// Returns the title of the group to which the line belongs. It names no agent, because the program may wait for
+    /// several at the same time.
+    fn group(&self) -> Option<&'static str> {
+        match self {
+            Self::Difference(_) => Some("Changes to the agent"),
+            Self::Waiting(_) => Some("Waiting for the agent"),
+            Self::Step(_) | Self::Detail(_) | Self::Retry(_) => None,
+        }
+    }
+}
 
 /// The state of the log, on which the next line depends.
 #[derive(Default)]
 struct LogState {
-    /// Whether a group is open.
-    group: bool,
+    /// The title of the open group.
+    group: Option<&'static str>,
     /// The last line, if it reports a retry.
     retry: Option<String>,
 }
 
 static LOG: Mutex<LogState> = Mutex::new(LogState {
-    group: false,
+    group: None,
     retry: None,
 });
 
@@ -131,20 +142,19 @@ impl LogState {
     fn lines(&mut self, line: &Progress<'_>, in_job: bool, terminal: bool) -> Vec<String> {
         let mut lines = Vec::new();
         let text = match line {
-            Progress::Quote(text) => Cow::Borrowed(*text),
+            Progress::Difference(text) => Cow::Borrowed(*text),
             Progress::Step(text)
             | Progress::Detail(text)
             | Progress::Waiting(text)
             | Progress::Retry(text) => cli::for_reader(text),
         };
         let mut text = without_commands(&bounded(&text));
-        match line {
-            Progress::Step(_) | Progress::Detail(_) | Progress::Quote(_) => lines.extend(self.end_group()),
-            Progress::Waiting(_) if in_job && !self.group => {
-                self.group = true;
-                lines.push(WAIT_GROUP.into());
-            }
-            Progress::Waiting(_) | Progress::Retry(_) => {}
+        let group = line.group().filter(|_| in_job);
+        // A retry is part of what is going on, and so of the open group.
+        if group != self.group && !matches!(line, Progress::Retry(_)) {
+            lines.extend(self.end_group());
+            lines.extend(group.map(|title| format!("::group::{title}")));
+            self.group = group;
         }
         if let Progress::Retry(_) = line {
             let previous = self.retry.replace(text.clone());
@@ -163,7 +173,7 @@ impl LogState {
     }
 
     fn end_group(&mut self) -> Option<String> {
-        std::mem::take(&mut self.group).then(|| "::endgroup::".into())
+        self.group.take().map(|_| "::endgroup::".into())
     }
 }
 
@@ -179,7 +189,7 @@ fn error_of(line: &str) -> &str {
     line.rsplit_once(" Retrying in ").map_or(line, |(error, _)| error)
 }
 
-/// Ends the group of a wait, if one is open.
+/// Ends the group that is open, if any.
 pub fn end_group() {
     if let Ok(mut log) = LOG.lock() {
         log.retry = None;
@@ -301,13 +311,16 @@ mod tests {
     }
 
     #[test]
-    fn a_wait_is_a_group_in_a_job() {
+    fn a_difference_and_a_wait_are_groups_in_a_job() {
         let mut log = LogState::default();
         let mut printed = Vec::new();
         for line in [
             Progress::Step("Signed in (0.10 s)"),
             Progress::Detail("  with the default StorageClass"),
+            Progress::Difference("  -  replicas: 0"),
+            Progress::Difference("  +  replicas: 1"),
             Progress::Waiting("  pod a is pending"),
+            Progress::Retry("  The connection was closed. Retrying in 1 s"),
             Progress::Waiting("  ::error::from the cluster"),
             Progress::Step("Agent is ready (9.00 s)"),
         ] {
@@ -318,8 +331,13 @@ mod tests {
             [
                 "Signed in (0.10 s)",
                 "  with the default StorageClass",
+                "::group::Changes to the agent",
+                "  -  replicas: 0",
+                "  +  replicas: 1",
+                "::endgroup::",
                 "::group::Waiting for the agent",
                 "  pod a is pending",
+                "  The connection was closed. Retrying in 1 s",
                 "  : :error::from the cluster",
                 "::endgroup::",
                 "Agent is ready (9.00 s)",
@@ -332,10 +350,10 @@ mod tests {
     }
 
     #[test]
-    fn a_quoted_line_keeps_its_words() {
+    fn a_difference_keeps_its_words() {
         let line = "+    note: set `name` and `storage: 50Gi`";
         assert_eq!(
-            LogState::default().lines(&Progress::Quote(line), false, false),
+            LogState::default().lines(&Progress::Difference(line), false, false),
             [line]
         );
     }

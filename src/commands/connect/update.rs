@@ -10,9 +10,7 @@ pub(super) async fn update(job: &Job, spec: &Spec, deployment: &Deployment) -> a
     let Job { cluster, report, .. } = job;
     let Spec { name, namespace, .. } = spec;
     let update = cluster.preview(spec, deployment).await?;
-    for line in update.diff.lines() {
-        Report::quote(line);
-    }
+    Report::difference(&update.diff);
     // Applied even without a difference: server-side apply may change the ownership of fields.
     cluster.update(spec, &update, job.deadline).await?;
     if update.diff.is_empty() {
