@@ -125,11 +125,11 @@ impl Doctor {
         }
         let check = storage_class::run(&self, &cluster, new_volume);
         match list.run(storage_class::CHECK.name, check).await {
-            Some((_, Some(class))) => {
+            Some(Some(class)) => {
                 let check = csi_driver::run(&cluster, &class, new_volume);
                 list.run(csi_driver::CHECK.name, check).await;
             }
-            Some((status, None)) => list.record(csi_driver::CHECK.name, csi_driver::without_class(status)),
+            Some(None) => list.record(csi_driver::CHECK.name, csi_driver::without_class(new_volume)),
             None => list.skip(&[csi_driver::CHECK.name.to_owned()], storage_class::CHECK.name),
         }
         for agent in &agents {

@@ -3,7 +3,7 @@
 use super::super::agents::NewVolume;
 use super::super::check::{Check, CheckGroup};
 use super::super::checklist::skipped_because;
-use super::super::finding::{CheckStatus, Finding};
+use super::super::finding::Finding;
 use super::storage_class;
 use crate::cluster::{Cluster, Lookup, StorageClassInfo};
 
@@ -30,13 +30,11 @@ pub async fn run(
     Ok((evaluate(driver, &found, &nodes, new_volume), ()))
 }
 
-/// Returns the finding if there is no StorageClass to ask for its driver. `status` is the status of that check.
-pub fn without_class(status: CheckStatus) -> Finding {
-    match status {
-        CheckStatus::Ok => Finding::ok("not checked: needed only for a new volume"),
-        CheckStatus::Warning | CheckStatus::Failed | CheckStatus::Skipped => {
-            Finding::skipped(skipped_because(storage_class::CHECK.name))
-        }
+/// Returns the finding if there is no StorageClass to ask for its driver.
+pub fn without_class(new_volume: NewVolume) -> Finding {
+    match new_volume {
+        NewVolume::NotNeeded => Finding::ok("not checked: needed only for a new volume"),
+        NewVolume::Needed => Finding::skipped(skipped_because(storage_class::CHECK.name)),
     }
 }
 
@@ -82,7 +80,17 @@ pub fn evaluate(
 
 #[cfg(test)]
 mod tests {
+    use super::super::super::finding::CheckStatus;
     use super::*;
+
+    #[test]
+    fn without_a_class_the_driver_matters_only_for_a_new_volume() {
+        let of = |new_volume| without_class(new_volume).status;
+        assert_eq!(
+            (of(NewVolume::NotNeeded), of(NewVolume::Needed)),
+            (CheckStatus::Ok, CheckStatus::Skipped)
+        );
+    }
 
     #[test]
     fn a_provisioner_may_have_a_driver() {

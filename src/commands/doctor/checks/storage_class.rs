@@ -3,22 +3,20 @@
 use super::super::Doctor;
 use super::super::agents::NewVolume;
 use super::super::check::{Check, CheckGroup};
-use super::super::finding::{CheckStatus, Finding};
+use super::super::finding::Finding;
 use crate::cluster::{Cluster, Lookup, StorageClassInfo};
 
 pub const CHECK: Check = Check::new("storage-class", CheckGroup::Storage);
 
-/// Reads the StorageClass. Returns the status and the class, if it exists and can be read.
+/// Reads the StorageClass. Returns the class, if it exists and can be read.
 pub async fn run(
     doctor: &Doctor,
     cluster: &Cluster,
     new_volume: NewVolume,
-) -> anyhow::Result<(Finding, (CheckStatus, Option<StorageClassInfo>))> {
+) -> anyhow::Result<(Finding, Option<StorageClassInfo>)> {
     let name = doctor.plan.agents.spec.storage_class.as_deref();
     let found = cluster.storage_classes(name).await?;
-    let (finding, class) = evaluate(name, &found, new_volume);
-    let status = finding.status;
-    Ok((finding, (status, class)))
+    Ok(evaluate(name, &found, new_volume))
 }
 
 /// Returns the finding for the StorageClass of new volumes, and the class: the one of the input `storage-class`, or the
@@ -96,6 +94,7 @@ pub fn no_permission(objects: &str, why: &str, new_volume: NewVolume) -> Finding
 
 #[cfg(test)]
 mod tests {
+    use super::super::super::finding::CheckStatus;
     use super::*;
 
     fn classes() -> Lookup<Vec<StorageClassInfo>> {
