@@ -168,9 +168,8 @@ pub(super) const CREATE_STORAGE_CLASS: &str = "Create that StorageClass, or set 
 pub(super) const SET_DEFAULT_STORAGE_CLASS: &str = "Mark a StorageClass as the default (kubectl annotate storageclass NAME \
      storageclass.kubernetes.io/is-default-class=true; EKS has had none since 1.30), or set the input `storage-class` \
      and delete the agent: {delete}.";
-pub(super) const DELETE_AFTER_CLAIM: &str = "Wait until the claim, which was deleted (`destroy --volumes` does that), is gone. It goes with the pods that use \
-     it, and they finish their builds first, for at most `drain-timeout`. Then delete the rest of the agent and run \
-     the job again: {delete}.";
+pub(super) const DELETE_AFTER_CLAIM: &str = "Wait until the claim is gone; `destroy --volumes` deletes it. Its pods finish their builds first, for at most \
+     `drain-timeout`. Then delete the rest of the agent and run the job again: {delete}.";
 const ALLOW_POD: &str = "Check what the message names: a quota of the namespace; its label pod-security.kubernetes.io/enforce, which must \
      be privileged with any `isolation`; the input `service-account`, which must exist there; or an admission policy.";
 const CHECK_IMAGE: &str = "Check the input `image`, and whether the nodes can pull from that registry.";
