@@ -9,7 +9,7 @@ use anyhow::{Context, bail, ensure};
 use crate::env;
 
 /// The output of git.
-pub(super) struct Output {
+pub(super) struct GitOutput {
     pub(super) succeeded: bool,
     pub(super) stdout: Vec<u8>,
     stderr: String,
@@ -38,7 +38,7 @@ pub struct Git {
 
 impl Git {
     /// Runs git and waits for it.
-    pub(super) fn output(&self, arguments: &[&str]) -> anyhow::Result<Output> {
+    pub(super) fn output(&self, arguments: &[&str]) -> anyhow::Result<GitOutput> {
         let mut command = Command::new("git");
         // Other variables may refer to another repository.
         for name in env::beginning_with("GIT_") {
@@ -72,7 +72,7 @@ impl Git {
         }
         let status = child.wait().with_context(context)?;
         let (stdout, stderr) = read.with_context(context)?;
-        Ok(Output {
+        Ok(GitOutput {
             succeeded: status.success(),
             stdout,
             stderr: String::from_utf8_lossy(&stderr).trim().to_owned(),

@@ -7,9 +7,9 @@ use tempfile::TempDir;
 use super::*;
 
 /// A repository with a commit, in a directory that goes away with it.
-struct Repository(TempDir);
+struct TestRepository(TempDir);
 
-impl Repository {
+impl TestRepository {
     fn new() -> Self {
         let repository = Self(tempfile::tempdir().expect("a directory"));
         repository.git(&["init", "--quiet", "--initial-branch=main"]);
@@ -69,7 +69,7 @@ fn file(path: &str, kind: FileKind) -> WorkTreeFile {
 
 #[test]
 fn a_clone_is_found_from_a_directory_in_it() {
-    let repository = Repository::new();
+    let repository = TestRepository::new();
     let top = repository.path().canonicalize().expect("a path");
     let git = Git::open(&repository.path().join("a"))
         .expect("git")
@@ -112,7 +112,7 @@ fn a_clone_without_a_commit_has_no_head() {
 
 #[test]
 fn a_clone_of_another_user_can_be_read() {
-    let repository = Repository::new();
+    let repository = TestRepository::new();
     if chown(repository.path(), Some(12345), None).is_err() {
         // Only root can change the owner.
         return;
@@ -134,7 +134,7 @@ fn a_clone_of_another_user_can_be_read() {
 
 #[test]
 fn a_commit_is_found_by_its_names() {
-    let repository = Repository::new();
+    let repository = TestRepository::new();
     let head = repository.git(&["rev-parse", "HEAD"]);
     repository.git(&["tag", "-a", "v1", "-m", "v1"]);
     let git = repository.opened();
@@ -149,8 +149,8 @@ fn a_commit_is_found_by_its_names() {
 
 #[test]
 fn each_kind_of_change_is_reported() {
-    let repository = Repository::new();
-    let other = Repository::new();
+    let repository = TestRepository::new();
+    let other = TestRepository::new();
     let base = repository.git(&["rev-parse", "HEAD"]);
     // A repository may configure its submodules to be ignored.
     repository.write(
@@ -210,7 +210,7 @@ fn each_kind_of_change_is_reported() {
 
 #[test]
 fn work_tree_changes_include_uncommitted_files() {
-    let repository = Repository::new();
+    let repository = TestRepository::new();
     let base = repository.git(&["rev-parse", "HEAD"]);
     repository.write(".gitignore", "ignored\n");
     repository.write("committed", "1");
@@ -243,7 +243,7 @@ fn work_tree_changes_include_uncommitted_files() {
 
 #[test]
 fn files_do_not_include_ignored_files() {
-    let repository = Repository::new();
+    let repository = TestRepository::new();
     repository.write(".gitignore", "ignored\n");
     repository.write("ignored", "1");
     repository.write("tab\tand ü", "1");
@@ -271,7 +271,7 @@ fn files_do_not_include_ignored_files() {
 
 #[test]
 fn a_shallow_clone_has_no_merge_base() {
-    let repository = Repository::new();
+    let repository = TestRepository::new();
     let fork = repository.commit("second");
     repository.git(&["checkout", "--quiet", "-b", "change"]);
     repository.commit("change");
@@ -309,7 +309,7 @@ fn a_shallow_clone_has_no_merge_base() {
 
 #[test]
 fn a_partial_clone_does_not_fetch() {
-    let repository = Repository::new();
+    let repository = TestRepository::new();
     let base = repository.git(&["rev-parse", "HEAD"]);
     repository.write("b/file", "1");
     let head = repository.commit("second");

@@ -9,12 +9,12 @@ use serde_json::{Value, json};
 use crate::support::{LAB, Outcome, Runner, run};
 
 /// A repository beside a runner, with one commit.
-struct Repository {
+struct MatrixRepository {
     runner: Runner,
     dir: PathBuf,
 }
 
-impl Repository {
+impl MatrixRepository {
     fn new(files: &[(&str, &str)]) -> Result<Self> {
         let runner = Runner::new()?;
         let dir = runner.dir().join("shop");
@@ -117,7 +117,7 @@ const SHOP: &[(&str, &str)] = &[
 
 #[test]
 fn each_input_of_a_bake_definition_affects_its_targets() -> Result<()> {
-    let mut shop = Repository::new(SHOP)?;
+    let mut shop = MatrixRepository::new(SHOP)?;
     for (file, affected) in [
         ("base/x", vec!["api"]),
         ("base/other", vec![]),
@@ -150,7 +150,7 @@ fn each_input_of_a_bake_definition_affects_its_targets() -> Result<()> {
 
 #[test]
 fn entries_have_the_fields_of_the_definition() -> Result<()> {
-    let mut shop = Repository::new(SHOP)?;
+    let mut shop = MatrixRepository::new(SHOP)?;
     shop.write(&[("base/x", "2")])?;
     shop.commit()?;
     let outcome = shop.matrix(&[])?.ok()?;
@@ -202,7 +202,7 @@ fn entries_have_the_fields_of_the_definition() -> Result<()> {
 #[test]
 fn a_compose_file_and_its_referenced_files_define_targets() -> Result<()> {
     let compose = "services:\n  db: {image: postgres}\n  api:\n    build: {context: ./api, additional_contexts: [\"web=service:web\"]}\n    env_file: api.env\n  web: {build: web}\n";
-    let mut shop = Repository::new(&[
+    let mut shop = MatrixRepository::new(&[
         ("compose.yaml", compose),
         ("api.env", "A=1\n"),
         ("api/Dockerfile", "FROM scratch\nCOPY --from=web / /web\n"),
@@ -227,7 +227,7 @@ fn a_compose_file_and_its_referenced_files_define_targets() -> Result<()> {
 
 #[test]
 fn a_standalone_buildx_suffices() -> Result<()> {
-    let mut shop = Repository::new(SHOP)?;
+    let mut shop = MatrixRepository::new(SHOP)?;
     shop.write(&[("lib/c", "2")])?;
     shop.commit()?;
     let bin = shop.runner.dir().join("bin");
@@ -250,7 +250,7 @@ fn a_standalone_buildx_suffices() -> Result<()> {
 #[test]
 fn definition_errors_have_a_location() -> Result<()> {
     let cyclic = "target \"default\" {\n  contexts = { x = \"target:b\" }\n}\ntarget \"b\" {\n  contexts = { x = \"target:default\" }\n}\n";
-    let mut shop = Repository::new(&[
+    let mut shop = MatrixRepository::new(&[
         ("docker-bake.hcl", BAKE),
         ("broken.hcl", "target \"default\" {\n  context =\n}\n"),
         ("broken.yaml", "services:\n  a: [\n"),

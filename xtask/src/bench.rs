@@ -14,7 +14,7 @@ use alternatives::{BuildxDriver, HandWritten, Runner};
 use measure::{Sample, median, repeat};
 
 #[derive(Debug, clap::Args)]
-pub(crate) struct Args {
+pub(crate) struct BenchArgs {
     /// Number of runs of each case; the median is shown
     #[arg(long, default_value_t = 9)]
     runs: usize,
@@ -36,7 +36,7 @@ enum Part {
     Matrix,
 }
 
-pub(crate) fn run(args: &Args) -> Result<()> {
+pub(crate) fn run(args: &BenchArgs) -> Result<()> {
     lab::cancel::watch()?;
     let binary = match &args.binary {
         Some(binary) => binary.canonicalize()?,

@@ -16,7 +16,7 @@ use crate::tool::root;
 use toolchain::Toolchain;
 
 #[derive(Debug, clap::Args)]
-pub(crate) struct Args {
+pub(crate) struct DistArgs {
     /// Build again and compare with the committed binaries, if the recorded toolchain is installed
     #[arg(long)]
     check: bool,
@@ -59,14 +59,14 @@ const SUMS: &str = "SHA256SUMS";
 /// The file with hashes of the sources and tools of the binaries.
 const BUILT_FROM: &str = "BUILT-FROM";
 
-pub(crate) fn run(args: &Args) -> Result<()> {
+pub(crate) fn run(args: &DistArgs) -> Result<()> {
     let dirs = Dirs::of(&root());
     match args {
-        Args { fetch: true, .. } => dirs.fetch().map(drop),
-        Args {
+        DistArgs { fetch: true, .. } => dirs.fetch().map(drop),
+        DistArgs {
             check: true, strict, ..
         } => dirs.check(*strict),
-        Args { .. } => dirs.build(),
+        DistArgs { .. } => dirs.build(),
     }
 }
 

@@ -17,13 +17,13 @@ const TEST: usize = 6;
 const NONE: &str = "–";
 
 #[derive(Debug, clap::Args)]
-pub(crate) struct Args {
+pub(crate) struct FaultsArgs {
     /// Read the seconds from this file, which tests wrote because REMOTE_BUILDKIT_TIMES named it
     #[arg(long)]
     from: Option<PathBuf>,
 }
 
-pub(crate) fn run(args: &Args) -> Result<()> {
+pub(crate) fn run(args: &FaultsArgs) -> Result<()> {
     lab::cancel::watch()?;
     let path = root().join(TABLE);
     let table = fs::read_to_string(&path)?;

@@ -21,7 +21,7 @@ const SHORT: Pass = Pass {
 };
 
 #[derive(Debug, clap::Args)]
-pub(crate) struct Args {
+pub(crate) struct FuzzArgs {
     /// Number of inputs for each target
     #[arg(long, default_value_t = 1_000_000)]
     runs: u64,
@@ -40,7 +40,7 @@ struct Pass {
     profile: &'static str,
 }
 
-pub(crate) fn run(args: &Args) -> Result<()> {
+pub(crate) fn run(args: &FuzzArgs) -> Result<()> {
     lab::cancel::watch()?;
     let all = targets()?;
     let chosen: Vec<String> = match &args.target {

@@ -5,14 +5,14 @@ use anyhow::Result;
 use crate::tool::{cargo, stage};
 
 #[derive(Debug, clap::Args)]
-pub(crate) struct Args {
+pub(crate) struct GenerateArgs {
     /// Change nothing, and fail if a section is out of date
     #[arg(long)]
     check: bool,
 }
 
 /// Runs the tests that compare the sections. They also write them, so that the check and the generator cannot differ.
-pub(crate) fn run(args: &Args) -> Result<()> {
+pub(crate) fn run(args: &GenerateArgs) -> Result<()> {
     let mut test = cargo(&[
         "test",
         "--quiet",

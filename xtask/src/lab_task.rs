@@ -4,7 +4,7 @@ use anyhow::{Result, ensure};
 use lab::{Lab, State};
 
 #[derive(Debug, clap::Subcommand)]
-pub(crate) enum Task {
+pub(crate) enum LabTask {
     /// Build the parts of the lab and cache them; takes about twenty minutes the first time
     Install,
     /// Start the lab and leave it running
@@ -21,13 +21,13 @@ pub(crate) enum Task {
     Env,
 }
 
-pub(crate) fn run(task: Task) -> Result<()> {
+pub(crate) fn run(task: LabTask) -> Result<()> {
     match task {
-        Task::Install => {
+        LabTask::Install => {
             lab::cancel::watch()?;
             lab::install().map(drop)
         }
-        Task::Up { nodes } => {
+        LabTask::Up { nodes } => {
             lab::cancel::watch()?;
             let state = Lab::up(&lab::install()?, nodes)?.keep()?;
             println!(
@@ -37,8 +37,8 @@ pub(crate) fn run(task: Task) -> Result<()> {
             );
             Ok(())
         }
-        Task::Down => lab::down(),
-        Task::Status => {
+        LabTask::Down => lab::down(),
+        LabTask::Status => {
             let state = State::load()?;
             println!("lab     {}", state.dir.display());
             println!("cluster {}", state.api_server);
@@ -55,7 +55,7 @@ pub(crate) fn run(task: Task) -> Result<()> {
             );
             Ok(())
         }
-        Task::Env => {
+        LabTask::Env => {
             for (name, value) in State::load()?.client_env() {
                 println!("export {name}='{value}'");
             }

@@ -22,20 +22,20 @@ enum Task {
     /// Run the example workflow twice on the lab, with a cold and with a warm cache
     Demo,
     /// Run all checks and tests, as CI does; starts a lab and stops it afterwards
-    Test(test::Args),
+    Test(test::TestArgs),
     /// Install, start or stop the lab
     #[command(subcommand)]
-    Lab(lab_task::Task),
+    Lab(lab_task::LabTask),
     /// Benchmark connect and builds on the lab, compared with the alternatives
-    Bench(bench::Args),
+    Bench(bench::BenchArgs),
     /// Measure the seconds of each fault test and write them to docs/design/fault-tests.md
-    Faults(faults::Args),
+    Faults(faults::FaultsArgs),
     /// Run the fuzz targets
-    Fuzz(fuzz::Args),
+    Fuzz(fuzz::FuzzArgs),
     /// Build the binaries in dist/
-    Dist(dist::Args),
+    Dist(dist::DistArgs),
     /// Update the generated sections of the documentation
-    Generate(generate::Args),
+    Generate(generate::GenerateArgs),
 }
 
 fn main() -> ExitCode {

@@ -18,7 +18,7 @@ const ONE_AT_A_TIME: &str = "faults::";
 const ORACLE: (&str, &str) = ("REMOTE_BUILDKIT_ORACLE_REPOSITORIES", "15");
 
 #[derive(Debug, clap::Args)]
-pub(crate) struct Args {
+pub(crate) struct TestArgs {
     /// Run only the tests on the lab whose names contain this text
     #[arg(long, value_name = "TEXT")]
     only: Option<String>,
@@ -31,7 +31,7 @@ pub(crate) struct Args {
     threads: usize,
 }
 
-pub(crate) fn run(args: &Args) -> Result<()> {
+pub(crate) fn run(args: &TestArgs) -> Result<()> {
     lab::cancel::watch()?;
     let mut counts = Counts::default();
     let result = stages(args, &mut counts);
@@ -39,7 +39,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     result
 }
 
-fn stages(args: &Args, counts: &mut Counts) -> Result<()> {
+fn stages(args: &TestArgs, counts: &mut Counts) -> Result<()> {
     if args.only.is_none() {
         stage("format", &mut cargo(&["fmt", "--all", "--check"]))?;
         let fuzzers = ["fmt", "--manifest-path", "fuzz/Cargo.toml", "--check"];
@@ -70,7 +70,7 @@ fn stages(args: &Args, counts: &mut Counts) -> Result<()> {
     result
 }
 
-fn on_the_lab(args: &Args, tests: &TestBinary, counts: &mut Counts) -> Result<()> {
+fn on_the_lab(args: &TestArgs, tests: &TestBinary, counts: &mut Counts) -> Result<()> {
     let is_chosen = |name: &str| args.only.as_ref().is_none_or(|text| name.contains(text));
     let environment = if args.all || args.only.is_some() {
         vec![]

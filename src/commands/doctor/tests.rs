@@ -27,12 +27,12 @@ use crate::problem::Problem;
 const SERVER: &str = "https://0A1B.gr7.us-west-2.eks.amazonaws.com";
 
 /// A checklist that keeps what it prints.
-struct Output {
+struct DoctorOutput {
     checklist: Checklist,
     printed: Arc<Mutex<Vec<String>>>,
 }
 
-impl Output {
+impl DoctorOutput {
     fn new(scope: &Scope) -> Self {
         let printed = Arc::new(Mutex::new(vec![]));
         let lines = printed.clone();
@@ -56,7 +56,7 @@ impl Output {
     }
 }
 
-fn record_rbac(output: &Output, allows: impl Fn(&str) -> bool) {
+fn record_rbac(output: &DoctorOutput, allows: impl Fn(&str) -> bool) {
     for rule in rbac::required() {
         let allowed: Vec<bool> = rule.verbs.iter().map(|(verb, _)| allows(verb)).collect();
         let finding = rbac::evaluate(&rule, Some(&allowed), "buildkit", false);
@@ -127,7 +127,7 @@ fn unauthorized() -> Problem {
 }
 
 /// Records the checks before the agent's, all passed.
-fn record_access(output: &Output, new_volume: NewVolume) {
+fn record_access(output: &DoctorOutput, new_volume: NewVolume) {
     output.record(
         inputs::CHECK.name,
         inputs::evaluate(&[spec()], 1, "acme/shop", Deploy::IfAbsent),
@@ -185,7 +185,7 @@ fn record_access(output: &Output, new_volume: NewVolume) {
 
 #[test]
 fn output_for_a_good_cluster() {
-    let output = Output::new(&Scope::without_inputs());
+    let output = DoctorOutput::new(&Scope::without_inputs());
     record_access(&output, NewVolume::NotNeeded);
     let ready = agent::evaluate_ready(&spec(), &deployment(1), &Drift::Nothing);
     output.record("agent", ready);
@@ -205,7 +205,7 @@ fn output_for_a_good_cluster() {
 /// The cluster rejects the credential: everything behind that is skipped.
 #[test]
 fn output_for_a_rejected_credential() {
-    let output = Output::new(&Scope {
+    let output = DoctorOutput::new(&Scope {
         agents: vec!["amd64".into(), "arm64".into()],
         ..Scope::without_inputs()
     });
@@ -250,7 +250,7 @@ fn output_for_a_rejected_credential() {
 /// The agent does not exist yet.
 #[test]
 fn output_for_a_missing_agent() {
-    let output = Output::new(&Scope::without_inputs());
+    let output = DoctorOutput::new(&Scope::without_inputs());
     record_access(&output, NewVolume::Needed);
     output.record("agent", agent::evaluate_missing(&spec(), None));
     output.record("volume", volume::evaluate_left(&spec(), &Lookup::NotFound));
@@ -260,7 +260,7 @@ fn output_for_a_missing_agent() {
 /// Every kind of warning and failure that the checks decide.
 #[test]
 fn rows_of_all_failures() {
-    let output = Output::new(&Scope::without_inputs());
+    let output = DoctorOutput::new(&Scope::without_inputs());
     let mut rows: Vec<(&str, Finding)> = vec![];
     for version in ["v0.35.0", "v0.14.1", "1d2c3b4"] {
         let printed = format!("github.com/docker/buildx {version} c1b6c6a");
@@ -390,7 +390,7 @@ fn rows_of_all_failures() {
 /// As `doctor -o json` prints it on a command line.
 #[test]
 fn json_output() {
-    let output = Output::new(&Scope::without_inputs());
+    let output = DoctorOutput::new(&Scope::without_inputs());
     output.record("disk", disk::evaluate(disk_usage(95), true));
     output.record("token", unauthorized());
     output.checklist.skip(&["agent".to_owned()], "token");

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 
 use fastrand::Rng;
 
-use super::steps::{Step, Steps};
+use super::steps::{DockerfileStep, Steps};
 use super::tree::{chance, pick};
 
 /// A generated Dockerfile.
@@ -154,7 +154,7 @@ impl Dockerfile {
 }
 
 impl Stage {
-    fn add(&mut self, step: Step) {
+    fn add(&mut self, step: DockerfileStep) {
         self.lines.push(step.line);
         self.dirs.extend(step.creates);
     }

@@ -6,11 +6,11 @@ use std::path::Path;
 
 use anyhow::Result;
 
-use super::repository::{BAKE_FILE, Repository};
+use super::repository::{BAKE_FILE, RandomRepository};
 use super::tree::{Tree, chance, destination, join, link, pick, random_dir, random_name, write};
 use super::{ignore, tree};
 
-impl Repository {
+impl RandomRepository {
     /// Makes one edit, or three at once, and commits. Returns a description.
     pub(super) fn edit(&mut self) -> Result<String> {
         let count = if chance(&mut self.rng, 10) { 3 } else { 1 };

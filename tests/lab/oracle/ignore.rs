@@ -3,7 +3,7 @@
 use anyhow::Result;
 use fastrand::Rng;
 
-use super::repository::Repository;
+use super::repository::RandomRepository;
 use super::tree::{chance, join, pick, write};
 
 const PATTERNS: &[&str] = &[
@@ -32,7 +32,7 @@ const EXCEPTIONS: &[&str] = &[
 ];
 
 /// Writes a .dockerignore for some of the contexts, with either of its names.
-pub(super) fn write_all(repository: &Repository, rng: &mut Rng) -> Result<()> {
+pub(super) fn write_all(repository: &RandomRepository, rng: &mut Rng) -> Result<()> {
     for target in &repository.targets {
         let root = target.context == ".";
         if !root && chance(rng, 40) {

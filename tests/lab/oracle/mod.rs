@@ -25,7 +25,7 @@ use fastrand::Rng;
 
 use self::agent::Agent;
 use self::plan::Planned;
-use self::repository::Repository;
+use self::repository::RandomRepository;
 use self::tally::Tally;
 use self::truth::Built;
 
@@ -170,7 +170,7 @@ fn compare_edits(agent: &Agent, seed: u64, number: usize) -> Result<Tally> {
 /// copy has another name, so none of its steps are in the cache.
 fn confirm_rebuilt(
     agent: &Agent,
-    repository: &Repository,
+    repository: &RandomRepository,
     mut rebuilt: BTreeMap<String, String>,
     planned: &Planned,
     tally: &mut Tally,
@@ -196,13 +196,13 @@ fn confirm_rebuilt(
 }
 
 /// Generates a repository that can be built, and builds it.
-fn generate(agent: &Agent, seed: u64, number: usize, tally: &mut Tally) -> Result<(Repository, Built)> {
+fn generate(agent: &Agent, seed: u64, number: usize, tally: &mut Tally) -> Result<(RandomRepository, Built)> {
     let mut rng = Rng::with_seed(seed * 1_000 + number as u64);
     // The name differs in each run, because an agent may have the same repository in its cache.
     let run = std::process::id();
     for attempt in 0..10 {
         let name = format!("r{run}x{number}x{attempt}");
-        let repository = Repository::new(&name, rng.fork(), &agent.shell())?;
+        let repository = RandomRepository::new(&name, rng.fork(), &agent.shell())?;
         if plan::run(agent, &repository, "HEAD")?.lacks_sources() {
             tally.add_rejected("a new repository", "a source is missing");
             continue;

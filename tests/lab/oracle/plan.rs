@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use anyhow::{Context, Result, ensure};
 
 use super::agent::Agent;
-use super::repository::Repository;
+use super::repository::RandomRepository;
 use crate::support::{output, program};
 
 /// The output of `matrix`.
@@ -25,7 +25,7 @@ impl Planned {
 }
 
 /// Runs `matrix` for the newest commit, compared with the commit `base`, outside of a job.
-pub(super) fn run(agent: &Agent, repository: &Repository, base: &str) -> Result<Planned> {
+pub(super) fn run(agent: &Agent, repository: &RandomRepository, base: &str) -> Result<Planned> {
     let mut matrix = agent.command(program());
     matrix
         .current_dir(repository.root())

@@ -19,13 +19,13 @@ const LIBRARIES: [&str; 2] = ["libs/one", "libs/two"];
 
 /// A generated repository.
 #[derive(Debug)]
-pub(super) struct Repository {
+pub(super) struct RandomRepository {
     dir: tempfile::TempDir,
     pub(super) name: String,
     pub(super) rng: Rng,
     pub(super) dockerfiles: BTreeMap<String, Dockerfile>,
     pub(super) targets: Vec<Target>,
-    /// The number of texts from [`Repository::new_text`].
+    /// The number of texts from [`RandomRepository::new_text`].
     text_count: u32,
 }
 
@@ -45,7 +45,7 @@ pub(super) struct Target {
     dirs: Vec<String>,
 }
 
-impl Repository {
+impl RandomRepository {
     /// Generates a repository with a first commit. `shell` is the reference of an image with a shell.
     pub(super) fn new(name: &str, mut rng: Rng, shell: &str) -> Result<Self> {
         let mut new = Self {

@@ -8,7 +8,7 @@ use super::tree::{Tree, chance, is_kept, pick};
 
 /// An instruction, and the directory that certainly exists after it.
 #[derive(Debug)]
-pub(super) struct Step {
+pub(super) struct DockerfileStep {
     pub(super) line: String,
     pub(super) creates: Option<String>,
 }
@@ -38,16 +38,20 @@ impl Steps<'_> {
         format!("/{}/{}/", self.tag, self.count)
     }
 
-    pub(super) fn copy_from(&mut self, from: &str, dir: &str) -> Step {
+    pub(super) fn copy_from(&mut self, from: &str, dir: &str) -> DockerfileStep {
         let to = self.destination();
-        Step {
+        DockerfileStep {
             line: format!("COPY --from={from} {dir} {to}"),
             creates: Some(to),
         }
     }
 
     /// Generates an instruction that needs no shell.
-    pub(super) fn random_step(&mut self, args: &mut BTreeMap<String, String>, rng: &mut Rng) -> Step {
+    pub(super) fn random_step(
+        &mut self,
+        args: &mut BTreeMap<String, String>,
+        rng: &mut Rng,
+    ) -> DockerfileStep {
         if !self.named.is_empty() && chance(rng, 40) {
             let (name, tree) = pick(rng, &self.named).clone();
             let (sources, certain) = random_sources(tree, rng);
@@ -57,7 +61,7 @@ impl Steps<'_> {
             0 => {
                 let to = self.destination();
                 let text = format!("COPY <<EOF {to}here\ntext {}\nEOF", self.count);
-                Step {
+                DockerfileStep {
                     line: text,
                     creates: Some(to),
                 }
@@ -96,7 +100,7 @@ impl Steps<'_> {
     }
 
     /// Generates a copy. `certain`: whether the sources certainly match a file.
-    fn copy(&mut self, start: &str, sources: &[String], certain: bool) -> Step {
+    fn copy(&mut self, start: &str, sources: &[String], certain: bool) -> DockerfileStep {
         let to = self.destination();
         let line = if sources.iter().any(|source| source.contains(' ')) {
             let mut words = sources.to_vec();
@@ -105,7 +109,7 @@ impl Steps<'_> {
         } else {
             format!("{start}{} {to}", sources.join(" "))
         };
-        Step {
+        DockerfileStep {
             line,
             creates: certain.then_some(to),
         }
@@ -113,7 +117,7 @@ impl Steps<'_> {
 
     /// Generates a copy whose source is a variable: the default or the value of an argument, or a variable of the
     /// image's environment.
-    fn copy_variable(&mut self, args: &mut BTreeMap<String, String>, rng: &mut Rng) -> Step {
+    fn copy_variable(&mut self, args: &mut BTreeMap<String, String>, rng: &mut Rng) -> DockerfileStep {
         let dirs = self.context.kept_dirs();
         let dirs: Vec<_> = dirs.into_iter().filter(|f| !f.contains(' ')).collect();
         let (one, other) = (pick(rng, &dirs).as_str(), pick(rng, &dirs).as_str());
@@ -136,14 +140,14 @@ impl Steps<'_> {
             _ => (format!("ARG {name}={one} AND=${name}"), "$AND".to_owned()),
         };
         let step = self.copy("COPY ", &[source], true);
-        Step {
+        DockerfileStep {
             line: format!("{declared}\n{}", step.line),
             creates: step.creates,
         }
     }
 
     /// Generates a copy with `--parents`.
-    fn copy_parents(&mut self, rng: &mut Rng) -> Step {
+    fn copy_parents(&mut self, rng: &mut Rng) -> DockerfileStep {
         let file = pick(rng, &self.context.kept()).to_string();
         let (dir, name) = file.rsplit_once('/').unwrap_or((".", &file));
         let source = match rng.u8(..5) {
@@ -157,7 +161,7 @@ impl Steps<'_> {
     }
 
     /// Generates a command with a mount. `from` is a stage, and a directory that certainly exists in it.
-    pub(super) fn run(&mut self, from: Option<(&str, &str)>, rng: &mut Rng) -> Step {
+    pub(super) fn run(&mut self, from: Option<(&str, &str)>, rng: &mut Rng) -> DockerfileStep {
         self.count += 1;
         let echo = format!("echo {} {}", self.tag, self.count);
         let dir = pick(rng, &self.context.kept_dirs()).to_string();
@@ -181,7 +185,7 @@ impl Steps<'_> {
         } else {
             format!("RUN {mount}{echo}")
         };
-        Step { line, creates: None }
+        DockerfileStep { line, creates: None }
     }
 }
 

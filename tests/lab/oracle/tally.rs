@@ -7,7 +7,7 @@ use std::io::Write as _;
 use anyhow::Result;
 
 use super::plan::Planned;
-use super::repository::Repository;
+use super::repository::RandomRepository;
 
 /// The counts of one or more repositories.
 #[derive(Debug, Default)]
@@ -38,7 +38,7 @@ impl Tally {
     /// Counts the targets after an edit.
     pub(super) fn count(
         &mut self,
-        repository: &Repository,
+        repository: &RandomRepository,
         edit: &str,
         rebuilt: &BTreeMap<String, String>,
         planned: &Planned,
@@ -138,7 +138,7 @@ fn kind(edit: &str) -> String {
 }
 
 /// Describes a miss, with everything that is needed to analyze it.
-fn miss(repository: &Repository, edit: &str, name: &str, ran: &str, log: &str) -> Result<String> {
+fn miss(repository: &RandomRepository, edit: &str, name: &str, ran: &str, log: &str) -> Result<String> {
     let mut text = format!("{name} was rebuilt ({ran}) and is not in the matrix; {edit}\n");
     for target in repository.targets.iter().filter(|target| target.name == name) {
         let _ = writeln!(text, "{:#}", target.bake());

@@ -20,7 +20,7 @@ enum PatternKind {
     Suffix,
     /// A pattern with wildcards. `start` and `end` are its literal prefix and suffix, which decide most paths.
     Tokens {
-        tokens: Vec<PatternToken>,
+        tokens: Vec<IgnoreToken>,
         start: String,
         end: String,
     },
@@ -29,7 +29,7 @@ enum PatternKind {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum PatternToken {
+enum IgnoreToken {
     Char(char),
     /// `?`: one character except `/`.
     AnyChar,
@@ -122,9 +122,9 @@ fn compile(pattern: &str) -> PatternKind {
                 let _ = chars.next_if_eq(&'/');
                 let at_end = chars.peek().is_none();
                 tokens.push(if at_end {
-                    PatternToken::Rest
+                    IgnoreToken::Rest
                 } else {
-                    PatternToken::Directories
+                    IgnoreToken::Directories
                 });
                 if at_start {
                     kind = PatternKind::Suffix;
@@ -137,18 +137,18 @@ fn compile(pattern: &str) -> PatternKind {
                 true
             }
             '*' => {
-                tokens.push(PatternToken::AnyChars);
+                tokens.push(IgnoreToken::AnyChars);
                 true
             }
             '?' => {
-                tokens.push(PatternToken::AnyChar);
+                tokens.push(IgnoreToken::AnyChar);
                 true
             }
             '\\' => {
                 // Before a letter or digit it is an escape sequence of regular expressions, such as \d.
                 let escaped = chars.next().unwrap_or('\\');
                 unsupported |= escaped.is_alphanumeric();
-                tokens.push(PatternToken::Char(escaped));
+                tokens.push(IgnoreToken::Char(escaped));
                 true
             }
             '[' => {
@@ -159,13 +159,13 @@ fn compile(pattern: &str) -> PatternKind {
                 true
             }
             ']' => {
-                tokens.push(PatternToken::Char(c));
+                tokens.push(IgnoreToken::Char(c));
                 true
             }
             c => {
                 // The only special character of regular expressions that patternmatcher does not escape.
                 unsupported |= c == '^';
-                tokens.push(PatternToken::Char(c));
+                tokens.push(IgnoreToken::Char(c));
                 false
             }
         };
@@ -176,8 +176,8 @@ fn compile(pattern: &str) -> PatternKind {
         (false, _) => kind,
         (true, true) => PatternKind::Unsupported,
         (true, false) => {
-            let literal = |token: &PatternToken| match token {
-                PatternToken::Char(c) => Some(*c),
+            let literal = |token: &IgnoreToken| match token {
+                IgnoreToken::Char(c) => Some(*c),
                 _ => None,
             };
             let start = tokens.iter().map_while(literal).collect();
@@ -193,12 +193,12 @@ fn compile(pattern: &str) -> PatternKind {
 }
 
 /// Parses a character class; `None` if its regular expression has another meaning than the class.
-fn parse_class(chars: &mut std::iter::Peekable<std::str::Chars<'_>>) -> Option<PatternToken> {
+fn parse_class(chars: &mut std::iter::Peekable<std::str::Chars<'_>>) -> Option<IgnoreToken> {
     let negated = chars.next_if_eq(&'^').is_some();
     let mut ranges = Vec::new();
     loop {
         let low = match chars.next()? {
-            ']' if !ranges.is_empty() => return Some(PatternToken::Class { negated, ranges }),
+            ']' if !ranges.is_empty() => return Some(IgnoreToken::Class { negated, ranges }),
             c => parse_bound(c, chars)?,
         };
         let high = match chars.next_if_eq(&'-') {
@@ -221,7 +221,7 @@ fn parse_bound(c: char, chars: &mut std::iter::Peekable<std::str::Chars<'_>>) ->
 }
 
 /// Matches the path by tracking all states at once, so that the time is at most the pattern's length times the path's.
-fn matches_tokens(tokens: &[PatternToken], path: &str) -> bool {
+fn matches_tokens(tokens: &[IgnoreToken], path: &str) -> bool {
     // State `index * 2`: the token is next. State `index * 2 + 1`: inside the directories that the token matches.
     let mut now = vec![false; tokens.len() * 2 + 1];
     let mut next = now.clone();
@@ -231,17 +231,17 @@ fn matches_tokens(tokens: &[PatternToken], path: &str) -> bool {
         for (index, token) in tokens.iter().enumerate() {
             let (outside, inside) = (now[index * 2], now[index * 2 + 1]);
             match token {
-                PatternToken::Directories if outside || inside => {
+                IgnoreToken::Directories if outside || inside => {
                     next[index * 2 + 1] = true;
                     if c == '/' {
                         activate(tokens, index + 1, &mut next);
                     }
                 }
-                PatternToken::Rest if outside => activate(tokens, index, &mut next),
-                PatternToken::AnyChars if outside && c != '/' => activate(tokens, index, &mut next),
-                PatternToken::AnyChar if outside && c != '/' => activate(tokens, index + 1, &mut next),
-                PatternToken::Char(own) if outside && *own == c => activate(tokens, index + 1, &mut next),
-                PatternToken::Class { negated, ranges } if outside => {
+                IgnoreToken::Rest if outside => activate(tokens, index, &mut next),
+                IgnoreToken::AnyChars if outside && c != '/' => activate(tokens, index, &mut next),
+                IgnoreToken::AnyChar if outside && c != '/' => activate(tokens, index + 1, &mut next),
+                IgnoreToken::Char(own) if outside && *own == c => activate(tokens, index + 1, &mut next),
+                IgnoreToken::Class { negated, ranges } if outside => {
                     let among = ranges.iter().any(|(low, high)| (*low..=*high).contains(&c));
                     if among != *negated {
                         activate(tokens, index + 1, &mut next);
@@ -256,12 +256,12 @@ fn matches_tokens(tokens: &[PatternToken], path: &str) -> bool {
 }
 
 /// Activates a token, and the tokens after it while they may match the empty string.
-fn activate(tokens: &[PatternToken], index: usize, states: &mut [bool]) {
+fn activate(tokens: &[IgnoreToken], index: usize, states: &mut [bool]) {
     for index in index..=tokens.len() {
         states[index * 2] = true;
         if !matches!(
             tokens.get(index),
-            Some(PatternToken::AnyChars | PatternToken::Directories | PatternToken::Rest)
+            Some(IgnoreToken::AnyChars | IgnoreToken::Directories | IgnoreToken::Rest)
         ) {
             return;
         }

@@ -62,7 +62,7 @@ fn the_end_of_a_rate_limit_is_awaited() {
     ] {
         let github = FakeGitHub::new(&repository, with_faults(vec![fault]));
         let began = Instant::now();
-        let changes = Job::push(&commits, &github).changes();
+        let changes = MatrixJob::push(&commits, &github).changes();
         assert_eq!(changes.len(), 3, "{name}");
         assert!(
             began.elapsed() >= Duration::from_secs(at_least),
@@ -85,7 +85,7 @@ fn a_rate_limit_longer_than_the_timeout_fails_at_once() {
     ] {
         let github = FakeGitHub::new(&repository, always(fault));
         let began = Instant::now();
-        let reason = Job::push(&commits, &github).reason();
+        let reason = MatrixJob::push(&commits, &github).reason();
         assert!(
             reason.contains("rate limit is exhausted for another 1801 s"),
             "{reason}"
@@ -100,7 +100,7 @@ fn a_server_error_is_retried() {
     let (repository, commits) = repository();
     let faults = [500, 502, 503].map(|status| github_error(status, "Server Error"));
     let github = FakeGitHub::new(&repository, with_faults(faults.to_vec()));
-    assert_eq!(Job::push(&commits, &github).changes().len(), 3);
+    assert_eq!(MatrixJob::push(&commits, &github).changes().len(), 3);
     assert_eq!(github.requests().len(), 5);
 }
 
@@ -108,7 +108,7 @@ fn a_server_error_is_retried() {
 fn a_permanent_server_error_ends_the_retries() {
     let (repository, commits) = repository();
     let github = FakeGitHub::new(&repository, always(github_error(500, "Server Error")));
-    let mut job = Job::push(&commits, &github);
+    let mut job = MatrixJob::push(&commits, &github);
     job.event.api_timeout = Duration::from_secs(2);
     let began = Instant::now();
     let reason = job.reason();
@@ -126,7 +126,7 @@ fn a_permanent_server_error_ends_the_retries() {
 fn an_unreachable_server_builds_all() {
     let (repository, commits) = repository();
     let github = FakeGitHub::new(&repository, FakeBehavior::default());
-    let mut job = Job::push(&commits, &github);
+    let mut job = MatrixJob::push(&commits, &github);
     job.event.api_timeout = Duration::from_secs(1);
     let port = {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
@@ -164,7 +164,7 @@ fn a_denied_request_builds_all_and_the_reason_has_the_response() {
         ),
     ] {
         let github = FakeGitHub::new(&repository, behavior);
-        let mut job = Job::push(&commits, &github);
+        let mut job = MatrixJob::push(&commits, &github);
         job.token = token;
         let reason = job.reason();
         assert!(reason.contains(status), "{reason}");
@@ -172,7 +172,7 @@ fn a_denied_request_builds_all_and_the_reason_has_the_response() {
         assert_eq!(github.requests().len(), 1, "not retried");
     }
     let github = FakeGitHub::new(&repository, private());
-    let mut job = Job::push(&commits, &github);
+    let mut job = MatrixJob::push(&commits, &github);
     job.token = Some("right");
     assert_eq!(job.changes().len(), 3);
 }
@@ -182,7 +182,9 @@ fn an_unknown_commit_builds_all() {
     let (repository, [_, after]) = repository();
     let github = FakeGitHub::new(&repository, FakeBehavior::default());
     let commits = ["1".repeat(40), after];
-    let reason = Job::push(&commits, &github).in_dir(repository.path()).reason();
+    let reason = MatrixJob::push(&commits, &github)
+        .in_dir(repository.path())
+        .reason();
     assert!(reason.contains(&commits[0]) && reason.contains("404"), "{reason}");
 }
 
@@ -194,7 +196,7 @@ fn the_url_of_an_enterprise_server_may_have_a_path() {
         ..FakeBehavior::default()
     };
     let github = FakeGitHub::new(&repository, behavior);
-    let mut job = Job::push(&commits, &github);
+    let mut job = MatrixJob::push(&commits, &github);
     assert_eq!(job.changes().len(), 3);
     job.event.api_url = Some(format!("{}/", github.url));
     assert_eq!(job.changes().len(), 3);
@@ -211,10 +213,10 @@ fn a_redirect_of_a_renamed_repository_is_followed_on_the_same_server() {
     );
     let github = FakeGitHub::new(&repository, with_faults(vec![moved(target.clone())]));
     // The redirect names another server, so only its path is followed.
-    assert_eq!(Job::push(&commits, &github).changes().len(), 3);
+    assert_eq!(MatrixJob::push(&commits, &github).changes().len(), 3);
     assert_eq!(github.requests().len(), 3);
     let github = FakeGitHub::new(&repository, always(moved(target)));
-    let reason = Job::push(&commits, &github).reason();
+    let reason = MatrixJob::push(&commits, &github).reason();
     assert!(reason.contains("301"), "{reason}");
     assert_eq!(github.requests().len(), 4);
 }
@@ -230,7 +232,7 @@ fn an_invalid_response_builds_all() {
         "",
     ] {
         let github = FakeGitHub::new(&repository, always(HttpResponse::new(200, body)));
-        let reason = Job::push(&commits, &github).reason();
+        let reason = MatrixJob::push(&commits, &github).reason();
         assert!(
             reason.contains("a response that cannot be used"),
             "{body}: {reason}"

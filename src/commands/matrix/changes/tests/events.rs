@@ -50,7 +50,7 @@ fn payload(name: &str, commits: &[(&str, &str)]) -> Value {
     serde_json::from_str(&text).expect("JSON")
 }
 
-fn paths(job: &Job<'_>) -> Vec<String> {
+fn paths(job: &MatrixJob<'_>) -> Vec<String> {
     job.changes().into_iter().map(|change| change.path).collect()
 }
 
@@ -66,7 +66,7 @@ fn a_pull_request_is_compared_with_its_merge_base() {
     for (name, sha) in [("pull_request", &merge), ("pull_request_target", &main)] {
         let payload = payload(name, &[(BRANCH, &main), (CHANGE, &change)]);
         for root in [repository.path(), shallow.path(), no_clone.path()] {
-            let mut job = Job::new(name, payload.clone(), sha, &github).in_dir(root);
+            let mut job = MatrixJob::new(name, payload.clone(), sha, &github).in_dir(root);
             if name == "pull_request" {
                 assert_eq!(paths(&job), ["change 1", "change 2", "old"], "{name} {root:?}");
             } else if root == no_clone.path() {
@@ -109,7 +109,7 @@ fn a_merge_base_is_requested_without_the_file_list_first() {
             ..FakeBehavior::default()
         };
         let github = FakeGitHub::new(&repository, behavior);
-        let job = Job::new("pull_request", payload.clone(), "", &github);
+        let job = MatrixJob::new("pull_request", payload.clone(), "", &github);
         assert_eq!(paths(&job), ["change 1", "change 2", "old"]);
         assert_eq!(github.requests().len(), requests);
         assert!(github.requests()[0].ends_with("?per_page=1&page=2"));
@@ -128,12 +128,12 @@ fn a_push_and_a_merge_group_are_compared_with_the_commit_before() {
     for root in [repository.path(), shallow.path(), no_clone.path()] {
         let push = payload("push", &[(BEFORE, &before), (AFTER, &after)]);
         assert_eq!(
-            paths(&Job::new("push", push, &after, &github).in_dir(root)),
+            paths(&MatrixJob::new("push", push, &after, &github).in_dir(root)),
             ["both", "main"]
         );
         let group = payload("merge_group", &[(BRANCH, &before), (CHANGE, &after)]);
         assert_eq!(
-            paths(&Job::new("merge_group", group, &after, &github).in_dir(root)),
+            paths(&MatrixJob::new("merge_group", group, &after, &github).in_dir(root)),
             ["both", "main"]
         );
     }
@@ -155,7 +155,7 @@ fn other_events_send_no_requests() {
         ("schedule", "schedule"),
         ("release", "release"),
     ] {
-        let reason = Job::new(event, payload(file, &[]), &sha, &github).reason();
+        let reason = MatrixJob::new(event, payload(file, &[]), &sha, &github).reason();
         assert!(reason.contains(event), "{file}: {reason}");
     }
     assert_eq!(github.requests(), [""; 0]);
@@ -168,7 +168,7 @@ fn a_base_is_found_in_the_clone_or_by_github() {
     let github = FakeGitHub::new(&repository, FakeBehavior::default());
     let [change, main] = ["change", "main"].map(|name| repository.git(&["rev-parse", name]));
     let shallow = repository.shallow(&main);
-    let mut job = Job::new("schedule", json!({}), &main, &github).in_dir(shallow.path());
+    let mut job = MatrixJob::new("schedule", json!({}), &main, &github).in_dir(shallow.path());
     for name in ["change", "main~1", &change, "refs/heads/change", "release/1.0-ü"] {
         job.base = Some(name);
         assert!(!paths(&job).is_empty(), "{name}");
@@ -199,7 +199,7 @@ fn outside_a_job_only_the_clone_is_read() {
     repository.git(&["checkout", "--quiet", "change"]);
     fs::write(repository.path().join("new"), "1").expect("file");
     let github = FakeGitHub::new(&repository, FakeBehavior::default());
-    let mut job = Job::new("", Value::Null, "", &github).in_dir(repository.path());
+    let mut job = MatrixJob::new("", Value::Null, "", &github).in_dir(repository.path());
     job.event.in_job = false;
     assert!(job.reason().contains("a comparison needs `--base`"));
     job.base = Some("change~1");

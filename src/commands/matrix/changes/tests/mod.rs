@@ -18,7 +18,7 @@ use self::repository::Repository;
 use super::*;
 
 /// A job that detects its changes.
-struct Job<'a> {
+struct MatrixJob<'a> {
     event: RunEvent,
     root: PathBuf,
     base: Option<&'a str>,
@@ -27,7 +27,7 @@ struct Job<'a> {
     _empty: TempDir,
 }
 
-impl<'a> Job<'a> {
+impl<'a> MatrixJob<'a> {
     /// Returns a job without a clone, so that changes are detected with GitHub's API alone.
     fn new(name: &str, payload: Value, sha: &str, github: &FakeGitHub) -> Self {
         let empty = no_clone();

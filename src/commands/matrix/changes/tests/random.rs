@@ -63,7 +63,7 @@ fn api_and_git_agree() {
             ..FakeBehavior::default()
         };
         let github = FakeGitHub::new(&repository, behavior);
-        let changes = Job::push(&commits, &github).changes();
+        let changes = MatrixJob::push(&commits, &github).changes();
         prop_assert_eq!(&changes, &changes_by_git(&repository, &commits));
         // Git's list of names, which does not depend on our parser.
         let names = repository.git(&["diff-tree", "-r", "-z", "--name-only", &commits[0], &commits[1]]);

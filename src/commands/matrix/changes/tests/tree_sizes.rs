@@ -17,7 +17,7 @@ fn any_number_of_changes_is_found() {
         let repository = Repository::new();
         let commits = repository.of_changes(20, 5_000, changed);
         let github = FakeGitHub::new(&repository, FakeBehavior::default());
-        let changes = Job::push(&commits, &github).changes();
+        let changes = MatrixJob::push(&commits, &github).changes();
         assert_eq!(changes.len(), changed);
         assert_eq!(changes, changes_by_git(&repository, &commits));
         assert_eq!(github.requests().len(), 2, "two whole trees");
@@ -34,9 +34,12 @@ fn a_hundred_thousand_changes_in_a_truncated_tree_are_found() {
     let shallow = repository.shallow(&commits[1]);
     for (job, requests) in [
         // The truncated tree, the top directories of both commits, and each directory of both commits.
-        (Job::push(&commits, &github), 1 + 2 + 2 * 40),
+        (MatrixJob::push(&commits, &github), 1 + 2 + 2 * 40),
         // The clone has the other commit.
-        (Job::push(&commits, &github).in_dir(shallow.path()), 1 + 1 + 40),
+        (
+            MatrixJob::push(&commits, &github).in_dir(shallow.path()),
+            1 + 1 + 40,
+        ),
     ] {
         let before = github.requests().len();
         assert_eq!(job.changes(), expected);
@@ -49,7 +52,7 @@ fn only_the_differing_directories_of_a_truncated_tree_are_requested() {
     let repository = Repository::new();
     let commits = repository.of_changes(1000, 10_000, 3);
     let github = truncating_github(&repository, 2_000);
-    let changes = Job::push(&commits, &github).changes();
+    let changes = MatrixJob::push(&commits, &github).changes();
     assert_eq!(changes, changes_by_git(&repository, &commits));
     assert_eq!(github.requests().len(), 1 + 2 + 2 * 3);
 }
@@ -59,7 +62,7 @@ fn too_many_differing_directories_build_all() {
     let repository = Repository::new();
     let commits = repository.of_changes(500, 1_000, 1_000);
     let github = truncating_github(&repository, 100);
-    let reason = Job::push(&commits, &github).reason();
+    let reason = MatrixJob::push(&commits, &github).reason();
     assert!(reason.contains("differ in more than 200 directories"), "{reason}");
     assert!(github.requests().len() < 500, "{}", github.requests().len());
 }
@@ -81,7 +84,7 @@ fn missing_trees_of_a_partial_clone_are_read_from_github() {
     ];
     repository::git(dir.path(), &arguments);
     let github = FakeGitHub::new(&repository, FakeBehavior::default());
-    let job = Job::push(&commits, &github).in_dir(&dir.path().join("treeless"));
+    let job = MatrixJob::push(&commits, &github).in_dir(&dir.path().join("treeless"));
     assert_eq!(job.changes(), changes_by_git(&repository, &commits));
     assert_eq!(github.requests().len(), 2);
 }

@@ -33,7 +33,7 @@ pub struct FakeState {
     pub permitted: bool,
 }
 
-pub struct FakeGitHub {
+pub struct FakeRunnerApi {
     pub host: String,
     state: Arc<Mutex<Recorder>>,
 }
@@ -43,7 +43,7 @@ struct Recorder {
     requests: Vec<(String, Value)>,
 }
 
-impl FakeGitHub {
+impl FakeRunnerApi {
     pub fn new(state: FakeState) -> Self {
         let requests = Vec::new();
         let state = Arc::new(Mutex::new(Recorder { state, requests }));

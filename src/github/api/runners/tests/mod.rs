@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use self::fake_github::{APP, CONFIGURATION, FakeGitHub, FakeState, INSTALLATION_TOKEN, PKCS1, PKCS8, TOKEN};
+use self::fake_github::{
+    APP, CONFIGURATION, FakeRunnerApi, FakeState, INSTALLATION_TOKEN, PKCS1, PKCS8, TOKEN,
+};
 use super::*;
 
 fn state(scope: &'static str) -> FakeState {
@@ -37,7 +39,7 @@ fn app(pem: &str) -> GitHubCredential {
 
 /// Registers a runner. `path` is the path of the scope's URL.
 fn register(
-    github: &FakeGitHub,
+    github: &FakeRunnerApi,
     path: &str,
     credential: &GitHubCredential,
     spec: &RunnerSpec,
@@ -67,7 +69,7 @@ fn a_token_registers_in_each_kind_of_scope() {
         ("/orgs/acme", "acme"),
         ("/enterprises/acme", "enterprises/acme"),
     ] {
-        let github = FakeGitHub::new(state(scope));
+        let github = FakeRunnerApi::new(state(scope));
         let configuration = register(&github, path, &token(), &spec()).expect("registered");
         assert_eq!(configuration.expose(), CONFIGURATION);
         let line = format!("POST {scope}/actions/runners/generate-jitconfig");
@@ -95,7 +97,7 @@ fn an_app_requests_only_the_permission_it_needs() {
             json!({"permissions": {"organization_self_hosted_runners": "write"}}),
         ),
     ] {
-        let github = FakeGitHub::new(state(scope));
+        let github = FakeRunnerApi::new(state(scope));
         let configuration = register(&github, path, &app(pem), &spec()).expect("registered");
         assert_eq!(configuration.expose(), CONFIGURATION);
         let tokens = "POST /app/installations/77/access_tokens";
@@ -112,7 +114,7 @@ fn an_app_requests_only_the_permission_it_needs() {
 #[test]
 fn a_group_is_found_on_any_page() {
     let groups = |number: usize| (0..number).map(|n| format!("group-{n}")).collect::<Vec<_>>();
-    let github = FakeGitHub::new(FakeState {
+    let github = FakeRunnerApi::new(FakeState {
         groups: groups(150),
         ..state("/orgs/acme")
     });
@@ -129,7 +131,7 @@ fn a_group_is_found_on_any_page() {
         unknown.what.contains("group-0") && unknown.remedy.contains("--runner-group"),
         "{unknown:?}"
     );
-    let default = FakeGitHub::new(state("/orgs/acme"));
+    let default = FakeRunnerApi::new(state("/orgs/acme"));
     register(&default, "acme", &token(), &with_group("Default")).expect("registered");
     assert_eq!(default.requests().len(), 1, "the default group needs no request");
 }
@@ -140,13 +142,13 @@ fn an_offline_runner_is_replaced_and_an_online_one_is_not() {
         runners: vec![("other", "online"), ("i-0abc", status)],
         ..state("/orgs/acme")
     };
-    let offline = FakeGitHub::new(with_status("offline"));
+    let offline = FakeRunnerApi::new(with_status("offline"));
     register(&offline, "acme", &token(), &spec()).expect("registered");
     let requests = offline.requests();
     assert_eq!(requests[2], "DELETE /orgs/acme/actions/runners/1");
     assert_eq!(requests.len(), 4);
 
-    let online = FakeGitHub::new(with_status("online"));
+    let online = FakeRunnerApi::new(with_status("online"));
     let in_use = problem(register(&online, "acme", &token(), &spec()));
     assert_eq!(in_use.code, ErrorCode::RunnerNameInUse);
     assert!(in_use.remedy.contains("--runner-name"));
@@ -192,7 +194,7 @@ fn each_error_status_of_a_token_has_its_remedy() {
         ),
         ("/orgs/acme", "acme", 422, "Invalid label", "--runner-labels"),
     ] {
-        let github = FakeGitHub::new(FakeState {
+        let github = FakeRunnerApi::new(FakeState {
             failures: vec![failure(status, text)],
             ..state(scope)
         });
@@ -206,7 +208,7 @@ fn each_error_status_of_a_token_has_its_remedy() {
     }
     let details =
         json!({"message": "Validation Failed", "errors": [{"message": "name is too long"}, "and odd"]});
-    let github = FakeGitHub::new(FakeState {
+    let github = FakeRunnerApi::new(FakeState {
         failures: vec![(422, details)],
         ..state("/orgs/acme")
     });
@@ -222,8 +224,8 @@ fn each_error_status_of_a_token_has_its_remedy() {
 
 #[test]
 fn each_error_status_of_an_app_has_its_remedy() {
-    let elsewhere = FakeGitHub::new(state("/orgs/other"));
-    let problem_of = |github: &FakeGitHub, credential: &GitHubCredential| {
+    let elsewhere = FakeRunnerApi::new(state("/orgs/other"));
+    let problem_of = |github: &FakeRunnerApi, credential: &GitHubCredential| {
         problem(register(github, "acme", credential, &spec()))
     };
     let not_installed = problem_of(&elsewhere, &app(PKCS1));
@@ -232,14 +234,14 @@ fn each_error_status_of_an_app_has_its_remedy() {
         "{not_installed:?}"
     );
 
-    let missing = FakeGitHub::new(FakeState {
+    let missing = FakeRunnerApi::new(FakeState {
         failures: vec![failure(404, "Not Found")],
         ..state("/orgs/acme")
     });
     let problem = problem_of(&missing, &app(PKCS1));
     assert!(problem.remedy.contains("Install the App"), "{}", problem.remedy);
 
-    let forbidden = FakeGitHub::new(FakeState {
+    let forbidden = FakeRunnerApi::new(FakeState {
         permitted: false,
         ..state("/orgs/acme")
     });
@@ -251,7 +253,7 @@ fn each_error_status_of_an_app_has_its_remedy() {
         problem.remedy
     );
 
-    let github = FakeGitHub::new(state("/orgs/acme"));
+    let github = FakeRunnerApi::new(state("/orgs/acme"));
     let other = AppKey::parse("Iv23other", &Secret::new(PKCS1), "a file").expect("a key");
     let problem = problem_of(&github, &GitHubCredential::App(Box::new(other)));
     assert!(problem.what.contains("Integration not found"), "{}", problem.what);
@@ -264,7 +266,7 @@ fn each_error_status_of_an_app_has_its_remedy() {
 
 #[test]
 fn server_errors_are_retried() {
-    let github = FakeGitHub::new(FakeState {
+    let github = FakeRunnerApi::new(FakeState {
         failures: vec![failure(503, "Unavailable"), failure(500, "Server Error")],
         ..state("/orgs/acme")
     });
@@ -301,14 +303,14 @@ fn an_invalid_key_says_what_is_wrong() {
 #[test]
 fn errors_of_registration() {
     let failing = |scope, path: &str, credential: &GitHubCredential, status, text: &str| {
-        let github = FakeGitHub::new(FakeState {
+        let github = FakeRunnerApi::new(FakeState {
             failures: vec![failure(status, text)],
             ..state(scope)
         });
         let error = problem(register(&github, path, credential, &spec()));
         error.to_string().replace(&github.host, "github.example.com")
     };
-    let online = FakeGitHub::new(FakeState {
+    let online = FakeRunnerApi::new(FakeState {
         runners: vec![("i-0abc", "online")],
         ..state("/orgs/acme")
     });
