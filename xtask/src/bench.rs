@@ -5,6 +5,7 @@ mod alternatives;
 mod load;
 mod matrix;
 mod measure;
+mod transport;
 
 use anyhow::Result;
 use lab::{Lab, State};
@@ -34,6 +35,8 @@ enum Part {
     Load,
     /// The matrix of a monorepo with a thousand images; on the running lab, if there is one
     Matrix,
+    /// A build context of 400 MB, through the API server and over the daemon's own socket
+    Transport,
 }
 
 pub(crate) fn run(args: &BenchArgs) -> Result<()> {
@@ -55,6 +58,9 @@ pub(crate) fn run(args: &BenchArgs) -> Result<()> {
     let wanted = |part| args.part.is_none_or(|only| only == part);
     if wanted(Part::Single) {
         bench(state, &binary, args.runs)?;
+    }
+    if wanted(Part::Transport) {
+        transport::run(state, &binary, args.runs)?;
     }
     if wanted(Part::Load) {
         load::run(state, &Runner::new(state, &binary)?)?;

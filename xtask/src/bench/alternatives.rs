@@ -30,7 +30,7 @@ impl<'a> Runner<'a> {
         })
     }
 
-    fn at(&self, name: &str) -> PathBuf {
+    pub(crate) fn at(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }
 
@@ -112,7 +112,12 @@ impl<'a> Runner<'a> {
     }
 
     pub(crate) fn rebuild(&self) -> Result<Sample> {
-        self.buildx("home", &["build", "context"])
+        self.build("context")
+    }
+
+    /// Builds the context in a directory of this name.
+    pub(crate) fn build(&self, context: &str) -> Result<Sample> {
+        self.buildx("home", &["build", context])
     }
 
     fn buildx(&self, home: &str, arguments: &[&str]) -> Result<Sample> {
@@ -132,8 +137,24 @@ impl<'a> Runner<'a> {
 
     /// Returns a builder for the same agent with a client certificate in its kubeconfig, so that no plugin is called.
     pub(crate) fn with_static_credential(&'a self) -> Result<Selected<'a>> {
-        let admin = self.state.admin_kubeconfig.to_string_lossy().into_owned();
-        Selected::new(self, "static", &admin)
+        Selected::new(
+            self,
+            "static",
+            &kubernetes(&self.state.admin_kubeconfig.to_string_lossy()),
+        )
+    }
+
+    /// Returns a builder for a daemon's socket.
+    pub(crate) fn with_socket(&'a self, socket: &Path) -> Result<Selected<'a>> {
+        let endpoint = format!("unix://{}", socket.display());
+        Selected::new(
+            self,
+            "socket",
+            &Endpoint {
+                driver: "remote",
+                endpoint,
+            },
+        )
     }
 }
 
@@ -146,6 +167,20 @@ fn write_context(dir: &Path, state: &State) -> Result<()> {
     Ok(std::fs::write(dir.join("file"), "content\n")?)
 }
 
+/// Where buildx reaches a daemon, and with which of its drivers.
+struct Endpoint {
+    driver: &'static str,
+    endpoint: String,
+}
+
+/// Returns the endpoint of the agent for buildx's Kubernetes driver.
+fn kubernetes(kubeconfig: &str) -> Endpoint {
+    Endpoint {
+        driver: "kubernetes",
+        endpoint: format!("kubernetes:///remote-buildkit-agent?deployment=&kubeconfig={kubeconfig}"),
+    }
+}
+
 /// A home directory whose builder is an instance file written by hand.
 pub(crate) struct Selected<'a> {
     runner: &'a Runner<'a>,
@@ -153,23 +188,23 @@ pub(crate) struct Selected<'a> {
 }
 
 impl<'a> Selected<'a> {
-    fn new(runner: &'a Runner<'a>, home: &'static str, kubeconfig: &str) -> Result<Self> {
+    fn new(runner: &'a Runner<'a>, home: &'static str, endpoint: &Endpoint) -> Result<Self> {
         let this = Self { runner, home };
-        this.write_instance(kubeconfig)?;
+        this.write_instance(endpoint)?;
         this.select()?;
         Ok(this)
     }
 
-    fn write_instance(&self, kubeconfig: &str) -> Result<()> {
+    fn write_instance(&self, Endpoint { driver, endpoint }: &Endpoint) -> Result<()> {
         let instances = self.runner.at(self.home).join(".docker/buildx/instances");
         std::fs::create_dir_all(&instances)?;
+        let options = match *driver {
+            "kubernetes" => json!({"namespace": "default"}),
+            _ => json!({}),
+        };
         let instance = json!({
-            "Name": "remote-buildkit-agent", "Driver": "kubernetes",
-            "Nodes": [{
-                "Name": "remote-buildkit-agent",
-                "Endpoint": format!("kubernetes:///remote-buildkit-agent?deployment=&kubeconfig={kubeconfig}"),
-                "DriverOpts": {"namespace": "default"},
-            }],
+            "Name": "remote-buildkit-agent", "Driver": driver,
+            "Nodes": [{"Name": "remote-buildkit-agent", "Endpoint": endpoint, "DriverOpts": options}],
         });
         Ok(std::fs::write(
             instances.join("remote-buildkit-agent"),
@@ -182,7 +217,12 @@ impl<'a> Selected<'a> {
     }
 
     pub(crate) fn rebuild(&self) -> Result<Sample> {
-        self.runner.buildx(self.home, &["build", "context"])
+        self.build("context")
+    }
+
+    /// Builds the context in a directory of this name.
+    pub(crate) fn build(&self, context: &str) -> Result<Sample> {
+        self.runner.buildx(self.home, &["build", context])
     }
 }
 
@@ -240,7 +280,7 @@ impl<'a> HandWritten<'a> {
             runner: self.runner,
             home: "by-hand",
         };
-        selected.write_instance("")?;
+        selected.write_instance(&kubernetes(""))?;
         let used = selected.select()?;
         Ok(Sample {
             wall: updated.wall + used.wall,
