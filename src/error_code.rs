@@ -61,7 +61,7 @@ error_codes! {
             "Another process holds buildx's lock: a process that hangs, or one on another machine that shares the home directory.",
             "End that process, or give each job its own `BUILDX_CONFIG`.";
         BuilderNameInUse: "Builder name already in use",
-            "A builder of this name exists and was not created by remote-buildkit.",
+            "The permanent builder of `runner` cannot have this name: a builder that remote-buildkit did not create has it.",
             "Remove it with `docker buildx rm NAME`, or set `name`.";
         BuilderNotFound: "Builder not found",
             "`disconnect --builder` was called with a name that is not a builder of remote-buildkit.",
@@ -132,7 +132,7 @@ error_codes! {
             "Check that the runner can reach the API server.";
         Unauthorized: "Cluster rejected our identity (401)",
             "The cluster has no access entry for the identity that the message names, or the credentials are expired.",
-            "Add an access entry for that identity.";
+            "Add an access entry for that identity, or get new credentials.";
         CredentialPluginFailed: "Credential plugin failed",
             "The exec plugin that the kubeconfig names failed or is not installed on the runner. The message has its output.",
             "Run the plugin's command on the runner and correct what fails.";
@@ -173,7 +173,7 @@ error_codes! {
             "Correct what the message names.";
         Unschedulable: "No node fits the agent",
             "`node-selector`, `tolerations`, `cpu` and `memory` fit no node, or the volume is in another zone, and no autoscaler adds a node.",
-            "Change these inputs, or add a node.";
+            "Change these inputs and run one job with `deploy: always`, or add a node. See [when no node fits](configuration.md#when-no-node-fits).";
         MountFailed: "Cannot mount a volume",
             "A ConfigMap or Secret that the pod mounts does not exist.",
             "Create it, or delete the agent so that it is created again.";
@@ -182,10 +182,10 @@ error_codes! {
             "Set `isolation: privileged`, or select other nodes.";
         ImagePullFailed: "Image pull failed",
             "The node cannot pull the agent's image.",
-            "Check `image`, and the nodes' access to the registry.";
+            "Check `image`, and the nodes' access to the registry. After a change of `image`, run one job with `deploy: always`.";
         CrashLoop: "Agent keeps crashing",
             "The agent's container exits immediately. The message ends with its last log lines.",
-            "Correct `buildkitd-config`, or what the log names.";
+            "Correct `buildkitd-config`, or what the log names, and run one job with `deploy: always`.";
         ContainerCreationFailed: "Cannot create the container",
             "The node cannot create the agent's container.",
             "Read the events: `kubectl describe pod`.";
