@@ -3,7 +3,7 @@
 use anyhow::{Context, Result, ensure};
 
 use crate::support::{BareMachine, Namespace, output, run};
-use github::{APP, CONFIGURATION, FakeGitHub, FakeState, PKCS1};
+use github::{APP, CONFIGURATION, FakeRunnerApi, FakeState, PKCS1};
 
 #[path = "../../../src/github/api/runners/tests/fake_github.rs"]
 mod github;
@@ -21,7 +21,7 @@ fn runner_starts_as_its_user_and_the_secret_is_not_visible() -> Result<()> {
     let bare = BareMachine::new("registered")?;
     bare.machine.write("/opt/actions-runner/run.sh", RUN, 0o755)?;
     bare.machine.write("/opt/app.pem", PKCS1, 0o600)?;
-    let github = FakeGitHub::new(FakeState {
+    let github = FakeRunnerApi::new(FakeState {
         scope: "/orgs/acme",
         groups: vec!["Default".into(), "gpu".into()],
         permitted: true,
@@ -78,7 +78,7 @@ fn runner_starts_as_its_user_and_the_secret_is_not_visible() -> Result<()> {
 fn failed_setup_does_not_register_a_runner() -> Result<()> {
     let mut bare = BareMachine::new("nowhere")?;
     bare.machine.write("/opt/actions-runner/run.sh", RUN, 0o755)?;
-    let github = FakeGitHub::new(FakeState {
+    let github = FakeRunnerApi::new(FakeState {
         scope: "/orgs/acme",
         ..FakeState::default()
     });
