@@ -66,6 +66,12 @@ error_codes! {
         BuilderNotFound: "Builder not found",
             "`disconnect --builder` was called with a name that is not a builder of remote-buildkit.",
             "Use the name that `connect` printed.";
+        InvalidBuilderFile: "Invalid builder file",
+            "A warning: a file in buildx's directory `instances` is not a builder. Builds work, but `docker buildx ls` fails because of it.",
+            "Remove the file that the message names.";
+        CleanupIncomplete: "Cleanup incomplete",
+            "A warning: `disconnect` could not remove everything that `connect` added to the runner. The message has the reason. The job does not fail.",
+            "Remove what the message names, unless the runner is deleted after the job.";
         ConfirmationRequired: "Confirmation required",
             "`destroy` asks before it removes anything, and standard input is not a terminal.",
             "Add `--yes`.";
@@ -204,6 +210,12 @@ error_codes! {
         IsolationImmutable: "Isolation cannot be changed",
             "A rootless agent cannot use the volume of an agent that is not rootless, or the reverse.",
             "Choose another `name`, or remove the agent and its volume.";
+        VolumeAlmostFull: "Cache volume almost full",
+            "A warning: other data than the cache fills the agent's volume, or builds fill it faster than garbage collection frees space.",
+            "Raise `storage` and run one job with `deploy: always`. See [the cache](cache.md).";
+        PreferredAgentUnavailable: "Preferred agent unavailable",
+            "A warning: with several agents, the one that has the cache of this job is not available, so another one builds. The message has the error of the preferred agent.",
+            "Correct the error of the preferred agent. Until then, expect cache misses.";
         TestBuildFailed: "Test build failed",
             "The small build of `doctor` failed. The message has buildx's last lines.",
             "Follow buildx's message.";
@@ -239,6 +251,9 @@ error_codes! {
         MatrixTooLarge: "Matrix too large",
             "The matrix is larger than GitHub accepts as an output.",
             "Plan fewer targets at once with `targets`.";
+        MatrixReduced: "Matrix reduced to fit GitHub's limits",
+            "A warning: GitHub allows 256 jobs in a matrix, and limits its size. Therefore an entry has several targets, or no entry has tags. All targets are built.",
+            "Nothing, if the job builds all targets of its entry, as docker/bake-action does. To avoid it, plan fewer targets at once with `targets`.";
         GithubChangesUnavailable: "Cannot read the changes from GitHub",
             "A warning: GitHub's API did not return the changes, so the matrix has every image.",
             "Give the job `permissions: contents: read` and the input `github-token`; or check out with full history.";

@@ -31,7 +31,7 @@ pub fn run(args: &DisconnectArgs) -> anyhow::Result<()> {
                 "could not remove everything of the builder {}: {error:#}",
                 job_state.builder
             );
-            github::warning("Cleanup incomplete", &text);
+            github::warn(&Problem::new(ErrorCode::CleanupIncomplete, &text, ""));
             say(&format!("warning: {text}"));
         }
     }

@@ -53,7 +53,7 @@ pub fn error(problem: &Problem) {
     annotate("error", problem.code.title(), &with_link(problem));
 }
 
-/// Annotates the run with an error that does not fail the step.
+/// Annotates the run with a warning: a problem that does not fail the step. It ends with the link as an error does.
 pub fn warn(problem: &Problem) {
     annotate("warning", problem.code.title(), &with_link(problem));
 }
@@ -73,11 +73,6 @@ fn documentation(variable: impl Fn(&str) -> Option<String>) -> Option<String> {
     let repository = variable(env::GITHUB_ACTION_REPOSITORY)?;
     let version = variable(env::GITHUB_ACTION_REF)?;
     Some(format!("{server}/{repository}/blob/{version}/docs"))
-}
-
-/// Annotates the run with a warning that has no error code.
-pub fn warning(title: &str, text: &str) {
-    annotate("warning", title, &report::bounded(text));
 }
 
 fn annotate(level: &str, title: &str, text: &str) {

@@ -9,7 +9,7 @@ mod scope;
 pub use app::AppKey;
 pub use job::{
     add_path, error, export, in_job, mask, repository, save_state, session_name, set_output, state, summary,
-    warn, warning,
+    warn,
 };
 pub use oidc::id_token;
 pub use scope::{RunnerScope, ScopeKind};

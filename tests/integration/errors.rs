@@ -215,6 +215,9 @@ fn errors_of_inputs_and_the_machine() -> Result<()> {
     }
     let unknown = machine.command(&["disconnect", "--builder", "mine"]);
     errors.add("unknown builder", &machine, unknown)?;
+    let mut post = machine.step("disconnect", &[]);
+    post.envs([("STATE_dir", config.as_str()), ("STATE_builder", "agent-1")]);
+    errors.add("file in place of the job's directory", &machine, post)?;
 
     insta::assert_snapshot!(errors.text(None));
     Ok(())
@@ -553,6 +556,23 @@ fn errors_of_matrix() -> Result<()> {
     let printed = machine.write("bin/printed", &many.to_string())?;
     machine.script("buildx", &format!("cat {printed}"))?;
     errors.add("matrix that is too large", &machine, machine.command(&["matrix"]))?;
+
+    let some: serde_json::Map<_, _> = (0..300)
+        .map(|number| {
+            (
+                format!("image-{number:03}"),
+                json!({"context": ".", "dockerfile": "Dockerfile"}),
+            )
+        })
+        .collect();
+    let names: Vec<_> = some.keys().cloned().collect();
+    let some = json!({"group": {"default": {"targets": names}}, "target": some});
+    let machine = repository(&[bake], &some.to_string())?;
+    errors.add(
+        "more targets than a matrix can have jobs",
+        &machine,
+        machine.step("matrix", &[]),
+    )?;
 
     insta::assert_snapshot!(errors.text(None));
     Ok(())

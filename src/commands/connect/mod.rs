@@ -6,6 +6,7 @@ mod select_agent;
 mod timeout;
 mod update;
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -17,8 +18,10 @@ use crate::buildx::{self, Builder, Node, Store};
 use crate::cli::ConnectArgs;
 use crate::cluster::{Cluster, DaemonStatus};
 use crate::docker::DockerConfig;
+use crate::error_code::ErrorCode;
 use crate::github;
 use crate::inputs::{self, Plan};
+use crate::problem::Problem;
 use crate::registry::Registry;
 use crate::report::{Report, say};
 use crate::retry::Retrier;
@@ -197,13 +200,9 @@ fn select_builder(
         ));
     }
     for file in store.malformed() {
-        let text = format!(
-            "{} is not a valid builder file of buildx. Builds of this job are not affected, but `docker buildx ls` fails \
-             because of it: remove it.",
-            file.display()
-        );
-        github::warning("Invalid builder file", &text);
-        Report::detail(&text);
+        let warning = invalid_builder_file(&file);
+        github::warn(&warning);
+        Report::detail(&format!("{} {}", warning.what, warning.remedy));
     }
     if !github::in_job() {
         say(&format!(
@@ -212,4 +211,28 @@ fn select_builder(
         ));
     }
     Ok(())
+}
+
+/// Returns the warning of a file in buildx's directory that is not a builder.
+fn invalid_builder_file(file: &Path) -> Problem {
+    Problem::new(
+        ErrorCode::InvalidBuilderFile,
+        format!(
+            "{} is not a valid builder file of buildx. Builds of this job are not affected, but `docker buildx ls` fails \
+             because of it.",
+            file.display()
+        ),
+        "Remove the file.",
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn warning_of_a_file_that_is_not_a_builder() {
+        let file = Path::new("/home/ci/.docker/buildx/instances/mine");
+        insta::assert_snapshot!(invalid_builder_file(file));
+    }
 }

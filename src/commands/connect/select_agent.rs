@@ -28,7 +28,7 @@ pub(super) async fn select_agent(job: Job, group: &Group) -> anyhow::Result<Conn
             Ok(answer) => {
                 log_connected(job, spec, &answer);
                 if let Some(first_error) = first_error {
-                    warn_cold_cache(job, spec, &first_error);
+                    warn_cold_cache(job, spec, first_error);
                 }
                 return Ok(ConnectedAgent {
                     agent: spec.name.clone(),
@@ -83,25 +83,54 @@ fn log_connected(job: &Job, spec: &Spec, answer: &DaemonStatus) {
 
 fn log_disk(spec: &Spec, disk: DiskUsage) {
     Report::detail(&format!("its volume: {disk}"));
-    if let Some(remedy) = almost_full_remedy(disk) {
-        let text = format!(
-            "The cache volume of the agent {}/{} is almost full: {disk}. {remedy}",
-            spec.namespace, spec.name
-        );
-        github::warning("Cache volume almost full", &text);
+    if let Some(warning) = volume_almost_full(spec, disk) {
+        github::warn(&warning);
     }
 }
 
-/// Warns that another agent than the preferred one builds for this job, so most of its cache is missing.
-fn warn_cold_cache(job: &Job, spec: &Spec, first_error: &Problem) {
-    let text = format!(
-        "Using the agent {}/{}, because the preferred agent for the cache key {:?} is unavailable. Expect cache misses. \
-         {}",
-        spec.namespace, spec.name, job.key, first_error.what
+/// Returns the warning of a cache volume that is almost full.
+fn volume_almost_full(spec: &Spec, disk: DiskUsage) -> Option<Problem> {
+    let remedy = almost_full_remedy(disk)?;
+    let what = format!(
+        "The cache volume of the agent {}/{} is almost full: {disk}.",
+        spec.namespace, spec.name
     );
-    github::warning("Preferred agent unavailable", &text);
+    Some(Problem::new(ErrorCode::VolumeAlmostFull, what, remedy))
+}
+
+/// Warns that another agent than the preferred one builds for this job, so most of its cache is missing.
+fn warn_cold_cache(job: &Job, spec: &Spec, first_error: Problem) {
+    github::warn(&preferred_agent_unavailable(&job.key, spec, first_error));
     Report::detail(&format!(
         "expect cache misses: it is not the preferred agent for the cache key {:?}",
         job.key
     ));
+}
+
+/// Returns the warning that an agent is used in place of the preferred one, with the error of that one.
+fn preferred_agent_unavailable(key: &str, spec: &Spec, first_error: Problem) -> Problem {
+    let what = format!(
+        "Using the agent {}/{}, because the preferred agent for the cache key {key:?} is unavailable. Expect cache misses. \
+         {}",
+        spec.namespace, spec.name, first_error.what
+    );
+    Problem::new(ErrorCode::PreferredAgentUnavailable, what, first_error.remedy)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn warnings_of_agents() {
+        let spec = Spec::example();
+        let disk = DiskUsage {
+            used: 19 << 30,
+            total: 20 << 30,
+        };
+        let full = volume_almost_full(&spec, disk).expect("95 % are used");
+        let first_error = Problem::new(ErrorCode::AgentNotFound, "It does not exist.", "Deploy it.");
+        let unavailable = preferred_agent_unavailable("acme/shop", &spec, first_error);
+        insta::assert_snapshot!(format!("{full}\n\n{unavailable}"));
+    }
 }

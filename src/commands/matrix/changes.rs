@@ -178,7 +178,7 @@ fn unknown_changes(error: anyhow::Error) -> DetectedChanges {
         }
         None => {
             let text = format!("{error:#}");
-            github::warning(ErrorCode::GithubChangesUnavailable.title(), &text);
+            github::warn(&Problem::new(ErrorCode::GithubChangesUnavailable, &text, ""));
             text
         }
     };

@@ -28,12 +28,12 @@ pub(super) fn warn_of_dockerfile_errors(inputs: &BTreeMap<String, BuildInputs>) 
         .values()
         .filter_map(|inputs| inputs.fault.as_ref())
         .collect();
-    let title = ErrorCode::DockerfileNotParsed.title();
     for fault in faults.into_iter().take(MAX_WARNINGS) {
         let text = format!("{fault}. Its targets are always built.");
-        github::warning(title, &text);
+        let warning = Problem::new(ErrorCode::DockerfileNotParsed, text, "");
+        github::warn(&warning);
         if !github::in_job() {
-            say(&format!("warning: {title}: {text}"));
+            say(&format!("warning: {warning}"));
         }
     }
 }
@@ -75,7 +75,7 @@ pub(super) fn print_plan(
     let notes = entries.notes();
     for note in &notes {
         say(note);
-        github::warning(ErrorCode::MatrixTooLarge.title(), note);
+        github::warn(&Problem::new(ErrorCode::MatrixReduced, note, ""));
     }
     say(&summary);
     let matrix = entries.to_json();
