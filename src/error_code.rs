@@ -76,7 +76,7 @@ error_codes! {
             "`destroy` asks before it removes anything, and standard input is not a terminal.",
             "Add `--yes`.";
         TimedOut: "Timed out",
-            "`connect` did not finish within `timeout`. The message names the last completed step and the last error.",
+            "`connect` or `destroy` did not finish within `timeout`. The message names the last completed step and the last error.",
             "Check the runner's network access to what the next step needs, or raise `timeout`.";
     }
     "AWS" {

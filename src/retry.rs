@@ -218,6 +218,11 @@ impl Retrier {
         }
     }
 
+    /// Returns the time until the deadline.
+    pub fn time_left(&self) -> Duration {
+        self.deadline.saturating_duration_since(Instant::now())
+    }
+
     /// Returns the last error of the request in progress.
     pub fn last_error(&self) -> Option<Problem> {
         self.last_error.lock().ok()?.clone()
@@ -256,7 +261,7 @@ impl Retrier {
                 .next()
                 .unwrap_or(MAX_DELAY)
                 .max(failed.retry_after.unwrap_or_default());
-            let left = self.deadline.saturating_duration_since(Instant::now());
+            let left = self.time_left();
             if failed.kind.is_unavailable() {
                 last_unavailable = Some(Instant::now());
             }

@@ -157,7 +157,7 @@ pub struct DestroyArgs {
     /// Do not ask for confirmation.
     #[arg(short, long)]
     pub yes: bool,
-    /// How long to wait until the cluster answers, such as 90s or 5m.
+    /// How long to wait for the cluster, such as 90s or 5m.
     #[arg(long, default_value = "5m", help_heading = "Cluster")]
     pub timeout: String,
 }

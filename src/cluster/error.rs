@@ -125,8 +125,8 @@ impl Cluster {
     }
 
     /// Returns the failed attempt of an operation that got no response in time.
-    pub(super) fn timed_out(&self, operation: &ApiOperation) -> ClusterAttemptError {
-        let why = format!("no response within {} s", operation.timeout().as_secs());
+    pub(super) fn timed_out(&self, operation: &ApiOperation, timeout: Duration) -> ClusterAttemptError {
+        let why = format!("no response within {:.0} s", timeout.as_secs_f64());
         AttemptError {
             kind: FailureKind::TimedOut,
             ..self.unreachable(operation, &why).into()

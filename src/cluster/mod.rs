@@ -13,6 +13,8 @@ mod update;
 pub mod wait;
 mod watch;
 
+use std::time::Duration;
+
 use anyhow::Context;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::Pod;
@@ -53,6 +55,9 @@ impl<K> NamespacedObject for K where
 {
 }
 
+/// The least time that an attempt gets, so that the last one, which begins at the deadline, can return its own error.
+const MIN_ATTEMPT_TIMEOUT: Duration = Duration::from_secs(1);
+
 /// A client for one cluster, and the namespace of the agent.
 #[derive(Clone)]
 pub struct Cluster {
@@ -86,6 +91,11 @@ impl Cluster {
             server: server.to_string().trim_end_matches('/').to_owned(),
             retrier,
         })
+    }
+
+    /// Returns the same client with another deadline for its requests.
+    pub fn with_retrier(self, retrier: Retrier) -> Self {
+        Self { retrier, ..self }
     }
 
     /// Returns the URL of the API server.
@@ -122,18 +132,20 @@ impl Cluster {
         response.map_err(|error| self.attempt_error(&error, operation))
     }
 
-    /// Waits for a response, at most the timeout of the operation: a frozen server accepts a connection and never
-    /// answers.
+    /// Waits for a response, at most the timeout of the operation and the time until the deadline: a frozen server
+    /// accepts a connection and never answers.
     async fn with_timeout<T>(
         &self,
         operation: &ApiOperation,
         sent: impl Future<Output = kube::Result<T>>,
     ) -> Result<kube::Result<T>, ClusterAttemptError> {
-        let response = tokio::time::timeout(operation.timeout(), sent).await;
+        let left = self.retrier.time_left().max(MIN_ATTEMPT_TIMEOUT);
+        let timeout = operation.timeout().min(left);
+        let response = tokio::time::timeout(timeout, sent).await;
         if !matches!(response, Ok(Ok(_) | Err(kube::Error::Api(_)))) {
             self.reachability.resolve().await;
         }
-        response.map_err(|_| self.timed_out(operation))
+        response.map_err(|_| self.timed_out(operation, timeout))
     }
 
     /// Returns the object of this name, if it exists.

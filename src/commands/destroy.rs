@@ -2,15 +2,15 @@
 
 use std::io::{IsTerminal, Write};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
 
 use super::cluster_access;
-use super::guard::{self, Guard, Interrupted};
+use super::guard::{self, DEADLINE_GRACE, Guard, Interrupted};
 use super::job_state::JobState;
 use crate::cli::DestroyArgs;
-use crate::cluster::OwnedObjects;
+use crate::cluster::{Cluster, OwnedObjects};
 use crate::error_code::ErrorCode;
 use crate::inputs::{self, Removal};
 use crate::output;
@@ -27,58 +27,118 @@ pub fn run(args: &DestroyArgs) -> anyhow::Result<()> {
 async fn run_async(removal: Arc<Removal>) -> anyhow::Result<()> {
     let mut guard = Guard::listen()?;
     let job_state = Arc::new(JobState::create(&removal.name)?);
-    let work = destroy(removal, job_state.clone());
-    let destroyed = match guard.run_until(work, None).await {
-        Ok(destroyed) => destroyed,
-        Err(Interrupted::Signal(name)) => Err(guard::stopped_by(name).into()),
-        Err(Interrupted::Deadline) => Err(anyhow::anyhow!("timed out")),
-    };
+    let destroyed = destroy(&mut guard, &removal, &job_state).await;
     let discarded = job_state.discard();
     destroyed.and(discarded)
 }
 
-async fn destroy(removal: Arc<Removal>, job_state: Arc<JobState>) -> anyhow::Result<()> {
+/// Finds the objects, asks, and deletes them. The timeout is one for the cluster: a person's answer takes as long as it
+/// takes, and deleting begins with a new deadline.
+async fn destroy(guard: &mut Guard, removal: &Arc<Removal>, job_state: &Arc<JobState>) -> anyhow::Result<()> {
     let Removal {
-        cluster_access,
         name,
         namespace,
         volumes,
         ask,
         timeout,
-    } = &*removal;
+        ..
+    } = &**removal;
     let report = Report::start();
-    let retrier = Retrier::new(Instant::now() + *timeout, Report::retry);
-    let (cluster, session) =
-        cluster_access::open(cluster_access, namespace, &job_state, &report, &retrier).await?;
-    let owned = match cluster.list_owned(name).await {
-        Ok(owned) => owned,
-        Err(error) => return Err(cluster_access::explain_unauthorized(error, session.as_ref()).await),
-    };
+    let find = |retrier| find(removal.clone(), job_state.clone(), report.clone(), retrier);
+    let (cluster, owned) = with_deadline(guard, *timeout, find).await?;
     if owned.is_empty(*volumes) {
         say(&format!(
-            "remote-buildkit deployed no agent {namespace}/{name}; nothing to remove"
+            "remote-buildkit deployed no agent {namespace}/{name}; nothing to delete"
         ));
         return Ok(());
     }
     say(&format!(
-        "To be removed from the namespace {namespace} of {}:",
+        "Objects to delete in namespace {namespace} of {}:",
         cluster.server()
     ));
     print_plan(&owned, *volumes);
-    if *ask && !confirmed().await? {
-        say("Nothing was removed");
+    if *ask && !ask_person(guard).await? {
+        say("Nothing was deleted");
         return Ok(());
     }
-    cluster.remove(&owned, *volumes).await?;
-    report.done(if owned.deployments.is_empty() {
-        "Removed"
+    let deployed = !owned.deployments.is_empty();
+    let volumes = *volumes;
+    let delete = |retrier| async move {
+        let cluster = cluster.with_retrier(retrier);
+        Ok(cluster.remove(&owned, volumes).await?)
+    };
+    with_deadline(guard, *timeout, delete).await?;
+    report.done(if deployed {
+        "Deleted. Running builds have up to the agent's drain timeout to finish"
     } else {
-        "Removed; running builds are given time to finish"
+        "Deleted"
     });
     Ok(())
 }
 
-/// Prints what will be removed and what will be kept.
+/// Connects to the cluster, and lists the agent's objects.
+async fn find(
+    removal: Arc<Removal>,
+    job_state: Arc<JobState>,
+    report: Report,
+    retrier: Retrier,
+) -> anyhow::Result<(Cluster, OwnedObjects)> {
+    let (cluster, session) = cluster_access::open(
+        &removal.cluster_access,
+        &removal.namespace,
+        &job_state,
+        &report,
+        &retrier,
+    )
+    .await?;
+    match cluster.list_owned(&removal.name).await {
+        Ok(owned) => Ok((cluster, owned)),
+        Err(error) => Err(cluster_access::explain_unauthorized(error, session.as_ref()).await),
+    }
+}
+
+/// Runs requests until they are done, the timeout has passed, or a signal arrives.
+async fn with_deadline<T, W>(
+    guard: &mut Guard,
+    timeout: Duration,
+    work: impl FnOnce(Retrier) -> W,
+) -> anyhow::Result<T>
+where
+    T: Send + 'static,
+    W: Future<Output = anyhow::Result<T>> + Send + 'static,
+{
+    let deadline = Instant::now() + timeout;
+    let retrier = Retrier::new(deadline, Report::retry);
+    let work = work(retrier.clone());
+    match guard.run_until(work, Some(deadline + DEADLINE_GRACE)).await {
+        Ok(done) => done,
+        Err(Interrupted::Signal(name)) => Err(guard::stopped_by(name).into()),
+        Err(Interrupted::Deadline) => Err(timed_out(timeout, retrier.last_error()).into()),
+    }
+}
+
+/// Returns the error when a request did not end by itself.
+fn timed_out(timeout: Duration, last_error: Option<Problem>) -> Problem {
+    let what = format!(
+        "destroy was stopped after its timeout of {} s, in which it got no response.",
+        timeout.as_secs()
+    );
+    match last_error {
+        Some(last_error) => Problem::new(
+            ErrorCode::TimedOut,
+            format!("{what} The last error: {}", last_error.what),
+            last_error.remedy,
+        ),
+        None => Problem::new(
+            ErrorCode::TimedOut,
+            what,
+            "Check that this machine can reach AWS and the cluster, and that the credential plugin of the kubeconfig \
+             ends; or raise `timeout`.",
+        ),
+    }
+}
+
+/// Prints what will be deleted and what will be kept.
 fn print_plan(owned: &OwnedObjects, volumes: bool) {
     for object in &owned.deployments {
         say(&format!("  Deployment {}", object.name));
@@ -96,6 +156,15 @@ fn print_plan(owned: &OwnedObjects, volumes: bool) {
     }
 }
 
+/// Asks for confirmation until a signal arrives.
+async fn ask_person(guard: &mut Guard) -> anyhow::Result<bool> {
+    match guard.run_until(confirmed(), None).await {
+        Ok(answer) => answer,
+        Err(Interrupted::Signal(name)) => Err(guard::stopped_by(name).into()),
+        Err(Interrupted::Deadline) => Ok(false),
+    }
+}
+
 /// Asks for confirmation, as kubectl and apt do. Without a terminal, `--yes` is required.
 async fn confirmed() -> anyhow::Result<bool> {
     if !std::io::stdin().is_terminal() {
@@ -108,7 +177,7 @@ async fn confirmed() -> anyhow::Result<bool> {
     }
     output::finish();
     let mut output = std::io::stdout();
-    write!(output, "Remove them? [y/N] ")?;
+    write!(output, "Delete them? [y/N] ")?;
     output.flush()?;
     // Reading blocks, and Ctrl-C must still work.
     let answer = tokio::task::spawn_blocking(|| {

@@ -39,6 +39,9 @@ pub(super) fn block_on<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyh
     done
 }
 
+/// How long the request in progress may take after its deadline to end with its own, more specific error.
+pub(super) const DEADLINE_GRACE: Duration = Duration::from_secs(1);
+
 /// How long interrupted work may take to be dropped.
 const ABORT_GRACE: Duration = Duration::from_millis(500);
 

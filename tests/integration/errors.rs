@@ -11,17 +11,17 @@ use regex_lite::Regex;
 use serde_json::json;
 
 /// A machine with an empty home and no network but the loopback interface.
-struct Machine(tempfile::TempDir);
+pub struct Machine(tempfile::TempDir);
 
 impl Machine {
-    fn new() -> Result<Self> {
+    pub fn new() -> Result<Self> {
         let machine = Self(tempfile::tempdir()?);
         std::fs::create_dir(machine.path("bin"))?;
         Ok(machine)
     }
 
     /// Returns a machine with a buildx that prints this text for every command.
-    fn with_buildx(prints: &str) -> Result<Self> {
+    pub fn with_buildx(prints: &str) -> Result<Self> {
         let machine = Self::new()?;
         machine.script("buildx", &format!("cat <<'END'\n{prints}\nEND"))?;
         Ok(machine)
@@ -35,7 +35,7 @@ impl Machine {
         self.path(name).to_string_lossy().into_owned()
     }
 
-    fn write(&self, name: &str, text: &str) -> Result<String> {
+    pub fn write(&self, name: &str, text: &str) -> Result<String> {
         let path = self.path(name);
         std::fs::create_dir_all(path.parent().context("a file in a directory")?)?;
         std::fs::write(&path, text)?;
@@ -56,7 +56,7 @@ impl Machine {
     }
 
     /// Returns the program's command, typed by a person.
-    fn command(&self, arguments: &[&str]) -> Command {
+    pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_remote-buildkit"));
         let path = format!("{}:/usr/bin:/bin", self.text("bin"));
         command
@@ -102,7 +102,7 @@ impl Machine {
     }
 
     /// Runs a command and returns what it printed as an error: standard error for a person, annotations in a job.
-    fn error(&self, mut command: Command) -> Result<String> {
+    pub fn error(&self, mut command: Command) -> Result<String> {
         let output = command.stdin(std::process::Stdio::null()).output()?;
         let log = String::from_utf8(output.stdout)?;
         let annotations = log
@@ -152,7 +152,7 @@ impl Errors {
     }
 }
 
-fn kubeconfig(server: &str, user: &str) -> String {
+pub fn kubeconfig(server: &str, user: &str) -> String {
     format!(
         "{{apiVersion: v1, kind: Config, current-context: shop, \
          contexts: [{{name: shop, context: {{cluster: shop, user: ci}}}}], \

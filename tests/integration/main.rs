@@ -8,3 +8,4 @@ mod launcher;
 mod matrix;
 mod output;
 mod registration;
+mod timeouts;

@@ -278,7 +278,7 @@ fn destroy_removes_managed_agents_and_keeps_volumes() -> Result<()> {
 
     let (code, text) = destroy(&["--yes", "--volumes", "--name", "absent"])?;
     ensure!(
-        code == Some(0) && text.contains("nothing to remove"),
+        code == Some(0) && text.contains("nothing to delete"),
         "{code:?} {text}"
     );
     Ok(())

@@ -8,9 +8,9 @@ mod update;
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use super::guard::{self, Guard, Interrupted};
+use super::guard::{self, DEADLINE_GRACE, Guard, Interrupted};
 use super::job_state::JobState;
 use super::{agent_checks, cluster_access, doctor, registries};
 use crate::agent::platform::Platform;
@@ -87,9 +87,6 @@ pub(super) async fn connect_with_deadline(
     }
     connected
 }
-
-/// How long the step under way may take after the deadline to end with its own, more specific error.
-const DEADLINE_GRACE: Duration = Duration::from_secs(1);
 
 /// What connecting to one agent needs.
 #[derive(Clone)]

@@ -47,7 +47,14 @@ fn refuses_connections_permanently() -> Result<()> {
 fn frozen_before_the_first_response() -> Result<()> {
     let mut scenario = Scenario::new("server-silent", 5)?;
     let fault = LAB.freeze(SERVER)?;
-    scenario.expect_failure("Timed out", &["the last completed step: Cluster demo"])?;
+    scenario.expect_failure(
+        "Cannot reach the cluster",
+        &[
+            "did not answer `get deployments`",
+            "no response within",
+            "the last completed step: Cluster demo",
+        ],
+    )?;
     fault.end()?;
     scenario.expect_recovery()
 }
