@@ -113,7 +113,7 @@ fn log(verbose: bool) {
 }
 
 /// Prints an error, here and nowhere else: in a job as an annotation, which the log shows as well, and otherwise for
-/// people, with flags in place of inputs. Returns the exit code: 2 for invalid flags, as clap has for usage errors.
+/// people, with flags in place of inputs. Returns the exit code.
 fn fail(error: anyhow::Error) -> ExitCode {
     let problem = match error.downcast::<Problem>() {
         Ok(problem) => problem,
@@ -122,13 +122,18 @@ fn fail(error: anyhow::Error) -> ExitCode {
     report::end_group();
     if github::in_job() {
         github::error(&problem);
-        return ExitCode::FAILURE;
+    } else {
+        output::finish();
+        let text = format!("error: {}", cli::inputs_as_flags(&problem.to_string()));
+        eprintln!("{}", color::of_stderr(&text));
     }
-    output::finish();
-    let text = format!("error: {}", cli::inputs_as_flags(&problem.to_string()));
-    eprintln!("{}", color::of_stderr(&text));
+    exit_code(&problem)
+}
+
+/// Returns the exit code of an error: outside of a job 2 for invalid flags, as clap has for usage errors, otherwise 1.
+fn exit_code(problem: &Problem) -> ExitCode {
     match problem.code {
-        ErrorCode::InvalidInput => ExitCode::from(2),
+        ErrorCode::InvalidInput if !github::in_job() => ExitCode::from(2),
         _ => ExitCode::FAILURE,
     }
 }

@@ -228,6 +228,11 @@ impl Retrier {
         self.last_error.lock().ok()?.clone()
     }
 
+    /// Forgets the last error, before a request that has nothing to do with it.
+    pub fn forget_last_error(&self) {
+        self.set_last_error(None);
+    }
+
     fn set_last_error(&self, error: Option<Problem>) {
         // Another thread's panic poisons the lock, and that panic is reported.
         if let Ok(mut last) = self.last_error.lock() {

@@ -54,13 +54,6 @@ fn rows(outcome: &Outcome) -> Result<BTreeMap<String, Value>> {
     Ok(found)
 }
 
-fn status<'a>(rows: &'a BTreeMap<String, Value>, check: &str) -> Result<&'a str> {
-    let row = rows
-        .get(check)
-        .with_context(|| format!("no {check} in {rows:#?}"))?;
-    row["status"].as_str().context("no status")
-}
-
 /// Checks that a row has this status, and that its finding or remedy contains these words.
 fn expect_row(rows: &BTreeMap<String, Value>, check: &str, expected: &str, words: &[&str]) -> Result<()> {
     let row = rows
@@ -360,7 +353,7 @@ fn invalid_inputs_are_a_row() -> Result<()> {
     ensure!(outcome.code == Some(1), "{}", outcome.log);
     let rows = rows(&outcome)?;
     expect_row(&rows, "inputs", "failed", &["`storage: much`"])?;
-    assert_eq!(status(&rows, "token")?, "skipped");
+    assert_eq!(rows.len(), 1, "{rows:#?}");
     Ok(())
 }
 

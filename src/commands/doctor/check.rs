@@ -85,8 +85,9 @@ impl Scope {
         }
     }
 
-    /// Returns the scope when the inputs are not valid.
-    pub fn without_inputs() -> Self {
+    /// Returns the scope of one agent on EKS.
+    #[cfg(test)]
+    pub fn example() -> Self {
         Self {
             full: true,
             eks: true,

@@ -71,14 +71,20 @@ impl Checklist {
         self.with(|state| state.skip(names, &skipped_because(required)));
     }
 
-    /// Ends the checks: the running one failed for this reason, and the remaining ones are skipped, because they require the
-    /// last one that failed.
-    pub fn finish(&self, why: &str) {
+    /// Records the finding of the check that runs, which was interrupted. Between two checks, it is that of the next one.
+    pub fn interrupt(&self, finding: Finding) {
         self.with(|state| {
-            if let Some((name, began)) = state.running.take() {
-                let remedy = "Check what this runner can reach.";
-                state.add(&name, Finding::failed(why, remedy), Some(began));
+            let running = state.running.take().map(|(name, began)| (name, Some(began)));
+            let running = running.or_else(|| Some((state.next_row()?, None)));
+            if let Some((name, began)) = running {
+                state.add(&name, finding, began);
             }
+        });
+    }
+
+    /// Ends the checks: the remaining ones are skipped, because they require the last one that failed.
+    pub fn finish(&self) {
+        self.with(|state| {
             let names: Vec<String> = state.planned.iter().map(|row| row.name.clone()).collect();
             let failed = state
                 .results
@@ -119,6 +125,13 @@ impl Checklist {
 }
 
 impl ChecklistState {
+    /// Returns the first planned row that has no result.
+    fn next_row(&self) -> Option<String> {
+        let known = |name: &str| self.results.iter().any(|result| result.name == name);
+        let next = self.planned.iter().find(|row| !known(&row.name));
+        next.map(|row| row.name.clone())
+    }
+
     fn add(&mut self, name: &str, finding: Finding, began: Option<Instant>) {
         let result = CheckResult {
             name: name.to_owned(),
@@ -154,7 +167,7 @@ mod tests {
     use super::*;
 
     fn checklist() -> Checklist {
-        Checklist::new(planned(&Scope::without_inputs()), None)
+        Checklist::new(planned(&Scope::example()), None)
     }
 
     fn finding(checklist: &Checklist, name: &str) -> Finding {
@@ -167,11 +180,11 @@ mod tests {
         let checklist = checklist();
         checklist.record("identity", Finding::ok("ci"));
         checklist.record("cluster", Finding::failed("denied", "Allow it."));
-        checklist.finish("");
+        checklist.finish();
         let results = checklist.results();
         let names: Vec<&str> = results.iter().map(|result| result.name.as_str()).collect();
         // Each row is there once.
-        assert_eq!(names.len(), planned(&Scope::without_inputs()).len());
+        assert_eq!(names.len(), planned(&Scope::example()).len());
         assert!(names.ends_with(&["agent", "volume", "buildkit", "disk", "exec", "build", "cache"]));
         assert_eq!(
             finding(&checklist, "token"),
@@ -197,13 +210,33 @@ mod tests {
         let checklist = checklist();
         let check = checklist.run::<()>("token", std::future::pending());
         assert!(check.now_or_never().is_none());
-        checklist.finish("no response");
+        checklist.interrupt(Finding::failed("no response", "Look."));
+        checklist.finish();
         let token = finding(&checklist, "token");
         assert_eq!(
             (token.status, token.found.as_str()),
             (CheckStatus::Failed, "no response")
         );
         assert_eq!(finding(&checklist, "build").found, "skipped (requires token)");
+    }
+
+    #[test]
+    fn an_interruption_between_two_checks_is_a_failure_of_the_next_one() {
+        let checklist = checklist();
+        let rows = planned(&Scope::example());
+        let (agent, earlier) = rows
+            .iter()
+            .position(|row| row.name == "agent")
+            .map(|at| (&rows[at], &rows[..at]))
+            .expect("agent");
+        for row in earlier {
+            checklist.record(&row.name, Finding::ok("fine"));
+        }
+        checklist.interrupt(Finding::failed("no response", "Look."));
+        assert_eq!(
+            finding(&checklist, &agent.name),
+            Finding::failed("no response", "Look.")
+        );
     }
 
     #[test]

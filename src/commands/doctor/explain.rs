@@ -8,7 +8,7 @@ use super::checklist::Checklist;
 use super::finding::CheckStatus;
 use super::table::Table;
 use super::{Doctor, planned};
-use crate::commands::guard::{Guard, Interrupted};
+use crate::commands::guard::{DEADLINE_GRACE, Guard, Interrupted};
 use crate::commands::job_state::JobState;
 use crate::github;
 use crate::inputs::Plan;
@@ -29,12 +29,16 @@ pub(in crate::commands) async fn explain(guard: &mut Guard, plan: &Arc<Plan>, jo
         scope,
         checklist: checklist.clone(),
         retrier: Retrier::new(deadline, |_| ()),
+        server: Arc::default(),
         mask: github::mask,
     };
-    if let Err(Interrupted::Signal(_)) = guard.run_until(doctor.run_checks(), Some(deadline)).await {
-        return;
+    let work = doctor.clone().run_checks();
+    match guard.run_until(work, Some(deadline + DEADLINE_GRACE)).await {
+        Ok(_) => {}
+        Err(Interrupted::Signal(_)) => return,
+        Err(Interrupted::Deadline) => checklist.interrupt(doctor.interrupted(CHECKS_TIMEOUT)),
     }
-    checklist.finish(&format!("no response within {} s", CHECKS_TIMEOUT.as_secs()));
+    checklist.finish();
     // In a group with a failed check, warnings explain nothing.
     let failed = checklist.results_of_groups(CheckStatus::Failed, &[CheckStatus::Ok, CheckStatus::Failed]);
     let warned = checklist.results_of_groups(CheckStatus::Warning, &[CheckStatus::Ok, CheckStatus::Warning]);

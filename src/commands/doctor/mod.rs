@@ -16,15 +16,16 @@ mod table;
 mod tests;
 
 use std::process::ExitCode;
-use std::sync::Arc;
-use std::time::Instant;
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
 
-use super::guard::{self, Guard, Interrupted};
+use super::guard::{self, DEADLINE_GRACE, Guard, Interrupted};
 use super::job_state::JobState;
 use crate::cli::{self, DoctorArgs, OutputFormat};
 use crate::cluster::Cluster;
 use crate::inputs::{ClusterAccess, Plan};
 use crate::output;
+use crate::problem::Problem;
 use crate::report::{print_raw, say};
 use crate::retry::Retrier;
 use crate::secret::Secret;
@@ -36,6 +37,7 @@ use checks::{
     agent, build, buildkit, buildx, cluster, csi_driver, disk, exec, identity, inputs, rbac, registries,
     runner, storage_class, token, volume,
 };
+use finding::{CheckResult, Finding};
 
 pub(super) use checks::buildx::is_recent_enough;
 pub(super) use checks::disk::almost_full_remedy;
@@ -72,23 +74,55 @@ fn planned(scope: &Scope) -> Vec<PlannedRow> {
 }
 
 /// What the checks need.
+#[derive(Clone)]
 struct Doctor {
     plan: Arc<Plan>,
     job_state: Arc<JobState>,
     scope: Scope,
     checklist: Checklist,
     retrier: Retrier,
+    /// The URL of the API server, once it is known.
+    server: Arc<OnceLock<String>>,
     mask: fn(&Secret),
 }
 
 impl Doctor {
+    /// Runs a check and records its result. Returns what later checks need, or `None` if it failed.
+    async fn run_check<T>(
+        &self,
+        name: &str,
+        check: impl Future<Output = anyhow::Result<(Finding, T)>>,
+    ) -> Option<T> {
+        // The error of an earlier check does not explain this one.
+        self.retrier.forget_last_error();
+        self.checklist.run(name, check).await
+    }
+
+    /// Returns the finding for a check that was interrupted: the last error of its requests, which is the cause, or
+    /// else that there was no response.
+    fn interrupted(&self, after: Duration) -> Finding {
+        if let Some(error) = self.retrier.last_error() {
+            return error.into();
+        }
+        Finding::failed(
+            format!("stopped after {} s without a response", after.as_secs()),
+            match self.server.get() {
+                Some(server) => format!("Check that this machine can reach {server}."),
+                None => "Check what this runner can reach.".into(),
+            },
+        )
+    }
+
     /// Runs the checks in their order. A check is skipped if an earlier one failed that it requires.
     async fn run_checks(self) -> anyhow::Result<()> {
         let list = &self.checklist;
         let mut has_buildx = false;
         if self.scope.full {
-            list.run(runner::CHECK.name, runner::run(&self)).await;
-            has_buildx = list.run(buildx::CHECK.name, buildx::run(&self)).await.is_some();
+            self.run_check(runner::CHECK.name, runner::run(&self)).await;
+            has_buildx = self
+                .run_check(buildx::CHECK.name, buildx::run(&self))
+                .await
+                .is_some();
         }
         let session = match &self.plan.cluster_access {
             ClusterAccess::Eks {
@@ -97,7 +131,7 @@ impl Doctor {
                 identity,
             } => {
                 let check = identity::run(&self, cluster, region.as_deref(), identity);
-                let Some(session) = list.run(identity::CHECK.name, check).await else {
+                let Some(session) = self.run_check(identity::CHECK.name, check).await else {
                     return Ok(());
                 };
                 Some(session)
@@ -106,28 +140,28 @@ impl Doctor {
         };
         let session = session.as_ref();
         let check = cluster::run(&self, session);
-        let Some(access) = list.run(cluster::CHECK.name, check).await else {
+        let Some(access) = self.run_check(cluster::CHECK.name, check).await else {
             return Ok(());
         };
         if let Some(selectors) = &self.plan.registries {
             let check = registries::run(&self, selectors, session);
-            list.run(registries::CHECK.name, check).await;
+            self.run_check(registries::CHECK.name, check).await;
         }
         let check = token::run(&self, session, access);
-        let Some(cluster) = list.run(token::CHECK.name, check).await else {
+        let Some(cluster) = self.run_check(token::CHECK.name, check).await else {
             return Ok(());
         };
         let agents = agents::find_all(&self.plan, &cluster).await;
         let new_volume = NewVolume::new(self.plan.deploy, &agents);
         for rule in rbac::required() {
             let check = rbac::run(&self, &cluster, &rule, new_volume);
-            list.run(&rbac::CHECK.row_name(rule.resource), check).await;
+            self.run_check(&rbac::CHECK.row_name(rule.resource), check).await;
         }
         let check = storage_class::run(&self, &cluster, new_volume);
-        match list.run(storage_class::CHECK.name, check).await {
+        match self.run_check(storage_class::CHECK.name, check).await {
             Some(Some(class)) => {
                 let check = csi_driver::run(&cluster, &class, new_volume);
-                list.run(csi_driver::CHECK.name, check).await;
+                self.run_check(csi_driver::CHECK.name, check).await;
             }
             Some(None) => list.record(csi_driver::CHECK.name, csi_driver::without_class(new_volume)),
             None => list.skip(&[csi_driver::CHECK.name.to_owned()], storage_class::CHECK.name),
@@ -154,14 +188,14 @@ impl Doctor {
             }
         };
         let check = agent::run(self, cluster, agent, existing);
-        list.run(&name(agent::CHECK), check).await;
+        self.run_check(&name(agent::CHECK), check).await;
         let check = volume::run(cluster, agent, existing);
-        list.run(&name(volume::CHECK), check).await;
+        self.run_check(&name(volume::CHECK), check).await;
         if !agent.is_ready() {
             return Some(name(agent::CHECK));
         }
         let check = buildkit::run(cluster, agent);
-        let Some(status) = list.run(&name(buildkit::CHECK), check).await else {
+        let Some(status) = self.run_check(&name(buildkit::CHECK), check).await else {
             return Some(name(buildkit::CHECK));
         };
         list.record(
@@ -172,18 +206,18 @@ impl Doctor {
             return None;
         }
         let check = exec::run(cluster, agent);
-        if list.run(&name(exec::CHECK), check).await.is_none() {
+        if self.run_check(&name(exec::CHECK), check).await.is_none() {
             return Some(name(exec::CHECK));
         }
         if !has_buildx {
             return Some(buildx::CHECK.name.to_owned());
         }
         let check = build::run(self, agent);
-        let Some(first_build) = list.run(&name(build::CHECK), check).await else {
+        let Some(first_build) = self.run_check(&name(build::CHECK), check).await else {
             return Some(name(build::CHECK));
         };
         let check = build::run_again(&first_build);
-        list.run(&name(build::CACHE_CHECK), check).await;
+        self.run_check(&name(build::CACHE_CHECK), check).await;
         None
     }
 }
@@ -199,15 +233,12 @@ pub fn run(args: &DoctorArgs) -> anyhow::Result<ExitCode> {
             None
         }
     };
-    let checklist = match crate::inputs::connect(&args.connect) {
-        Ok(plan) => guard::block_on(run_async(Arc::new(plan), print))?,
-        Err(problem) => {
-            let checklist = Checklist::new(planned(&Scope::without_inputs()), print);
-            checklist.record(inputs::CHECK.name, problem.into());
-            checklist
-        }
+    let plan = match crate::inputs::connect(&args.connect) {
+        Ok(plan) => plan,
+        Err(problem) => return invalid_inputs(problem, format),
     };
-    checklist.finish("");
+    let checklist = guard::block_on(run_async(Arc::new(plan), print))?;
+    checklist.finish();
     let results = checklist.results();
     let verdict = table::verdict(&results);
     match format.serialize(&table::json(&results, cli::for_reader))? {
@@ -221,6 +252,23 @@ pub fn run(args: &DoctorArgs) -> anyhow::Result<ExitCode> {
         Ok(_) => ExitCode::SUCCESS,
         Err(_) => ExitCode::FAILURE,
     })
+}
+
+/// Reports invalid inputs, which no check can use: for people as the usage error that they are, and in the array as the
+/// row `inputs`.
+fn invalid_inputs(problem: Problem, format: OutputFormat) -> anyhow::Result<ExitCode> {
+    let row = CheckResult {
+        name: inputs::CHECK.name.to_owned(),
+        finding: problem.clone().into(),
+        took: None,
+    };
+    match format.serialize(&table::json(&[row], cli::for_reader))? {
+        Some(text) => {
+            print_raw(&text)?;
+            Ok(crate::exit_code(&problem))
+        }
+        None => Err(problem.into()),
+    }
 }
 
 /// Runs the checks, and removes what they left on this machine.
@@ -243,13 +291,14 @@ async fn run_async(plan: Arc<Plan>, print: Option<Print>) -> anyhow::Result<Chec
         scope,
         checklist: checklist.clone(),
         retrier: Retrier::new(deadline, |_| ()),
+        server: Arc::default(),
         // Not masked: the output may go into a file, where the mask command would print the secret itself.
         mask: |_| (),
     };
-    let result = guard.run_until(doctor.run_checks(), Some(deadline)).await;
+    let work = doctor.clone().run_checks();
+    let result = guard.run_until(work, Some(deadline + DEADLINE_GRACE)).await;
     if let Err(Interrupted::Deadline) = result {
-        let seconds = plan.timeout.as_secs();
-        checklist.finish(&format!("no response within the timeout of {seconds} s"));
+        checklist.interrupt(doctor.interrupted(plan.timeout));
     }
     if let Err(error) = job_state.discard() {
         say(&format!("warning: cannot clean up: {error:#}"));

@@ -49,7 +49,7 @@ impl DoctorOutput {
 
     /// Returns everything that the doctor prints, up to its last sentence.
     fn finish(self) -> String {
-        self.checklist.finish("");
+        self.checklist.finish();
         let (Ok(sentence) | Err(sentence)) = table::verdict(&self.checklist.results());
         let rows = self.printed.lock().expect("lines").join("\n");
         format!("{rows}\n{sentence}")
@@ -185,7 +185,7 @@ fn record_access(output: &DoctorOutput, new_volume: NewVolume) {
 
 #[test]
 fn output_for_a_good_cluster() {
-    let output = DoctorOutput::new(&Scope::without_inputs());
+    let output = DoctorOutput::new(&Scope::example());
     record_access(&output, NewVolume::NotNeeded);
     let ready = agent::evaluate_ready(&spec(), &deployment(1), &Drift::Nothing);
     output.record("agent", ready);
@@ -207,7 +207,7 @@ fn output_for_a_good_cluster() {
 fn output_for_a_rejected_credential() {
     let output = DoctorOutput::new(&Scope {
         agents: vec!["amd64".into(), "arm64".into()],
-        ..Scope::without_inputs()
+        ..Scope::example()
     });
     output.record(
         inputs::CHECK.name,
@@ -250,7 +250,7 @@ fn output_for_a_rejected_credential() {
 /// The agent does not exist yet.
 #[test]
 fn output_for_a_missing_agent() {
-    let output = DoctorOutput::new(&Scope::without_inputs());
+    let output = DoctorOutput::new(&Scope::example());
     record_access(&output, NewVolume::Needed);
     output.record("agent", agent::evaluate_missing(&spec(), None));
     output.record("volume", volume::evaluate_left(&spec(), &Lookup::NotFound));
@@ -260,7 +260,7 @@ fn output_for_a_missing_agent() {
 /// Every kind of warning and failure that the checks decide.
 #[test]
 fn rows_of_all_failures() {
-    let output = DoctorOutput::new(&Scope::without_inputs());
+    let output = DoctorOutput::new(&Scope::example());
     let mut rows: Vec<(&str, Finding)> = vec![];
     for version in ["v0.35.0", "v0.14.1", "1d2c3b4"] {
         let printed = format!("github.com/docker/buildx {version} c1b6c6a");
@@ -390,7 +390,7 @@ fn rows_of_all_failures() {
 /// As `doctor -o json` prints it on a command line.
 #[test]
 fn json_output() {
-    let output = DoctorOutput::new(&Scope::without_inputs());
+    let output = DoctorOutput::new(&Scope::example());
     output.record("disk", disk::evaluate(disk_usage(95), true));
     output.record("token", unauthorized());
     output.checklist.skip(&["agent".to_owned()], "token");

@@ -28,7 +28,12 @@ fn a_hanging_buildx_is_killed() -> Result<()> {
     ensure!(outcome.code == Some(1), "{}", outcome.log);
     ensure!(began.elapsed().as_secs() < 30, "took {:?}", began.elapsed());
     let rows = rows(&outcome)?;
-    expect_row(&rows, "build", "failed", &["timeout of 8 s"])?;
+    expect_row(
+        &rows,
+        "build",
+        "failed",
+        &["stopped after 8 s without a response"],
+    )?;
     expect_row(&rows, "cache", "skipped", &["skipped (requires build)"])?;
     ensure!(sleeping(seconds)? == 0, "a child process is left");
     assert_eq!(runner.tree()?, before);
@@ -83,7 +88,12 @@ fn a_hanging_plugin_is_bounded_by_the_timeout() -> Result<()> {
     command.args(["doctor", "--json", "--timeout", "3s", "--kubeconfig", &path]);
     let outcome = runner.run_step(command)?;
     ensure!(began.elapsed().as_secs() < 30, "took {:?}", began.elapsed());
-    expect_row(&rows(&outcome)?, "token", "failed", &["timeout of 3 s"])?;
+    expect_row(
+        &rows(&outcome)?,
+        "token",
+        "failed",
+        &["stopped after 3 s without a response"],
+    )?;
     assert_eq!(runner.tree()?, before);
     Ok(())
 }

@@ -18,6 +18,7 @@ pub async fn run(
 ) -> anyhow::Result<(Finding, Cluster)> {
     let namespace = &doctor.plan.agents.spec.namespace;
     let cluster = cluster_access::reopen(&doctor.job_state, namespace, access, &doctor.retrier)?;
+    let _ = doctor.server.set(cluster.server().to_owned());
     let user = match cluster.whoami().await {
         Ok(user) => user,
         Err(error) => return Err(cluster_access::explain_unauthorized(error, session).await),
