@@ -14,11 +14,10 @@ pub fn run(args: &DisconnectArgs) -> anyhow::Result<()> {
         None => JobState::restore(),
     };
     let Some(job_state) = job_state else {
-        say(if github::in_job() {
-            "Nothing to disconnect: no connect step of this job saved a builder"
-        } else {
-            "Nothing to disconnect: pass `--builder` (docker buildx ls lists the builders)"
-        });
+        if !github::in_job() {
+            return Err(builder_required().into());
+        }
+        say("Nothing to disconnect: no connect step of this job saved a builder");
         return Ok(());
     };
     match job_state.remove() {
@@ -36,6 +35,15 @@ pub fn run(args: &DisconnectArgs) -> anyhow::Result<()> {
         }
     }
     Ok(())
+}
+
+/// Returns the error for a person who names no builder: only a job knows its own.
+fn builder_required() -> Problem {
+    Problem::new(
+        ErrorCode::InvalidInput,
+        "`--builder` is required.",
+        "List the builders with docker buildx ls.",
+    )
 }
 
 /// Returns the error for a builder name that a user typed: only a builder of remote-buildkit is removed.

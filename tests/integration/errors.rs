@@ -213,6 +213,11 @@ fn errors_of_inputs_and_the_machine() -> Result<()> {
         command.env("AWS_CA_BUNDLE", path);
         errors.add(name, &machine, command)?;
     }
+    errors.add(
+        "disconnect without a builder",
+        &machine,
+        machine.command(&["disconnect"]),
+    )?;
     let unknown = machine.command(&["disconnect", "--builder", "mine"]);
     errors.add("unknown builder", &machine, unknown)?;
     let mut post = machine.step("disconnect", &[]);
