@@ -350,7 +350,7 @@ fn quota_rejects_the_pod() -> Result<()> {
         "Agent not ready in time",
         &[
             "exceeded quota",
-            "Check what the message names: a quota of the namespace",
+            "Correct what the message names: raise the quota of the namespace",
         ],
     )
 }

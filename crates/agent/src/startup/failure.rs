@@ -170,8 +170,9 @@ pub(super) const SET_DEFAULT_STORAGE_CLASS: &str = "Mark a StorageClass as the d
      and delete the agent: {delete}.";
 pub(super) const DELETE_AFTER_CLAIM: &str = "Wait until the claim is gone; `destroy --volumes` deletes it. Its pods finish their builds first, for at most \
      `drain-timeout`. Then delete the rest of the agent and run the job again: {delete}.";
-const ALLOW_POD: &str = "Check what the message names: a quota of the namespace; its label pod-security.kubernetes.io/enforce, which must \
-     be privileged with any `isolation`; the input `service-account`, which must exist there; or an admission policy.";
+const ALLOW_POD: &str = "Correct what the message names: raise the quota of the namespace, set its label pod-security.kubernetes.io/enforce to \
+     privileged (needed with every `isolation`), create the service account of `service-account`, or change the admission \
+     policy.";
 const CHECK_IMAGE: &str = "Check the input `image`, and whether the nodes can pull from that registry.";
 const CHOOSE_ISOLATION: &str = "Set `isolation: privileged`, or select nodes that allow user namespaces with `node-selector`: Bottlerocket and \
      EKS Auto Mode set the sysctl user.max_user_namespaces to 0.";
