@@ -23,6 +23,9 @@ pub struct ConnectArgs {
     pub timeout: String,
 }
 
+/// The audience that AWS's documentation names for the OIDC tokens of GitHub.
+pub const DEFAULT_AUDIENCE: &str = "sts.amazonaws.com";
+
 /// The flags that select the cluster and the identity.
 #[derive(Debug, Args)]
 pub struct ClusterArgs {
@@ -36,7 +39,7 @@ pub struct ClusterArgs {
     #[arg(long, help_heading = "Cluster")]
     pub role_to_assume: Option<String>,
     /// Audience of the OIDC token.
-    #[arg(long, default_value = "sts.amazonaws.com", help_heading = "Cluster")]
+    #[arg(long, default_value = DEFAULT_AUDIENCE, help_heading = "Cluster")]
     pub audience: String,
     /// Path of a kubeconfig, or in-cluster for the pod's service account. Use it instead of `cluster`, for any
     /// Kubernetes cluster.

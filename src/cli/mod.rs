@@ -13,7 +13,7 @@ mod wording;
 use clap::{Args, Parser, Subcommand};
 
 pub use action_inputs::arguments;
-pub use connect::{AgentArgs, ClusterArgs, ConnectArgs, WhichArgs};
+pub use connect::{AgentArgs, ClusterArgs, ConnectArgs, DEFAULT_AUDIENCE, WhichArgs};
 #[cfg(test)]
 pub use help::reference;
 pub use matrix::MatrixArgs;

@@ -7,7 +7,7 @@ use super::connect::{Plan, check};
 use super::registration::{self, Registration};
 use super::validation::{ValidationErrors, duration};
 use crate::buildx::release::Mirror;
-use crate::cli::RunnerArgs;
+use crate::cli::{DEFAULT_AUDIENCE, RunnerArgs};
 use crate::problem::Problem;
 
 /// The operations of `runner`.
@@ -70,10 +70,15 @@ pub fn runner(args: &RunnerArgs) -> Result<RunnerOperation, Problem> {
         let timeout = duration("timeout", &connect.timeout, &mut errors);
         return errors.finish(timeout.map(|timeout| RunnerOperation::Install(programs(timeout))));
     }
-    if let Some(role) = &connect.cluster_access.role_to_assume {
-        let allowed = "`runner` signs in as the machine's instance profile or its pod's role: a machine has no OIDC token of a job";
-        errors.add("role-to-assume", role, allowed);
+    // A machine has no OIDC token of a job.
+    let not_supported =
+        "not supported by `runner`, which signs in as the machine (instance profile or pod role)";
+    let access = &connect.cluster_access;
+    if let Some(role) = &access.role_to_assume {
+        errors.add("role-to-assume", role, not_supported);
     }
+    let is_default = access.audience == DEFAULT_AUDIENCE;
+    errors.check(is_default, "audience", &access.audience, not_supported);
     let registration = registration::check(registration, &mut errors);
     let plan = check(connect, &mut errors).map(with_machine_identity);
     errors.finish(plan.map(|plan| {
@@ -168,8 +173,9 @@ mod tests {
             (
                 "role-to-assume",
                 "arn:aws:iam::123456789012:role/ci",
-                "no OIDC token",
+                "not supported by `runner`",
             ),
+            ("audience", "vault", "not supported by `runner`"),
             ("cluster", "a/b", "the name of an EKS cluster"),
         ];
         let flags: Vec<String> = invalid

@@ -317,7 +317,7 @@ fn unreadable(path: &Path, error: &dyn std::fmt::Display) -> Problem {
     Problem::new(
         ErrorCode::InvalidInstallManifest,
         format!(
-            "Read {}, the record of what this program installed on this machine: {error}.",
+            "Cannot parse {}, which records what remote-buildkit installed on this machine: invalid JSON: {error}.",
             path.display()
         ),
         "Remove that file. The programs that it lists stay on the machine; remove them by hand if nothing else uses them. The \

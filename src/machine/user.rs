@@ -48,7 +48,7 @@ impl User {
             if current == 0 {
                 return Err(Problem::new(
                     ErrorCode::UserRequired,
-                    "This runs as root, and `user` is not set.",
+                    "remote-buildkit runs as root, and `user` is not set.",
                     "Set `user` to the user that the runner runs as, even if that is root.",
                 )
                 .into());
@@ -67,7 +67,9 @@ impl User {
         if current != 0 && current != user.uid {
             return Err(Problem::new(
                 ErrorCode::OtherUserDenied,
-                format!("`user` is {name}, and this runs as another user that is not root."),
+                format!(
+                    "Only root can configure another user, and `user: {name}` is not the user who runs remote-buildkit."
+                ),
                 "Run it as root, or as that user.",
             )
             .into());

@@ -170,8 +170,10 @@ fn download_to_file(source: &DownloadSource, timeout: Duration) -> anyhow::Resul
 /// another architecture.
 fn not_buildx(source: &DownloadSource, error: &anyhow::Error) -> anyhow::Error {
     let what = format!(
-        "Downloaded {} from {}, but cannot execute it: {error:#}.",
-        source.name, source.url
+        "Downloaded {} from {}, but it does not run on this machine: {}.",
+        source.name,
+        source.url,
+        error.root_cause()
     );
     let remedy = "Check that the file is a buildx for this machine's architecture (uname -m), and that no file system is mounted noexec; or set `buildx-url` and `buildx-sha256` to another file. Nothing was installed.";
     Problem::new(ErrorCode::InstallFailed, what, remedy).into()
@@ -254,7 +256,8 @@ mod tests {
     #[test]
     fn error_of_a_file_that_is_not_buildx() {
         let source = release::source("x86_64", None).expect("a release");
-        let error = anyhow::anyhow!("running .docker-buildx version: Exec format error (os error 8)");
+        let error =
+            anyhow::anyhow!("Exec format error (os error 8)").context("running .docker-buildx version");
         let text = not_buildx(&source, &error).to_string();
         let version = source.name.trim_start_matches("buildx ");
         insta::assert_snapshot!(text.replace(version, "vN"));
