@@ -117,7 +117,7 @@ fn log(verbose: bool) {
 fn fail(error: anyhow::Error) -> ExitCode {
     let problem = match error.downcast::<Problem>() {
         Ok(problem) => problem,
-        Err(other) => Problem::new(ErrorCode::Unexpected, format!("{other:#}"), ""),
+        Err(other) => Problem::new(ErrorCode::Unexpected, format!("{other:#}"), problem::REPORT_IT),
     };
     report::end_group();
     if github::in_job() {

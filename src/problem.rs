@@ -52,6 +52,10 @@ impl fmt::Display for Problem {
     }
 }
 
+/// The remedy of an error that has none of its own.
+pub const REPORT_IT: &str =
+    "Run it again with `--verbose` (in a job: re-run with debug logging), and report it if it persists.";
+
 /// Adds a sentence to an error.
 pub fn annotate(error: anyhow::Error, text: String) -> anyhow::Error {
     match error.downcast::<Problem>() {

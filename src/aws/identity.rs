@@ -14,6 +14,7 @@ use super::http::{loader, no_sdk_retries, provider_config};
 use super::keys::AccessKeys;
 use super::region::{AwsRegion, resolve_region};
 use super::session::{AssumeRole, Session};
+use crate::env;
 use crate::error_code::ErrorCode;
 use crate::problem::{Problem, chain};
 use crate::retry::{AttemptError, Retrier};
@@ -25,14 +26,20 @@ pub async fn default_chain(region: Option<&str>, clock: &Clock) -> anyhow::Resul
     let config = loader(region, clock)?.load().await;
     let region = resolve_region(&config)?;
     let missing = |why: String| {
+        let remedy = if env::in_job() {
+            "Set `role-to-assume`, and give the job `permissions: id-token: write`. On a self-hosted runner, attach an \
+             instance profile or a Pod Identity association instead."
+        } else {
+            "Sign in (for example with aws sso login), or set AWS_PROFILE, or AWS_ACCESS_KEY_ID and \
+             AWS_SECRET_ACCESS_KEY."
+        };
         Problem::new(
             ErrorCode::AwsCredentialsMissing,
             format!(
                 "Looked for credentials in the default AWS chain (environment, profile, IRSA, Pod Identity, instance \
                  metadata) and got: {why}."
             ),
-            "In GitHub Actions, set `role-to-assume` and give the job `permissions: id-token: write`. On a self-hosted \
-             runner, attach an instance profile or a Pod Identity association.",
+            remedy,
         )
     };
     let provider = config

@@ -92,7 +92,7 @@ fn bake_failed(errors: &str) -> Problem {
 fn unknown_target(errors: &str, names: Option<&[String]>) -> Problem {
     let known = match names {
         Some([]) => "There are no targets.".to_owned(),
-        Some(names) => format!("There are: {}.", names.join(", ")),
+        Some(names) => format!("Existing targets: {}.", names.join(", ")),
         None => "`docker buildx bake --list targets` lists the targets.".to_owned(),
     };
     Problem::new(
@@ -134,7 +134,10 @@ mod tests {
         assert!(is_unknown_target(error));
         let problem = unknown_target(error, Some(&names));
         assert!(problem.what.contains("nope"), "{problem}");
-        assert!(problem.remedy.contains("There are: api, default."), "{problem}");
+        assert!(
+            problem.remedy.contains("Existing targets: api, default."),
+            "{problem}"
+        );
         assert_eq!(target_names("null"), Some(vec![]));
         assert!(
             unknown_target(error, target_names("x").as_deref())

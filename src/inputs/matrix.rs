@@ -74,6 +74,7 @@ pub fn matrix(args: &MatrixArgs) -> Result<MatrixInputs, Problem> {
         let allowed = "`pattern` replaces the bake file, so it cannot be combined with `files` or `set`";
         errors.add("pattern", &pattern.join(","), allowed);
     }
+    let base = base.as_ref().filter(|base| !base.is_empty());
     if let Some(base) = base {
         let is_valid =
             !base.starts_with('-') && !base.contains(|c: char| c.is_whitespace() || c.is_control());
@@ -87,7 +88,7 @@ pub fn matrix(args: &MatrixArgs) -> Result<MatrixInputs, Problem> {
         set,
         pattern,
         workdir: workdir.clone(),
-        base: base.clone(),
+        base: base.cloned(),
         per_platform: per_platform == "true",
         token: github_token.clone(),
         explain: explain.clone(),
@@ -185,6 +186,15 @@ mod tests {
             ["*.platform=linux/amd64,linux/arm64", "web.args.A=b c"]
         );
         assert!(inputs.per_platform && inputs.workdir == ".");
+    }
+
+    #[test]
+    fn an_empty_base_counts_as_absent() {
+        assert_eq!(validate(&["--base="]).expect("good").base, None);
+        assert_eq!(
+            validate(&["--base=main"]).expect("good").base.as_deref(),
+            Some("main")
+        );
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
+use crate::env;
 use crate::error_code::ErrorCode;
 use crate::problem::Problem;
 
@@ -54,12 +55,14 @@ impl ValidationErrors {
     }
 
     fn problem(&self) -> Problem {
-        Problem::new(
-            ErrorCode::InvalidInput,
-            format!("These values are not valid:\n- {}", self.0.join("\n- ")),
-            "Correct them and run again. Nothing was contacted or changed. For valid values, see docs/inputs.md, or --help on a \
-             command line.",
-        )
+        // The annotation of a job links to the documentation.
+        let remedy = if env::in_job() {
+            "Correct these inputs. Nothing was contacted or changed."
+        } else {
+            "Correct these flags. Nothing was contacted or changed. For valid values, see remote-buildkit COMMAND --help."
+        };
+        let what = format!("These values are not valid:\n- {}", self.0.join("\n- "));
+        Problem::new(ErrorCode::InvalidInput, what, remedy)
     }
 }
 

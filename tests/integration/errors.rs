@@ -344,6 +344,12 @@ fn errors_of_aws() -> Result<()> {
         &machine,
         machine.command(&["connect", "--cluster", "shop", "--region", "eu-west-1"]),
     )?;
+    let inputs = [("cluster", "shop"), ("region", "eu-west-1")];
+    errors.add(
+        "no credentials, in a job",
+        &machine,
+        machine.step("connect", &inputs),
+    )?;
     errors.add(
         "no region",
         &machine,
@@ -498,6 +504,12 @@ fn errors_of_matrix() -> Result<()> {
         ("target to explain that does not exist", &["--explain", "cart"]),
     ] {
         errors.add(name, &machine, machine.command(&[&["matrix"], flags].concat()))?;
+    }
+    for (name, input) in [
+        ("directory that does not exist, in a job", ("workdir", "shop")),
+        ("nothing to build, in a job", ("pattern", "*.dockerfile")),
+    ] {
+        errors.add(name, &machine, machine.step("matrix", &[input]))?;
     }
     let machine = repository(&[("Dockerfile", "FROM scratch\nCOPPY . .\n")], "")?;
     let invalid = || [("base", "HEAD")];

@@ -284,7 +284,7 @@ fn definition_errors_have_a_location() -> Result<()> {
             "Unknown bake target",
             vec![
                 "failed to find target nope",
-                "There are: api, base, default, tool-a, tool-b, tools, unused.",
+                "Existing targets: api, base, default, tool-a, tool-b, tools, unused.",
             ],
         ),
         (

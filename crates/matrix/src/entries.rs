@@ -10,10 +10,12 @@ use super::tree::clean;
 /// GitHub's limit on the jobs of one matrix (<https://docs.github.com/actions/reference/limits>).
 const MAX_ENTRIES: usize = 256;
 
-/// The limit of the matrix in bytes of UTF-16. It is half of what all outputs of a job may have
-/// (<https://docs.github.com/actions/reference/workflows-and-actions/workflow-syntax#jobsjob_idoutputs>), because the
-/// names of the targets are in another output.
-const MAX_MATRIX_BYTES: usize = 1024 * 1024 / 2;
+/// GitHub's limit on all outputs of a job, in bytes of UTF-16
+/// (<https://docs.github.com/actions/reference/workflows-and-actions/workflow-syntax#jobsjob_idoutputs>).
+pub const MAX_OUTPUT_BYTES: usize = 1024 * 1024;
+
+/// The limit of the matrix: half of all outputs, because the names of the targets are in another output.
+pub const MAX_MATRIX_BYTES: usize = MAX_OUTPUT_BYTES / 2;
 
 /// One entry of the matrix: one job.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -107,7 +109,12 @@ impl MatrixEntries {
 
     /// Returns whether GitHub accepts the matrix as an output.
     pub fn fits(&self) -> bool {
-        utf16_bytes(&self.to_json()) <= MAX_MATRIX_BYTES
+        self.bytes() <= MAX_MATRIX_BYTES
+    }
+
+    /// Returns the size as GitHub counts it for outputs.
+    pub fn bytes(&self) -> usize {
+        utf16_bytes(&self.to_json())
     }
 
     /// Returns sentences about what was changed so that the matrix fits.

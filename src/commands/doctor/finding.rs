@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::problem::Problem;
+use crate::problem::{Problem, REPORT_IT};
 
 /// The status of a check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -81,10 +81,7 @@ impl From<anyhow::Error> for Finding {
     fn from(error: anyhow::Error) -> Self {
         match error.downcast::<Problem>() {
             Ok(problem) => problem.into(),
-            Err(other) => Self::failed(
-                format!("{other:#}"),
-                "Run it again with debug logging (--verbose, or RUNNER_DEBUG=1 in a job), and report it if it persists.",
-            ),
+            Err(other) => Self::failed(format!("{other:#}"), REPORT_IT),
         }
     }
 }

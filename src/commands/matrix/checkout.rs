@@ -84,10 +84,15 @@ impl Checkout {
 }
 
 fn workdir_not_found(workdir: &str, error: &std::io::Error) -> Problem {
+    let remedy = if env::in_job() {
+        "Check the repository out before this step (actions/checkout), or correct `workdir`."
+    } else {
+        "Correct `workdir`."
+    };
     Problem::new(
         ErrorCode::WorkdirNotFound,
         format!("Tried to open `workdir: {workdir}` and got: {error}."),
-        "Check the repository out before this step (actions/checkout), or correct `workdir`.",
+        remedy,
     )
 }
 

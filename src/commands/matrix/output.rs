@@ -10,7 +10,7 @@ use crate::error_code::ErrorCode;
 use crate::inputs::MatrixInputs;
 use crate::matrix::build_inputs::{BuildInputs, DockerfileFault};
 use crate::matrix::definition::Definition;
-use crate::matrix::entries::matrix_entries;
+use crate::matrix::entries::{MAX_MATRIX_BYTES, MAX_OUTPUT_BYTES, matrix_entries};
 use crate::matrix::plan::{Plan, with_linked_targets};
 use crate::matrix::table::{self, count};
 use crate::matrix::target::Targets;
@@ -58,7 +58,7 @@ pub(super) fn print_plan(
         github::repository().as_deref(),
     );
     if !entries.fits() {
-        return Err(matrix_too_large(to_build.len()).into());
+        return Err(matrix_too_large(to_build.len(), entries.bytes()).into());
     }
     let between;
     let (changed_files, changed) = match detected {
@@ -137,12 +137,17 @@ pub(super) fn explain(
     print_raw(&files.into_iter().collect::<Vec<_>>().join("\n"))
 }
 
-fn matrix_too_large(targets: usize) -> Problem {
+fn matrix_too_large(targets: usize, bytes: usize) -> Problem {
+    let kib = |bytes: usize| bytes.div_ceil(1024);
     Problem::new(
         ErrorCode::MatrixTooLarge,
         format!(
-            "The matrix of {} exceeds GitHub's size limit of an output.",
-            count(targets, "target")
+            "The matrix of {} has {} KiB in UTF-16, and at most {} KiB fit: GitHub allows {} KiB for all outputs of a job, \
+             and the output `targets` has the names again.",
+            count(targets, "target"),
+            kib(bytes),
+            kib(MAX_MATRIX_BYTES),
+            kib(MAX_OUTPUT_BYTES),
         ),
         "Plan fewer targets at once: use several steps with different `targets`.",
     )

@@ -176,6 +176,11 @@ fn no_targets_found(inputs: &MatrixInputs, checkout: &Checkout) -> Problem {
         [] => DEFAULT_PATTERN.join(", "),
         pattern => pattern.join(", "),
     };
+    let remedy = if env::in_job() {
+        "Check the repository out before this step (actions/checkout), or set `files`, `workdir` or `pattern`."
+    } else {
+        "Set `files`, `workdir` or `pattern`."
+    };
     Problem::new(
         ErrorCode::NoTargetsFound,
         format!(
@@ -184,7 +189,7 @@ fn no_targets_found(inputs: &MatrixInputs, checkout: &Checkout) -> Problem {
             DEFAULT_FILES.join(", "),
             count(checkout.tree.files().len(), "file"),
         ),
-        "Check the repository out before this step (actions/checkout), or set `files`, `workdir` or `pattern`.",
+        remedy,
     )
 }
 
