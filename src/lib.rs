@@ -21,6 +21,7 @@ mod git;
 mod github;
 mod http_client;
 mod inputs;
+mod known_issues;
 mod kubeconfig;
 mod machine;
 mod output;

@@ -4,6 +4,7 @@
 pub mod bake;
 mod install;
 mod instance;
+pub mod known_issues;
 mod lock;
 pub mod release;
 mod run;

@@ -5,7 +5,7 @@ use crate::agent::Spec;
 use crate::agent::group::Group;
 use crate::agent::platform::Platform;
 use crate::agent::state::{self, Deployment};
-use crate::cluster::DaemonStatus;
+use crate::cluster::{DaemonStatus, DiskUsage};
 use crate::error_code::ErrorCode;
 use crate::github;
 use crate::inputs::Plan;
@@ -80,6 +80,14 @@ pub(super) fn check_native_arch(
 pub(super) fn join_platforms(platforms: &[Platform]) -> String {
     let names: Vec<String> = platforms.iter().map(ToString::to_string).collect();
     names.join(", ")
+}
+
+/// Returns what to do if the disk of an agent is almost full.
+pub(super) fn almost_full_remedy(usage: DiskUsage) -> Option<&'static str> {
+    usage.is_almost_full().then_some(
+        "Raise `storage`, with `deploy: always`, if the volume stays this full: garbage collection runs after each \
+         build.",
+    )
 }
 
 #[cfg(test)]

@@ -1,14 +1,7 @@
-//! Versions with known bugs, each with the reference of its fix.
+//! The finding for a version that may have known bugs.
 
-use super::finding::{CheckStatus, Finding};
-
-/// A bug of all versions before one.
-pub struct KnownIssue {
-    pub fixed_in: [u64; 3],
-    /// A warning if builds work all the same.
-    pub status: CheckStatus,
-    pub what: &'static str,
-}
+use super::finding::Finding;
+use crate::known_issues::{KnownIssue, parse_version};
 
 /// Returns the finding for a version. `details` follows the version in the row. `issues` begins with the one that was fixed
 /// last, so that the remedy names the version that fixes all. `how` says how to update.
@@ -30,18 +23,9 @@ pub fn evaluate(name: &str, version: &str, details: &str, issues: &[KnownIssue],
         format!("{name} {version}{details}. Known bugs: {}", whats.join("; ")),
         format!("Use {name} {major}.{minor}.{patch} or newer. {how}"),
     );
-    if present.iter().any(|issue| issue.status == CheckStatus::Failed) {
+    if present.iter().any(|issue| issue.breaks_builds) {
         finding
     } else {
         finding.downgrade_failure()
     }
-}
-
-/// Parses `v0.36.1`, `0.36.1-desktop.1` or `v0.37.0-rc1`. A release candidate counts as its release.
-pub fn parse_version(version: &str) -> Option<[u64; 3]> {
-    let version = version.strip_prefix('v').unwrap_or(version);
-    let mut parts = version.split(['-', '+']).next()?.split('.').map(str::parse);
-    let number = [parts.next()?.ok()?, parts.next()?.ok()?, parts.next()?.ok()?];
-    // 0.0.0 is the version of a Go build without one.
-    (parts.next().is_none() && number != [0, 0, 0]).then_some(number)
 }

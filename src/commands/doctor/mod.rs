@@ -39,8 +39,6 @@ use checks::{
 };
 use finding::{CheckResult, Finding};
 
-pub(super) use checks::buildx::is_recent_enough;
-pub(super) use checks::disk::almost_full_remedy;
 pub(super) use explain::explain;
 
 /// The checks, in their order.

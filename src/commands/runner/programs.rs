@@ -7,9 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
 
-use crate::buildx::release;
-use crate::buildx::{InstalledPrograms, PLUGIN};
-use crate::commands::doctor;
+use crate::buildx::{InstalledPrograms, PLUGIN, known_issues, release};
 use crate::commands::guard;
 use crate::docker::PROGRAM;
 use crate::download::{DownloadSource, download};
@@ -60,7 +58,9 @@ pub(super) fn replace_own_buildx(
         .plugin
         .filter(|plugin| plugin.starts_with(&paths.plugins));
     match own {
-        Some(own) if !version_output(user, &own).is_ok_and(|printed| doctor::is_recent_enough(&printed)) => {
+        Some(own)
+            if !version_output(user, &own).is_ok_and(|printed| known_issues::is_recent_enough(&printed)) =>
+        {
             let mut manifest = InstallManifest::read(&paths.manifest)?;
             install_buildx(&mut manifest, paths, user, programs)
         }
@@ -127,7 +127,7 @@ fn is_recent_enough(user: &User, program: Option<&Path>) -> bool {
         return false;
     };
     let version = printed.split_whitespace().nth(1).unwrap_or("of unknown version");
-    let is_recent = doctor::is_recent_enough(&printed);
+    let is_recent = known_issues::is_recent_enough(&printed);
     let status = if is_recent { "already present" } else { "too old" };
     say(&format!("buildx {version}: {status}, {}", program.display()));
     is_recent

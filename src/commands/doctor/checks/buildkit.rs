@@ -2,10 +2,11 @@
 
 use super::super::agents::Agent;
 use super::super::check::{Check, CheckGroup};
-use super::super::finding::{CheckStatus, Finding};
-use super::super::known_issues::{self, KnownIssue};
+use super::super::finding::Finding;
+use super::super::known_issues;
 use crate::cluster::{Cluster, DaemonStatus};
 use crate::commands::agent_checks;
+use crate::known_issues::KnownIssue;
 
 pub const CHECK: Check = Check::new("buildkit", CheckGroup::Agent);
 
@@ -13,19 +14,19 @@ pub const CHECK: Check = Check::new("buildkit", CheckGroup::Agent);
 const ISSUES: [KnownIssue; 3] = [
     KnownIssue {
         fixed_in: [0, 28, 1],
-        status: CheckStatus::Warning,
+        breaks_builds: false,
         what: "lets a frontend, or the URL of a Git context, access files outside of its directory (CVE-2026-33747, CVE-2026-33748)",
     },
     // It silently ignores unknown keys and uses its own defaults.
     KnownIssue {
         fixed_in: [0, 17, 0],
-        status: CheckStatus::Warning,
+        breaks_builds: false,
         what: "ignores the garbage collection keys of this buildkitd.toml, and evicts cache mounts beyond 512 MB \
                (moby/buildkit#5359)",
     },
     KnownIssue {
         fixed_in: [0, 12, 5],
-        status: CheckStatus::Warning,
+        breaks_builds: false,
         what: "lets a build remove files of its node (CVE-2024-23652)",
     },
 ];
@@ -55,6 +56,7 @@ pub fn evaluate(status: &DaemonStatus) -> Finding {
 
 #[cfg(test)]
 mod tests {
+    use super::super::super::finding::CheckStatus;
     use super::*;
     use crate::cluster::probe::Buildkit;
 

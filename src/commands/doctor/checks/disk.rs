@@ -3,6 +3,7 @@
 use super::super::check::{Check, CheckGroup};
 use super::super::finding::Finding;
 use crate::cluster::DiskUsage;
+use crate::commands::agent_checks::almost_full_remedy;
 
 pub const CHECK: Check = Check::new("disk", CheckGroup::Agent);
 
@@ -19,14 +20,6 @@ pub fn evaluate(usage: Option<DiskUsage>, has_volume: bool) -> Finding {
         ),
         None => Finding::ok("not checked: the agent has no volume"),
     }
-}
-
-/// Returns what to do if the disk is almost full.
-pub fn almost_full_remedy(usage: DiskUsage) -> Option<&'static str> {
-    usage.is_almost_full().then_some(
-        "Raise `storage`, with `deploy: always`, if the volume stays this full: garbage collection runs after each \
-         build.",
-    )
 }
 
 #[cfg(test)]
@@ -50,6 +43,9 @@ mod tests {
     #[test]
     fn an_unknown_usage_is_a_warning_if_there_is_a_volume() {
         let of = |has_volume| evaluate(None, has_volume).status;
-        assert_eq!((of(true), of(false)), (CheckStatus::Warning, CheckStatus::Ok));
+        assert_eq!(
+            (of(true), of(false)),
+            (CheckStatus::Warning, CheckStatus::Ok)
+        );
     }
 }
