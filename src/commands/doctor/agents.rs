@@ -9,7 +9,7 @@ use crate::agent::group::Group;
 use crate::agent::state::Deployment;
 use crate::agent::{Spec, routing, state};
 use crate::cluster::Cluster;
-use crate::commands::agent_checks::cache_key;
+use crate::commands::agent_checks::{cache_key, is_ours};
 use crate::inputs::{Deploy, Plan};
 
 /// An agent that is checked.
@@ -91,6 +91,15 @@ pub fn label(group: &Group, groups: usize) -> String {
     }
 }
 
+/// Returns whether connect would deploy or update one of these agents.
+pub fn would_deploy(deploy: Deploy, agents: &[Agent]) -> bool {
+    agents.iter().any(|agent| match &agent.found {
+        Ok(None) => deploy != Deploy::Never,
+        Ok(Some(existing)) => deploy == Deploy::Always && is_ours(&agent.spec, &existing.deployment),
+        Err(_) => false,
+    })
+}
+
 /// Whether the StorageClass must provide a new volume.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NewVolume {
@@ -120,6 +129,50 @@ impl NewVolume {
         match self {
             Self::Needed => finding,
             Self::NotNeeded => finding.downgrade_failure(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::agent::manifests::Objects;
+
+    fn agent(found: Option<serde_json::Value>) -> Agent {
+        let deployment = |raw: Value| FoundAgent {
+            deployment: serde_json::from_value(raw.clone()).expect("a Deployment"),
+            raw,
+            is_ready: true,
+        };
+        let spec = Spec::example();
+        Agent {
+            label: String::new(),
+            group: Group {
+                platforms: vec![],
+                agents: vec![spec.clone()],
+            },
+            spec,
+            found: Ok(found.map(deployment)),
+        }
+    }
+
+    #[test]
+    fn connect_deploys_a_missing_agent_and_updates_only_its_own() {
+        let template = serde_json::json!({"selector": {}, "template": {}});
+        let spec = Spec::example();
+        let objects = Objects::new(&spec, spec.storage_bytes).expect("objects");
+        let ours = serde_json::to_value(objects.deployment).expect("JSON");
+        let other = serde_json::json!({"metadata": {"name": "agent"}, "spec": template});
+        for (found, [never, if_absent, always]) in [
+            (None, [false, true, true]),
+            (Some(ours), [false, false, true]),
+            (Some(other), [false, false, false]),
+        ] {
+            let agents = [agent(found)];
+            let deploys = |deploy| would_deploy(deploy, &agents);
+            assert_eq!(deploys(Deploy::Never), never);
+            assert_eq!(deploys(Deploy::IfAbsent), if_absent);
+            assert_eq!(deploys(Deploy::Always), always);
         }
     }
 }

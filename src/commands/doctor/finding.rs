@@ -15,8 +15,11 @@ pub enum CheckStatus {
     Warning,
     /// Builds do not work.
     Failed,
-    /// Not checked, because an earlier check failed, or because there is nothing to check.
+    /// Not checked, because an earlier check failed: whether builds work is unknown.
     Skipped,
+    /// Not checked, because builds do not depend on it.
+    #[serde(rename = "skipped")]
+    NotNeeded,
 }
 
 /// What a check found, and what to do about it unless its status is ok or skipped.
@@ -25,6 +28,8 @@ pub struct Finding {
     pub status: CheckStatus,
     pub found: String,
     pub remedy: String,
+    /// Whether the failure ends as soon as connect has deployed the agent.
+    pub ends_with_connect: bool,
 }
 
 impl Finding {
@@ -33,6 +38,7 @@ impl Finding {
             status: CheckStatus::Ok,
             found: found.into(),
             remedy: String::new(),
+            ends_with_connect: false,
         }
     }
 
@@ -41,6 +47,7 @@ impl Finding {
             status: CheckStatus::Warning,
             found: found.into(),
             remedy: remedy.into(),
+            ends_with_connect: false,
         }
     }
 
@@ -54,8 +61,14 @@ impl Finding {
     pub fn skipped(why: impl Into<String>) -> Self {
         Self {
             status: CheckStatus::Skipped,
-            found: why.into(),
-            remedy: String::new(),
+            ..Self::ok(why)
+        }
+    }
+
+    pub fn not_needed(why: impl Into<String>) -> Self {
+        Self {
+            status: CheckStatus::NotNeeded,
+            ..Self::ok(why)
         }
     }
 

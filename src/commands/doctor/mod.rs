@@ -151,8 +151,9 @@ impl Doctor {
         };
         let agents = agents::find_all(&self.plan, &cluster).await;
         let new_volume = NewVolume::new(self.plan.deploy, &agents);
+        let deploys = agents::would_deploy(self.plan.deploy, &agents);
         for rule in rbac::required() {
-            let check = rbac::run(&self, &cluster, &rule, new_volume);
+            let check = rbac::run(&self, &cluster, &rule, deploys);
             self.run_check(&rbac::CHECK.row_name(rule.resource), check).await;
         }
         let check = storage_class::run(&self, &cluster, new_volume);

@@ -31,7 +31,7 @@ impl Table {
             CheckStatus::Ok => "✓",
             CheckStatus::Warning => "!",
             CheckStatus::Failed => "✗",
-            CheckStatus::Skipped => "-",
+            CheckStatus::Skipped | CheckStatus::NotNeeded => "-",
         };
         let indent = " ".repeat(self.width + 4);
         let under = |text: &str, indent: &str| text.trim_end().replace('\n', &format!("\n{indent}"));
@@ -62,6 +62,13 @@ pub fn verdict(results: &[CheckResult]) -> Result<String, String> {
     };
     let failed = names(CheckStatus::Failed);
     if !failed.is_empty() {
+        let mut missing = results
+            .iter()
+            .filter(|result| result.finding.status == CheckStatus::Failed);
+        if missing.all(|result| result.finding.ends_with_connect) {
+            let agents = if failed.len() == 1 { "agent" } else { "agents" };
+            return Err(format!("No build works until connect has deployed the {agents}."));
+        }
         return Err(format!(
             "A build would not work. Failed checks: {}.",
             failed.join(", ")
@@ -186,5 +193,38 @@ mod tests {
         );
         assert_eq!(verdict(&all[..1]), Ok("A build would work.".into()));
         assert!(verdict(&all[3..]).is_err());
+
+        let result = |finding| CheckResult {
+            name: "agent".into(),
+            finding,
+            took: None,
+        };
+        let unneeded = result(Finding::not_needed("not needed: the agent has no volume"));
+        assert_eq!(
+            verdict(&[all[0].clone(), unneeded]),
+            Ok("A build would work.".into())
+        );
+        let missing = || {
+            result(Finding {
+                ends_with_connect: true,
+                ..Finding::failed("does not exist", "Run connect.")
+            })
+        };
+        let of = |mut rows: Vec<CheckResult>| {
+            rows.push(all[3].clone());
+            verdict(&rows)
+        };
+        assert_eq!(
+            of(vec![missing()]),
+            Err("No build works until connect has deployed the agent.".into())
+        );
+        assert_eq!(
+            of(vec![missing(), missing()]),
+            Err("No build works until connect has deployed the agents.".into())
+        );
+        assert_eq!(
+            of(vec![all[2].clone(), missing()]),
+            Err("A build would not work. Failed checks: token, agent.".into())
+        );
     }
 }

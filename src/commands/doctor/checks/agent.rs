@@ -82,10 +82,13 @@ pub fn evaluate_missing(spec: &Spec, rejected: Option<Finding>) -> Finding {
         spec.namespace, spec.name
     );
     match rejected {
-        None => Finding::failed(
-            format!("{missing}; the API server accepted a dry run"),
-            "Run connect, which deploys it.",
-        ),
+        None => Finding {
+            ends_with_connect: true,
+            ..Finding::failed(
+                format!("{missing}; the API server accepted a dry run"),
+                "Run connect, which deploys it.",
+            )
+        },
         Some(error) => Finding::failed(format!("{missing}. {}", error.found), error.remedy),
     }
 }
@@ -191,10 +194,13 @@ mod tests {
         let spec = Spec::example();
         assert_eq!(
             evaluate_missing(&spec, None),
-            Finding::failed(
-                "default/remote-buildkit-agent does not exist; connect would deploy it; the API server accepted a dry run",
-                "Run connect, which deploys it."
-            )
+            Finding {
+                ends_with_connect: true,
+                ..Finding::failed(
+                    "default/remote-buildkit-agent does not exist; connect would deploy it; the API server accepted a dry run",
+                    "Run connect, which deploys it."
+                )
+            }
         );
         let rejected = Finding::failed("Quota exceeded.", "Raise the quota.");
         assert_eq!(

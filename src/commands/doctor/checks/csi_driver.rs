@@ -33,7 +33,7 @@ pub async fn run(
 /// Returns the finding if there is no StorageClass to ask for its driver.
 pub fn without_class(new_volume: NewVolume) -> Finding {
     match new_volume {
-        NewVolume::NotNeeded => Finding::ok("not checked: needed only for a new volume"),
+        NewVolume::NotNeeded => Finding::not_needed("not needed: no new volume is needed"),
         NewVolume::Needed => Finding::skipped(skipped_because(storage_class::CHECK.name)),
     }
 }
@@ -88,7 +88,7 @@ mod tests {
         let of = |new_volume| without_class(new_volume).status;
         assert_eq!(
             (of(NewVolume::NotNeeded), of(NewVolume::Needed)),
-            (CheckStatus::Ok, CheckStatus::Skipped)
+            (CheckStatus::NotNeeded, CheckStatus::Skipped)
         );
     }
 

@@ -18,7 +18,7 @@ pub fn evaluate(usage: Option<DiskUsage>, has_volume: bool) -> Finding {
             "unknown: the image has no sh or no df",
             "Use an image that has both, as BuildKit's own does, to be warned of a full disk.",
         ),
-        None => Finding::ok("not checked: the agent has no volume"),
+        None => Finding::not_needed("not needed: the agent has no volume"),
     }
 }
 
@@ -45,7 +45,7 @@ mod tests {
         let of = |has_volume| evaluate(None, has_volume).status;
         assert_eq!(
             (of(true), of(false)),
-            (CheckStatus::Warning, CheckStatus::Ok)
+            (CheckStatus::Warning, CheckStatus::NotNeeded)
         );
     }
 }

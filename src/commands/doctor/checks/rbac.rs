@@ -3,7 +3,6 @@
 use futures::future::try_join_all;
 
 use super::super::Doctor;
-use super::super::agents::NewVolume;
 use super::super::check::{Check, CheckGroup};
 use super::super::finding::Finding;
 use crate::agent::manifests::rbac::{DEPLOY, RoleRule, USE};
@@ -52,23 +51,18 @@ pub fn required() -> Vec<RequiredRule> {
     DEPLOY.iter().map(required).collect()
 }
 
-/// Asks the API server about each verb of a rule.
+/// Asks the API server about each verb of a rule. `deploys` says whether connect would deploy an agent.
 pub async fn run(
     doctor: &Doctor,
     cluster: &Cluster,
     rule: &RequiredRule,
-    new_volume: NewVolume,
+    deploys: bool,
 ) -> anyhow::Result<(Finding, ())> {
     let ask = |(verb, _): &(&'static str, _)| cluster.is_allowed(verb, rule.group, rule.resource);
     let answers = try_join_all(rule.verbs.iter().map(ask)).await?;
     let answers: Option<Vec<bool>> = answers.into_iter().collect();
     let namespace = &doctor.plan.agents.spec.namespace;
-    let finding = evaluate(
-        rule,
-        answers.as_deref(),
-        namespace,
-        new_volume == NewVolume::Needed,
-    );
+    let finding = evaluate(rule, answers.as_deref(), namespace, deploys);
     Ok((finding, ()))
 }
 
@@ -83,35 +77,48 @@ pub fn evaluate(rule: &RequiredRule, allowed: Option<&[bool]>, namespace: &str, 
     };
     let verbs = rule.verbs.iter().zip(allowed);
     let (yes, no): (Vec<_>, Vec<_>) = verbs.partition(|(_, allowed)| **allowed);
-    let list = |verbs: &[(&(&'static str, Purpose), &bool)]| {
-        let names: Vec<&str> = verbs.iter().map(|((verb, _), _)| *verb).collect();
-        names.join(", ")
-    };
+    let list = |verbs: Vec<&'static str>| verbs.join(", ");
+    let allowed = list(yes.iter().map(|((verb, _), _)| *verb).collect());
     if no.is_empty() {
-        return Finding::ok(format!("allowed: {}", list(&yes)));
+        return Finding::ok(format!("allowed: {allowed}"));
     }
-    let allowed = if yes.is_empty() {
-        String::new()
-    } else {
-        format!("allowed: {}; ", list(&yes))
+    let denied_to = |wanted: Purpose| -> Vec<&'static str> {
+        let denied = no.iter().filter(|((_, purpose), _)| *purpose == wanted);
+        denied.map(|((verb, _), _)| *verb).collect()
     };
-    let to_use = no.iter().any(|((_, purpose), _)| *purpose == Purpose::Use);
-    let purpose = if to_use { "build" } else { "deploy an agent" };
-    let finding = Finding::failed(
-        format!("{allowed}denied: {} (needed to {purpose})", list(&no)),
+    let (to_use, to_deploy) = (denied_to(Purpose::Use), denied_to(Purpose::Deploy));
+    let denied = [(&to_use, "build"), (&to_deploy, "deploy an agent")]
+        .into_iter()
+        .filter(|(verbs, _)| !verbs.is_empty())
+        .map(|(verbs, purpose)| format!("{} (needed to {purpose})", list(verbs.clone())));
+    let denied: Vec<String> = denied.collect();
+    let mut found = format!("denied: {}", denied.join("; "));
+    if !yes.is_empty() {
+        found = format!("allowed: {allowed}; {found}");
+    }
+    let needed = match deploys {
+        true => [to_use, to_deploy].concat(),
+        false => to_use,
+    };
+    if needed.is_empty() {
+        return Finding::warning(
+            found,
+            format!(
+                "Bind the Role remote-buildkit-deploy to this identity only if it is to deploy agents: `remote-buildkit \
+                 manifests --rbac --namespace {namespace}` prints the Role."
+            ),
+        );
+    }
+    Finding::failed(
+        found,
         format!(
             "Bind a Role to this identity in the namespace {namespace} with the rule {{apiGroups: [\"{}\"], resources: \
              [{}], verbs: [{}]}}; `remote-buildkit manifests --rbac --namespace {namespace}` prints the complete Roles.",
             rule.group,
             rule.resource,
-            list(&no)
+            list(needed)
         ),
-    );
-    if to_use || deploys {
-        finding
-    } else {
-        finding.downgrade_failure()
-    }
+    )
 }
 
 #[cfg(test)]
@@ -150,6 +157,12 @@ mod tests {
             only_use.found,
             "allowed: get; denied: create, patch (needed to deploy an agent)"
         );
+        assert!(
+            only_use
+                .remedy
+                .starts_with("Bind the Role remote-buildkit-deploy to this identity only if"),
+            "{only_use:?}"
+        );
         assert_eq!(
             deployments([true, false, false], true).status,
             CheckStatus::Failed
@@ -158,13 +171,16 @@ mod tests {
             evaluate(&rules[0], None, "buildkit", true).status,
             CheckStatus::Warning
         );
-        let nothing = deployments([false; 3], false);
-        assert_eq!(nothing.status, CheckStatus::Failed);
-        assert!(
-            nothing
-                .remedy
-                .contains("{apiGroups: [\"apps\"], resources: [deployments], verbs: [get, create, patch]}"),
-            "{nothing:?}"
-        );
+        let nothing = |deploys| deployments([false; 3], deploys);
+        for (deploys, verbs) in [(false, "get"), (true, "get, create, patch")] {
+            let nothing = nothing(deploys);
+            assert_eq!(nothing.status, CheckStatus::Failed);
+            assert_eq!(
+                nothing.found,
+                "denied: get (needed to build); create, patch (needed to deploy an agent)"
+            );
+            let rule = format!("{{apiGroups: [\"apps\"], resources: [deployments], verbs: [{verbs}]}}");
+            assert!(nothing.remedy.contains(&rule), "{nothing:?}");
+        }
     }
 }

@@ -86,8 +86,8 @@ pub fn no_permission(objects: &str, why: &str, new_volume: NewVolume) -> Finding
              [storageclasses, csidrivers, csinodes], verbs: [get, list]}, or run kubectl get storageclass as an \
              administrator.",
         ),
-        NewVolume::NotNeeded => Finding::ok(format!(
-            "no permission to read {objects}; needed only for a new volume"
+        NewVolume::NotNeeded => Finding::not_needed(format!(
+            "no permission to read {objects}; not needed: no new volume is needed"
         )),
     }
 }
@@ -144,7 +144,7 @@ mod tests {
         );
         assert_eq!(
             evaluate(None, &forbidden, NewVolume::NotNeeded).0.status,
-            CheckStatus::Ok
+            CheckStatus::NotNeeded
         );
     }
 }
