@@ -17,7 +17,7 @@ use crate::{cli, color, env, output};
 #[derive(Debug, Clone)]
 pub struct Report {
     since: Arc<Mutex<Instant>>,
-    last: Arc<Mutex<String>>,
+    last: Arc<Mutex<Option<String>>>,
 }
 
 impl Report {
@@ -25,7 +25,7 @@ impl Report {
     pub fn start() -> Self {
         Self {
             since: Arc::new(Mutex::new(Instant::now())),
-            last: Arc::new(Mutex::new("none".into())),
+            last: Arc::default(),
         }
     }
 
@@ -37,9 +37,9 @@ impl Report {
         }
     }
 
-    /// Returns the last finished step, or `none`.
-    pub fn last(&self) -> String {
-        self.last.lock().map(|last| last.clone()).unwrap_or_default()
+    /// Returns the last finished step, if there is one.
+    pub fn last(&self) -> Option<String> {
+        self.last.lock().ok()?.clone()
     }
 
     /// Prints that a step is finished, with its seconds. The next step starts now.
@@ -50,7 +50,7 @@ impl Report {
                 "{what} ({:.2} s)",
                 since.elapsed().as_secs_f64()
             )));
-            what.clone_into(&mut last);
+            *last = Some(what.to_owned());
             *since = Instant::now();
         }
     }

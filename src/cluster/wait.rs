@@ -209,24 +209,32 @@ pub(super) fn startup_timed_out(
             _ if state.is_pod_refused() => {
                 "Check the quota of the namespace, and its label pod-security.kubernetes.io/enforce, which must be \
                  privileged: no pod could be created."
+                    .into()
             }
             StartupStep::VolumeBound => {
                 "Check that the StorageClass exists and its CSI driver runs (on EKS the add-on \
                  aws-ebs-csi-driver), and that a node has room for the pod."
+                    .into()
             }
             StartupStep::ImagePulled | StartupStep::ContainerStarted | StartupStep::Ready => {
-                "Raise `timeout`, or run kubectl describe pod to see what the pod waits for."
+                format!("Raise `timeout`, or run kubectl -n {namespace} describe pod -l app={name}.")
             }
         }
-        .into()
+    };
+    let completed = step
+        .previous()
+        .map(|previous| format!(" Completed: {}.", previous.name()))
+        .unwrap_or_default();
+    let events = match state.notable_events() {
+        Some(events) => format!("Latest events: {}.", events.trim_end_matches('.')),
+        None => "No events so far.".into(),
     };
     Problem::new(
         ErrorCode::AgentNotReady,
         format!(
-            "Agent {namespace}/{name} did not become ready before the timeout. The next step is: {}{}. Latest events: {}.",
-            step.name(),
+            "Agent {namespace}/{name} was not ready within the timeout.{completed} Waiting for: {}{}. {events}",
+            step.awaited(),
             predecessor.unwrap_or_default(),
-            state.latest_events().trim_end_matches('.'),
         ),
         remedy,
     )
@@ -259,7 +267,7 @@ mod tests {
             "0/2 nodes are available: 2 Insufficient cpu.",
         ));
         let timeout = startup_timed_out("x", "a", StartupStep::VolumeBound, &state);
-        let expected = "Agent x/a did not become ready before the timeout. The next step is: volume bound; its previous pod \
+        let expected = "Agent x/a was not ready within the timeout. Waiting for: the volume to be bound; its previous pod \
                         a-1-1 is terminating, which takes until the builds on it have ended, and at most \
                         `drain-timeout`. Latest events: ";
         assert!(timeout.what.starts_with(expected), "{}", timeout.what);

@@ -189,7 +189,7 @@ fn event_contains_a_megabyte() -> Result<()> {
         ("timeout", "20s"),
     ];
     let outcome = runner.connect(&inputs)?;
-    let words = ["before the timeout", "The next step is: volume bound"];
+    let words = ["within the timeout", "Waiting for: the volume to be bound"];
     before.ensure_failed_cleanly(&runner, &outcome, "Agent not ready in time", &words)?;
     ensure_log_is_bounded(&outcome)?;
     Ok(())

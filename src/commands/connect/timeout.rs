@@ -22,16 +22,20 @@ pub(super) fn timed_out(plan: &Plan, report: &Report, last_error: Option<Problem
         None => Problem::new(
             ErrorCode::TimedOut,
             timed_out,
-            "The next step got no response. Check the runner's network access, or raise `timeout`.",
+            "Check what this runner can reach (AWS, GitHub, the API server), and that the credential plugin of the kubeconfig \
+             ends, or raise `timeout`.",
         ),
     }
 }
 
 fn describe(plan: &Plan, report: &Report) -> String {
+    let completed = match report.last() {
+        Some(step) => format!("The last completed step: {step}."),
+        None => "No step was completed.".into(),
+    };
     format!(
-        "Connecting took longer than the timeout of {} s; the last completed step: {}.",
-        plan.timeout.as_secs(),
-        report.last()
+        "Connecting took longer than the timeout of {} s. {completed}",
+        plan.timeout.as_secs()
     )
 }
 
@@ -60,7 +64,11 @@ mod tests {
         let errors = [
             timed_out(&plan, &report, None).to_string(),
             timed_out(&plan, &report, Some(problem.clone())).to_string(),
-            annotate(problem.into(), &plan, &report).to_string(),
+            annotate(problem.clone().into(), &plan, &report).to_string(),
+            {
+                report.done("Signed in with the default AWS credentials");
+                annotate(problem.into(), &plan, &report).to_string()
+            },
         ];
         insta::assert_snapshot!(errors.join("\n\n"));
     }

@@ -52,7 +52,7 @@ fn frozen_before_the_first_response() -> Result<()> {
         &[
             "did not answer `get deployments`",
             "no response within",
-            "the last completed step: Cluster demo",
+            "The last completed step: Cluster demo",
         ],
     )?;
     fault.end()?;

@@ -35,6 +35,21 @@ impl StartupStep {
             Self::Ready => "ready",
         }
     }
+
+    /// Returns what an agent waits for before this step is completed.
+    pub fn awaited(self) -> &'static str {
+        match self {
+            Self::VolumeBound => "the volume to be bound",
+            Self::ImagePulled => "the image to be pulled",
+            Self::ContainerStarted => "the container to start",
+            Self::Ready => "readiness",
+        }
+    }
+
+    /// Returns the step before this one, if there is one.
+    pub fn previous(self) -> Option<Self> {
+        Self::ALL.into_iter().rfind(|step| *step < self)
+    }
 }
 
 /// What the watches have reported about an agent so far.
@@ -175,8 +190,13 @@ impl StartupState {
         Unschedulable::parse(scheduling::unschedulable_message(self.pod()?)?)
     }
 
-    /// Returns the newest events on one line, one for each kind of object.
+    /// Returns the newest events on one line, one for each kind of object, or that there is none.
     pub fn latest_events(&self) -> String {
+        self.notable_events().unwrap_or_else(|| "no event yet".into())
+    }
+
+    /// Returns the newest events on one line, one for each kind of object, if there are any.
+    pub fn notable_events(&self) -> Option<String> {
         let of_kind = |kind: &'static str| {
             newest(self.events.of_kind(kind).filter(|event| event.is_notable())).map(AgentEvent::text)
         };
@@ -199,11 +219,7 @@ impl StartupState {
             of_kind("ReplicaSet"),
         ];
         let latest: Vec<String> = latest.into_iter().flatten().collect();
-        if latest.is_empty() {
-            "no event yet".into()
-        } else {
-            one_line(&latest.join("; "))
-        }
+        (!latest.is_empty()).then(|| one_line(&latest.join("; ")))
     }
 }
 
@@ -330,6 +346,7 @@ mod tests {
     fn latest_events_are_one_of_each_kind() {
         let mut startup = startup(json!({"waiting": {"reason": "ContainerCreating"}}), false);
         assert_eq!(startup.latest_events(), "no event yet");
+        assert_eq!(startup.notable_events(), None);
         for (object, reason, message) in [
             (("PersistentVolumeClaim", "p"), "ProvisioningFailed", "first"),
             (("PersistentVolumeClaim", "p"), "ProvisioningFailed", "second"),
