@@ -118,7 +118,8 @@ fn a_file_that_is_not_a_program_installs_nothing() -> Result<()> {
     let [url, sum] = BareMachine::no_program();
     let log = bare.setup_fails(&[&url, &sum])?;
     ensure!(
-        log.contains("Cannot install buildx") && log.contains("`--buildx-sha256` is the checksum"),
+        log.contains("Cannot install buildx")
+            && log.contains("set `--buildx-url` and `--buildx-sha256` to another file"),
         "{log}"
     );
     bare.ensure_unchanged(&before)
