@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::lists;
 use super::names::{is_dns_label, is_dns_subdomain};
-use super::validation::{ValidationErrors, duration};
+use super::validation::{TextErrors, ValidationErrors, duration};
 use crate::agent::group::Agents;
 use crate::agent::isolation::Isolation;
 use crate::agent::manifests::{ARCH_LABEL, Objects, RESERVED_ANNOTATIONS, RESERVED_LABELS};
@@ -129,7 +129,7 @@ fn check_agents(name: &str, patch: Option<&str>, agents: &Agents, errors: &mut V
         }
         // The other inputs have been checked, so an error is the patch's.
         if let (Some(patch), Err(error)) = (patch, Objects::new(&agent, agent.storage_bytes)) {
-            return errors.add_text("patch", patch, &format!("{error:#}"));
+            return errors.add_text("patch", patch, TextErrors::without_line(format!("{error:#}")));
         }
     }
 }
@@ -287,11 +287,12 @@ fn platforms_of(text: Option<&String>, errors: &mut ValidationErrors) -> Vec<Pla
     platforms
 }
 
-fn mirrors(text: &str) -> Result<buildkitd::Mirrors, String> {
+fn mirrors(text: &str) -> Result<buildkitd::Mirrors, TextErrors> {
     if lists::entries(text).next().is_none() {
-        return Err("contains no mirror such as docker.io=mirror.example.com".into());
+        let message = "contains no mirror such as docker.io=mirror.example.com";
+        return Err(TextErrors::without_line(message));
     }
-    buildkitd::Mirrors::parse(text).map_err(|error| error.to_string())
+    Ok(buildkitd::Mirrors::parse(text)?)
 }
 
 fn entitlements_of(text: Option<&String>, errors: &mut ValidationErrors) -> Vec<String> {
@@ -309,17 +310,14 @@ fn entitlements_of(text: Option<&String>, errors: &mut ValidationErrors) -> Vec<
         }
     }
     if let Some(text) = text.filter(|_| found.is_empty()) {
-        errors.add_text(
-            "entitlements",
-            text,
-            &format!("must be one or more of {}", allowed.join(", ")),
-        );
+        let message = format!("must be one or more of {}", allowed.join(", "));
+        errors.add_text("entitlements", text, TextErrors::without_line(message));
     }
     found
 }
 
 /// Parses an input with a parser. Returns the default value for an absent or an invalid input.
-fn parsed<T: Default, E: std::fmt::Display>(
+fn parsed<T: Default, E: Into<TextErrors>>(
     input: &str,
     text: Option<&String>,
     parse: impl Fn(&str) -> Result<T, E>,
@@ -329,7 +327,7 @@ fn parsed<T: Default, E: std::fmt::Display>(
         return T::default();
     };
     parse(text).unwrap_or_else(|error| {
-        errors.add_text(input, text, &error.to_string());
+        errors.add_text(input, text, error.into());
         T::default()
     })
 }

@@ -1,6 +1,7 @@
 //! Parses inputs that are lists, separated by commas or line breaks.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use super::names::{is_label_value, is_qualified_name};
 use crate::agent::Taint;
@@ -12,59 +13,132 @@ pub(super) fn entries(text: &str) -> impl Iterator<Item = &str> {
         .filter(|entry| !entry.is_empty())
 }
 
+/// An invalid list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct ListError {
+    /// The number of the invalid entry, from 1; `None` if the list does not have several entries.
+    pub(super) entry: Option<usize>,
+    pub(super) kind: ListErrorKind,
+}
+
+/// Why a list is invalid.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum ListErrorKind {
+    /// The list has no entry. Contains what an entry would be.
+    Empty(&'static str),
+    /// The entry has no `=`.
+    NotAPair(String),
+    InvalidKey(String),
+    InvalidLabelValue(String),
+    DuplicateKey(String),
+    /// The entry is not a taint in the notation of `kubectl taint`.
+    NotATaint(String),
+    UnknownEffect(String),
+}
+
+impl fmt::Display for ListError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(entry) = self.entry {
+            write!(f, "entry {entry}: ")?;
+        }
+        self.kind.fmt(f)
+    }
+}
+
+impl fmt::Display for ListErrorKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Empty(expected) => write!(f, "contains no {expected}"),
+            Self::NotAPair(entry) => write!(f, "{entry:?} is not KEY=VALUE"),
+            Self::InvalidKey(key) => write!(
+                f,
+                "{key:?} is not a valid key such as team or example.com/team: letters, digits, -, _ and ., with an optional \
+                 domain before a /"
+            ),
+            Self::InvalidLabelValue(value) => write!(
+                f,
+                "{value:?} is not a valid label value: at most 63 letters, digits, -, _ and ., starting and ending with a \
+                 letter or digit"
+            ),
+            Self::DuplicateKey(key) => write!(f, "{key:?} is set twice"),
+            Self::NotATaint(entry) => write!(f, "{entry:?} is not KEY=VALUE:EFFECT, KEY:EFFECT or KEY"),
+            Self::UnknownEffect(effect) => write!(
+                f,
+                "{effect:?} is not a taint effect, which is one of {}",
+                EFFECTS.join(", ")
+            ),
+        }
+    }
+}
+
+impl std::error::Error for ListError {}
+
+/// Passes each entry to `add`. Returns the first error, with the number of its entry.
+fn for_each_entry<'a>(
+    entries: impl Iterator<Item = &'a str>,
+    expected: &'static str,
+    mut add: impl FnMut(&'a str) -> Result<(), ListErrorKind>,
+) -> Result<(), ListError> {
+    let entries: Vec<&str> = entries.collect();
+    if entries.is_empty() {
+        let kind = ListErrorKind::Empty(expected);
+        return Err(ListError { entry: None, kind });
+    }
+    for (index, entry) in entries.iter().enumerate() {
+        add(entry).map_err(|kind| ListError {
+            entry: (entries.len() > 1).then_some(index + 1),
+            kind,
+        })?;
+    }
+    Ok(())
+}
+
 /// Parses labels, as KEY=VALUE.
-pub(super) fn labels(text: &str) -> Result<BTreeMap<String, String>, String> {
-    pairs(text, entries(text), |value| {
+pub(super) fn labels(text: &str) -> Result<BTreeMap<String, String>, ListError> {
+    pairs(entries(text), |value| {
         if is_label_value(value) {
             Ok(())
         } else {
-            Err(
-                "a valid label value: at most 63 letters, digits, -, _ and ., starting and ending with a letter or digit",
-            )
+            Err(ListErrorKind::InvalidLabelValue(value.to_owned()))
         }
     })
 }
 
 /// Parses annotations, as KEY=VALUE, one per line. A value may contain commas.
-pub(super) fn annotations(text: &str) -> Result<BTreeMap<String, String>, String> {
+pub(super) fn annotations(text: &str) -> Result<BTreeMap<String, String>, ListError> {
     let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
-    pairs(text, lines, |_| Ok(()))
+    pairs(lines, |_| Ok(()))
 }
 
 /// Parses KEY=VALUE pairs.
 fn pairs<'a>(
-    text: &str,
     entries: impl Iterator<Item = &'a str>,
-    value_ok: impl Fn(&str) -> Result<(), &'static str>,
-) -> Result<BTreeMap<String, String>, String> {
+    check_value: impl Fn(&str) -> Result<(), ListErrorKind>,
+) -> Result<BTreeMap<String, String>, ListError> {
     let mut pairs = BTreeMap::new();
-    for entry in entries {
+    for_each_entry(entries, "KEY=VALUE", |entry| {
         let Some((key, value)) = entry.split_once('=') else {
-            return Err(format!("{entry:?} is not KEY=VALUE"));
+            return Err(ListErrorKind::NotAPair(entry.to_owned()));
         };
         if !is_qualified_name(key) {
-            return Err(format!(
-                "{key:?} is not a valid key such as team or example.com/team: letters, digits, -, _ and ., with an \
-                 optional domain before a /"
-            ));
+            return Err(ListErrorKind::InvalidKey(key.to_owned()));
         }
-        value_ok(value).map_err(|allowed| format!("{value:?} is not {allowed}"))?;
-        if pairs.insert(key.to_owned(), value.to_owned()).is_some() {
-            return Err(format!("{key:?} is set twice"));
+        check_value(value)?;
+        match pairs.insert(key.to_owned(), value.to_owned()) {
+            Some(_) => Err(ListErrorKind::DuplicateKey(key.to_owned())),
+            None => Ok(()),
         }
-    }
-    if pairs.is_empty() {
-        return Err(format!("{text:?} contains no KEY=VALUE"));
-    }
+    })?;
     Ok(pairs)
 }
 
 /// Parses tolerations, in the notation of `kubectl taint`.
-pub(super) fn taints(text: &str) -> Result<Vec<Taint>, String> {
-    let taints: Vec<Taint> = entries(text).map(taint).collect::<Result<_, _>>()?;
-    if taints.is_empty() {
-        return Err(format!("{text:?} contains no taint"));
-    }
+pub(super) fn taints(text: &str) -> Result<Vec<Taint>, ListError> {
+    let mut taints = Vec::new();
+    for_each_entry(entries(text), "taint", |entry| {
+        taints.push(taint(entry)?);
+        Ok(())
+    })?;
     Ok(taints)
 }
 
@@ -72,7 +146,7 @@ pub(super) fn taints(text: &str) -> Result<Vec<Taint>, String> {
 const EFFECTS: [&str; 3] = ["NoSchedule", "PreferNoSchedule", "NoExecute"];
 
 /// Parses one toleration.
-fn taint(entry: &str) -> Result<Taint, String> {
+fn taint(entry: &str) -> Result<Taint, ListErrorKind> {
     let (left, effect) = match entry.split_once(':') {
         Some((left, effect)) => (left, Some(effect)),
         None => (entry, None),
@@ -82,13 +156,10 @@ fn taint(entry: &str) -> Result<Taint, String> {
         None => (left, None),
     };
     if let Some(effect) = effect.filter(|e| !EFFECTS.contains(e)) {
-        return Err(format!(
-            "{effect:?} is not a taint effect, which is one of {}",
-            EFFECTS.join(", ")
-        ));
+        return Err(ListErrorKind::UnknownEffect(effect.to_owned()));
     }
     if !is_qualified_name(key) || !value.is_none_or(is_label_value) {
-        return Err(format!("{entry:?} is not KEY=VALUE:EFFECT, KEY:EFFECT or KEY"));
+        return Err(ListErrorKind::NotATaint(entry.to_owned()));
     }
     Ok(Taint {
         key: key.to_owned(),
@@ -115,9 +186,23 @@ mod tests {
             ("a=1,a=2", "\"a\" is set twice"),
             (" , ", "contains no KEY=VALUE"),
         ] {
-            let error = labels(text).expect_err(text);
+            let error = labels(text).expect_err(text).to_string();
             assert!(error.contains(named), "{text}: {error}");
         }
+    }
+
+    #[test]
+    fn errors_of_a_longer_list_name_the_entry() {
+        let number = |error: ListError| error.entry;
+        let list = "a=1, b=2,,\nc\n,d=4";
+        let error = labels(list).expect_err(list);
+        assert_eq!(error.kind, ListErrorKind::NotAPair("c".into()));
+        assert_eq!(error.to_string(), "entry 3: \"c\" is not KEY=VALUE");
+        assert_eq!(labels("c").map_err(number), Err(None));
+        assert_eq!(labels("a=1,a=2").map_err(number), Err(Some(2)));
+        assert_eq!(annotations("a=1,2\n\nb").map_err(number), Err(Some(2)));
+        assert_eq!(taints("a, b:NoExecute, c:Never").map_err(number), Err(Some(3)));
+        assert_eq!(taints(" ,").map_err(number), Err(None));
     }
 
     #[test]

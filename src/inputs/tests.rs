@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use clap::{CommandFactory, Parser};
 
-use super::validation::ValidationErrors;
+use super::validation::{TextErrors, ValidationErrors};
 use super::*;
 use crate::cli::{Cli, Command};
 use crate::problem::Problem;
@@ -164,7 +164,14 @@ fn only_invalid_lines_are_shown() {
             "--buildkitd-config=# hush\ndebugg = true\n[dns]\nfoo = 1\n",
             "\n- `buildkitd-config: foo = 1`: line 4, column 1: ",
         ),
-        ("--labels=a=hush\nb\n", "`labels`: \"b\" is not KEY=VALUE"),
+        (
+            "--labels=a=hush\nb\n",
+            "`labels`: entry 2: \"b\" is not KEY=VALUE",
+        ),
+        (
+            "--registry-mirrors=hush.corp\nquay.io=m.corp/x y\n",
+            "`registry-mirrors`: entry 2: `x y` is not a path; an entry is",
+        ),
     ] {
         let error = plan(&["--cluster=a", flag]).expect_err(flag).what;
         assert!(
@@ -172,6 +179,38 @@ fn only_invalid_lines_are_shown() {
             "{shown} is not in {error}"
         );
     }
+}
+
+/// The value is shown once, in front of what is wrong with it.
+#[test]
+fn errors_of_a_list_in_one_line_name_the_entry() {
+    for (flag, shown) in [
+        (
+            "--registry-mirrors=m.corp,m.corp/y z",
+            "`registry-mirrors: m.corp,m.corp/y z`: entry 2: `y z` is not a path; an entry is",
+        ),
+        (
+            "--registry-mirrors=m.corp/y z",
+            "`registry-mirrors: m.corp/y z`: `y z` is not a path; an entry is",
+        ),
+        (
+            "--tolerations=a,b:NoExecute,c=d=e",
+            "`tolerations: a,b:NoExecute,c=d=e`: entry 3: \"c=d=e\" is not KEY=VALUE:EFFECT",
+        ),
+        ("--node-selector= , ", "`node-selector: ,`: contains no KEY=VALUE"),
+    ] {
+        let error = plan(&["--cluster=a", flag]).expect_err(flag).what;
+        assert!(error.contains(shown), "{shown} is not in {error}");
+    }
+}
+
+/// An entry that begins as a place in a text does is not one.
+#[test]
+fn lines_are_not_taken_from_a_message() {
+    let mut errors = ValidationErrors::default();
+    let message = TextErrors::without_line("line 1 is not an entry");
+    errors.add_text("labels", "hush\nx", message);
+    assert_eq!(errors.0, ["`labels`: line 1 is not an entry"]);
 }
 
 #[test]

@@ -3,6 +3,9 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
+use super::lists::ListError;
+use crate::agent::buildkitd::{ConfigError, ConfigErrors, MirrorError};
+use crate::agent::patch::{PatchError, PatchPlace};
 use crate::env;
 use crate::error_code::ErrorCode;
 use crate::problem::Problem;
@@ -21,20 +24,16 @@ impl ValidationErrors {
         });
     }
 
-    /// Adds the errors of a value that may have several lines and contain secrets. Only the lines that an error
-    /// names, as in `line 1, column 2: …`, are shown.
-    pub(super) fn add_text(&mut self, input: &str, text: &str, errors: &str) {
-        if text.trim().lines().count() <= 1 {
-            return self.add(input, text.trim(), errors);
-        }
-        for error in errors.lines() {
-            let number = error.strip_prefix("line ").and_then(|rest| {
-                let digits = rest.split(|c: char| !c.is_ascii_digit()).next()?;
-                digits.parse::<usize>().ok()?.checked_sub(1)
-            });
-            match number.and_then(|number| text.lines().nth(number)) {
-                Some(line) => self.add(input, line.trim(), error),
-                None => self.0.push(format!("`{input}`: {error}")),
+    /// Adds the errors of a value that may have several lines and contain secrets. Of several lines, only those with an
+    /// error are shown.
+    pub(super) fn add_text(&mut self, input: &str, text: &str, errors: TextErrors) {
+        let is_one_line = text.trim().lines().count() <= 1;
+        for TextError { line, message } in errors.0 {
+            let index = line.and_then(|line| line.checked_sub(1));
+            match index.and_then(|index| text.lines().nth(index)) {
+                _ if is_one_line => self.add(input, text.trim(), &message),
+                Some(line) => self.add(input, line.trim(), &message),
+                None => self.0.push(format!("`{input}`: {message}")),
             }
         }
     }
@@ -63,6 +62,62 @@ impl ValidationErrors {
         };
         let what = format!("These values are not valid:\n- {}", self.0.join("\n- "));
         Problem::new(ErrorCode::InvalidInput, what, remedy)
+    }
+}
+
+/// The errors that a parser found in a text.
+#[derive(Debug)]
+pub(super) struct TextErrors(Vec<TextError>);
+
+/// An error in a text.
+#[derive(Debug)]
+struct TextError {
+    /// The number of its line, from 1; `None` if the error is not about one line.
+    line: Option<usize>,
+    message: String,
+}
+
+impl TextErrors {
+    /// Returns an error that is not about one line.
+    pub(super) fn without_line(message: impl Into<String>) -> Self {
+        Self::at_line(None, message)
+    }
+
+    fn at_line(line: Option<usize>, message: impl Into<String>) -> Self {
+        let message = message.into();
+        Self(vec![TextError { line, message }])
+    }
+}
+
+impl From<ListError> for TextErrors {
+    fn from(error: ListError) -> Self {
+        Self::without_line(error.to_string())
+    }
+}
+
+impl From<MirrorError> for TextErrors {
+    fn from(error: MirrorError) -> Self {
+        Self::without_line(error.to_string())
+    }
+}
+
+impl From<ConfigErrors> for TextErrors {
+    fn from(errors: ConfigErrors) -> Self {
+        let error = |error: ConfigError| TextError {
+            line: Some(error.line),
+            message: error.to_string(),
+        };
+        Self(errors.0.into_iter().map(error).collect())
+    }
+}
+
+impl From<PatchError> for TextErrors {
+    fn from(error: PatchError) -> Self {
+        let line = match error.place {
+            PatchPlace::Text { line, .. } => usize::try_from(line).ok(),
+            PatchPlace::Field(_) | PatchPlace::Document => None,
+        };
+        Self::at_line(line, error.to_string())
     }
 }
 

@@ -28,13 +28,42 @@ const ALLOWED: &str = "an entry is [REGISTRY=]MIRROR, where REGISTRY is host[:po
 /// An entry that is not a mirror.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MirrorError {
-    pub entry: String,
-    pub reason: String,
+    /// The number of the entry, from 1; `None` if it is the only one.
+    pub entry: Option<usize>,
+    pub kind: MirrorErrorKind,
+}
+
+/// Why an entry is not a mirror.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum MirrorErrorKind {
+    InvalidHost(String),
+    InvalidPath(String),
+    /// The scheme is neither http nor https.
+    UnknownScheme(String),
+    /// A host has both schemes, in this entry and an earlier one.
+    TwoSchemes(String),
+    /// The URL contains a user or a password, which must not be shown.
+    Credentials,
 }
 
 impl fmt::Display for MirrorError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "`{}`: {}; {ALLOWED}", self.entry, self.reason)
+        if let Some(entry) = self.entry {
+            write!(f, "entry {entry}: ")?;
+        }
+        write!(f, "{}; {ALLOWED}", self.kind)
+    }
+}
+
+impl fmt::Display for MirrorErrorKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::InvalidHost(host) => write!(f, "`{host}` is not host[:port]"),
+            Self::InvalidPath(path) => write!(f, "`{path}` is not a path"),
+            Self::UnknownScheme(scheme) => write!(f, "`{scheme}` is neither http nor https"),
+            Self::TwoSchemes(host) => write!(f, "{host} is both http and https"),
+            Self::Credentials => f.write_str("a mirror cannot have a user or a password"),
+        }
     }
 }
 
@@ -45,24 +74,29 @@ impl Mirrors {
     /// `registry-mirrors`.
     pub fn parse(text: &str) -> Result<Self, MirrorError> {
         let mut all = Self::default();
-        for entry in text.split([',', '\n']).map(str::trim).filter(|e| !e.is_empty()) {
-            all.add(entry).map_err(|reason| MirrorError {
-                entry: entry.to_owned(),
-                reason,
+        let entries = text.split([',', '\n']).map(str::trim);
+        let entries: Vec<&str> = entries.filter(|entry| !entry.is_empty()).collect();
+        for (index, entry) in entries.iter().enumerate() {
+            all.add(entry).map_err(|kind| MirrorError {
+                entry: (entries.len() > 1).then_some(index + 1),
+                kind,
             })?;
         }
         Ok(all)
     }
 
-    /// Adds an entry; returns the reason if it is invalid.
-    fn add(&mut self, entry: &str) -> Result<(), String> {
+    /// Adds an entry.
+    fn add(&mut self, entry: &str) -> Result<(), MirrorErrorKind> {
         let (registry, mirror) = entry.split_once('=').unwrap_or(("docker.io", entry));
         let (registry, mirror) = (registry.trim(), mirror.trim());
+        if mirror.contains('@') {
+            return Err(MirrorErrorKind::Credentials);
+        }
         check_host(registry)?;
         let (plain_http, address) = match mirror.split_once("://") {
             Some(("http", address)) => (Some(true), address),
             Some(("https", address)) => (Some(false), address),
-            Some((scheme, _)) => return Err(format!("`{scheme}` is neither http nor https")),
+            Some((scheme, _)) => return Err(MirrorErrorKind::UnknownScheme(scheme.to_owned())),
             None => (None, mirror),
         };
         let address = address.trim_end_matches('/');
@@ -70,12 +104,12 @@ impl Mirrors {
         check_host(host)?;
         let segment = |s: &str| !s.is_empty() && s != "." && s != ".." && s.chars().all(is_path);
         if !path.is_empty() && !path.split('/').all(segment) {
-            return Err(format!("`{path}` is not a path"));
+            return Err(MirrorErrorKind::InvalidPath(path.to_owned()));
         }
         if let Some(plain_http) = plain_http {
             let known = self.plain_http.insert(host.to_owned(), plain_http);
             if known.is_some_and(|known| known != plain_http) {
-                return Err(format!("{host} is both http and https"));
+                return Err(MirrorErrorKind::TwoSchemes(host.to_owned()));
             }
         }
         let mirror = (registry.to_owned(), address.to_owned());
@@ -111,9 +145,9 @@ fn is_path(c: char) -> bool {
     c.is_ascii_alphanumeric() || "._-".contains(c)
 }
 
-/// Checks a name or address, with or without a port; returns the reason if it is invalid.
-fn check_host(host: &str) -> Result<(), String> {
-    let invalid = || format!("`{host}` is not host[:port]");
+/// Checks a name or address, with or without a port.
+fn check_host(host: &str) -> Result<(), MirrorErrorKind> {
+    let invalid = || MirrorErrorKind::InvalidHost(host.to_owned());
     let (name, port) = match host.strip_prefix('[') {
         Some(rest) => {
             let (address, port) = rest.split_once(']').ok_or_else(invalid)?;
@@ -175,17 +209,19 @@ mod tests {
     #[test]
     fn errors_name_the_entry() {
         for (text, reason) in [
-            (
-                "ok.corp,ftp://m.corp",
-                "`ftp://m.corp`: `ftp` is neither http nor https",
-            ),
-            ("docker.io=", "`docker.io=`: `` is not host[:port]"),
-            ("=m.corp", "`=m.corp`: `` is not host[:port]"),
+            ("ok.corp,ftp://m.corp", "entry 2: `ftp` is neither http nor https"),
+            ("ok.corp,,\n\na.corp,m.corp/y z", "entry 3: `y z` is not a path"),
+            ("docker.io=", "`` is not host[:port]"),
+            ("=m.corp", "`` is not host[:port]"),
             (
                 "docker.io/library=m.corp",
                 "`docker.io/library` is not host[:port]",
             ),
-            ("http://u:p@m.corp", "`u:p@m.corp` is not host[:port]"),
+            ("http://u:p@m.corp", "a mirror cannot have a user or a password"),
+            (
+                "ok.corp,quay.io=u:p@m.corp",
+                "entry 2: a mirror cannot have a user or a password",
+            ),
             ("m.corp:0", "`m.corp:0` is not host[:port]"),
             ("m.corp:99999", "`m.corp:99999` is not host[:port]"),
             ("[fd00::1", "`[fd00::1` is not host[:port]"),
@@ -193,11 +229,14 @@ mod tests {
             ("m.corp/../x", "`../x` is not a path"),
             ("m.corp/x?y", "`x?y` is not a path"),
             ("a.corp b.corp", "`a.corp b.corp` is not host[:port]"),
-            ("http://m.corp,https://m.corp/x", "m.corp is both http and https"),
+            (
+                "http://m.corp,https://m.corp/x",
+                "entry 2: m.corp is both http and https",
+            ),
         ] {
             let error = Mirrors::parse(text).expect_err(text).to_string();
             assert!(
-                error.contains(reason) && error.contains(ALLOWED),
+                error.starts_with(reason) && error.ends_with(ALLOWED),
                 "{text}: {error}"
             );
         }

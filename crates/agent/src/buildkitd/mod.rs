@@ -13,7 +13,7 @@ use toml::Table;
 
 use super::quantity::Bytes;
 pub use custom::{ConfigError, ConfigErrors, CustomConfig};
-pub use mirrors::{MirrorError, Mirrors};
+pub use mirrors::{MirrorError, MirrorErrorKind, Mirrors};
 
 /// The entitlements that BuildKit can grant to builds (solver/llbsolver/entitlements.go).
 pub const ENTITLEMENTS: [&str; 3] = ["security.insecure", "network.host", DEVICE];
