@@ -15,7 +15,7 @@ use jiff::SignedDuration;
 use super::job_state::JobState;
 use super::session;
 use crate::aws::{self, Session};
-use crate::docker::protocol::{self, HelperRequest};
+use crate::docker::protocol::{self, HelperRequest, ProtocolError};
 use crate::docker::{CredentialCache, DockerConfig, PROGRAM};
 use crate::registry::{Login, Registry};
 use crate::report::print_raw;
@@ -34,7 +34,7 @@ pub fn is_called(program: &OsStr) -> bool {
 pub fn run(action: Option<&str>) -> ExitCode {
     let (text, code) = match respond(action.unwrap_or_default()) {
         Ok(text) => (text, ExitCode::SUCCESS),
-        Err(text) => (text, ExitCode::FAILURE),
+        Err(error) => (problem::in_one_line(&error), ExitCode::FAILURE),
     };
     match print_raw(&text) {
         Ok(()) => code,
@@ -42,31 +42,28 @@ pub fn run(action: Option<&str>) -> ExitCode {
     }
 }
 
-/// Returns the response to an action, as text or as an error.
-fn respond(action: &str) -> Result<String, String> {
+/// Returns the response to an action. The text of an error is a response as well.
+fn respond(action: &str) -> anyhow::Result<String> {
     let mut input = String::new();
     // `list` and `version` have no input.
     if ["get", "store", "erase"].contains(&action) {
         let read = std::io::stdin().lock().read_to_string(&mut input);
-        read.map_err(|error| format!("reading standard input: {error}"))?;
+        read.context("reading standard input")?;
     }
-    let in_one_line = |error: anyhow::Error| problem::in_one_line(&error);
     match HelperRequest::parse(action, &input)? {
-        HelperRequest::Get(host) => get(&host)
-            .map_err(in_one_line)?
-            .ok_or_else(|| protocol::NOT_FOUND.to_owned()),
+        HelperRequest::Get(host) => Ok(get(&host)?.ok_or(ProtocolError::NotFound)?),
         HelperRequest::Store(login) => {
-            let job = Holder::find(&login.host).ok_or_else(|| no_session(&login.host))?;
+            let job = Holder::find(&login.host).with_context(|| no_session(&login.host))?;
             let mut logins = job.logins();
             logins.store(&login.host, &login.user, &login.secret, job.now());
-            logins.write(&job.logins_path()).map_err(in_one_line)?;
+            logins.write(&job.logins_path())?;
             Ok(String::new())
         }
         HelperRequest::Erase(host) => {
             if let Some(job) = Holder::find(&host) {
                 let mut logins = job.logins();
                 logins.erase(&host);
-                logins.write(&job.logins_path()).map_err(in_one_line)?;
+                logins.write(&job.logins_path())?;
             }
             Ok(String::new())
         }

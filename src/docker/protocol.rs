@@ -14,10 +14,22 @@ pub const HELPER: &str = "remote-buildkit";
 /// The name of the program that docker starts as the helper.
 pub const PROGRAM: &str = "docker-credential-remote-buildkit";
 
-/// The errors that clients recognize. They then continue without a login, for example for public images.
-pub const NOT_FOUND: &str = "credentials not found in native keychain";
-pub const NO_SERVER: &str = "no credentials server URL";
-pub const NO_USER: &str = "no credentials username";
+/// An error of the protocol. Its text is the helper's response. Clients recognize the texts of the first three, and then
+/// continue without a login, for example for public images.
+#[derive(Debug, thiserror::Error)]
+pub enum ProtocolError {
+    #[error("credentials not found in native keychain")]
+    NotFound,
+    #[error("no credentials server URL")]
+    NoServer,
+    #[error("no credentials username")]
+    NoUser,
+    /// The standard input of `store` is not the expected JSON.
+    #[error(transparent)]
+    InvalidLogin(#[from] serde_json::Error),
+    #[error("unknown action {0:?}: use get, store, erase, list or version")]
+    UnknownAction(String),
+}
 
 /// A request to the helper.
 #[derive(Debug)]
@@ -54,10 +66,10 @@ struct StoreRequest {
 }
 
 impl HelperRequest {
-    /// Parses the action and its standard input. The error is the protocol's response to the client.
-    pub fn parse(action: &str, input: &str) -> Result<Self, String> {
+    /// Parses the action and its standard input.
+    pub fn parse(action: &str, input: &str) -> Result<Self, ProtocolError> {
         let host = || match host_of(input.trim()) {
-            "" => Err(NO_SERVER.to_owned()),
+            "" => Err(ProtocolError::NoServer),
             host => Ok(host.to_owned()),
         };
         match action {
@@ -66,12 +78,12 @@ impl HelperRequest {
             "list" => Ok(Self::List),
             "version" | "--version" | "-v" => Ok(Self::Version),
             "store" => {
-                let request: StoreRequest = serde_json::from_str(input).map_err(|error| error.to_string())?;
+                let request: StoreRequest = serde_json::from_str(input)?;
                 if request.server.trim().is_empty() {
-                    return Err(NO_SERVER.into());
+                    return Err(ProtocolError::NoServer);
                 }
                 if request.username.is_empty() {
-                    return Err(NO_USER.into());
+                    return Err(ProtocolError::NoUser);
                 }
                 Ok(Self::Store(StoredLogin {
                     host: host_of(request.server.trim()).to_owned(),
@@ -79,9 +91,7 @@ impl HelperRequest {
                     secret: Secret::new(request.secret),
                 }))
             }
-            other => Err(format!(
-                "unknown action {other:?}: use get, store, erase, list or version"
-            )),
+            other => Err(ProtocolError::UnknownAction(other.to_owned())),
         }
     }
 }
@@ -133,15 +143,23 @@ mod tests {
         assert_eq!((login.host.as_str(), login.user.as_str()), ("a.example", "u"));
         assert_eq!(login.secret.expose(), "hush");
         for (action, input, error) in [
-            ("get", " \n", NO_SERVER),
-            ("erase", "", NO_SERVER),
-            ("store", r#"{"Username": "u", "Secret": "s"}"#, NO_SERVER),
-            ("store", r#"{"ServerURL": "a", "Secret": "s"}"#, NO_USER),
+            ("get", " \n", "no credentials server URL"),
+            ("erase", "", "no credentials server URL"),
+            (
+                "store",
+                r#"{"Username": "u", "Secret": "s"}"#,
+                "no credentials server URL",
+            ),
+            (
+                "store",
+                r#"{"ServerURL": "a", "Secret": "s"}"#,
+                "no credentials username",
+            ),
             ("store", "{", "EOF while parsing"),
             ("put", "a", "unknown action \"put\""),
         ] {
             let response = HelperRequest::parse(action, input).expect_err(action);
-            assert!(response.starts_with(error), "{response}");
+            assert!(response.to_string().starts_with(error), "{response}");
         }
     }
 
