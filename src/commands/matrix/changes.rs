@@ -127,37 +127,44 @@ pub async fn detect_changes_for(
         Some(repository) => {
             compare_with_api(event, repository, query.token.as_ref(), &clone, &base, head).await
         }
-        None => Err(anyhow::anyhow!("GITHUB_REPOSITORY is not set")),
+        None => Err(anyhow::anyhow!("GITHUB_REPOSITORY is not set").into()),
     };
     match compared {
         Ok((compared, how)) => {
             report.done(&compared.describe(how));
             Ok(compared.into())
         }
-        Err(error) => match error.downcast::<BaseNotFound>() {
-            Ok(BaseNotFound(name)) => {
-                let looked_in = match clone.git {
-                    Some(_) => "the clone and on GitHub",
-                    None => "the repository on GitHub",
-                };
-                let remedy = "Correct the input `base`, or push that commit, branch or tag first.";
-                let problem = base_not_found(&name, looked_in, remedy);
-                // A workflow may pass a commit of the event as `base`, such as the one before a forced push.
-                if is_commit_id(&name) {
-                    Ok(unknown_changes(problem.into()))
-                } else {
-                    Err(problem.into())
-                }
+        Err(CompareError::BaseNotFound(name)) => {
+            let looked_in = match clone.git {
+                Some(_) => "the clone and on GitHub",
+                None => "the repository on GitHub",
+            };
+            let remedy = "Correct the input `base`, or push that commit, branch or tag first.";
+            let problem = base_not_found(&name, looked_in, remedy);
+            // A workflow may pass a commit of the event as `base`, such as the one before a forced push.
+            if is_commit_id(&name) {
+                Ok(unknown_changes(problem.into()))
+            } else {
+                Err(problem.into())
             }
-            Err(error) => Ok(unknown_changes(error)),
-        },
+        }
+        Err(CompareError::Other(error)) => Ok(unknown_changes(error)),
     }
 }
 
-/// The base that the user named does not exist in the repository.
-#[derive(Debug, thiserror::Error)]
-#[error("the base {0} does not exist")]
-struct BaseNotFound(String);
+/// Why two commits could not be compared with GitHub's API.
+#[derive(Debug)]
+enum CompareError {
+    /// The base that the user named does not exist in the repository.
+    BaseNotFound(String),
+    Other(anyhow::Error),
+}
+
+impl From<anyhow::Error> for CompareError {
+    fn from(error: anyhow::Error) -> Self {
+        Self::Other(error)
+    }
+}
 
 fn base_not_found(name: &str, looked_in: &str, remedy: &str) -> Problem {
     let what = format!("Looked for the base {name} in {looked_in}, and found no such commit, branch or tag.");
@@ -281,7 +288,7 @@ async fn compare_with_api(
     clone: &LocalClone,
     base: &Base,
     head: String,
-) -> anyhow::Result<(ComparedCommits, &'static str)> {
+) -> Result<(ComparedCommits, &'static str), CompareError> {
     let url = event.api_url.as_deref().unwrap_or("https://api.github.com");
     let api = RepositoryApi::new(url, repository, token, Instant::now() + event.api_timeout)?;
     let base = match (clone.base_commit(base), base) {
@@ -290,7 +297,7 @@ async fn compare_with_api(
         (None, Base::MergeBase { branch, change }) => api.merge_base(branch, change).await?,
         (None, Base::Named(name)) => {
             let commit = api.commit(name).await?;
-            commit.ok_or_else(|| BaseNotFound(name.clone()))?
+            commit.ok_or_else(|| CompareError::BaseNotFound(name.clone()))?
         }
     };
     let trees = TreeReader {
