@@ -174,6 +174,15 @@ impl<E> AttemptError<E> {
             error,
         }
     }
+
+    /// Replaces the error.
+    pub fn map<F>(self, replace: impl FnOnce(E) -> F) -> AttemptError<F> {
+        AttemptError {
+            kind: self.kind,
+            retry_after: self.retry_after,
+            error: replace(self.error),
+        }
+    }
 }
 
 /// The error of a request that `Retrier` can log, and extend with the number of attempts.
@@ -318,7 +327,7 @@ fn with_attempts<E: RequestError>(error: E, attempts: u32, elapsed: Duration) ->
 }
 
 /// Runs one attempt with a timeout. An attempt that takes longer fails with `kind`.
-pub async fn with_timeout<T, E: RequestError>(
+pub async fn with_timeout<T, E: From<anyhow::Error>>(
     timeout: Duration,
     kind: FailureKind,
     attempt: impl Future<Output = Result<T, AttemptError<E>>>,

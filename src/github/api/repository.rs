@@ -8,7 +8,7 @@ use http::StatusCode;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
 
-use super::server::{ApiRequest, GitHubApi, JSON, is_rate_limited, status_of};
+use super::server::{ApiRequest, FailedAttempt, GitHubApi, JSON, is_rate_limited};
 use crate::error_code::ErrorCode;
 use crate::git::tree::{FileMode, TreeEntry};
 use crate::problem::Problem;
@@ -162,24 +162,21 @@ impl RepositoryApi {
     ) -> anyhow::Result<Option<Bytes>> {
         let request = self.request(route, accept);
         let explain = |failed| self.explain(failed, what, &request.route);
-        self.server.send_optional(&request, absent, explain).await
+        let response = self.server.send_expecting(&request, absent, explain).await?;
+        Ok(response.ok())
     }
 
     /// Adds to a failure what was requested, and the remedy.
-    fn explain(&self, failed: AttemptError, what: &str, route: &str) -> AttemptError {
-        let remedy = remedy(status_of(&failed), is_rate_limited(&failed), self.anonymous);
-        let problem = Problem::new(
-            ErrorCode::GithubChangesUnavailable,
-            format!(
-                "Asked GitHub for {what} (GET {route}) and got: {:#}.",
-                failed.error
-            ),
-            remedy,
-        );
-        AttemptError {
-            error: problem.into(),
-            ..failed
-        }
+    fn explain(&self, failed: FailedAttempt, what: &str, route: &str) -> AttemptError {
+        let limited = is_rate_limited(&failed);
+        failed.map(|error| {
+            let problem = Problem::new(
+                ErrorCode::GithubChangesUnavailable,
+                format!("Asked GitHub for {what} (GET {route}) and got: {error}."),
+                remedy(error.status(), limited, self.anonymous),
+            );
+            problem.into()
+        })
     }
 }
 

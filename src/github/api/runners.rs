@@ -12,14 +12,14 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::json;
 
-use super::server::{ApiRequest, GitHubApi, is_rate_limited, status_of};
+use super::server::{ApiRequest, FailedAttempt, GitHubApi, StatusError, is_rate_limited};
 use crate::error_code::ErrorCode;
 use crate::github::app::AppKey;
 use crate::github::job::mask;
 use crate::github::scope::{RunnerScope, ScopeKind};
 use crate::problem::Problem;
 use crate::report::Report;
-use crate::retry::{AttemptError, FailureKind, Retrier};
+use crate::retry::{AttemptError, Retrier};
 use crate::secret::Secret;
 
 /// The credential that registers a runner.
@@ -65,23 +65,20 @@ pub async fn just_in_time(
         },
     };
     let group = registrar.group_id(spec.group.as_deref()).await?;
-    match registrar.configuration(spec, group).await {
-        Err(error) if error.is::<NameTaken>() => {
-            registrar.remove_offline(&spec.name).await?;
-            let retried = registrar.configuration(spec, group).await;
-            retried.map_err(|error| match error.downcast::<NameTaken>() {
-                Ok(taken) => still_taken(scope, &spec.name, &taken).into(),
-                Err(error) => error,
-            })
-        }
-        done => done,
+    if let RegistrationResult::Registered(configuration) = registrar.register(spec, group).await? {
+        return Ok(configuration);
+    }
+    registrar.remove_offline(&spec.name).await?;
+    match registrar.register(spec, group).await? {
+        RegistrationResult::Registered(configuration) => Ok(configuration),
+        RegistrationResult::NameTaken(response) => Err(still_taken(scope, &spec.name, &response).into()),
     }
 }
 
-fn still_taken(scope: &RunnerScope, name: &str, taken: &NameTaken) -> Problem {
+fn still_taken(scope: &RunnerScope, name: &str, response: &StatusError) -> Problem {
     Problem::new(
         ErrorCode::RunnerNameInUse,
-        format!("Tried twice to register a runner named {name} in {scope} and got: {taken}."),
+        format!("Tried twice to register a runner named {name} in {scope} and got: {response}."),
         UNIQUE_NAME,
     )
 }
@@ -132,10 +129,13 @@ struct Registrar<'a> {
     api: GitHubApi,
 }
 
-/// A runner of this name exists.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-struct NameTaken(String);
+/// The result of a registration.
+enum RegistrationResult {
+    /// Contains the configuration of the new runner.
+    Registered(Secret),
+    /// A runner of this name exists.
+    NameTaken(StatusError),
+}
 
 #[derive(Deserialize)]
 struct RunnersResponse {
@@ -153,7 +153,7 @@ struct RunnerResponse {
 
 impl Registrar<'_> {
     /// Registers the runner.
-    async fn configuration(&self, spec: &RunnerSpec, group: u64) -> anyhow::Result<Secret> {
+    async fn register(&self, spec: &RunnerSpec, group: u64) -> anyhow::Result<RegistrationResult> {
         #[derive(Deserialize)]
         struct ConfigurationResponse {
             encoded_jit_config: Secret,
@@ -168,17 +168,19 @@ impl Registrar<'_> {
             format!("{}/actions/runners/generate-jitconfig", self.scope.route()),
             body,
         );
-        let response = self.api.send(&request, |failed| {
-            // A retry would get the same response.
-            if failed.kind == FailureKind::Conflict {
-                let taken = NameTaken(format!("{:#}", failed.error));
-                return AttemptError::new(FailureKind::Permanent, taken);
+        let explain = |failed| self.explain(failed, "a just-in-time configuration", &request);
+        let response = self
+            .api
+            .send_expecting(&request, StatusCode::CONFLICT, explain)
+            .await?;
+        match response {
+            Ok(response) => {
+                let configuration: ConfigurationResponse = read(&response)?;
+                mask(&configuration.encoded_jit_config);
+                Ok(RegistrationResult::Registered(configuration.encoded_jit_config))
             }
-            self.explain(failed, "a just-in-time configuration", &request)
-        });
-        let configuration: ConfigurationResponse = read(&response.await?)?;
-        mask(&configuration.encoded_jit_config);
-        Ok(configuration.encoded_jit_config)
+            Err(response) => Ok(RegistrationResult::NameTaken(response)),
+        }
     }
 
     /// Removes an offline runner of the same name, which is left if a machine is replaced.
@@ -251,7 +253,7 @@ impl Registrar<'_> {
     }
 
     /// Adds to a failure what was requested, and the remedy.
-    fn explain(&self, failed: AttemptError, what: &str, request: &ApiRequest) -> AttemptError {
+    fn explain(&self, failed: FailedAttempt, what: &str, request: &ApiRequest) -> AttemptError {
         to_problem(failed, |status, limited, text| {
             let remedy = match status.map(|status| status.as_u16()) {
                 _ if limited => {
@@ -306,7 +308,7 @@ const RETRY_LATER: &str =
     "Try again. If it fails again, check githubstatus.com and this machine's network access.";
 
 /// Adds to a failure of the App's authentication what was requested, and the remedy.
-fn explain_app(failed: AttemptError, scope: &RunnerScope, key: &AppKey, route: &str) -> AttemptError {
+fn explain_app(failed: FailedAttempt, scope: &RunnerScope, key: &AppKey, route: &str) -> AttemptError {
     to_problem(failed, |status, limited, text| {
         let remedy = match status.map(|status| status.as_u16()) {
             _ if limited => "Try again later.".to_owned(),
@@ -343,15 +345,11 @@ fn explain_app(failed: AttemptError, scope: &RunnerScope, key: &AppKey, route: &
 /// Replaces the error of a failure with the problem that `describe` returns for its status, whether it is a rate limit, and
 /// its text.
 fn to_problem(
-    failed: AttemptError,
+    failed: FailedAttempt,
     describe: impl FnOnce(Option<StatusCode>, bool, &str) -> Problem,
 ) -> AttemptError {
-    let text = format!("{:#}", failed.error);
-    let problem = describe(status_of(&failed), is_rate_limited(&failed), &text);
-    AttemptError {
-        error: problem.into(),
-        ..failed
-    }
+    let limited = is_rate_limited(&failed);
+    failed.map(|error| describe(error.status(), limited, &error.to_string()).into())
 }
 
 fn read<T: DeserializeOwned>(response: &Bytes) -> anyhow::Result<T> {

@@ -1,6 +1,7 @@
 //! A client of GitHub's REST API (<https://docs.github.com/rest>) over octocrab: sends requests and classifies failures for
 //! `retry`.
 
+use std::error::Error;
 use std::fmt;
 use std::time::{Duration, Instant};
 
@@ -8,7 +9,7 @@ use anyhow::Context;
 use bytes::Bytes;
 use http::header::{ACCEPT, LOCATION, USER_AGENT};
 use http::{HeaderValue, Method, StatusCode, Uri};
-use http_body_util::{BodyExt, Limited};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
 use octocrab::service::middleware::base_uri::BaseUriLayer;
 use octocrab::service::middleware::extra_headers::ExtraHeadersLayer;
 use octocrab::{AuthState, Octocrab, OctocrabBuilder};
@@ -26,6 +27,9 @@ pub(super) struct GitHubApi {
     deadline: Instant,
     retrier: Retrier,
 }
+
+/// An attempt for which GitHub gave no usable response.
+pub(super) type FailedAttempt = AttemptError<GitHubError>;
 
 /// The timeout of one attempt. A tree of 100,000 entries, the most that GitHub returns, has 25 MB.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(60);
@@ -85,6 +89,17 @@ impl GitHubApi {
         deadline: Instant,
         retrier: Retrier,
     ) -> anyhow::Result<Self> {
+        Self::with_limit(url, token, deadline, retrier, MAX_RESPONSE)
+    }
+
+    /// Creates a client that accepts responses of at most so many bytes.
+    fn with_limit(
+        url: &str,
+        token: Option<&Secret>,
+        deadline: Instant,
+        retrier: Retrier,
+        max_response: usize,
+    ) -> anyhow::Result<Self> {
         let base: Uri = url
             .parse()
             .with_context(|| format!("parsing GitHub's URL {url}"))?;
@@ -95,7 +110,7 @@ impl GitHubApi {
             async move {
                 let response = client.send(request).await?;
                 Ok::<_, hyper_util::client::legacy::Error>(
-                    response.map(|body| Limited::new(body, MAX_RESPONSE)),
+                    response.map(|body| Limited::new(body, max_response)),
                 )
             }
         });
@@ -124,7 +139,7 @@ impl GitHubApi {
     pub(super) async fn send(
         &self,
         request: &ApiRequest,
-        explain: impl Fn(AttemptError) -> AttemptError,
+        explain: impl Fn(FailedAttempt) -> AttemptError,
     ) -> anyhow::Result<Bytes> {
         let response = self
             .retrier
@@ -132,30 +147,33 @@ impl GitHubApi {
         response.await
     }
 
-    /// Sends a request like [`Self::send`]; returns `None` if the response has the status `absent`.
-    pub(super) async fn send_optional(
+    /// Sends a request like [`Self::send`]. A response with the status `expected` is not retried, and is returned.
+    pub(super) async fn send_expecting(
         &self,
         request: &ApiRequest,
-        absent: StatusCode,
-        explain: impl Fn(AttemptError) -> AttemptError,
-    ) -> anyhow::Result<Option<Bytes>> {
+        expected: StatusCode,
+        explain: impl Fn(FailedAttempt) -> AttemptError,
+    ) -> anyhow::Result<Result<Bytes, StatusError>> {
         let response = self.retrier.run(|| async {
             match self.attempt(request).await {
-                Ok(body) => Ok(Some(body)),
-                Err(failed) if status_of(&failed) == Some(absent) => Ok(None),
+                Ok(body) => Ok(Ok(body)),
+                Err(AttemptError {
+                    error: GitHubError::Status(response),
+                    ..
+                }) if response.status == expected => Ok(Err(response)),
                 Err(failed) => Err(explain(failed)),
             }
         });
         response.await
     }
 
-    async fn attempt(&self, request: &ApiRequest) -> Result<Bytes, AttemptError> {
+    async fn attempt(&self, request: &ApiRequest) -> Result<Bytes, FailedAttempt> {
         let left = self.deadline.saturating_duration_since(Instant::now());
         let timeout = left.clamp(LAST_ATTEMPT_TIMEOUT, ATTEMPT_TIMEOUT);
         retry::with_timeout(timeout, FailureKind::TimedOut, self.send_once(request)).await
     }
 
-    async fn send_once(&self, request: &ApiRequest) -> Result<Bytes, AttemptError> {
+    async fn send_once(&self, request: &ApiRequest) -> Result<Bytes, FailedAttempt> {
         let mut uri = request.route.clone();
         let mut response = None;
         for _ in 0..=MAX_REDIRECTS {
@@ -187,10 +205,8 @@ impl GitHubApi {
             }
             Ok(_) => {
                 let message = String::new();
-                Err(AttemptError::new(
-                    FailureKind::Permanent,
-                    StatusError { status, message },
-                ))
+                let error = StatusError { status, message };
+                Err(AttemptError::permanent(GitHubError::Status(error)))
             }
             Err(octocrab::Error::GitHub { source, .. }) => {
                 let header = |name: &str| headers.get(name)?.to_str().ok();
@@ -211,23 +227,26 @@ impl GitHubApi {
         status: StatusCode,
         message: &str,
         header: impl Fn(&str) -> Option<&'a str>,
-    ) -> AttemptError {
-        let error = anyhow::Error::from(StatusError {
+    ) -> FailedAttempt {
+        let response = StatusError {
             status,
             message: message.trim_end_matches('.').to_owned(),
-        });
+        };
         let Some(wait) = limits::wait(status.as_u16(), message, header) else {
-            return AttemptError::new(FailureKind::from_status(status.as_u16()), error);
+            return AttemptError {
+                kind: FailureKind::from_status(status.as_u16()),
+                retry_after: None,
+                error: GitHubError::Status(response),
+            };
         };
         let left = self.deadline.saturating_duration_since(Instant::now());
         if wait > left {
-            let error = error.context(RateLimitExhausted { wait });
-            return AttemptError::new(FailureKind::Permanent, error);
+            return AttemptError::permanent(GitHubError::RateLimitExhausted { wait, response });
         }
         AttemptError {
             kind: FailureKind::RateLimited,
             retry_after: Some(wait),
-            error,
+            error: GitHubError::Status(response),
         }
     }
 }
@@ -238,9 +257,40 @@ fn detail(error: &Value) -> Option<String> {
     text.map(str::to_owned)
 }
 
+/// Why GitHub gave no usable response.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum GitHubError {
+    #[error(transparent)]
+    Status(StatusError),
+    /// A rate limit that lasts beyond the deadline.
+    #[error("GitHub's rate limit is exhausted for another {} s: {response}", wait.as_secs())]
+    RateLimitExhausted { wait: Duration, response: StatusError },
+    #[error("a response of more than {} MiB", MAX_RESPONSE >> 20)]
+    TooLong,
+    /// No response, or the request could not be sent.
+    #[error("{0:#}")]
+    NoResponse(anyhow::Error),
+}
+
+impl From<anyhow::Error> for GitHubError {
+    fn from(error: anyhow::Error) -> Self {
+        Self::NoResponse(error)
+    }
+}
+
+impl GitHubError {
+    /// Returns the HTTP status; `None` if there was no response.
+    pub(super) fn status(&self) -> Option<StatusCode> {
+        match self {
+            Self::Status(response) | Self::RateLimitExhausted { response, .. } => Some(response.status),
+            Self::TooLong | Self::NoResponse(_) => None,
+        }
+    }
+}
+
 /// A response with an error status.
 #[derive(Debug)]
-struct StatusError {
+pub(super) struct StatusError {
     status: StatusCode,
     /// GitHub's message; empty if the response has none.
     message: String,
@@ -256,36 +306,49 @@ impl fmt::Display for StatusError {
     }
 }
 
-impl std::error::Error for StatusError {}
-
-/// Returns the HTTP status of a failed request; `None` if there was no response.
-pub(super) fn status_of(failed: &AttemptError) -> Option<StatusCode> {
-    let error: &StatusError = failed.error.downcast_ref()?;
-    Some(error.status)
-}
-
-/// A rate limit that lasts beyond the deadline.
-#[derive(Debug, thiserror::Error)]
-#[error("GitHub's rate limit is exhausted for another {} s", wait.as_secs())]
-struct RateLimitExhausted {
-    wait: Duration,
-}
+impl Error for StatusError {}
 
 /// Returns whether a request failed because of GitHub's rate limit.
-pub(super) fn is_rate_limited(failed: &AttemptError) -> bool {
-    failed.kind == FailureKind::RateLimited || failed.error.is::<RateLimitExhausted>()
+pub(super) fn is_rate_limited(failed: &FailedAttempt) -> bool {
+    let is_exhausted = matches!(failed.error, GitHubError::RateLimitExhausted { .. });
+    is_exhausted || failed.kind == FailureKind::RateLimited
 }
 
-fn connection_failed(error: &octocrab::Error) -> AttemptError {
+fn connection_failed(error: &octocrab::Error) -> FailedAttempt {
+    let mut causes = std::iter::successors(Some(error as &(dyn Error + 'static)), |&cause| cause.source());
+    if causes.any(|cause| cause.is::<LengthLimitError>()) {
+        return AttemptError::permanent(GitHubError::TooLong);
+    }
     // octocrab's own text does not contain the cause.
     let failed = match error {
         octocrab::Error::Service { source, .. } => no_response(&**source),
         other => no_response(other),
     };
-    let too_long = failed.error.to_string().contains("length limit exceeded");
-    if too_long {
-        let error = anyhow::anyhow!("a response of more than {} MiB", MAX_RESPONSE >> 20);
-        return AttemptError::new(FailureKind::Permanent, error);
+    failed.map(GitHubError::NoResponse)
+}
+
+#[cfg(test)]
+mod tests {
+    use lab::{HttpResponse, HttpServer};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_response_beyond_the_limit_is_not_requested_again() {
+        // As main does.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let server = HttpServer::start(|_| HttpResponse::new(200, "x".repeat(100))).expect("a server");
+        let url = server.url;
+        let api = |limit| {
+            let deadline = Instant::now() + Duration::from_secs(60);
+            let retrier = Retrier::new(deadline, |line| panic!("{line}"));
+            GitHubApi::with_limit(&url, None, deadline, retrier, limit).expect("a client")
+        };
+        let explain = |failed: FailedAttempt| failed.map(Into::into);
+        let response = api(100).send(&ApiRequest::get("/"), explain).await;
+        assert_eq!(response.expect("a response").len(), 100);
+        let response = api(99).send(&ApiRequest::get("/"), explain).await;
+        let error = response.expect_err("too long").downcast::<GitHubError>();
+        assert!(matches!(error, Ok(GitHubError::TooLong)), "{error:?}");
     }
-    failed
 }
