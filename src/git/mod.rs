@@ -10,6 +10,7 @@ use std::path::Path;
 use anyhow::Context;
 
 use crate::matrix::changes::{Change, ChangeKind};
+use run::GitError;
 use tree::{ChangeSet, TreeEntry};
 
 pub use run::Git;
@@ -34,8 +35,8 @@ impl Git {
             return Ok(None);
         };
         match git.lines(&["rev-parse", "--is-inside-work-tree"]) {
-            Err(error) if run::is_not_installed(&error) => Ok(None),
-            Err(error) => Err(error),
+            Err(GitError::NotInstalled) => Ok(None),
+            Err(GitError::Failed(error)) => Err(error),
             Ok(inside) => Ok((inside == "true").then_some(git)),
         }
     }

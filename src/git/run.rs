@@ -4,7 +4,7 @@ use std::io::{self, ErrorKind, Read};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{Context, anyhow, ensure};
 
 use crate::env;
 
@@ -13,6 +13,15 @@ pub(super) struct GitOutput {
     pub(super) succeeded: bool,
     pub(super) stdout: Vec<u8>,
     stderr: String,
+}
+
+/// Why git has no output.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum GitError {
+    #[error("git is not installed")]
+    NotInstalled,
+    #[error(transparent)]
+    Failed(#[from] anyhow::Error),
 }
 
 /// The most bytes of output. A line of a tree has about 150, so this suffices for three million files.
@@ -38,7 +47,7 @@ pub struct Git {
 
 impl Git {
     /// Runs git and waits for it.
-    pub(super) fn output(&self, arguments: &[&str]) -> anyhow::Result<GitOutput> {
+    pub(super) fn output(&self, arguments: &[&str]) -> Result<GitOutput, GitError> {
         let mut command = Command::new("git");
         // Other variables may refer to another repository.
         for name in env::beginning_with("GIT_") {
@@ -64,7 +73,13 @@ impl Git {
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
         let context = || format!("running git {}", arguments.join(" "));
-        let mut child = command.spawn().with_context(context)?;
+        let mut child = match command.spawn() {
+            // The same error means that the directory no longer exists.
+            Err(error) if error.kind() == ErrorKind::NotFound && self.top.is_dir() => {
+                return Err(GitError::NotInstalled);
+            }
+            spawned => spawned.with_context(context)?,
+        };
         let read = read(&mut child);
         if read.is_err() {
             // git may wait forever for its output to be read.
@@ -80,16 +95,17 @@ impl Git {
     }
 
     /// Runs git and returns its output, or an error if it failed.
-    pub(super) fn checked(&self, arguments: &[&str]) -> anyhow::Result<Vec<u8>> {
+    pub(super) fn checked(&self, arguments: &[&str]) -> Result<Vec<u8>, GitError> {
         let output = self.output(arguments)?;
         if !output.succeeded {
-            bail!("git {} failed: {}", arguments.join(" "), output.stderr);
+            let error = anyhow!("git {} failed: {}", arguments.join(" "), output.stderr);
+            return Err(error.into());
         }
         Ok(output.stdout)
     }
 
     /// Runs git and returns its output as text, without the final newline.
-    pub(super) fn lines(&self, arguments: &[&str]) -> anyhow::Result<String> {
+    pub(super) fn lines(&self, arguments: &[&str]) -> Result<String, GitError> {
         let output = self.checked(arguments)?;
         Ok(String::from_utf8_lossy(&output).trim().to_owned())
     }
@@ -117,10 +133,4 @@ fn read_limited(mut from: impl Read, limit: u64, truncate: bool) -> anyhow::Resu
     )?;
     ensure!(truncate || more == 0, "git printed more than {limit} bytes");
     Ok(bytes)
-}
-
-/// Returns whether the error means that git is not installed.
-pub(super) fn is_not_installed(error: &anyhow::Error) -> bool {
-    let io = error.downcast_ref::<io::Error>();
-    io.is_some_and(|error| error.kind() == ErrorKind::NotFound)
 }

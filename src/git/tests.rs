@@ -57,6 +57,17 @@ fn git_in(dir: &Path, arguments: &[&str]) -> String {
     String::from_utf8_lossy(&output.stdout).trim().to_owned()
 }
 
+#[test]
+fn a_deleted_clone_does_not_mean_that_git_is_missing() {
+    let repository = TestRepository::new();
+    let git = repository.opened();
+    drop(repository);
+    let Err(GitError::Failed(error)) = git.output(&["version"]) else {
+        panic!("git ran in a deleted directory");
+    };
+    assert!(error.to_string().contains("running git version"), "{error:#}");
+}
+
 fn change(path: &str, kind: ChangeKind) -> Change {
     let path = path.to_owned();
     Change { path, kind }

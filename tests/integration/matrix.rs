@@ -398,6 +398,20 @@ fn without_a_clone_all_targets_are_built() -> Result<()> {
     Ok(())
 }
 
+#[test]
+fn without_git_a_clone_cannot_be_read() -> Result<()> {
+    let shop = Repository::new(SHOP)?;
+    let mut matrix = shop.matrix(&["--base", "HEAD"]);
+    let output = matrix.env("PATH", shop.path()).output()?;
+    ensure!(!output.status.success());
+    let stderr = String::from_utf8(output.stderr)?;
+    ensure!(
+        stderr.contains("where no Git clone can be read") && stderr.contains("on a machine with git"),
+        "{stderr}"
+    );
+    Ok(())
+}
+
 /// Returns a log without seconds and without the ids of commits.
 fn normalized(log: &str) -> Result<String> {
     let seconds = Regex::new(r"\(\d+\.\d+ s\)")?
