@@ -450,7 +450,7 @@ fn module_boundaries_hold() -> Result<()> {
 }
 
 /// Returns the source files without tests and comments, by their path in src/. Paths of a crate start with its name.
-fn sources() -> Result<Vec<(String, String)>> {
+pub(super) fn sources() -> Result<Vec<(String, String)>> {
     let roots = [
         ("", "src"),
         ("agent/", "crates/agent/src"),

@@ -6,6 +6,7 @@ mod errors;
 mod examples;
 mod launcher;
 mod matrix;
+mod module_rings;
 mod output;
 mod registration;
 mod timeouts;

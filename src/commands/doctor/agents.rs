@@ -3,7 +3,7 @@
 use futures::future::join_all;
 use serde_json::Value;
 
-use super::check::Check;
+use super::check::{Check, agent_label};
 use super::finding::Finding;
 use crate::agent::group::Group;
 use crate::agent::state::Deployment;
@@ -51,7 +51,7 @@ pub async fn find_all(plan: &Plan, cluster: &Cluster) -> Vec<Agent> {
     let number = selected.len();
     let agents = selected.into_iter().map(|(group, spec)| async move {
         Agent {
-            label: label(&group, number),
+            label: agent_label(&group, number),
             found: find(cluster, &spec).await.map_err(Into::into),
             spec,
             group,
@@ -81,14 +81,6 @@ pub fn selected(plan: &Plan) -> Vec<(Group, Spec)> {
         Some((group, order.into_iter().next()?))
     };
     plan.agents.groups().into_iter().filter_map(first).collect()
-}
-
-/// Returns the architecture of an agent if there are several, otherwise an empty text.
-pub fn label(group: &Group, groups: usize) -> String {
-    match group.platforms.first() {
-        Some(platform) if groups > 1 => platform.arch.clone(),
-        _ => String::new(),
-    }
 }
 
 /// Returns whether connect would deploy or update one of these agents.

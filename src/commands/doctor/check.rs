@@ -1,5 +1,6 @@
 //! What a check is: its name, the group that it belongs to, and when it is part of a run.
 
+use crate::agent::group::Group;
 use crate::inputs::{ClusterAccess, Plan};
 
 /// A check. Most have one row in the table; see [`Check::subjects`].
@@ -70,6 +71,14 @@ impl Check {
     }
 }
 
+/// Returns the architecture of an agent if there are several agents, otherwise an empty text.
+pub fn agent_label(group: &Group, agents: usize) -> String {
+    match group.platforms.first() {
+        Some(platform) if agents > 1 => platform.arch.clone(),
+        _ => String::new(),
+    }
+}
+
 impl Scope {
     /// Returns the scope for these inputs.
     pub fn new(plan: &Plan, full: bool) -> Self {
@@ -80,7 +89,7 @@ impl Scope {
             registries: plan.registries.is_some(),
             agents: groups
                 .iter()
-                .map(|group| super::agents::label(group, groups.len()))
+                .map(|group| agent_label(group, groups.len()))
                 .collect(),
         }
     }

@@ -7,6 +7,7 @@ use super::message_patterns::{
     any, exceeds_quota, is_access_denied, is_image_not_found, is_mount_source_not_found, is_permanent,
     is_storage_class_not_found, lacks_default_storage_class, lacks_user_namespaces,
 };
+use super::remedy;
 use super::scheduling::{UnschedulableCause, is_claim_deleted};
 
 /// What keeps an agent from starting. Two failures of the same kind are the same failure to [`GracePeriod`].
@@ -250,16 +251,8 @@ impl StartupFailure {
 
     /// Returns what the user can do, for the agent of this namespace and name.
     pub fn remedy(&self, namespace: &str, name: &str) -> String {
-        render(&self.remedy, namespace, name)
+        remedy::render(&self.remedy, namespace, name)
     }
-}
-
-/// Returns a remedy with its placeholders filled in.
-pub(super) fn render(remedy: &str, namespace: &str, name: &str) -> String {
-    remedy
-        .replace("{delete}", "kubectl -n {namespace} delete deployment,pvc {name}")
-        .replace("{namespace}", namespace)
-        .replace("{name}", name)
 }
 
 /// Measures since when the same failure is suspected. Its message may change meanwhile, as a count of nodes does.
@@ -336,7 +329,7 @@ mod tests {
         let rows = RULES.iter().map(|rule| {
             let message = "MESSAGE";
             let failure = failure(rule.failure.clone(), 0, message);
-            let remedy = render(rule.remedy, "ci", "agent");
+            let remedy = remedy::render(rule.remedy, "ci", "agent");
             let (sources, seconds) = (format!("{:?}", rule.source), rule.grace_period.as_secs());
             let description = failure.description("ci", "agent");
             format!(

@@ -10,6 +10,7 @@
 mod events;
 mod failure;
 mod message_patterns;
+mod remedy;
 mod scheduling;
 mod state;
 mod suspected_failure;

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use k8s_openapi::api::core::v1::Pod;
 
 use super::events::{AgentEvent, newest};
+use super::remedy;
 
 /// A property of a pod or of the cluster that keeps the pod from all nodes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -161,7 +162,7 @@ impl Unschedulable {
 
     /// Returns what the user can do, for the agent of this namespace and name.
     pub fn remedy_for(&self, namespace: &str, name: &str) -> String {
-        super::failure::render(&self.remedy(), namespace, name)
+        remedy::render(&self.remedy(), namespace, name)
     }
 }
 

@@ -1,6 +1,6 @@
 //! Errors of parsing and evaluating a Dockerfile.
 
-use super::lexer::UNRESOLVED;
+use super::unresolved::UNRESOLVED;
 
 /// An error in a Dockerfile, with its line: either BuildKit rejects the Dockerfile too, or this parser does not support it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, thiserror::Error)]

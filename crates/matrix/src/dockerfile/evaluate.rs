@@ -7,9 +7,10 @@ mod platform;
 
 use super::error::{DockerfileError, DockerfileErrorKind};
 use super::instruction::{CopyInstruction, Instruction};
-use super::lexer::{Lexer, UNRESOLVED};
+use super::lexer::{Lexer, VariableValues};
 use super::mount::RunMount;
 use super::stages::Dockerfile;
+use super::unresolved::UNRESOLVED;
 use super::{BuildParams, ContextName, ContextRead, Scope, SourcePaths};
 use environment::StageEnvironment;
 use graph::{ReadOrigin, StageBase, StageGraph};
@@ -57,7 +58,7 @@ pub fn context_reads(
 struct StageEvaluator<'a> {
     params: &'a BuildParams<'a>,
     lexer: &'a Lexer,
-    globals: &'a environment::VariableValues,
+    globals: &'a VariableValues,
     environment: &'a mut StageEnvironment,
     line: usize,
 }

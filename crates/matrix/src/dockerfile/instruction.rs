@@ -7,9 +7,17 @@ mod words;
 use serde_json::Value;
 
 use super::error::{DockerfileError, DockerfileErrorKind};
-use super::lines::{self, LogicalLine};
+use super::heredoc;
 use super::mount;
 use flags::Flags;
+
+/// An instruction with its continued lines joined.
+#[derive(Debug)]
+pub struct LogicalLine {
+    /// The number of its first line, from 1.
+    pub number: usize,
+    pub text: String,
+}
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Instruction {
@@ -228,10 +236,10 @@ fn copy(flags: &mut Flags, rest: &str, is_add: bool) -> Result<CopyInstruction, 
         None => words::by_spaces(rest).map(str::to_owned).collect(),
     };
     let destination = words.pop();
-    if words.is_empty() || destination.is_none_or(|word| lines::is_heredoc(&word)) {
+    if words.is_empty() || destination.is_none_or(|word| heredoc::is_heredoc(&word)) {
         return Err(missing(keyword, "a source and a destination"));
     }
-    words.retain(|word| !lines::is_heredoc(word));
+    words.retain(|word| !heredoc::is_heredoc(word));
     copy.sources = words;
     Ok(copy)
 }

@@ -1,6 +1,6 @@
 //! Expands quotes, escapes and variables in a word of a Dockerfile (BuildKit's shell/lex.go).
 //!
-//! An unknown value, and any value computed from it, contains the character [`UNRESOLVED`].
+//! An unknown value, and any value computed from it, contains the character [`UNRESOLVED`](super::unresolved::UNRESOLVED).
 
 mod pattern;
 mod variable;
@@ -11,18 +11,18 @@ use std::str::Chars;
 
 use super::error::DockerfileErrorKind;
 
-/// Marks the unknown value of a variable. It is a noncharacter of Unicode, which no text contains.
-pub const UNRESOLVED: char = '\u{ffff}';
-
 /// The deepest nesting of `${a:-${b:-…}}`. BuildKit allows more, but no real Dockerfile needs it.
 const MAX_DEPTH: usize = 50;
 
 /// The most bytes that the variables of one word expand to. Without a limit the size could double with each variable.
 const MAX_BYTES: usize = 1 << 20;
 
+/// The values of variables by their names.
+pub type VariableValues = BTreeMap<String, String>;
+
 /// The values of variables.
 pub trait Variables {
-    /// Returns the value: `None` if it is not set, [`UNRESOLVED`] if it may be set.
+    /// Returns the value: `None` if it is not set, [`UNRESOLVED`](super::unresolved::UNRESOLVED) if it may be set.
     fn get(&self, name: &str) -> Option<&str>;
 }
 
@@ -35,7 +35,7 @@ impl Variables for NoVariables {
     }
 }
 
-impl Variables for BTreeMap<String, String> {
+impl Variables for VariableValues {
     fn get(&self, name: &str) -> Option<&str> {
         BTreeMap::get(self, name).map(String::as_str)
     }

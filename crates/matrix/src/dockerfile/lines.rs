@@ -2,17 +2,10 @@
 //! parser/parser.go).
 
 use super::error::{DockerfileError, DockerfileErrorKind};
-use super::instruction;
+use super::heredoc::Heredoc;
+use super::instruction::{self, LogicalLine};
 use super::lexer::{self, Lexer};
 use super::syntax;
-
-/// An instruction with its continued lines joined.
-#[derive(Debug)]
-pub struct LogicalLine {
-    /// The number of its first line, from 1.
-    pub number: usize,
-    pub text: String,
-}
 
 #[derive(Debug)]
 pub struct LogicalLines {
@@ -121,23 +114,6 @@ fn continuation(line: &str, escape: char) -> (&str, bool) {
     }
 }
 
-struct Heredoc {
-    name: String,
-    /// Written as `<<-`: tabs before the delimiter are removed.
-    chomp: bool,
-}
-
-impl Heredoc {
-    fn ends(&self, line: &str) -> bool {
-        let line = if self.chomp {
-            line.trim_start_matches('\t')
-        } else {
-            line
-        };
-        line == self.name
-    }
-}
-
 /// Returns the here-documents that follow a line.
 fn heredocs(line: &LogicalLine, escape: char) -> Result<Vec<Heredoc>, DockerfileError> {
     if !line.text.contains("<<") || !instruction::may_have_heredocs(&line.text, escape) {
@@ -153,36 +129,7 @@ fn heredocs(line: &LogicalLine, escape: char) -> Result<Vec<Heredoc>, Dockerfile
     let words = lexer.words(&line.text, &lexer::NoVariables).unwrap_or_default();
     words
         .iter()
-        .filter_map(|word| heredoc(word).transpose())
+        .filter_map(|word| Heredoc::parse(word).transpose())
         .collect::<Result<_, _>>()
         .map_err(DockerfileErrorKind::at(line.number))
-}
-
-/// Returns whether a word of COPY or ADD is a here-document.
-pub fn is_heredoc(word: &str) -> bool {
-    matches!(heredoc(word), Ok(Some(_)))
-}
-
-fn heredoc(word: &str) -> Result<Option<Heredoc>, DockerfileErrorKind> {
-    let word = word.trim_start_matches(|c: char| c.is_ascii_digit());
-    let Some(word) = word.strip_prefix("<<") else {
-        return Ok(None);
-    };
-    let (chomp, word) = match word.strip_prefix('-') {
-        Some(word) => (true, word),
-        None => (false, word),
-    };
-    let word = word.trim_start_matches([' ', '\t', '\n', '\r', '\u{c}']);
-    if word.is_empty() || word.contains('<') {
-        return Ok(None);
-    }
-    let lexer = Lexer {
-        keep_unset: true,
-        ..Lexer::new('\\')
-    };
-    let mut names = lexer.words(word, &lexer::NoVariables)?;
-    Ok(match (names.pop(), names.is_empty()) {
-        (Some(name), true) => Some(Heredoc { name, chomp }),
-        _ => None,
-    })
 }

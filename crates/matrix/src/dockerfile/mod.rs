@@ -10,6 +10,7 @@
 
 mod error;
 mod evaluate;
+mod heredoc;
 mod instruction;
 mod lexer;
 mod lines;
@@ -18,6 +19,7 @@ mod reference;
 mod sources;
 mod stages;
 mod syntax;
+mod unresolved;
 
 use std::collections::{BTreeMap, BTreeSet};
 

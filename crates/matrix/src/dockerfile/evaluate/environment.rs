@@ -1,15 +1,12 @@
 //! The variables of a stage.
 
-use std::collections::BTreeMap;
-
 use super::super::BuildParams;
 use super::super::error::{DockerfileError, DockerfileErrorKind};
 use super::super::instruction::Instruction;
-use super::super::lexer::{Lexer, UNRESOLVED, Variables};
+use super::super::lexer::{Lexer, VariableValues, Variables};
 use super::super::stages::Dockerfile;
+use super::super::unresolved::UNRESOLVED;
 use super::platform;
-
-pub type VariableValues = BTreeMap<String, String>;
 
 /// The default `PATH`, BuildKit's `DefaultPathEnvUnix`.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";

@@ -4,11 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::error::{DockerfileError, DockerfileErrorKind};
 use super::super::instruction::Instruction;
-use super::super::lexer::{Lexer, UNRESOLVED};
+use super::super::lexer::{Lexer, VariableValues};
 use super::super::reference::{short_name, without_platform};
 use super::super::stages::Dockerfile;
+use super::super::unresolved::UNRESOLVED;
 use super::super::{BuildParams, ContextName, ContextRead, Scope};
-use super::environment::VariableValues;
 
 /// What a stage is based on.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,7 +1,7 @@
 //! The predefined arguments for the platforms of the build and of the target (BuildKit's dockerfile2llb/platform.go and containerd/platforms).
 
-use super::super::lexer::UNRESOLVED;
-use super::environment::VariableValues;
+use super::super::lexer::VariableValues;
+use super::super::unresolved::UNRESOLVED;
 
 const PARTS: [&str; 5] = ["PLATFORM", "OS", "OSVERSION", "ARCH", "VARIANT"];
 

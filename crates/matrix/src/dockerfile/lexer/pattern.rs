@@ -1,6 +1,6 @@
 //! The substitution modifiers that take a pattern: `${a#b}`, `${a%b}`, `${a/b/c}`.
 
-use super::UNRESOLVED;
+use super::super::unresolved::UNRESOLVED;
 use crate::dockerfile::error::DockerfileErrorKind;
 
 /// The most bytes of a value. Longer values count as unknown, because matching tries every substring.

@@ -1,6 +1,7 @@
 //! Expands a variable in a word, with its modifiers.
 
-use super::{MAX_BYTES, MAX_DEPTH, UNRESOLVED, WordBuffer, WordScanner, pattern};
+use super::super::unresolved::UNRESOLVED;
+use super::{MAX_BYTES, MAX_DEPTH, WordBuffer, WordScanner, pattern};
 use crate::dockerfile::error::DockerfileErrorKind;
 
 impl WordScanner<'_> {
