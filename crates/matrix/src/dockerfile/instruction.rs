@@ -111,7 +111,10 @@ fn parse_text(text: &str, escape: char) -> Result<Instruction, DockerfileErrorKi
         }
         "cmd" | "entrypoint" | "expose" | "healthcheck" | "label" | "maintainer" | "shell" | "stopsignal"
         | "user" | "volume" | "workdir" => return Ok(Instruction::Other),
-        _ => return Err(DockerfileErrorKind::UnknownInstruction(keyword)),
+        _ => {
+            let written = &text.trim()[..keyword.len()];
+            return Err(DockerfileErrorKind::UnknownInstruction(written.to_owned()));
+        }
     };
     flags.finish()?;
     Ok(instruction)

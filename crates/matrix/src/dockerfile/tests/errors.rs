@@ -9,8 +9,9 @@ fn errors_have_their_line() {
         ("\n\nCOPY a /x/", "line 3: no FROM before this instruction"),
         (
             "FROM a\nRUN x \\\n  y\nFETCH b",
-            "line 4: unknown instruction: fetch",
+            "line 4: unknown instruction: FETCH",
         ),
+        ("FROM a\nONBUILD Füße b", "line 2: unknown instruction: Füße"),
         (
             "FROM a\n\nCOPY <<EOF /x/\nb",
             "line 3: unterminated here-document: EOF",
