@@ -41,6 +41,7 @@ mod requests;
 mod rootless;
 mod runc;
 mod sandbox;
+mod silent_server;
 mod state;
 pub mod versions;
 mod volumes;
@@ -55,6 +56,7 @@ pub use install::{Installed, faketime, install};
 pub use lifecycle::{Lab, NODES, daemons, down};
 pub use machine::{Entry, Machine, Tree};
 pub use requests::ApiRequest;
+pub use silent_server::SilentServer;
 pub use state::{Node, State};
 
 use std::path::{Path, PathBuf};

@@ -7,11 +7,10 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
+use lab::{HttpResponse, HttpServer};
 use serde_json::json;
 
-use crate::support::{
-    Namespace, Outcome, Runner, RunnerSnapshot, kubeconfig, record_seconds, serve_fixed_response,
-};
+use crate::support::{Namespace, Outcome, Runner, RunnerSnapshot, kubeconfig, record_seconds};
 
 /// The most bytes that a step may log, however much text it receives.
 const MAX_LOG_BYTES: usize = 50_000;
@@ -135,12 +134,10 @@ fn api_server_sends_megabytes() -> Result<()> {
     );
     let status = json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": "Forbidden",
         "code": 403, "message": message});
-    let address = serve_fixed_response("403 Forbidden", &status.to_string())?;
+    let answer = HttpResponse::new(403, status.to_string()).header("content-type", "application/json");
+    let server = HttpServer::start(move |_| answer.clone())?;
     let file = tempfile::NamedTempFile::new()?;
-    std::fs::write(
-        file.path(),
-        kubeconfig(&format!("http://{address}"), "{token: t}"),
-    )?;
+    std::fs::write(file.path(), kubeconfig(&server.url, "{token: t}"))?;
     let path = file.path().to_string_lossy();
     let outcome = runner.connect_with_only(&[("kubeconfig", &path)])?;
     let words = ["no more text", "bytes left out", "Bind a Role"];

@@ -8,11 +8,12 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
+use lab::SilentServer;
 use rustix::fs::{FlockOperation, flock};
 use rustix::process::Signal;
 
 use crate::support::{
-    LAB, Namespace, Runner, RunnerSnapshot, SilentServer, Step, kubeconfig, program, record_seconds, wait_for,
+    LAB, Namespace, Runner, RunnerSnapshot, Step, kubeconfig, program, record_seconds, wait_for,
 };
 
 /// The most time from a signal to the end. The runner waits 7.5 s after its first signal and 2.5 s after the second.

@@ -3,6 +3,8 @@
 use std::net::TcpListener;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
+use lab::SilentServer;
+
 use super::*;
 
 const DATE: &str = "Wed, 25 Nov 2026 19:00:00 GMT";
@@ -135,9 +137,8 @@ fn an_unreachable_server_builds_all() {
     job.event.api_url = Some(format!("http://127.0.0.1:{port}"));
     let reason = job.reason();
     assert!(reason.contains("Connection refused"), "{reason}");
-    // The server accepts connections and does not answer.
-    let silent = TcpListener::bind("127.0.0.1:0").expect("a port");
-    job.event.api_url = Some(format!("http://{}", silent.local_addr().expect("an address")));
+    let silent = SilentServer::listen().expect("a server");
+    job.event.api_url = Some(format!("http://{}", silent.address().expect("an address")));
     let reason = job.reason();
     assert!(reason.contains("no response within"), "{reason}");
     job.event.api_url = Some("no address".into());
