@@ -2,6 +2,9 @@
 
 mod binary;
 mod counts;
+mod tally;
+
+use std::process::Command;
 
 use anyhow::Result;
 use lab::{HostSnapshot, Lab};
@@ -35,19 +38,20 @@ pub(crate) fn run(args: &TestArgs) -> Result<()> {
     lab::cancel::watch()?;
     let mut counts = Counts::default();
     let result = stages(args, &mut counts);
-    counts.print();
+    print!("{}", counts.report());
     result
 }
 
 fn stages(args: &TestArgs, counts: &mut Counts) -> Result<()> {
     if args.only.is_none() {
-        stage("format", &mut cargo(&["fmt", "--all", "--check"]))?;
+        let mut run = |name: &str, command: &mut Command| counts.timed(name, || stage(name, command));
+        run("format", &mut cargo(&["fmt", "--all", "--check"]))?;
         let fuzzers = ["fmt", "--manifest-path", "fuzz/Cargo.toml", "--check"];
-        stage("format of the fuzzers", &mut cargo(&fuzzers))?;
+        run("format of the fuzzers", &mut cargo(&fuzzers))?;
         // tests/lab is no target of `--all-targets`, with which cargo ignores `--test`: hence two calls.
         for targets in ["--all-targets", "--test=lab"] {
             let clippy = ["clippy", "--workspace", "--locked", "--quiet", targets];
-            stage(
+            run(
                 &format!("lints ({targets})"),
                 cargo(&clippy).args(["--", "-D", "warnings"]),
             )?;
@@ -57,15 +61,15 @@ fn stages(args: &TestArgs, counts: &mut Counts) -> Result<()> {
             "tests without the lab",
             &mut cargo(&["test", "--workspace", "--locked", "--all-targets"]),
         )?;
-        fuzz::short()?;
+        counts.timed("fuzz targets", fuzz::short)?;
     }
     // Compiled before the lab starts, so that it is up only as long as it is used.
-    let tests = TestBinary::build("lab")?;
-    let installed = lab::install()?;
+    let tests = counts.timed("build of the tests on the lab", || TestBinary::build("lab"))?;
+    let installed = counts.timed("build of the lab", lab::install)?;
     let before = HostSnapshot::take()?;
-    let lab = Lab::running_or_new(&installed)?;
+    let lab = counts.timed("start of the lab", || Lab::running_or_new(&installed))?;
     let result = on_the_lab(args, &tests, counts);
-    lab.end()?;
+    counts.timed("end of the lab", || lab.end())?;
     HostSnapshot::take()?.ensure_nothing_new(&before)?;
     result
 }

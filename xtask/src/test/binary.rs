@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
-use super::counts::Tally;
+use super::tally::Tally;
 use crate::tool::{cargo_test, root, spawn};
 
 /// Modules and tests that take longest, the longest first, by the seconds in docs/design/fault-tests.md and by what they

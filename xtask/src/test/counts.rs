@@ -1,4 +1,4 @@
-//! How many tests passed in each stage, and which took longest; printed at the end.
+//! How long each stage took, how many tests passed in it, and which took longest; printed at the end.
 
 use std::io::{BufRead as _, BufReader};
 use std::process::{Command, Stdio};
@@ -9,6 +9,7 @@ use anyhow::{Context, Result, ensure};
 use lab::progress::seconds;
 
 use super::binary::Finished;
+use super::tally::Tally;
 use crate::tool::spawn;
 
 /// How many of the slowest tests are printed.
@@ -17,19 +18,32 @@ const SLOWEST: usize = 10;
 /// The results of the stages so far.
 #[derive(Debug, Default)]
 pub(crate) struct Counts {
-    stages: Vec<(String, Duration, Tally)>,
+    stages: Vec<Stage>,
     tests: Vec<(String, Duration)>,
 }
 
-/// The results of a stage's tests.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub(crate) struct Tally {
-    pub(crate) passed: usize,
-    pub(crate) failed: usize,
-    pub(crate) ignored: usize,
+#[derive(Debug)]
+struct Stage {
+    name: String,
+    took: Duration,
+    /// `None` if the stage runs no tests, or was interrupted.
+    tally: Option<Tally>,
 }
 
 impl Counts {
+    /// Measures a stage that runs no tests.
+    pub(crate) fn timed<T>(&mut self, name: &str, stage: impl FnOnce() -> Result<T>) -> Result<T> {
+        let start = Instant::now();
+        let result = stage();
+        self.add(name, start.elapsed(), None);
+        result
+    }
+
+    fn add(&mut self, name: &str, took: Duration, tally: Option<Tally>) {
+        let name = name.to_owned();
+        self.stages.push(Stage { name, took, tally });
+    }
+
     /// Runs a `cargo test`, shows its output and counts its results.
     pub(crate) fn stage(&mut self, name: &str, command: &mut Command) -> Result<()> {
         eprintln!("== {name}");
@@ -51,7 +65,7 @@ impl Counts {
         while let Ok(line) = received.recv_timeout(Duration::from_secs(1)) {
             tally.add(&line);
         }
-        self.stages.push((name.to_owned(), start.elapsed(), tally));
+        self.add(name, start.elapsed(), Some(tally));
         ensure!(status.success(), "{name} failed: {status}");
         Ok(())
     }
@@ -68,72 +82,49 @@ impl Counts {
         let failed = tally.failed;
         self.tests
             .extend(finished.into_iter().map(|test| (test.name, test.took)));
-        self.stages.push((name.to_owned(), start.elapsed(), tally));
+        self.add(name, start.elapsed(), Some(tally));
         ensure!(failed == 0, "{name} failed: {failed} of them");
         Ok(())
     }
 
-    /// Prints the slowest tests, then one line for each stage.
-    pub(crate) fn print(&self) {
+    /// Returns the slowest tests, then one line for each stage, then the total.
+    pub(crate) fn report(&self) -> String {
+        let mut report = String::new();
         let mut slowest: Vec<_> = self.tests.iter().collect();
         slowest.sort_by_key(|(_, took)| std::cmp::Reverse(*took));
         slowest.truncate(SLOWEST);
         if !slowest.is_empty() {
-            println!("== slowest tests on the lab");
+            let all = self.tests.iter().map(|(_, took)| took).sum();
+            report += &format!(
+                "== slowest of {} tests on the lab, which took {} together\n",
+                self.tests.len(),
+                seconds(all)
+            );
         }
         for (name, took) in slowest {
-            println!("   {:>12}  {name}", seconds(*took));
+            report += &format!("   {:>12}  {name}\n", seconds(*took));
         }
-        for (name, took, tally) in &self.stages {
-            let Tally {
-                passed,
-                failed,
-                ignored,
-            } = tally;
+        for Stage { name, took, tally } in &self.stages {
             let took = seconds(*took);
-            println!("== {name}: {passed} passed, {failed} failed, {ignored} ignored ({took})");
-        }
-    }
-}
-
-impl Tally {
-    /// Adds the numbers of libtest's closing line: `test result: ok. 12 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.01s`
-    fn add(&mut self, line: &str) {
-        for part in line.split(['.', ';']) {
-            let Some((number, what)) = part.trim().split_once(' ') else {
-                continue;
+            report += &match tally {
+                Some(Tally {
+                    passed,
+                    failed,
+                    ignored,
+                }) => {
+                    format!("== {name}: {passed} passed, {failed} failed, {ignored} ignored ({took})\n")
+                }
+                None => format!("== {name}: {took}\n"),
             };
-            let count = match what {
-                "passed" => &mut self.passed,
-                "failed" => &mut self.failed,
-                "ignored" => &mut self.ignored,
-                _ => continue,
-            };
-            *count += number.parse::<usize>().unwrap_or_default();
         }
+        let total = self.stages.iter().map(|stage| stage.took).sum();
+        report + &format!("== total: {}\n", seconds(total))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn results_of_several_runners_add_up() {
-        let mut tally = Tally::default();
-        tally.add(
-            "test result: ok. 12 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.01s",
-        );
-        tally.add("test result: FAILED. 3 passed; 2 failed; 0 ignored; 0 measured; 4 filtered out; finished in 1.50s");
-        assert_eq!(
-            tally,
-            Tally {
-                passed: 15,
-                failed: 2,
-                ignored: 1
-            }
-        );
-    }
 
     #[test]
     fn a_failing_run_fails_the_stage_and_is_counted() {
@@ -147,13 +138,35 @@ mod tests {
                 .arg(format!("echo '{line}'; exit 101")),
         );
         assert!(failed.is_err());
-        assert_eq!(
-            counts.stages[0].2,
-            Tally {
-                passed: 1,
-                failed: 1,
-                ignored: 0
-            }
-        );
+        let expected = Tally {
+            passed: 1,
+            failed: 1,
+            ignored: 0,
+        };
+        assert_eq!(counts.stages[0].tally, Some(expected));
+    }
+
+    #[test]
+    fn the_report_has_each_stage_and_the_total() {
+        let test = |name: &str, seconds| (name.to_owned(), Duration::from_secs(seconds));
+        let mut counts = Counts {
+            tests: vec![test("a::fast", 2), test("a::slow", 100)],
+            ..Counts::default()
+        };
+        counts.add("format", Duration::from_millis(800), None);
+        let tally = Tally {
+            passed: 2,
+            ..Tally::default()
+        };
+        counts.add("tests on the lab", Duration::from_secs(60), Some(tally));
+        let expected = [
+            "== slowest of 2 tests on the lab, which took 1 min 42 s together",
+            "     1 min 40 s  a::slow",
+            "          2.0 s  a::fast",
+            "== format: 0.8 s",
+            "== tests on the lab: 2 passed, 0 failed, 0 ignored (1 min 00 s)",
+            "== total: 1 min 00 s",
+        ];
+        assert_eq!(counts.report().lines().collect::<Vec<_>>(), expected);
     }
 }
