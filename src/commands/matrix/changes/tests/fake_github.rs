@@ -2,12 +2,13 @@
 //! (<https://docs.github.com/rest/git/trees>, <https://docs.github.com/rest/commits/commits>).
 
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use lab::{HttpRequest, HttpResponse, HttpServer};
 use percent_encoding::percent_decode_str;
 use serde_json::{Value, json};
 
+use super::object_reader::{ObjectReader, TreeObject};
 use super::repository::{Repository, output_if_successful};
 
 pub struct FakeGitHub {
@@ -18,6 +19,7 @@ pub struct FakeGitHub {
 struct State {
     prefix: String,
     repository: PathBuf,
+    objects: Mutex<ObjectReader>,
     token: Option<&'static str>,
     /// The maximum number of entries of a recursive tree.
     max_tree_entries: usize,
@@ -56,6 +58,7 @@ impl FakeGitHub {
         let state = Arc::new(State {
             prefix: behavior.prefix.to_owned(),
             repository: repository.path().to_owned(),
+            objects: Mutex::new(ObjectReader::start(repository.path())),
             token: behavior.token,
             max_tree_entries: behavior.max_tree_entries.unwrap_or(100_000),
             faults: Mutex::new(faults),
@@ -131,34 +134,17 @@ impl State {
 
     /// Returns a tree, which is truncated at the maximum number of entries. Directories are entries as well.
     fn tree(&self, id: &str, recursive: bool) -> Option<String> {
-        let depth: &[&str] = if recursive { &["-r", "-t"] } else { &[] };
-        let listed = self.git(&[&["ls-tree", "-z"], depth, &[id]].concat())?;
-        // As text, because it takes seconds to build a JSON value of 100,000 entries.
-        let entry = |line: &str| {
-            let (head, path) = line.split_once('\t').expect("a tab");
-            let [mode, kind, sha] = head.split(' ').collect::<Vec<_>>()[..] else {
-                panic!("no entry: {line}")
-            };
-            let url = format!(r#","url":"https://api.github.com/repos/acme/shop/git/{kind}s/{sha}""#);
-            // A submodule has no URL, and only a blob has a size.
-            let more = match kind {
-                "commit" => String::new(),
-                "tree" => url,
-                _ => format!(r#","size":1{url}"#),
-            };
-            let path = Value::from(path);
-            format!(r#"{{"path":{path},"mode":"{mode}","type":"{kind}","sha":"{sha}"{more}}}"#)
+        let mut objects = self.objects.lock().expect("objects");
+        let top = objects.tree(id)?;
+        let mut lister = TreeLister {
+            objects,
+            left: recursive.then_some(self.max_tree_entries),
+            entries: Vec::new(),
+            truncated: false,
         };
-        let lines: Vec<&str> = listed.split('\0').filter(|line| !line.is_empty()).collect();
-        let max = if recursive {
-            self.max_tree_entries
-        } else {
-            usize::MAX
-        };
-        let truncated = lines.len() > max;
-        let tree: Vec<String> = lines.into_iter().take(max).map(entry).collect();
+        lister.list(top, "", recursive);
+        let (tree, truncated) = (lister.entries.join(","), lister.truncated);
         let url = format!("https://api.github.com/repos/acme/shop/git/trees/{id}");
-        let tree = tree.join(",");
         Some(format!(
             r#"{{"sha":"{id}","url":"{url}","tree":[{tree}],"truncated":{truncated}}}"#
         ))
@@ -178,5 +164,48 @@ impl State {
             comparison["files"] = json!([{"filename": "file", "patch": "+".repeat(1 << 20)}]);
         }
         Some(comparison)
+    }
+}
+
+/// Lists a tree in the order of `git ls-tree -r -t`.
+struct TreeLister<'a> {
+    objects: MutexGuard<'a, ObjectReader>,
+    /// How many more entries a response may have; `None` for any number.
+    left: Option<usize>,
+    /// As text, because it takes seconds to build a JSON value of 100,000 entries.
+    entries: Vec<String>,
+    truncated: bool,
+}
+
+impl TreeLister<'_> {
+    fn list(&mut self, tree: TreeObject, dir: &str, recursive: bool) {
+        for (mode, name, sha) in tree {
+            if self.left == Some(0) {
+                self.truncated = true;
+                return;
+            }
+            self.left = self.left.map(|left| left - 1);
+            let path = format!("{dir}{name}");
+            let kind = match mode.as_str() {
+                "40000" => "tree",
+                "160000" => "commit",
+                _ => "blob",
+            };
+            let url = format!(r#","url":"https://api.github.com/repos/acme/shop/git/{kind}s/{sha}""#);
+            // A submodule has no URL, and only a blob has a size.
+            let more = match kind {
+                "commit" => String::new(),
+                "tree" => url,
+                _ => format!(r#","size":1{url}"#),
+            };
+            let shown = Value::from(path.as_str());
+            self.entries.push(format!(
+                r#"{{"path":{shown},"mode":"{mode:0>6}","type":"{kind}","sha":"{sha}"{more}}}"#
+            ));
+            if recursive && kind == "tree" {
+                let below = self.objects.tree(&sha).expect("a subtree");
+                self.list(below, &format!("{path}/"), recursive);
+            }
+        }
     }
 }

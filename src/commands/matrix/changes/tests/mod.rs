@@ -3,6 +3,7 @@
 mod api_errors;
 mod events;
 mod fake_github;
+mod object_reader;
 mod random;
 mod repository;
 mod tree_sizes;

@@ -54,10 +54,11 @@ fn api_and_git_agree() {
     };
     let trees = (tree(), tree(), prop::sample::select(vec![None, Some(1), Some(4)]));
     let mut runner = TestRunner::new(config);
+    let repository = Repository::new();
     let outcome = runner.run(&trees, |(before, after, max_tree_entries)| {
-        let repository = Repository::new();
+        // Each import begins a new history.
         repository.import(&(stream(&before) + &stream(&after)));
-        let commits = ["main~1", "main"].map(|name| repository.git(&["rev-parse", name]));
+        let commits = repository.last_two_commits();
         let behavior = FakeBehavior {
             max_tree_entries,
             ..FakeBehavior::default()

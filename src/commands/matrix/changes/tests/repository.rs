@@ -12,7 +12,8 @@ pub struct Repository(TempDir);
 impl Repository {
     pub fn new() -> Self {
         let repository = Self(tempfile::tempdir().expect("a directory"));
-        repository.git(&["init", "--quiet", "--initial-branch=main"]);
+        // Without a template, which has a dozen files.
+        repository.git(&["init", "--quiet", "--initial-branch=main", "--template="]);
         repository
     }
 
@@ -41,15 +42,21 @@ impl Repository {
             }
         }
         self.import(&stream);
-        [
-            self.git(&["rev-parse", "main~1"]),
-            self.git(&["rev-parse", "main"]),
-        ]
+        self.last_two_commits()
+    }
+
+    /// Returns the ids of the last two commits of `main`.
+    pub fn last_two_commits(&self) -> [String; 2] {
+        let ids = self.git(&["rev-parse", "main~1", "main"]);
+        let (before, after) = ids.split_once('\n').expect("two ids");
+        [before, after].map(str::to_owned)
     }
 
     /// Runs git-fast-import, which creates a repository of 100,000 files in a second.
     pub fn import(&self, stream: &str) {
         let mut child = Command::new("git")
+            // One file that is not flushed to the disk, instead of a file for each object.
+            .args(["-c", "core.fsync=none", "-c", "fastimport.unpackLimit=0"])
             .args(["fast-import", "--quiet", "--force"])
             .current_dir(self.path())
             .stdin(Stdio::piped())
