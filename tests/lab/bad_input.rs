@@ -24,7 +24,7 @@ fn expect_failure_with_only(
     words: &[&str],
 ) -> Result<()> {
     let before = RunnerSnapshot::take(&runner)?;
-    let outcome = runner.connect_with_only(inputs)?;
+    let outcome = runner.step(runner.connect_command_with_only(inputs))?;
     outcome.expect_error(title, words)?;
     before.ensure_no_builder(&runner)?;
     runner.disconnect()?.ok()?;
@@ -257,7 +257,7 @@ fn credential_plugin_fails() -> Result<()> {
     let file = kubeconfig_with_plugin("echo printed-credential; echo not signed in >&2; exit 3")?;
     let path = file.path().to_string_lossy();
     let mut runner = Runner::new()?;
-    let outcome = runner.connect_with_only(&[("kubeconfig", &path)])?;
+    let outcome = runner.step(runner.connect_command_with_only(&[("kubeconfig", &path)]))?;
     ensure!(!outcome.log.contains("printed-credential\n"), "{}", outcome.log);
     let words = ["exit status: 3", "not signed in", "on this runner"];
     outcome.expect_error("Credential plugin failed", &words)?;

@@ -60,7 +60,7 @@ fn connects(name: &str, offset: SignedDuration, expected: &str) -> Result<()> {
     runner.export_keys("ci")?;
     set_clock(&mut runner, offset)?;
     let inputs = [("cluster", LAB.cluster.as_str()), ("namespace", name)];
-    let connected = runner.connect_with_only(&inputs)?.ok()?;
+    let connected = runner.step(runner.connect_command_with_only(&inputs))?.ok()?;
     ensure!(connected.log.contains(expected), "{}", connected.log);
     ensure!(connected.log.contains("Retrying"), "{}", connected.log);
     runner.build("RUN echo again")?;

@@ -20,7 +20,7 @@ fn user_kubeconfig_does_not_contact_aws() -> Result<()> {
         ("context", "lab"),
         ("namespace", "kubeconfig"),
     ];
-    let connected = runner.connect_with_only(&inputs)?.ok()?;
+    let connected = runner.step(runner.connect_command_with_only(&inputs))?.ok()?;
     ensure!(
         connected.outputs["kubeconfig"] != path,
         "the user's own file is handed on"
@@ -76,7 +76,7 @@ fn service_account_of_a_pod() -> Result<()> {
             ("INPUT_KUBECONFIG", "in-cluster"),
             ("INPUT_NAMESPACE", "in-cluster"),
         ]);
-    let outcome = runner.run_step(command)?.ok()?;
+    let outcome = runner.step(command)?.ok()?;
     ensure!(outcome.log.contains("built in a pod"), "{}", outcome.log);
     runner.disconnect()?.ok()?;
     Ok(())
@@ -84,7 +84,8 @@ fn service_account_of_a_pod() -> Result<()> {
 
 #[test]
 fn in_cluster_outside_a_pod_fails() -> Result<()> {
-    let outcome = Runner::new()?.connect_with_only(&[("kubeconfig", "in-cluster")])?;
+    let mut runner = Runner::new()?;
+    let outcome = runner.step(runner.connect_command_with_only(&[("kubeconfig", "in-cluster")]))?;
     ensure!(
         outcome.code == Some(1) && outcome.log.contains("Not running in a pod"),
         "{}",
@@ -100,7 +101,7 @@ fn default_aws_credential_chain() -> Result<()> {
     let mut runner = Runner::new()?;
     runner.export_keys("ci")?;
     let inputs = [("cluster", LAB.cluster.as_str()), ("namespace", "chain")];
-    let connected = runner.connect_with_only(&inputs)?.ok()?;
+    let connected = runner.step(runner.connect_command_with_only(&inputs))?.ok()?;
     ensure!(
         connected.log.contains("default AWS credentials"),
         "{}",

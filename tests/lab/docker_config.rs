@@ -106,7 +106,7 @@ fn malformed_or_read_only_config_fails_at_once() -> Result<()> {
             command.env(name, value);
         }
     }
-    let outcome = runner.run_step(command)?;
+    let outcome = runner.step(command)?;
     outcome.expect_error("Cannot write file", &["Read-only file system"])?;
     assert_eq!(runner.tree()?, before);
     Ok(())

@@ -22,7 +22,7 @@ fn uncolored(log: &str) -> String {
 /// Runs `doctor` with flags, as a step does.
 fn doctor(runner: &mut Runner, role_name: &str, flags: &[&str]) -> Result<Outcome> {
     let command = doctor_command(runner, role_name, flags);
-    runner.run_step(command)
+    runner.step(command)
 }
 
 fn doctor_command(runner: &Runner, role_name: &str, flags: &[&str]) -> Command {

@@ -101,7 +101,7 @@ fn closed_or_unread_log_does_not_fail_connect() -> Result<()> {
     for (name, value) in step.get_envs() {
         command.env(name, value.unwrap_or_default());
     }
-    let code = runner.run_step(command)?.code;
+    let code = runner.step(command)?.code;
     usable(&mut runner, code, "no standard output at all")
 }
 
@@ -139,7 +139,7 @@ fn api_server_sends_megabytes() -> Result<()> {
     let file = tempfile::NamedTempFile::new()?;
     std::fs::write(file.path(), kubeconfig(&server.url, "{token: t}"))?;
     let path = file.path().to_string_lossy();
-    let outcome = runner.connect_with_only(&[("kubeconfig", &path)])?;
+    let outcome = runner.step(runner.connect_command_with_only(&[("kubeconfig", &path)]))?;
     let words = ["no more text", "bytes left out", "Bind a Role"];
     before.ensure_failed_cleanly(&runner, &outcome, "Cluster denied permission (403)", &words)?;
     ensure_log_is_bounded(&outcome)
@@ -159,7 +159,7 @@ fn plugin_prints_megabytes() -> Result<()> {
         let text = kubeconfig("https://127.0.0.1:1", &plugin.to_string());
         std::fs::write(file.path(), text)?;
         let path = file.path().to_string_lossy();
-        let outcome = runner.connect_with_only(&[("kubeconfig", &path)])?;
+        let outcome = runner.step(runner.connect_command_with_only(&[("kubeconfig", &path)]))?;
         let words = ["sh", "users, exec"];
         before.ensure_failed_cleanly(&runner, &outcome, "Credential plugin failed", &words)?;
         ensure_log_is_bounded(&outcome)?;

@@ -22,7 +22,7 @@ fn with_mounts(runner: &mut Runner, script: &str, step: &Command) -> Result<Outc
         command.arg(assignment);
     }
     command.arg(step.get_program()).args(step.get_args());
-    runner.run_step(command)
+    runner.step(command)
 }
 
 #[test]
@@ -67,7 +67,7 @@ fn buildx_directory_belongs_to_another_user() -> Result<()> {
         for (name, value) in step.get_envs() {
             command.env(name, value.unwrap_or_default());
         }
-        let outcome = runner.run_step(command)?;
+        let outcome = runner.step(command)?;
         let words = [
             "/.docker/buildx",
             "Permission denied",
@@ -99,7 +99,7 @@ fn temporary_directory_is_full_or_missing() -> Result<()> {
 
     let mut command = runner.connect_command(&[("namespace", "temp-full")]);
     command.env("RUNNER_TEMP", runner.home.join("nowhere"));
-    let outcome = runner.run_step(command)?;
+    let outcome = runner.step(command)?;
     let words = [
         "/nowhere/builder-",
         "No such file or directory",
@@ -124,7 +124,7 @@ fn runner_files_cannot_be_written() -> Result<()> {
         let before = RunnerSnapshot::take(&runner)?;
         let mut command = runner.connect_command(&inputs);
         command.env(variable, "/dev/full");
-        let mut outcome = runner.run_step(command)?;
+        let mut outcome = runner.step(command)?;
         if variable == "GITHUB_ENV" {
             // This file is written last, so the outputs of the failed step exist.
             outcome.outputs.clear();
@@ -170,7 +170,7 @@ fn inputs_and_flags_are_not_utf8() -> Result<()> {
     command
         .env("INPUT_NAMESPACE", non_utf8(""))
         .env("INPUT_LABELS", non_utf8("a="));
-    let outcome = runner.run_step(command)?;
+    let outcome = runner.step(command)?;
     let words = [
         "`namespace` is not valid UTF-8",
         "`labels` is not valid UTF-8",
@@ -181,7 +181,7 @@ fn inputs_and_flags_are_not_utf8() -> Result<()> {
     for flag in [non_utf8("--cluster="), non_utf8("")] {
         let mut command = runner.command(program());
         command.arg("connect").arg(flag);
-        let outcome = runner.run_step(command)?;
+        let outcome = runner.step(command)?;
         ensure!(outcome.code == Some(2), "{:?}: {}", outcome.code, outcome.log);
         ensure!(outcome.log.starts_with("error: "), "{}", outcome.log);
     }
@@ -202,7 +202,7 @@ fn paths_are_not_utf8() -> Result<()> {
     std::fs::create_dir(&temporary)?;
     let mut command = runner.connect_command(&inputs);
     command.env("RUNNER_TEMP", &temporary);
-    let outcome = runner.run_step(command)?;
+    let outcome = runner.step(command)?;
     let words = ["not valid UTF-8", "Set RUNNER_TEMP"];
     empty.ensure_failed_cleanly(&runner, &outcome, "Temporary directory cannot be used", &words)?;
     std::fs::remove_dir(&temporary)?;
@@ -218,7 +218,7 @@ fn paths_are_not_utf8() -> Result<()> {
         .env("GITHUB_REPOSITORY", non_utf8("acme/"))
         .env("SOMETHING", non_utf8(""))
         .env(non_utf8("SOMETHING_"), "else");
-    runner.run_step(command)?.ok()?;
+    runner.step(command)?.ok()?;
     let outputs = std::fs::read_to_string(outputs)?;
     ensure!(outputs.contains("driver<<"), "{outputs}");
     let instances = home.join(".docker/buildx/instances");
@@ -231,7 +231,7 @@ fn paths_are_not_utf8() -> Result<()> {
     ensure!(inspected.contains("Status:           running"), "{inspected}");
     let mut command = runner.disconnect_command();
     command.env("HOME", &home);
-    runner.run_step(command)?.ok()?;
+    runner.step(command)?.ok()?;
     ensure!(
         std::fs::read_dir(&instances)?.next().is_none(),
         "the builder is left"

@@ -49,7 +49,7 @@ impl MatrixRepository {
     fn matrix(&mut self, inputs: &[(&str, &str)]) -> Result<Outcome> {
         let mut command = self.command(inputs);
         command.env("INPUT_BASE", "HEAD~1");
-        self.runner.run_step(command)
+        self.runner.step(command)
     }
 
     fn command(&self, inputs: &[(&str, &str)]) -> Command {

@@ -20,11 +20,11 @@ fn remove_while_waiting(
         ("namespace", namespace.0.as_str()),
         ("node-selector", "disk=floppy"),
     ];
-    let mut connecting = runner.start_step(runner.connect_command(&[&usual, inputs].concat()))?;
+    let mut connecting = runner.start(runner.connect_command(&[&usual, inputs].concat()))?;
     connecting.wait_for_line("deployed it")?;
     remove()?;
     let since = Instant::now();
-    let outcome = runner.finish_step(connecting)?;
+    let outcome = runner.finish(connecting)?;
     ensure!(since.elapsed() < Duration::from_secs(60), "{:?}", since.elapsed());
     Ok((runner, before, outcome))
 }
@@ -97,7 +97,7 @@ fn deleted_pods_do_not_end_the_wait() -> Result<()> {
     let namespace = Namespace::new("taken-pod")?;
     let mut runner = Runner::new()?;
     let command = runner.connect_command(&[("namespace", "taken-pod")]);
-    let mut connecting = runner.start_step(command)?;
+    let mut connecting = runner.start(command)?;
     connecting.wait_for_line("deployed it")?;
     let first = loop {
         if let [pod] = &namespace.names("pod")?[..] {
@@ -112,7 +112,7 @@ fn deleted_pods_do_not_end_the_wait() -> Result<()> {
     for pod in &pods {
         namespace.kubectl(&[&["delete", "pod", pod], &force[..]].concat())?;
     }
-    let connected = runner.finish_step(connecting)?.ok()?;
+    let connected = runner.finish(connecting)?.ok()?;
     ensure!(
         connected.outputs["agent"] != first && !pods.contains(&connected.outputs["agent"]),
         "{:?} is one of {first}, {pods:?}",

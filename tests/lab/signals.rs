@@ -22,12 +22,12 @@ fn signal_stops_connect_and_leaves_nothing() -> Result<()> {
             ("storage-class", "tape"),
             ("image", &image),
         ];
-        let mut step = runner.start_connect(&inputs)?;
+        let mut step = runner.start(runner.connect_command(&inputs))?;
         step.wait_for_line("deployed it")?;
         ensure!(runner.tree()?.len() > before.len(), "nothing to remove yet");
         step.signal(signal)?;
         let start = Instant::now();
-        let outcome = runner.finish_step(step)?;
+        let outcome = runner.finish(step)?;
         // The runner waits 7.5 s before the next signal.
         ensure!(
             start.elapsed() < Duration::from_secs(7),

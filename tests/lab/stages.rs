@@ -64,11 +64,11 @@ fn stop_at_stage<T>(
         if signal == Signal::TERM {
             step = action.launched(&runner, &step);
         }
-        let mut connecting = runner.start_step(step)?;
+        let mut connecting = runner.start(step)?;
         let guard = arrived(&runner, &mut connecting).with_context(|| stage.to_owned())?;
         connecting.signal(signal)?;
         let since = Instant::now();
-        let outcome = runner.finish_step(connecting)?;
+        let outcome = runner.finish(connecting)?;
         let took = since.elapsed();
         ensure!(took < STOP_LIMIT, "{stage}: {signal:?} took {took:?}");
         longest = longest.max(took);
@@ -144,11 +144,11 @@ fn while_a_plugin_does_not_respond() -> Result<()> {
     let before = RunnerSnapshot::take(&runner)?;
     let step = runner.connect_command_with_only(&[("kubeconfig", &path)]);
     let action = Action::new()?;
-    let connecting = runner.start_step(action.launched(&runner, &step))?;
+    let connecting = runner.start(action.launched(&runner, &step))?;
     wait_for("the plugin", || Ok(started.exists()))?;
     connecting.signal(Signal::TERM)?;
     let since = Instant::now();
-    let outcome = runner.finish_step(connecting)?;
+    let outcome = runner.finish(connecting)?;
     ensure!(outcome.code == Some(1), "{:?}: {}", outcome.code, outcome.log);
     ensure!(since.elapsed() < STOP_LIMIT, "{:?}", since.elapsed());
     record_seconds(since.elapsed().as_secs_f64())?;
@@ -262,10 +262,10 @@ fn killed_at_any_moment_the_next_job_repairs_the_rest() -> Result<()> {
         for moment in (20..600).step_by(35) {
             let mut runner = Runner::new()?;
             let before = RunnerSnapshot::take(&runner)?;
-            let connecting = runner.start_step(runner.connect_command(&inputs))?;
+            let connecting = runner.start(runner.connect_command(&inputs))?;
             std::thread::sleep(Duration::from_millis(moment));
             connecting.signal(Signal::KILL)?;
-            runner.finish_step(connecting)?;
+            runner.finish(connecting)?;
             runner.disconnect()?.ok()?;
             // The last kill may come after connect has written its exports.
             runner.forget_exports();

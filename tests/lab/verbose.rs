@@ -22,7 +22,7 @@ fn requests_are_listed_without_secrets() -> Result<()> {
         ("namespace", "verbose"),
     ]);
     command.env("INPUT_ROLE-TO-ASSUME", &role).arg("--verbose");
-    let connected = runner.run_step(command)?.ok()?;
+    let connected = runner.step(command)?.ok()?;
     let listed = requests(&connected.log);
     for part in [
         format!("GET {}&audience=sts.amazonaws.com -> 200", LAB.oidc_url),

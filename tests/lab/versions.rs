@@ -106,14 +106,14 @@ fn interrupted_version_finishes_both_objects() -> Result<()> {
     let mut slow = Runner::new()?;
     let access = [("kubeconfig", path.as_ref())];
     let command = slow.connect_command_with_only(&[&inputs("versions-slow", 0, &[]), &access[..]].concat());
-    let connecting = slow.start_step(command)?;
+    let connecting = slow.start(command)?;
     hold.wait()?;
     let same_size = [("storage", "50Gi")];
     let mut fast = Runner::new()?;
     fast.connect(&inputs("versions-slow", 1, &same_size))?.ok()?;
     ensure!(versions(&namespace)? == [1, 1], "{:?}", versions(&namespace)?);
     hold.release()?;
-    let overtaken = slow.finish_step(connecting)?.ok()?;
+    let overtaken = slow.finish(connecting)?.ok()?;
     ensure!(versions(&namespace)? == [0, 0], "{:?}", versions(&namespace)?);
     // The builders of both jobs work, although the agent of one of them changed.
     for runner in [&fast, &slow] {

@@ -75,7 +75,8 @@ fn a_hanging_plugin_is_bounded_by_the_timeout() -> Result<()> {
     let path = path.to_string_lossy();
     let before = runner.tree()?;
     let began = Instant::now();
-    let outcome = runner.connect_with_only(&[("kubeconfig", &path), ("timeout", "3s")])?;
+    let outcome =
+        runner.step(runner.connect_command_with_only(&[("kubeconfig", &path), ("timeout", "3s")]))?;
     ensure!(outcome.code == Some(1), "{}", outcome.log);
     ensure!(began.elapsed().as_secs() < 20, "took {:?}", began.elapsed());
     let (part, _) = outcome
@@ -86,7 +87,7 @@ fn a_hanging_plugin_is_bounded_by_the_timeout() -> Result<()> {
 
     let mut command = runner.command(program());
     command.args(["doctor", "--json", "--timeout", "3s", "--kubeconfig", &path]);
-    let outcome = runner.run_step(command)?;
+    let outcome = runner.step(command)?;
     ensure!(began.elapsed().as_secs() < 30, "took {:?}", began.elapsed());
     expect_row(
         &rows(&outcome)?,

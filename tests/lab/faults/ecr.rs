@@ -44,7 +44,7 @@ fn denies_a_renewal() -> Result<()> {
     let mut scenario = scenario("ecr-renewal", 40)?;
     emulator("/_stub/ecr", &json!({"lifetime": 600}))?;
     let step = scenario.start()?;
-    let connected = scenario.runner.finish_step(step);
+    let connected = scenario.runner.finish(step);
     emulator("/_stub/ecr", &json!({"lifetime": 43200}))?;
     connected?.ok()?;
 

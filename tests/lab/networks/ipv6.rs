@@ -28,8 +28,9 @@ fn api_server_by_ipv6_address() -> Result<()> {
     runner.env.insert("HTTPS_PROXY".into(), "http://[::1]:9".into());
     runner.env.insert("NO_PROXY".into(), "fd00::/8,".into());
     let path = kubeconfig(&runner, &format!("https://{}", forward.0))?;
-    let connected =
-        runner.connect_with_only(&[("kubeconfig", &path.to_string_lossy()), ("namespace", "six")]);
+    let connected = runner.step(
+        runner.connect_command_with_only(&[("kubeconfig", &path.to_string_lossy()), ("namespace", "six")]),
+    );
     connected?.ok()?;
     runner.build("RUN echo built")?;
     runner.disconnect()?.ok()?;

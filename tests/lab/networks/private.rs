@@ -58,7 +58,9 @@ fn private_address_in_a_kubeconfig_is_reported() -> Result<()> {
     let host = LAB.api_server.trim_start_matches("https://");
     let host = host.split_once(':').map_or(host, |(host, _)| host);
     let path = kubeconfig(&runner, &format!("https://{host}:9"))?;
-    let outcome = runner.connect_with_only(&[("kubeconfig", &path.to_string_lossy()), ("timeout", "3s")])?;
+    let outcome = runner.step(
+        runner.connect_command_with_only(&[("kubeconfig", &path.to_string_lossy()), ("timeout", "3s")]),
+    )?;
     ensure!(
         outcome.code == Some(1) && outcome.log.contains(&format!("{host} is a private address")),
         "{}",

@@ -92,15 +92,9 @@ impl Runner {
 
     /// Runs `connect` with the usual inputs for the lab's cluster and these.
     pub(crate) fn connect(&mut self, inputs: &[(&str, &str)]) -> Result<Outcome> {
-        let step = self.start_connect(inputs)?;
-        let outcome = self.finish_step(step)?;
+        let outcome = self.step(self.connect_command(inputs))?;
         record_seconds(outcome.seconds)?;
         Ok(outcome)
-    }
-
-    /// Starts `connect` with the usual inputs and these.
-    pub(crate) fn start_connect(&self, inputs: &[(&str, &str)]) -> Result<Step> {
-        self.start_step(self.connect_command(inputs))
     }
 
     /// Returns the command of `connect` with the usual inputs and these.
@@ -114,26 +108,20 @@ impl Runner {
         self.connect_command_with_only(&[&usual, inputs].concat())
     }
 
-    /// Runs `connect` with only these inputs.
-    pub(crate) fn connect_with_only(&mut self, inputs: &[(&str, &str)]) -> Result<Outcome> {
-        let command = self.connect_command_with_only(inputs);
-        self.run_step(command)
-    }
-
     /// Runs a step and reads what it exported.
-    pub(crate) fn run_step(&mut self, command: Command) -> Result<Outcome> {
-        let step = self.start_step(command)?;
-        self.finish_step(step)
+    pub(crate) fn step(&mut self, command: Command) -> Result<Outcome> {
+        let step = self.start(command)?;
+        self.finish(step)
     }
 
     /// Starts a step.
-    pub(crate) fn start_step(&self, mut command: Command) -> Result<Step> {
+    pub(crate) fn start(&self, mut command: Command) -> Result<Step> {
         self.reset_command_files()?;
         Step::start(&mut command)
     }
 
     /// Waits for a step and reads what it exported.
-    pub(crate) fn finish_step(&mut self, step: Step) -> Result<Outcome> {
+    pub(crate) fn finish(&mut self, step: Step) -> Result<Outcome> {
         let (status, log, seconds) = step.wait()?;
         Ok(Outcome {
             code: status.code(),
@@ -180,7 +168,7 @@ impl Runner {
     /// Runs the post step.
     pub(crate) fn disconnect(&mut self) -> Result<Outcome> {
         let command = self.disconnect_command();
-        self.run_step(command)
+        self.step(command)
     }
 
     pub(crate) fn disconnect_command(&self) -> Command {

@@ -56,7 +56,7 @@ impl Scenario {
 
     /// Starts connect.
     pub(crate) fn start(&self) -> Result<Step> {
-        self.runner.start_connect(&self.inputs())
+        self.runner.start(self.runner.connect_command(&self.inputs()))
     }
 
     /// Runs connect, which must fail in time with this title and these words, and leave nothing.
@@ -100,15 +100,15 @@ impl Scenario {
         let mut runner = Runner::new()?;
         let before = RunnerSnapshot::take(&runner)?;
         let namespace = ("namespace", self.namespace.0.as_str());
-        let step = runner.start_connect(&[namespace])?;
-        let outcome = runner.finish_step(step)?.ok()?;
+        let step = runner.start(runner.connect_command(&[namespace]))?;
+        let outcome = runner.finish(step)?.ok()?;
         runner.disconnect()?.ok()?;
         before.ensure_nothing_left(&runner)?;
         Ok(outcome)
     }
 
     fn finish_in_time(&mut self, step: Step) -> Result<Outcome> {
-        let outcome = self.runner.finish_step(step)?;
+        let outcome = self.runner.finish(step)?;
         record_seconds(outcome.seconds)?;
         let Outcome { seconds, log, .. } = &outcome;
         ensure!(
