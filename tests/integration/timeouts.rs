@@ -103,7 +103,7 @@ fn the_doctor_reports_invalid_flags_as_a_usage_error() -> Result<()> {
     insta::assert_snapshot!(error, @"
     error: Invalid input: These values are not valid:
     - `--storage=lots`: must be a quantity of at least 1Gi, such as 50Gi or 1Ti
-    Correct them and run again. Nothing was contacted or changed. For valid values, see docs/inputs.md, or --help on a command line.
+    Correct these flags. Nothing was contacted or changed. For valid values, see remote-buildkit COMMAND --help.
     exit code 2
     ");
 
