@@ -48,19 +48,29 @@ pub struct Cli {
     /// Print a line for each request to AWS, the cluster and GitHub.
     ///
     /// Secrets are left out. In a job, debug logging turns this on as well.
-    #[arg(short, long, global = true, help_heading = GLOBAL)]
+    #[arg(short, long, global = true, help_heading = GLOBAL, display_order = AFTER_ALL_OTHERS)]
     pub verbose: bool,
     /// Print no progress, only results, warnings and errors.
-    #[arg(short, long, global = true, help_heading = GLOBAL)]
+    #[arg(short, long, global = true, help_heading = GLOBAL, display_order = AFTER_ALL_OTHERS + 1)]
     pub quiet: bool,
-    /// When to print in color. NO_COLOR turns color off as well.
-    #[arg(long, global = true, value_name = "WHEN", default_value_t, help_heading = GLOBAL)]
+    /// When to print in color. Overrides NO_COLOR.
+    #[arg(
+        long,
+        global = true,
+        value_name = "WHEN",
+        default_value_t,
+        help_heading = GLOBAL,
+        display_order = AFTER_ALL_OTHERS + 2
+    )]
     pub color: clap::ColorChoice,
     #[command(subcommand)]
     pub command: Command,
 }
 
 const GLOBAL: &str = "Global options";
+
+/// The order of the global options in the synopsis of a man page: after the command's own, which clap numbers from 0.
+const AFTER_ALL_OTHERS: usize = 1000;
 
 #[derive(Debug, Subcommand)]
 pub enum Command {

@@ -4,6 +4,8 @@ use std::ffi::OsString;
 
 use clap::builder::styling::{AnsiColor, Styles};
 use clap::builder::{BoolishValueParser, StyledStr};
+use clap::error::ErrorKind;
+use clap::parser::ValueSource;
 use clap::{ArgAction, CommandFactory as _, FromArgMatches as _};
 
 use super::Cli;
@@ -77,15 +79,25 @@ fn with_env(arg: clap::Arg) -> clap::Arg {
 /// Parses the command line. Prints the help, the version or a usage error and exits where clap does; a usage error has
 /// the exit code 2.
 pub fn parse(line: Vec<OsString>) -> Cli {
-    let mut command = command().color(color_of(&line));
-    let parsed = command
-        .try_get_matches_from_mut(line)
-        .and_then(|matches| Cli::from_arg_matches(&matches));
-    parsed.unwrap_or_else(|error| error.format(&mut command).exit())
+    let mut command = command().color(color_of(&line, crate::env::get));
+    try_parse(&mut command, line).unwrap_or_else(|error| error.format(&mut command).exit())
 }
 
-/// Returns the value of `--color`. It is read before the rest, because errors of the rest are printed in color.
-fn color_of(line: &[OsString]) -> clap::ColorChoice {
+fn try_parse(command: &mut clap::Command, line: Vec<OsString>) -> Result<Cli, clap::Error> {
+    let matches = command.try_get_matches_from_mut(line)?;
+    // clap's `conflicts_with` would also reject the variable `REMOTE_BUILDKIT_QUIET=false`, and accept one of the flags
+    // before the command and the other after it.
+    let is_typed = |flag: &str| matches.value_source(flag) == Some(ValueSource::CommandLine);
+    if is_typed("quiet") && is_typed("verbose") {
+        let conflict = "the argument '--quiet' cannot be used with '--verbose'";
+        return Err(command.error(ErrorKind::ArgumentConflict, conflict));
+    }
+    Cli::from_arg_matches(&matches)
+}
+
+/// Returns the value of `--color`, or else of its variable. It is read before the rest, because errors of the rest are
+/// printed in color.
+fn color_of(line: &[OsString], variable: impl Fn(&str) -> Option<String>) -> clap::ColorChoice {
     let mut words = line.iter().filter_map(|word| word.to_str());
     while let Some(word) = words.next() {
         let value = match word.strip_prefix("--color") {
@@ -97,7 +109,10 @@ fn color_of(line: &[OsString]) -> clap::ColorChoice {
             return choice;
         }
     }
-    clap::ColorChoice::Auto
+    let value = variable(&format!("{ENV_PREFIX}COLOR"));
+    value
+        .and_then(|value| value.parse().ok())
+        .unwrap_or(clap::ColorChoice::Auto)
 }
 
 #[cfg(test)]
@@ -131,12 +146,32 @@ mod tests {
 
     #[test]
     fn color_is_read_before_the_rest() {
-        let color = |line: &[&str]| color_of(&line.iter().map(OsString::from).collect::<Vec<_>>());
+        let line_of = |line: &[&str]| line.iter().map(OsString::from).collect::<Vec<_>>();
+        let color = |line: &[&str]| color_of(&line_of(line), |_| None);
         assert_eq!(
             color(&["x", "--color", "never", "oops"]),
             clap::ColorChoice::Never
         );
         assert_eq!(color(&["x", "oops", "--color=always"]), clap::ColorChoice::Always);
         assert_eq!(color(&["x", "--color=pink"]), clap::ColorChoice::Auto);
+        let with_variable = |line: &[&str]| {
+            color_of(&line_of(line), |name| {
+                (name == "REMOTE_BUILDKIT_COLOR").then(|| "never".into())
+            })
+        };
+        assert_eq!(with_variable(&["x", "oops"]), clap::ColorChoice::Never);
+        assert_eq!(with_variable(&["x", "--color=always"]), clap::ColorChoice::Always);
+    }
+
+    #[test]
+    fn quiet_and_verbose_exclude_each_other() {
+        for line in [&["-q", "-v", "disconnect"][..], &["-v", "disconnect", "-q"]] {
+            let line = ["remote-buildkit"].iter().chain(line).map(OsString::from);
+            let error = try_parse(&mut command(), line.collect()).expect_err("a conflict");
+            assert_eq!(error.kind(), ErrorKind::ArgumentConflict);
+            assert_eq!(error.exit_code(), 2);
+        }
+        let line = ["remote-buildkit", "disconnect", "-v"].map(OsString::from);
+        assert!(try_parse(&mut command(), line.into()).is_ok_and(|cli| cli.verbose));
     }
 }
