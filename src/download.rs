@@ -12,9 +12,10 @@ use http_body_util::{BodyExt, Empty};
 use sha2::{Digest, Sha256};
 
 use crate::error_code::ErrorCode;
+use crate::failure_kind::FailureKind;
 use crate::http_client::{ServerClient, StreamedResponse, no_response};
 use crate::problem::Problem;
-use crate::retry::{self, AttemptError, FailureKind, Retrier};
+use crate::retry::{self, AttemptError, Retrier};
 
 /// The timeout of one attempt, which suffices for 80 MB at 2 Mbit/s.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(300);

@@ -12,9 +12,10 @@ use hyper_util::client::legacy::{self, Error};
 use hyper_util::client::proxy::matcher::Matcher;
 use hyper_util::rt::TokioExecutor;
 
+use crate::failure_kind::FailureKind;
 use crate::problem::chain;
 use crate::proxy::ProxySettings;
-use crate::retry::{AttemptError, FailureKind};
+use crate::retry::AttemptError;
 use crate::trace::RequestLog;
 use crate::trust;
 

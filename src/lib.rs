@@ -14,6 +14,7 @@ mod download;
 mod endpoint_access;
 mod env;
 mod error_code;
+mod failure_kind;
 mod files;
 #[cfg(fuzzing)]
 pub mod fuzz;

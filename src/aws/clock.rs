@@ -11,7 +11,8 @@ use jiff::{SignedDuration, Timestamp};
 use rustix::time::{ClockId, clock_gettime};
 use serde::{Deserialize, Serialize};
 
-use crate::retry::{AttemptError, FailureKind};
+use crate::failure_kind::FailureKind;
+use crate::retry::AttemptError;
 
 /// Smaller offsets are ignored: the `Date` header has whole seconds, and a response is in transit for a while.
 const MIN_OFFSET: SignedDuration = SignedDuration::from_secs(30);

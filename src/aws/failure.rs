@@ -6,8 +6,8 @@ use aws_smithy_runtime_api::client::result::SdkError;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 
 use crate::error_code::ErrorCode;
+use crate::failure_kind::FailureKind;
 use crate::problem::{Problem, chain};
-use crate::retry::FailureKind;
 
 /// Why a call of AWS failed: the service's error code and message, or the error of the connection.
 pub(super) struct AwsFailure {

@@ -9,8 +9,9 @@ use kube::core::Status;
 
 use super::Cluster;
 use crate::error_code::ErrorCode;
+use crate::failure_kind::FailureKind;
 use crate::problem::{Problem, chain};
-use crate::retry::{AttemptError, FailureKind, RequestError};
+use crate::retry::{AttemptError, RequestError};
 
 /// The operation that a request performs, as RBAC names it.
 #[derive(Debug, Clone, Copy)]

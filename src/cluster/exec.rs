@@ -15,8 +15,9 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::Cluster;
 use super::error::{ApiOperation, ClusterAttemptError};
+use crate::failure_kind::FailureKind;
 use crate::problem::chain;
-use crate::retry::{AttemptError, FailureKind};
+use crate::retry::AttemptError;
 
 const OPERATION: ApiOperation = ApiOperation::new("create", "pods/exec");
 

@@ -11,8 +11,9 @@ use super::error::{ClusterAttemptError, ClusterError};
 use super::exec::not_ready;
 use crate::agent::state;
 use crate::error_code::ErrorCode;
+use crate::failure_kind::FailureKind;
 use crate::problem::Problem;
-use crate::retry::{self, AttemptError, FailureKind};
+use crate::retry::{self, AttemptError};
 
 /// The result of a probe.
 #[derive(Debug)]

@@ -13,8 +13,8 @@ use crate::agent::startup::{
 };
 use crate::agent::state;
 use crate::error_code::ErrorCode;
+use crate::failure_kind::FailureKind;
 use crate::problem::Problem;
-use crate::retry::FailureKind;
 
 /// The interval at which the log shows what the agent waits for.
 const HEARTBEAT: Duration = Duration::from_secs(15);

@@ -15,8 +15,8 @@ use serde::de::DeserializeOwned;
 use super::error::{self, ApiOperation, ClusterError};
 use super::{Cluster, NamespacedObject, decode};
 use crate::agent::state;
+use crate::failure_kind::FailureKind;
 use crate::problem::chain;
-use crate::retry::FailureKind;
 
 /// An update of a watch.
 #[derive(Debug)]

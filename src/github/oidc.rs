@@ -13,9 +13,10 @@ use serde::Deserialize;
 
 use crate::env;
 use crate::error_code::ErrorCode;
+use crate::failure_kind::FailureKind;
 use crate::http_client::{ServerClient, no_response};
 use crate::problem::Problem;
-use crate::retry::{self, AttemptError, FailureKind};
+use crate::retry::{self, AttemptError};
 use crate::secret::Secret;
 
 /// A token that proves the job's identity. It is valid for five minutes, so it is requested where it is used.

@@ -16,8 +16,9 @@ use octocrab::{AuthState, Octocrab, OctocrabBuilder};
 use serde_json::Value;
 
 use super::limits;
+use crate::failure_kind::FailureKind;
 use crate::http_client::{ServerClient, no_response};
-use crate::retry::{self, AttemptError, FailureKind, Retrier};
+use crate::retry::{self, AttemptError, Retrier};
 use crate::secret::Secret;
 
 /// GitHub's REST API with one token, until a deadline.
