@@ -93,7 +93,7 @@ async fn response(url: &str) -> Result<StreamedResponse, AttemptError> {
             .context("building the request")?;
         let client = ServerClient::for_url(&url)?;
         let response = read(client.send(request)).await?;
-        let response = response.map_err(|error| no_response(&error))?;
+        let response = response.map_err(|error| no_response(&*error))?;
         let status = response.status();
         if status.is_success() {
             return Ok(response);

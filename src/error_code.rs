@@ -51,6 +51,12 @@ error_codes! {
         UnsupportedProxy: "Unsupported proxy",
             "`HTTPS_PROXY`, `HTTP_PROXY`, or `proxy-url` in the kubeconfig, is not the URL of an HTTP proxy.",
             "Set it to an `http://` or `https://` URL, or exclude the host with `NO_PROXY`.";
+        ProxyFailed: "Cannot connect through the proxy",
+            "The proxy of `HTTPS_PROXY`, `HTTP_PROXY`, or `proxy-url` in the kubeconfig, does not run, or does not connect to the host that the message names.",
+            "Correct the proxy's URL, allow the host in the proxy, or exclude the host with `NO_PROXY`.";
+        DnsFailed: "Cannot resolve host name",
+            "The runner's DNS did not resolve the host name of AWS, GitHub or the cluster that the message names.",
+            "Check the spelling of `region`, or the server's address in the kubeconfig, and the runner's DNS (/etc/resolv.conf).";
         CannotWriteFile: "Cannot write file",
             "A directory is missing, full, read-only or not owned by this user. The message has the path, the reason and the variable that moves it.",
             "Check the file system, or set the variable that the message names.";
@@ -80,9 +86,6 @@ error_codes! {
             "Check the runner's network access to what the next step needs, or raise `timeout`.";
     }
     "AWS" {
-        DnsFailed: "Cannot resolve host name",
-            "The runner's DNS did not resolve the host name of AWS or GitHub that the message names.",
-            "Check the spelling of `region`, and the runner's DNS (/etc/resolv.conf).";
         OidcTokenUnavailable: "No OIDC token for this job",
             "GitHub gave the job no OIDC token. A `pull_request` workflow of a fork gets none.",
             "Set `permissions: id-token: write` in the job, and in the caller of a reusable workflow.";

@@ -81,6 +81,7 @@ impl FailureKind {
             .unwrap_or_else(|| Self::from_text(&chain(error)))
     }
 
+    /// Returns the kind of failure that the type of one cause shows, if it shows one.
     pub fn from_cause(cause: &(dyn Error + 'static)) -> Option<Self> {
         if let Some(tls) = cause.downcast_ref::<rustls::Error>() {
             return Some(match tls {
@@ -106,15 +107,22 @@ impl FailureKind {
             ErrorKind::ConnectionRefused
             | ErrorKind::ConnectionReset
             | ErrorKind::ConnectionAborted
+            | ErrorKind::HostUnreachable
+            | ErrorKind::NetworkUnreachable
             | ErrorKind::NotConnected
             | ErrorKind::BrokenPipe
             | ErrorKind::UnexpectedEof => Some(Self::ConnectionFailed),
+            // A failed name lookup has no kind of its own.
+            _ if io.to_string().starts_with(Self::DNS_ERROR_PREFIX) => Some(Self::DnsFailed),
             _ => None,
         }
     }
 
-    /// Returns the kind of failure from an error's text, if no type shows it. A failed name lookup is an `io::Error` without a
-    /// kind of its own, in an error type that is private to hyper-util; so is the connect timeout of the AWS SDK.
+    /// The text with which the standard library begins the error of a name lookup.
+    pub const DNS_ERROR_PREFIX: &str = "failed to lookup address information: ";
+
+    /// Returns the kind of failure from an error's text, if no type shows it: the connect timeout of the AWS SDK, for example,
+    /// has a private type.
     fn from_text(text: &str) -> Self {
         let text = text.to_lowercase();
         let contains = |patterns: &[&str]| patterns.iter().any(|pattern| text.contains(pattern));

@@ -6,15 +6,16 @@ use bytes::Bytes;
 use http::{Request, Response, Uri};
 use hyper::body::{Body, Incoming};
 use hyper_rustls::HttpsConnector;
+use hyper_util::client::legacy;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::connect::proxy::Tunnel;
-use hyper_util::client::legacy::{self, Error};
 use hyper_util::client::proxy::matcher::Matcher;
 use hyper_util::rt::TokioExecutor;
+use tower::BoxError;
 
+use crate::connection_error::{ProxyFailure, cause};
 use crate::failure_kind::FailureKind;
-use crate::problem::chain;
-use crate::proxy::ProxySettings;
+use crate::proxy::{ProxySettings, ProxyUrl};
 use crate::retry::AttemptError;
 use crate::trace::RequestLog;
 use crate::trust;
@@ -26,7 +27,10 @@ pub type StreamedResponse = Response<Incoming>;
 #[derive(Debug, Clone)]
 pub enum ServerClient<B> {
     Direct(legacy::Client<HttpsConnector<HttpConnector>, B>),
-    Proxied(legacy::Client<HttpsConnector<Tunnel<HttpConnector>>, B>),
+    Proxied(
+        legacy::Client<HttpsConnector<Tunnel<HttpConnector>>, B>,
+        Box<ProxyUrl>,
+    ),
 }
 
 impl<B> ServerClient<B>
@@ -48,29 +52,30 @@ where
         };
         // A matcher for all URLs, only to take the user and the password out of the proxy's URL.
         let matcher = Matcher::builder().all(proxy.expose().to_string()).build();
-        let proxy = matcher.intercept(url).context("reading the URL of the proxy")?;
-        let mut tunnel = Tunnel::new(proxy.uri().clone(), connector);
-        if let Some(auth) = proxy.basic_auth() {
+        let intercept = matcher.intercept(url).context("reading the URL of the proxy")?;
+        let mut tunnel = Tunnel::new(intercept.uri().clone(), connector);
+        if let Some(auth) = intercept.basic_auth() {
             tunnel = tunnel.with_auth(auth.clone());
         }
-        Ok(Self::Proxied(builder.build(with_tls(tunnel)?)))
+        Ok(Self::Proxied(builder.build(with_tls(tunnel)?), Box::new(proxy)))
     }
 
     /// Sends a request, and returns as soon as the response's headers are received.
-    pub async fn send(&self, request: Request<B>) -> Result<StreamedResponse, Error> {
-        let request_log = RequestLog::begin(request.method().as_str(), &request.uri().to_string());
-        let response = match self {
-            Self::Direct(client) => client.request(request).await,
-            Self::Proxied(client) => client.request(request).await,
+    pub async fn send(&self, request: Request<B>) -> Result<StreamedResponse, BoxError> {
+        let url = request.uri().clone();
+        let request_log = RequestLog::begin(request.method().as_str(), &url.to_string());
+        let (response, proxy) = match self {
+            Self::Direct(client) => (client.request(request).await, None),
+            Self::Proxied(client, proxy) => (client.request(request).await, Some(&**proxy)),
         };
         match &response {
             Ok(response) => {
                 let header = |name: &str| response.headers().get(name)?.to_str().ok();
                 request_log.answered(response.status().as_u16(), header);
             }
-            Err(error) => request_log.failed(&chain(error)),
+            Err(error) => request_log.failed(&cause(error)),
         }
-        response
+        response.map_err(|error| ProxyFailure::or_other(error.into(), proxy, &url))
     }
 }
 
@@ -83,9 +88,11 @@ fn with_tls<C>(connector: C) -> anyhow::Result<HttpsConnector<C>> {
 
 /// Classifies an error of [`ServerClient::send`] or of a response's body.
 pub fn no_response(error: &(dyn std::error::Error + 'static)) -> AttemptError {
-    // hyper-util's own text, "client error (Connect)", adds nothing to its cause.
-    let cause = error.source().filter(|_| error.is::<Error>()).unwrap_or(error);
-    AttemptError::new(FailureKind::from_error(error), anyhow::anyhow!(chain(cause)))
+    let kind = FailureKind::from_error(error);
+    match ProxyFailure::find(error) {
+        Some(problem) => AttemptError::new(kind, problem.clone()),
+        None => AttemptError::new(kind, anyhow::anyhow!(cause(error))),
+    }
 }
 
 #[cfg(test)]
@@ -93,7 +100,33 @@ mod tests {
     use http_body_util::Empty;
 
     use super::*;
+    use crate::error_code::ErrorCode;
+    use crate::problem::Problem;
     use crate::proxy::tests::{CASES, HTTP, HTTPS};
+
+    #[test]
+    fn a_proxy_that_refuses_connections_is_reported() {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let url = Uri::from_static("https://api.github.com/meta");
+        let settings = ProxySettings::of("", "http://me:word@127.0.0.1:1", "");
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .expect("a runtime");
+        let error = runtime.block_on(async {
+            let client = ServerClient::with_proxies(&url, &settings).expect("a client");
+            let request = Request::get(&url).body(Empty::<Bytes>::new());
+            client
+                .send(request.expect("a request"))
+                .await
+                .expect_err("refused")
+        });
+        let failed = no_response(&*error);
+        assert_eq!(failed.kind, FailureKind::ConnectionFailed);
+        let problem = failed.error.downcast_ref::<Problem>().expect("a problem");
+        assert_eq!(problem.code, ErrorCode::ProxyFailed);
+        assert!(!problem.to_string().contains("word"), "{problem}");
+    }
 
     #[test]
     fn the_proxy_is_the_one_of_the_common_rule() {
@@ -101,7 +134,7 @@ mod tests {
             let settings = ProxySettings::of(HTTP, HTTPS, no_proxy);
             let client = ServerClient::<Empty<Bytes>>::with_proxies(&url.parse().expect(url), &settings);
             let client = client.expect(url);
-            let proxied = matches!(client, ServerClient::Proxied(_));
+            let proxied = matches!(client, ServerClient::Proxied(..));
             assert_eq!(proxied, expected.is_some(), "{no_proxy} {url}");
             let text = format!("{client:?}");
             assert!(!text.contains("word") && !text.contains("me:"), "{text}");

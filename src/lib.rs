@@ -9,6 +9,7 @@ mod cli;
 mod cluster;
 mod color;
 mod commands;
+mod connection_error;
 mod docker;
 mod download;
 mod endpoint_access;

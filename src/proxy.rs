@@ -66,20 +66,29 @@ impl ProxySettings {
 
     /// Returns every proxy that [`Self::for_url`] can return.
     pub fn proxies(&self) -> Vec<ProxyUrl> {
-        let urls = self.http.iter().chain(&self.https);
-        urls.filter_map(|url| ProxyUrl::parse(&with_scheme(url.expose()), "", "").ok())
-            .collect()
+        let urls = [(env::HTTP_PROXY, &self.http), (env::HTTPS_PROXY, &self.https)].into_iter();
+        urls.filter_map(|(variable, url)| {
+            ProxyUrl::parse(&with_scheme(url.as_ref()?.expose()), variable, "").ok()
+        })
+        .collect()
     }
 }
 
 /// The URL of an HTTP proxy, with its user and password. Its debug output does not have them.
 #[derive(Clone, PartialEq, Eq)]
-pub struct ProxyUrl(Uri);
+pub struct ProxyUrl {
+    url: Uri,
+    /// Where it is configured.
+    source: &'static str,
+}
+
+/// The source of a proxy that the kubeconfig has.
+pub const KUBECONFIG_SOURCE: &str = "proxy-url in the kubeconfig";
 
 impl ProxyUrl {
     /// Parses a URL. `source` is where it is configured. It is checked here because kube and the AWS SDK print the
     /// password of a proxy that they cannot use.
-    pub fn parse(url: &str, source: &str, remedy: &str) -> Result<Self, Problem> {
+    pub fn parse(url: &str, source: &'static str, remedy: &str) -> Result<Self, Problem> {
         let (before, _) = url.rsplit_once('@').unwrap_or_default();
         let (_, user_info) = before.split_once("://").unwrap_or_default();
         // The URL would have another host, and a part of the password as its path.
@@ -91,7 +100,7 @@ impl ProxyUrl {
         let parsed = url.parse::<Uri>().ok().filter(|_| is_encoded);
         let http =
             parsed.filter(|url| matches!(url.scheme_str(), Some("http" | "https")) && url.host().is_some());
-        http.map(Self).ok_or_else(|| {
+        http.map(|url| Self { url, source }).ok_or_else(|| {
             Problem::new(
                 ErrorCode::UnsupportedProxy,
                 format!(
@@ -105,13 +114,46 @@ impl ProxyUrl {
 
     /// Returns the URL with its user and password. A review for leaks must check every use of this function.
     pub fn expose(&self) -> &Uri {
-        &self.0
+        &self.url
+    }
+
+    /// Returns the remedy for a proxy that does not connect to a host.
+    pub fn remedy(&self, host: &str) -> String {
+        if self.source == KUBECONFIG_SOURCE {
+            return format!("Check that the proxy runs and allows {host}, or remove proxy-url.");
+        }
+        format!("Check that the proxy runs and allows {host}, or add {host} to NO_PROXY.")
+    }
+
+    /// Returns the remedy for a proxy that requires another user or password.
+    pub fn user_remedy(&self) -> String {
+        format!(
+            "Correct the user and the password in {}: http://USER:PASSWORD@HOST:PORT, with special characters \
+             percent-encoded.",
+            self.source
+        )
+    }
+
+    /// Returns the remedy for a proxy whose host name cannot be resolved.
+    pub fn dns_remedy(&self) -> String {
+        format!(
+            "Check the spelling of the proxy's host in {}, and this machine's DNS (/etc/resolv.conf).",
+            self.source
+        )
+    }
+}
+
+/// Prints the URL without its user and password, and where it is configured.
+impl fmt::Display for ProxyUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let url = redacted(&self.url.to_string());
+        write!(f, "{} ({})", url.trim_end_matches('/'), self.source)
     }
 }
 
 impl fmt::Debug for ProxyUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&redacted(&self.0.to_string()))
+        f.write_str(&redacted(&self.url.to_string()))
     }
 }
 

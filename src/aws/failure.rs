@@ -2,12 +2,13 @@
 
 use aws_runtime::retries::classifiers::{THROTTLING_ERRORS, TRANSIENT_ERRORS};
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
-use aws_smithy_runtime_api::client::result::SdkError;
+use aws_smithy_runtime_api::client::result::{ConnectorError, SdkError};
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 
+use crate::connection_error::{self, ProxyFailure};
 use crate::error_code::ErrorCode;
 use crate::failure_kind::FailureKind;
-use crate::problem::{Problem, chain};
+use crate::problem::Problem;
 
 /// Why a call of AWS failed: the service's error code and message, or the error of the connection.
 pub(super) struct AwsFailure {
@@ -29,9 +30,11 @@ impl AwsFailure {
     {
         let status = error.raw_response().map(|response| response.status().as_u16());
         let Some(service) = error.as_service_error() else {
-            let message = chain(error);
+            let source = std::error::Error::source(error);
+            let message = source.map_or_else(|| error.to_string(), cause);
             let client_error = find_problem(error);
             let kind = match (error, status) {
+                _ if ProxyFailure::find(error).is_some() => FailureKind::from_error(error),
                 _ if client_error.is_some() => FailureKind::Permanent,
                 (_, Some(status)) => FailureKind::from_status(status),
                 (SdkError::TimeoutError(_), _) => FailureKind::TimedOut,
@@ -74,7 +77,19 @@ impl AwsFailure {
 
 /// Returns the error of this program's HTTP client among the causes of an error.
 pub(super) fn find_problem(error: &(dyn std::error::Error + 'static)) -> Option<Problem> {
-    std::iter::successors(Some(error), |error| error.source()).find_map(|cause| cause.downcast_ref().cloned())
+    let mut causes = std::iter::successors(Some(error), |error| error.source());
+    let problem = causes.find_map(|cause| cause.downcast_ref());
+    problem.or_else(|| ProxyFailure::find(error)).cloned()
+}
+
+/// Returns why a request got no response, without the texts of the SDK and its HTTP client.
+pub(super) fn cause(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut causes = std::iter::successors(Some(error), |&error| error.source());
+    connection_error::cause(
+        causes
+            .find(|cause| !cause.is::<ConnectorError>())
+            .unwrap_or(error),
+    )
 }
 
 /// Classifies an error of a service. The codes are from the SDK's own classifier, which is not used because each retry
@@ -120,10 +135,15 @@ pub(super) fn unreachable(code: ErrorCode, service: &str, region: &str, failure:
 
 #[cfg(test)]
 mod tests {
+    use std::io;
+
     use aws_credential_types::provider::error::CredentialsError;
-    use aws_smithy_runtime_api::client::result::ConnectorError;
+    use aws_sdk_sts::operation::get_caller_identity::GetCallerIdentityError;
+    use http::Uri;
+    use tower::BoxError;
 
     use super::*;
+    use crate::proxy::ProxyUrl;
 
     #[test]
     fn an_error_of_the_http_client_is_found_in_an_error_of_credentials() {
@@ -136,26 +156,25 @@ mod tests {
 
     #[test]
     fn errors_of_services_that_do_not_respond() {
-        let failure = |kind, message: &str| AwsFailure {
-            from_service: false,
-            code: None,
-            message: message.into(),
-            kind,
-            client_error: None,
+        let failure = |error: BoxError| {
+            let error = SdkError::dispatch_failure(ConnectorError::io(error));
+            AwsFailure::from_sdk::<GetCallerIdentityError>(&error)
         };
-        let refused = failure(
-            FailureKind::ConnectionFailed,
-            "dispatch failure: tcp connect error: Connection refused (os error 111)",
-        );
-        let unresolved = failure(
-            FailureKind::DnsFailed,
-            "dispatch failure: failed to lookup address information: Name or service not known",
-        );
+        let refused = failure(io::Error::from_raw_os_error(111).into());
+        let unresolved = "failed to lookup address information: Name or service not known";
+        let unresolved = failure(io::Error::other(unresolved).into());
+        let proxy = ProxyUrl::parse("http://proxy.corp:3128", "HTTPS_PROXY", "").expect("a URL");
+        let url = Uri::from_static("https://sts.eu-west-1.amazonaws.com");
+        let timed_out = io::Error::from(io::ErrorKind::TimedOut);
+        let proxied = failure(ProxyFailure::or_other(timed_out.into(), Some(&proxy), &url));
+        assert_eq!(refused.kind, FailureKind::ConnectionFailed);
+        assert_eq!(proxied.kind, FailureKind::TimedOut);
         let errors = [
             unreachable(ErrorCode::StsUnreachable, "STS", "eu-west-1", &refused),
             unreachable(ErrorCode::EksUnreachable, "EKS", "eu-west-1", &refused),
             unreachable(ErrorCode::EcrUnreachable, "ECR", "eu-west-1", &refused),
             unreachable(ErrorCode::StsUnreachable, "STS", "eu-wst-1", &unresolved),
+            unreachable(ErrorCode::StsUnreachable, "STS", "eu-west-1", &proxied),
         ];
         insta::assert_snapshot!(errors.map(|error| error.to_string()).join("\n\n"));
     }

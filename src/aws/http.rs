@@ -16,10 +16,13 @@ use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_types::timeout::TimeoutConfig;
+use http::Uri;
 
 use super::clock::Clock;
+use super::failure::cause;
 use super::region::AwsRegion;
-use crate::problem::{Problem, chain};
+use crate::connection_error::ProxyFailure;
+use crate::problem::Problem;
 use crate::proxy::{ProxySettings, ProxyUrl};
 use crate::trace::RequestLog;
 use crate::trust;
@@ -179,13 +182,14 @@ struct ObservedConnector {
 
 impl HttpConnector for ObservedConnector {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
-        let connector = match self.inner.select(request.uri()) {
-            Ok((_, connector)) => connector,
+        let (proxy, connector) = match self.inner.select(request.uri()) {
+            Ok((proxy, connector)) => (proxy.cloned(), connector),
             Err(problem) => return HttpConnectorFuture::ready(Err(ConnectorError::user(problem.into()))),
         };
         let request_log = RequestLog::begin(request.method(), request.uri());
         let on_this_machine = is_link_local(request.uri());
         let clock = self.clock.clone();
+        let url = request.uri().parse().unwrap_or_default();
         let started = Instant::now();
         let response = connector.call(request);
         HttpConnectorFuture::new(async move {
@@ -198,10 +202,21 @@ impl HttpConnector for ObservedConnector {
                     }
                     request_log.answered(response.status().as_u16(), |name| headers.get(name));
                 }
-                Err(error) => request_log.failed(&chain(error)),
+                Err(error) => request_log.failed(&cause(error)),
             }
-            response
+            response.map_err(|error| with_proxy(error, proxy.as_ref(), &url))
         })
+    }
+}
+
+/// Returns an error as a [`ProxyFailure`] if the proxy caused it. It stays of the same kind for the SDK, whose own retries
+/// the default credential chain has.
+fn with_proxy(error: ConnectorError, proxy: Option<&ProxyUrl>, url: &Uri) -> ConnectorError {
+    let timed_out = error.is_timeout();
+    match ProxyFailure::or_other(error.into(), proxy, url).downcast() {
+        Ok(error) => *error,
+        Err(failure) if timed_out => ConnectorError::timeout(failure),
+        Err(failure) => ConnectorError::io(failure),
     }
 }
 

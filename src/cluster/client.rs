@@ -14,18 +14,19 @@ use kube::{Client, Config};
 use tower::{Layer, Service};
 
 use super::error;
-use crate::problem::chain;
-use crate::proxy::{ProxySettings, ProxyUrl};
+use crate::connection_error::{ProxyFailure, cause};
+use crate::proxy::{self, ProxySettings, ProxyUrl};
 use crate::trace::RequestLog;
 use crate::trust;
 
 /// Returns a client and the URL of the API server.
 pub(super) fn connect(kubeconfig: Kubeconfig) -> anyhow::Result<(Client, Uri)> {
-    let config =
+    let (config, proxy) =
         to_config(kubeconfig, &ProxySettings::from_env()).context("cannot use the kubeconfig of this job")?;
     let server = config.cluster_url.clone();
     let layer = LogRequests {
-        server: server.to_string().trim_end_matches('/').to_owned(),
+        server: server.clone(),
+        proxy,
     };
     // This runs the credential plugin and blocks until it ends. Without block_in_place no other worker may drive the
     // timers (tokio-rs/tokio#4730), and no deadline would end it.
@@ -38,8 +39,9 @@ pub(super) fn connect(kubeconfig: Kubeconfig) -> anyhow::Result<(Client, Uri)> {
     Ok((client, server))
 }
 
-/// Converts a kubeconfig with one cluster and one user as kube's own loader does, except for the proxy (see `proxy`).
-fn to_config(kubeconfig: Kubeconfig, proxies: &ProxySettings) -> anyhow::Result<Config> {
+/// Converts a kubeconfig with one cluster and one user as kube's own loader does, except for the proxy (see `proxy`), which
+/// it also returns.
+fn to_config(kubeconfig: Kubeconfig, proxies: &ProxySettings) -> anyhow::Result<(Config, Option<ProxyUrl>)> {
     let cluster = kubeconfig.clusters.into_iter().find_map(|named| named.cluster);
     let cluster = cluster.context("it has no cluster")?;
     let user = kubeconfig
@@ -57,20 +59,16 @@ fn to_config(kubeconfig: Kubeconfig, proxies: &ProxySettings) -> anyhow::Result<
     config.root_cert = ca_certificates(&cluster)?;
     config.accept_invalid_certs = cluster.insecure_skip_tls_verify.unwrap_or(false);
     let proxy = match cluster.proxy_url.filter(|url| !url.is_empty()) {
-        Some(url) => Some(ProxyUrl::parse(
-            &url,
-            "proxy-url in the kubeconfig",
-            PROXY_URL_REMEDY,
-        )?),
+        Some(url) => Some(ProxyUrl::parse(&url, proxy::KUBECONFIG_SOURCE, PROXY_URL_REMEDY)?),
         None => proxies.for_url(&config.cluster_url)?,
     };
-    config.proxy_url = proxy.map(|proxy| proxy.expose().clone());
+    config.proxy_url = proxy.as_ref().map(|proxy| proxy.expose().clone());
     config.tls_server_name = cluster.tls_server_name;
     config.auth_info = user;
     config.connect_timeout = Some(Duration::from_secs(10));
     // Requests are retried by `retry`.
     config.default_retry = false;
-    Ok(config)
+    Ok((config, proxy))
 }
 
 fn ca_certificates(cluster: &config::Cluster) -> anyhow::Result<Option<Vec<Vec<u8>>>> {
@@ -92,9 +90,10 @@ fn ca_certificates(cluster: &config::Cluster) -> anyhow::Result<Option<Vec<Vec<u
 const PROXY_URL_REMEDY: &str =
     "Set proxy-url to http://HOST:PORT, or remove it to use HTTPS_PROXY and NO_PROXY.";
 
-/// The tower layer that writes each request to the debug log.
+/// The tower layer that writes each request to the debug log, and finds out whether a proxy failed.
 struct LogRequests {
-    server: String,
+    server: Uri,
+    proxy: Option<ProxyUrl>,
 }
 
 impl<S> Layer<S> for LogRequests {
@@ -104,13 +103,15 @@ impl<S> Layer<S> for LogRequests {
         LoggedService {
             inner,
             server: self.server.clone(),
+            proxy: self.proxy.clone(),
         }
     }
 }
 
 struct LoggedService<S> {
     inner: S,
-    server: String,
+    server: Uri,
+    proxy: Option<ProxyUrl>,
 }
 
 impl<S, B> Service<Request<Body>> for LoggedService<S>
@@ -128,16 +129,20 @@ where
     }
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
-        let url = format!("{}{}", self.server, request.uri());
+        let server = self.server.to_string();
+        let url = format!("{}{}", server.trim_end_matches('/'), request.uri());
         let request_log = RequestLog::begin(request.method().as_str(), &url);
         let answer = self.inner.call(request);
+        let (server, proxy) = (self.server.clone(), self.proxy.clone());
         Box::pin(async move {
-            let answer = answer.await.map_err(Into::into);
+            let answer = answer.await;
+            let answer =
+                answer.map_err(|error| ProxyFailure::or_other(error.into(), proxy.as_ref(), &server));
             match &answer {
                 Ok(answer) => request_log.answered(answer.status().as_u16(), |name| {
                     answer.headers().get(name).and_then(|value| value.to_str().ok())
                 }),
-                Err(error) => request_log.failed(&chain(error.as_ref())),
+                Err(error) => request_log.failed(&cause(error.as_ref())),
             }
             answer
         })
@@ -167,7 +172,7 @@ mod tests {
             )),
             &ProxySettings::default(),
         );
-        let config = config.expect("a configuration");
+        let (config, _) = config.expect("a configuration");
         assert_eq!(config.cluster_url.host(), Some("[::1]"));
         assert_eq!(config.root_cert.map(|found| found.len()), Some(2));
         assert_eq!(config.tls_server_name.as_deref(), Some("kubernetes"));
@@ -182,7 +187,8 @@ mod tests {
     fn the_proxy_is_the_one_of_the_common_rule() {
         for (no_proxy, url, expected) in CASES {
             let settings = ProxySettings::of(HTTP, HTTPS, no_proxy);
-            let config = to_config(kubeconfig(&format!("{{server: '{url}'}}")), &settings).expect(url);
+            let config = to_config(kubeconfig(&format!("{{server: '{url}'}}")), &settings);
+            let (config, _) = config.expect(url);
             let proxy = config.proxy_url.map(|url| url.to_string());
             assert_eq!(proxy.as_deref(), *expected, "{no_proxy} {url}");
         }

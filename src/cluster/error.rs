@@ -8,6 +8,7 @@ use kube::client::AuthError;
 use kube::core::Status;
 
 use super::Cluster;
+use crate::connection_error::{self, ProxyFailure};
 use crate::error_code::ErrorCode;
 use crate::failure_kind::FailureKind;
 use crate::problem::{Problem, chain};
@@ -67,6 +68,14 @@ pub(super) fn failure_kind(error: &Error) -> FailureKind {
         Error::Api(status) => FailureKind::from_status(status.code),
         Error::Auth(_) => FailureKind::Permanent,
         other => FailureKind::from_error(other),
+    }
+}
+
+/// Returns why a request got no response, without the text that kube adds.
+pub(super) fn cause(error: &Error) -> String {
+    match error {
+        Error::Service(source) => connection_error::cause(&**source),
+        other => connection_error::cause(other),
     }
 }
 
@@ -162,6 +171,16 @@ impl Cluster {
         )
     }
 
+    /// Returns the error for a server whose host name could not be resolved.
+    fn unresolved(&self, why: &str) -> Problem {
+        let host = self.reachability.host();
+        Problem::new(
+            ErrorCode::DnsFailed,
+            format!("Could not resolve {host}, the API server's host: {why}."),
+            self.reachability.dns_remedy(),
+        )
+    }
+
     /// Returns the error of a request, with a remedy if there is one.
     pub(super) fn request_error(&self, error: &Error, operation: &ApiOperation) -> ClusterError {
         let ApiOperation {
@@ -175,7 +194,14 @@ impl Cluster {
         }
         let status = match error {
             Error::Api(status) => status,
-            other => return self.unreachable(operation, &chain(other)).into(),
+            other => {
+                let problem = ProxyFailure::find(other).cloned();
+                let unreachable = || match FailureKind::from_error(other) {
+                    FailureKind::DnsFailed => self.unresolved(&cause(other)),
+                    _ => self.unreachable(operation, &cause(other)),
+                };
+                return problem.unwrap_or_else(unreachable).into();
+            }
         };
         let what = self.describe_status(status, operation);
         let kind = status.details.as_ref().map(|d| d.kind.as_str());

@@ -14,9 +14,8 @@ use kube::client::Body;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::Cluster;
-use super::error::{ApiOperation, ClusterAttemptError};
+use super::error::{ApiOperation, ClusterAttemptError, cause};
 use crate::failure_kind::FailureKind;
-use crate::problem::chain;
 use crate::retry::AttemptError;
 
 const OPERATION: ApiOperation = ApiOperation::new("create", "pods/exec");
@@ -41,7 +40,7 @@ impl Cluster {
             .body(Body::empty())
             .context("cannot build the exec request")?;
         let response = self.client.send(request).await;
-        let response = response.map_err(|e| not_ready(anyhow::anyhow!(chain(&e))))?;
+        let response = response.map_err(|e| not_ready(anyhow::anyhow!(cause(&e))))?;
         if response.status() != StatusCode::SWITCHING_PROTOCOLS {
             return Err(self.upgrade_error(response).await);
         }

@@ -41,7 +41,22 @@ impl Reachability {
         let _ = self.private_ip.set(private);
     }
 
-    /// Returns the remedy.
+    /// Returns the host of the API server.
+    pub(super) fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// Returns the remedy for a host name that cannot be resolved. A cluster's address in EKS is not the user's to change.
+    pub(super) fn dns_remedy(&self) -> &'static str {
+        match self.access {
+            EndpointAccess::Unknown => {
+                "Check the server's address in the kubeconfig, and this machine's DNS (/etc/resolv.conf)."
+            }
+            _ => "Check this machine's DNS (/etc/resolv.conf).",
+        }
+    }
+
+    /// Returns the remedy for a server that does not answer.
     pub(super) fn remedy(&self) -> String {
         let host = &self.host;
         match &self.access {

@@ -16,7 +16,6 @@ use super::error::{self, ApiOperation, ClusterError};
 use super::{Cluster, NamespacedObject, decode};
 use crate::agent::state;
 use crate::failure_kind::FailureKind;
-use crate::problem::chain;
 
 /// An update of a watch.
 #[derive(Debug)]
@@ -114,7 +113,7 @@ where
                 Ok(Some(Err(error))) => {
                     self.events = None;
                     self.last_unavailable = Some(Instant::now());
-                    return Ok(WatchUpdate::Disconnected(chain(&error)));
+                    return Ok(WatchUpdate::Disconnected(error::cause(&error)));
                 }
                 Ok(None) => {
                     self.events = None;
@@ -166,7 +165,7 @@ where
         }
         match &error {
             error if kind.is_startup_denial(self.last_unavailable) => {
-                Ok(Some(WatchUpdate::Disconnected(chain(error))))
+                Ok(Some(WatchUpdate::Disconnected(error::cause(error))))
             }
             kube::Error::Api(status) if status.code == 403 && self.optional => {
                 tracing::debug!("watch denied: {}", status.message);
@@ -177,7 +176,7 @@ where
                 Ok(None)
             }
             error if !matches!(kind, FailureKind::Permanent | FailureKind::Denied) => {
-                Ok(Some(WatchUpdate::Disconnected(chain(error))))
+                Ok(Some(WatchUpdate::Disconnected(error::cause(error))))
             }
             error => Err(self.cluster.request_error(error, &self.operation)),
         }

@@ -92,7 +92,7 @@ async fn request_once(url: &str, bearer: &Secret) -> Result<Secret, AttemptError
         .context("ACTIONS_ID_TOKEN_REQUEST_URL is not a valid URL")?;
     let client = ServerClient::for_url(request.uri())?;
     let response = client.send(request).await;
-    let response = response.map_err(|error| no_response(&error))?;
+    let response = response.map_err(|error| no_response(&*error))?;
     let status = response.status();
     let body = response.into_body().collect().await;
     let body = body.map_err(|error| no_response(&error))?.to_bytes();

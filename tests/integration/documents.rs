@@ -349,8 +349,11 @@ const KNOWN_TO: &[(&str, &[&str])] = &[
         &["agent/", "cluster/", "commands/cluster_access.rs"],
     ),
     ("ClientBuilder::try_from", &["cluster/"]),
-    ("hyper::", &["cluster/", "retry.rs", "http_client.rs"]),
-    ("hyper_util::", &["cluster/", "github/", "http_client.rs"]),
+    ("hyper::", &["cluster/", "failure_kind.rs", "http_client.rs"]),
+    (
+        "hyper_util::",
+        &["cluster/", "connection_error.rs", "http_client.rs"],
+    ),
     ("octocrab::", &["github/api/"]),
     ("Command::new(\"git\")", &["git/"]),
     ("native_certs", &["trust.rs"]),
@@ -397,6 +400,7 @@ const UNKNOWN_TO: &[(&str, &[&str])] = &[
     ("trust.rs", CLIENTS),
     ("trace.rs", CLIENTS),
     ("http_client.rs", CLIENTS),
+    ("connection_error.rs", CLIENTS),
     ("download.rs", CLIENTS),
     (
         "machine/",

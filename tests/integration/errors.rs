@@ -68,7 +68,9 @@ impl Machine {
                 ("HOME", self.text("")),
                 ("XDG_RUNTIME_DIR", self.text("")),
             ])
-            .env("AWS_EC2_METADATA_DISABLED", "true");
+            .env("AWS_EC2_METADATA_DISABLED", "true")
+            // A DNS server that does not respond costs a second, not ten.
+            .env("RES_OPTIONS", "timeout:1 attempts:1");
         command
     }
 
@@ -122,6 +124,11 @@ impl Machine {
         for (pattern, replacement) in [
             (r"agent-[0-9a-f]{8}\b", "agent-RANDOM"),
             (r"after \d+ attempts in \d+ s\b", "after N attempts in N s"),
+            // Without any DNS server.
+            (
+                "Temporary failure in name resolution",
+                "Name or service not known",
+            ),
         ] {
             text = Regex::new(pattern)?.replace_all(&text, replacement).into_owned();
         }
@@ -137,6 +144,22 @@ impl Errors {
     fn add(&mut self, name: &str, machine: &Machine, command: Command) -> Result<()> {
         let text = machine.error(command).with_context(|| name.to_owned())?;
         self.0 += &format!("== {name}\n{text}\n");
+        Ok(())
+    }
+
+    /// Runs commands that retry until their timeout at the same time.
+    fn add_concurrently(&mut self, machine: &Machine, commands: Vec<(&str, Command)>) -> Result<()> {
+        let texts: Vec<_> = std::thread::scope(|scope| {
+            let runs: Vec<_> = commands
+                .into_iter()
+                .map(|(name, command)| (name, scope.spawn(|| machine.error(command))))
+                .collect();
+            runs.into_iter().map(|(name, run)| (name, run.join())).collect()
+        });
+        for (name, text) in texts {
+            let text = text.map_err(|_| anyhow::anyhow!("{name} panicked"))?;
+            self.0 += &format!("== {name}\n{}\n", text.with_context(|| name.to_owned())?);
+        }
         Ok(())
     }
 
@@ -371,6 +394,45 @@ fn errors_of_aws() -> Result<()> {
     ] {
         errors.add(name, &machine, machine.connect_to_eks(&server, cluster, flags))?;
     }
+    let command = |variable: &str, url: &str| {
+        let mut command = machine.connect_to_eks(&server, "shop", &["--timeout", "4s"]);
+        command.env_remove("AWS_ENDPOINT_URL").env(variable, url);
+        command
+    };
+    let endpoint = "AWS_ENDPOINT_URL";
+    let role = [
+        ("cluster", "shop"),
+        ("region", "eu-west-1"),
+        ("role-to-assume", "arn:aws:iam::123456789012:role/ci"),
+        ("timeout", "4s"),
+    ];
+    let mut step = machine.step("connect", &role);
+    step.envs([
+        (
+            "ACTIONS_ID_TOKEN_REQUEST_URL",
+            "https://pipelines.example.com/token",
+        ),
+        ("ACTIONS_ID_TOKEN_REQUEST_TOKEN", "t"),
+        ("HTTPS_PROXY", "http://me:word@127.0.0.1:1"),
+    ]);
+    errors.add_concurrently(
+        &machine,
+        vec![
+            (
+                "AWS that refuses connections",
+                command(endpoint, "http://127.0.0.1:1"),
+            ),
+            (
+                "host name of AWS that cannot be resolved",
+                command(endpoint, "http://no-such-host.invalid"),
+            ),
+            (
+                "proxy for AWS that refuses connections",
+                command("HTTPS_PROXY", "http://me:word@127.0.0.1:1"),
+            ),
+            ("proxy for GitHub that refuses connections", step),
+        ],
+    )?;
     let inputs = [
         ("cluster", "shop"),
         ("region", "eu-west-1"),
@@ -455,6 +517,26 @@ fn errors_of_the_cluster() -> Result<()> {
         errors.add(name, &machine, command)?;
         texts += &errors.text(Some(&server));
     }
+    let mut errors = Errors::default();
+    let proxy = Some("http://me:word@127.0.0.1:1");
+    let mut commands = Vec::new();
+    for (name, server, proxy) in [
+        ("refused", "http://127.0.0.1:1", None),
+        ("unresolved", "https://no-such-host.invalid", None),
+        ("proxied", "https://shop.example.com", proxy),
+    ] {
+        let config = machine.write(name, &kubeconfig(server, "{token: t}"))?;
+        let mut command = machine.command(&["connect", "--timeout", "4s", "--kubeconfig", &config]);
+        command.envs(proxy.map(|proxy| ("HTTPS_PROXY", proxy)));
+        commands.push(command);
+    }
+    let names = [
+        "API server that refuses connections",
+        "host name that cannot be resolved",
+        "proxy that refuses connections",
+    ];
+    errors.add_concurrently(&machine, names.into_iter().zip(commands).collect())?;
+    texts += &errors.text(None);
     insta::assert_snapshot!(texts);
     Ok(())
 }

@@ -8,7 +8,7 @@ use http::StatusCode;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
 
-use super::server::{ApiRequest, FailedAttempt, GitHubApi, JSON, is_rate_limited};
+use super::server::{ApiRequest, FailedAttempt, GitHubApi, GitHubError, JSON, is_rate_limited};
 use crate::error_code::ErrorCode;
 use crate::git::tree::{FileMode, TreeEntry};
 use crate::problem::Problem;
@@ -170,6 +170,9 @@ impl RepositoryApi {
     fn explain(&self, failed: FailedAttempt, what: &str, route: &str) -> AttemptError {
         let limited = is_rate_limited(&failed);
         failed.map(|error| {
+            if let GitHubError::Proxy(problem) = error {
+                return problem.into();
+            }
             let problem = Problem::new(
                 ErrorCode::GithubChangesUnavailable,
                 format!("Asked GitHub for {what} (GET {route}) and got: {error}."),

@@ -12,7 +12,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::json;
 
-use super::server::{ApiRequest, FailedAttempt, GitHubApi, StatusError, is_rate_limited};
+use super::server::{ApiRequest, FailedAttempt, GitHubApi, GitHubError, StatusError, is_rate_limited};
 use crate::error_code::ErrorCode;
 use crate::github::app::AppKey;
 use crate::github::job::mask;
@@ -343,13 +343,16 @@ fn explain_app(failed: FailedAttempt, scope: &RunnerScope, key: &AppKey, route: 
 }
 
 /// Replaces the error of a failure with the problem that `describe` returns for its status, whether it is a rate limit, and
-/// its text.
+/// its text. The problem of a proxy stays as it is.
 fn to_problem(
     failed: FailedAttempt,
     describe: impl FnOnce(Option<StatusCode>, bool, &str) -> Problem,
 ) -> AttemptError {
     let limited = is_rate_limited(&failed);
-    failed.map(|error| describe(error.status(), limited, &error.to_string()).into())
+    failed.map(|error| match error {
+        GitHubError::Proxy(problem) => problem.into(),
+        error => describe(error.status(), limited, &error.to_string()).into(),
+    })
 }
 
 fn read<T: DeserializeOwned>(response: &Bytes) -> anyhow::Result<T> {

@@ -18,6 +18,7 @@ use serde_json::Value;
 use super::limits;
 use crate::failure_kind::FailureKind;
 use crate::http_client::{ServerClient, no_response};
+use crate::problem::Problem;
 use crate::retry::{self, AttemptError, Retrier};
 use crate::secret::Secret;
 
@@ -110,9 +111,7 @@ impl GitHubApi {
             let client = client.clone();
             async move {
                 let response = client.send(request).await?;
-                Ok::<_, hyper_util::client::legacy::Error>(
-                    response.map(|body| Limited::new(body, max_response)),
-                )
+                Ok::<_, tower::BoxError>(response.map(|body| Limited::new(body, max_response)))
             }
         });
         let agent = (USER_AGENT, HeaderValue::from_static("remote-buildkit"));
@@ -268,6 +267,9 @@ pub(super) enum GitHubError {
     RateLimitExhausted { wait: Duration, response: StatusError },
     #[error("a response of more than {} MiB", MAX_RESPONSE >> 20)]
     TooLong,
+    /// The proxy failed, not GitHub.
+    #[error("{}", .0.what)]
+    Proxy(Problem),
     /// No response, or the request could not be sent.
     #[error("{0:#}")]
     NoResponse(anyhow::Error),
@@ -284,7 +286,7 @@ impl GitHubError {
     pub(super) fn status(&self) -> Option<StatusCode> {
         match self {
             Self::Status(response) | Self::RateLimitExhausted { response, .. } => Some(response.status),
-            Self::TooLong | Self::NoResponse(_) => None,
+            Self::TooLong | Self::Proxy(_) | Self::NoResponse(_) => None,
         }
     }
 }
@@ -325,7 +327,10 @@ fn connection_failed(error: &octocrab::Error) -> FailedAttempt {
         octocrab::Error::Service { source, .. } => no_response(&**source),
         other => no_response(other),
     };
-    failed.map(GitHubError::NoResponse)
+    failed.map(|error| match error.downcast() {
+        Ok(problem) => GitHubError::Proxy(problem),
+        Err(error) => GitHubError::NoResponse(error),
+    })
 }
 
 #[cfg(test)]
