@@ -175,11 +175,29 @@ fn assume_role_failed(role: &AssumeRole, region: &str, subject: &str, failure: &
     )
 }
 
-/// Returns the caller's ARN as an access entry has it, for messages; `None` if STS does not return it.
-pub async fn caller_arn(session: &Session) -> Option<String> {
-    let client = sts(session).await.ok()?;
-    let response = client.get_caller_identity().send().await;
-    response.ok()?.arn().map(principal_arn)
+/// Returns the caller's ARN as an access entry has it, for messages.
+pub async fn caller_arn(session: &Session) -> Result<String, Problem> {
+    let region = &session.region.name;
+    let response = sts(session).await?.get_caller_identity().send().await;
+    let output = response.map_err(|error| cannot_determine_caller(region, &AwsFailure::from_sdk(&error)))?;
+    output.arn().map(principal_arn).ok_or_else(|| {
+        Problem::new(
+            ErrorCode::InvalidStsResponse,
+            format!("Called sts:GetCallerIdentity in {region} and got a response without an ARN."),
+            "Check what responds at the STS endpoint of this region, for example a proxy.",
+        )
+    })
+}
+
+fn cannot_determine_caller(region: &str, failure: &AwsFailure) -> Problem {
+    let problem = cannot_determine_account(region, failure);
+    if !failure.from_service {
+        return problem;
+    }
+    Problem {
+        remedy: "Check that the AWS credentials have not expired.".into(),
+        ..problem
+    }
 }
 
 /// Returns the caller's account: from the ARN of the session's role, or else from STS, which needs no permission.
@@ -208,7 +226,7 @@ pub async fn caller_account(session: &Session, retrier: &Retrier) -> anyhow::Res
     account.await
 }
 
-async fn sts(session: &Session) -> anyhow::Result<aws_sdk_sts::Client> {
+async fn sts(session: &Session) -> Result<aws_sdk_sts::Client, Problem> {
     let config = loader(Some(&session.region.name), &session.clock)?
         .credentials_provider(session.keys.credentials())
         .retry_config(no_sdk_retries())

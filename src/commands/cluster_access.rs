@@ -152,7 +152,7 @@ pub(super) async fn explain_unauthorized(
         Some(role) => role.arn.clone(),
         None => {
             let caller = aws::caller_arn(session).await;
-            caller.unwrap_or_else(|| "PRINCIPAL_ARN".into())
+            caller.unwrap_or_else(|_| "PRINCIPAL_ARN".into())
         }
     };
     Problem::new(

@@ -126,6 +126,15 @@ fn unauthorized() -> Problem {
     )
 }
 
+/// Returns the error of an STS whose host name cannot be resolved.
+fn unresolved() -> Problem {
+    Problem::new(
+        ErrorCode::DnsFailed,
+        "Called STS in us-west-2, and its host name could not be resolved: Name or service not known.",
+        "Check the spelling of the region, and this machine's DNS (/etc/resolv.conf).",
+    )
+}
+
 /// Records the checks before the agent's, all passed.
 fn record_access(output: &DoctorOutput, new_volume: NewVolume) {
     output.record(
@@ -146,7 +155,7 @@ fn record_access(output: &DoctorOutput, new_volume: NewVolume) {
     output.record(
         identity::CHECK.name,
         identity::evaluate(
-            Some("arn:aws:iam::123456789012:role/ci"),
+            Ok("arn:aws:iam::123456789012:role/ci".into()),
             "role session acme-shop-4711",
             "us-west-2",
             Some("2026-01-31T12:00:00Z".parse().expect("time")),
@@ -232,7 +241,7 @@ fn output_for_a_rejected_credential() {
     output.record(
         identity::CHECK.name,
         identity::evaluate(
-            Some("arn:aws:iam::123456789012:user/me"),
+            Ok("arn:aws:iam::123456789012:user/me".into()),
             "the default AWS credentials",
             "us-west-2",
             None,
@@ -268,7 +277,12 @@ fn rows_of_all_failures() {
     }
     rows.push((
         "identity",
-        identity::evaluate(None, "the default AWS credentials", "us-west-2", None),
+        identity::evaluate(
+            Err(unresolved()),
+            "the default AWS credentials",
+            "us-west-2",
+            None,
+        ),
     ));
     rows.push((
         "cluster",

@@ -8,6 +8,7 @@ use super::super::finding::Finding;
 use crate::aws::{self, Identity, Session};
 use crate::commands::sign_in;
 use crate::inputs::AwsIdentity;
+use crate::problem::Problem;
 
 pub const CHECK: Check = Check {
     applies: |scope| scope.eks,
@@ -34,22 +35,29 @@ pub async fn run(
         Identity::Default => "the default AWS credentials".into(),
         Identity::Machine => "the AWS credentials of this machine".into(),
     };
-    let role_arn = || session.identity.role().map(|role| role.arn.clone());
+    let role_arn = |problem| {
+        session
+            .identity
+            .role()
+            .map(|role| role.arn.clone())
+            .ok_or(problem)
+    };
     let arn = aws::caller_arn(&session).await.or_else(role_arn);
     let region = &session.region.name;
-    let finding = evaluate(arn.as_deref(), &credentials, region, session.keys.expires);
+    let finding = evaluate(arn, &credentials, region, session.keys.expires);
     Ok((finding, session))
 }
 
-/// Returns the finding for credentials. `arn` is the ARN of their identity, if it is known.
-pub fn evaluate(arn: Option<&str>, credentials: &str, region: &str, expires: Option<Timestamp>) -> Finding {
-    let Some(arn) = arn else {
-        return Finding::failed(
-            format!("STS did not return the identity of {credentials}"),
-            format!(
-                "Check that the credentials have not expired, and that this runner can reach STS in {region}."
-            ),
-        );
+/// Returns the finding for credentials. `arn` is the ARN of their identity, or why STS did not return it.
+pub fn evaluate(
+    arn: Result<String, Problem>,
+    credentials: &str,
+    region: &str,
+    expires: Option<Timestamp>,
+) -> Finding {
+    let arn = match arn {
+        Ok(arn) => arn,
+        Err(problem) => return problem.into(),
     };
     let until = match expires {
         Some(expires) => format!(", valid until {}", expires.strftime("%H:%M:%SZ")),
