@@ -22,6 +22,8 @@ pub(super) struct ApiOperation {
     verbs: &'static str,
     resource: &'static str,
     group: &'static str,
+    /// Whether the resource is in no namespace.
+    is_cluster_scoped: bool,
 }
 
 impl ApiOperation {
@@ -31,6 +33,7 @@ impl ApiOperation {
             verbs: verb,
             resource,
             group: "",
+            is_cluster_scoped: false,
         }
     }
 
@@ -51,6 +54,14 @@ impl ApiOperation {
     /// nothing.
     pub(super) fn timeout(&self) -> Duration {
         Duration::from_secs(if self.verb == "apply" { 35 } else { 15 })
+    }
+
+    /// Returns the operation on a resource that is in no namespace.
+    pub(super) const fn cluster_scoped(self) -> Self {
+        Self {
+            is_cluster_scoped: true,
+            ..self
+        }
     }
 
     pub(super) const fn group(self, group: &'static str) -> Self {
@@ -145,6 +156,9 @@ impl Cluster {
 
     fn describe_operation(&self, operation: &ApiOperation) -> String {
         let ApiOperation { verb, resource, .. } = operation;
+        if operation.is_cluster_scoped {
+            return format!("`{verb} {resource}`");
+        }
         format!("`{verb} {resource}` in namespace {}", self.namespace)
     }
 
@@ -341,6 +355,19 @@ mod tests {
         assert_eq!(found.what, "Asked and got 401. Gave up.");
         let other = error(anyhow::anyhow!("no socket").context("exec").into());
         assert_eq!(format!("{other:#}"), "Gave up.: exec: no socket");
+    }
+
+    #[test]
+    fn a_namespace_is_named_only_for_resources_in_one() {
+        Cluster::with_example(|cluster| {
+            let nodes = ApiOperation::new("get", "csinodes").cluster_scoped();
+            assert_eq!(cluster.describe_operation(&nodes), "`get csinodes`");
+            let claims = ApiOperation::new("get", "persistentvolumeclaims");
+            assert_eq!(
+                cluster.describe_operation(&claims),
+                "`get persistentvolumeclaims` in namespace ci"
+            );
+        });
     }
 
     #[test]

@@ -29,11 +29,9 @@ impl<T> Lookup<T> {
 
 impl Cluster {
     /// Reads the object, or list, at a path.
-    async fn read(&self, resource: &'static str, path: &str) -> Result<Lookup<Value>, ClusterError> {
-        self.lookup(&ApiOperation::new("get", resource), || {
-            http::Request::get(path).body(vec![])
-        })
-        .await
+    async fn read(&self, operation: &ApiOperation, path: &str) -> Result<Lookup<Value>, ClusterError> {
+        self.lookup(operation, || http::Request::get(path).body(vec![]))
+            .await
     }
 
     /// Posts a review, such as a SelfSubjectReview. It creates no object.
@@ -44,7 +42,7 @@ impl Cluster {
         body: &Value,
     ) -> Result<Lookup<Value>, ClusterError> {
         let body = body.to_string();
-        self.lookup(&ApiOperation::new("create", resource), || {
+        self.lookup(&ApiOperation::new("create", resource).cluster_scoped(), || {
             http::Request::post(path)
                 .header(http::header::CONTENT_TYPE, "application/json")
                 .body(body.clone().into_bytes())
@@ -132,6 +130,9 @@ fn identity(answer: &Value) -> UserInfo {
 }
 
 const STORAGE_API: &str = "/apis/storage.k8s.io/v1";
+const STORAGE_CLASSES: ApiOperation = ApiOperation::new("get", "storageclasses").cluster_scoped();
+const CSI_DRIVERS: ApiOperation = ApiOperation::new("get", "csidrivers").cluster_scoped();
+const CSI_NODES: ApiOperation = ApiOperation::new("get", "csinodes").cluster_scoped();
 
 /// A StorageClass.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -165,7 +166,7 @@ impl Cluster {
             Some(name) => format!("{STORAGE_API}/storageclasses/{name}"),
             None => format!("{STORAGE_API}/storageclasses"),
         };
-        let response = self.read("storageclasses", &path).await?;
+        let response = self.read(&STORAGE_CLASSES, &path).await?;
         Ok(response.map(|found| match found["items"].as_array() {
             Some(items) => items.iter().map(class).collect(),
             None => vec![class(&found)],
@@ -175,13 +176,13 @@ impl Cluster {
     /// Looks up whether a CSI driver is registered.
     pub async fn csi_driver(&self, name: &str) -> Result<Lookup<()>, ClusterError> {
         let path = format!("{STORAGE_API}/csidrivers/{name}");
-        Ok(self.read("csidrivers", &path).await?.map(|_| ()))
+        Ok(self.read(&CSI_DRIVERS, &path).await?.map(|_| ()))
     }
 
     /// Returns on how many nodes a CSI driver runs, and the number of nodes. Reads at most 500 nodes.
     pub async fn csi_nodes(&self, driver: &str) -> Result<Lookup<(usize, usize)>, ClusterError> {
         let path = format!("{STORAGE_API}/csinodes?limit=500");
-        let response = self.read("csinodes", &path).await?;
+        let response = self.read(&CSI_NODES, &path).await?;
         Ok(response.map(|list| {
             let nodes = list["items"].as_array().map_or(&[][..], Vec::as_slice);
             let drivers = |node: &Value| node["spec"]["drivers"].as_array().cloned().unwrap_or_default();
@@ -196,7 +197,8 @@ impl Cluster {
             "/api/v1/namespaces/{}/persistentvolumeclaims/{name}",
             self.namespace
         );
-        let response = self.read("persistentvolumeclaims", &path).await?;
+        let operation = ApiOperation::new("get", "persistentvolumeclaims");
+        let response = self.read(&operation, &path).await?;
         Ok(response.map(|found| claim(name, &found)))
     }
 }
