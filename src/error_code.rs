@@ -41,7 +41,7 @@ error_codes! {
     "Inputs and the runner's machine" {
         InvalidInput: "Invalid input",
             "One or more inputs or flags have a value that cannot be used. The message lists all of them. Nothing was contacted.",
-            "Correct the values that the message lists.";
+            "Correct the values that the message lists. [The inputs](inputs.md) have the valid values, as does `--help` on a command line.";
         BuildxNotFound: "buildx not found",
             "Neither `docker buildx` nor a standalone `buildx` is installed on the runner.",
             "Install the buildx plugin in the runner's image.";
