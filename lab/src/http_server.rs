@@ -133,6 +133,8 @@ impl HttpServer {
 }
 
 fn serve(mut stream: TcpStream, respond: &(impl Fn(&HttpRequest) -> HttpResponse + ?Sized)) -> Result<()> {
+    // Otherwise a body is not sent until the client has acknowledged the head, which takes 40 ms.
+    stream.set_nodelay(true)?;
     let mut reader = BufReader::new(stream.try_clone()?);
     while let Some(request) = HttpRequest::read(&mut reader)? {
         let response = respond(&request);
