@@ -204,6 +204,25 @@ fn errors_of_a_list_in_one_line_name_the_entry() {
     }
 }
 
+#[test]
+fn a_password_in_a_list_is_not_shown() {
+    for mirrors in [
+        "quay.io=me:hush@m.corp",
+        "me:hush@a.corp,https://b.corp",
+        "me:hush@a.corp,bad host",
+        "me:hush@quay.io=m.corp",
+        "bad host,https://me:hu/hush@m.corp",
+        "ok.corp\nme:hush@quay.io=m.corp\n",
+    ] {
+        let flag = format!("--registry-mirrors={mirrors}");
+        let error = plan(&["--cluster=a", &flag]).expect_err(mirrors).what;
+        assert!(
+            error.contains("`registry-mirrors") && !error.contains("hush"),
+            "{error}"
+        );
+    }
+}
+
 /// An entry that begins as a place in a text does is not one.
 #[test]
 fn lines_are_not_taken_from_a_message() {

@@ -121,15 +121,21 @@ impl From<PatchError> for TextErrors {
     }
 }
 
-/// Returns a value without the user and password of a URL in it, which an error must not show.
+/// Returns a value without the user and password before each `@` in it, which an error must not show. Entries of a list,
+/// and the name and value of an entry, are looked at one by one. A digest follows its `@` and is no secret.
 fn without_credentials(value: &str) -> Cow<'_, str> {
-    match value.split_once("://") {
-        Some((scheme, rest)) if rest.contains('@') => {
-            let host = rest.rsplit('@').next().unwrap_or_default();
-            format!("{scheme}://***@{host}").into()
-        }
-        _ => value.into(),
+    if !value.contains('@') {
+        return value.into();
     }
+    let entries = value.split_inclusive([',', '=', ' ', '\t', '\n']);
+    let shown = entries.map(|entry| match entry.rsplit_once('@') {
+        Some((before, after)) if before.contains(':') && !after.starts_with("sha256:") => {
+            let scheme = before.find("://").map_or("", |at| &before[..at + 3]);
+            format!("{scheme}***@{after}")
+        }
+        _ => entry.to_owned(),
+    });
+    shown.collect::<String>().into()
 }
 
 /// Returns the error for inputs that are not valid UTF-8.

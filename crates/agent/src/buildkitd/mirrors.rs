@@ -42,8 +42,8 @@ pub enum MirrorErrorKind {
     UnknownScheme(String),
     /// A host has both schemes, in this entry and an earlier one.
     TwoSchemes(String),
-    /// The URL contains a user or a password, which must not be shown.
-    Credentials,
+    /// The entry contains `@`, so perhaps a password, which must not be shown.
+    AtSign,
 }
 
 impl fmt::Display for MirrorError {
@@ -62,7 +62,7 @@ impl fmt::Display for MirrorErrorKind {
             Self::InvalidPath(path) => write!(f, "`{path}` is not a path"),
             Self::UnknownScheme(scheme) => write!(f, "`{scheme}` is neither http nor https"),
             Self::TwoSchemes(host) => write!(f, "{host} is both http and https"),
-            Self::Credentials => f.write_str("a mirror cannot have a user or a password"),
+            Self::AtSign => f.write_str("a mirror cannot have a user, a password or a digest"),
         }
     }
 }
@@ -87,11 +87,11 @@ impl Mirrors {
 
     /// Adds an entry.
     fn add(&mut self, entry: &str) -> Result<(), MirrorErrorKind> {
+        if entry.contains('@') {
+            return Err(MirrorErrorKind::AtSign);
+        }
         let (registry, mirror) = entry.split_once('=').unwrap_or(("docker.io", entry));
         let (registry, mirror) = (registry.trim(), mirror.trim());
-        if mirror.contains('@') {
-            return Err(MirrorErrorKind::Credentials);
-        }
         check_host(registry)?;
         let (plain_http, address) = match mirror.split_once("://") {
             Some(("http", address)) => (Some(true), address),
@@ -217,10 +217,13 @@ mod tests {
                 "docker.io/library=m.corp",
                 "`docker.io/library` is not host[:port]",
             ),
-            ("http://u:p@m.corp", "a mirror cannot have a user or a password"),
+            (
+                "http://u:p@m.corp",
+                "a mirror cannot have a user, a password or a digest",
+            ),
             (
                 "ok.corp,quay.io=u:p@m.corp",
-                "entry 2: a mirror cannot have a user or a password",
+                "entry 2: a mirror cannot have a user, a password or a digest",
             ),
             ("m.corp:0", "`m.corp:0` is not host[:port]"),
             ("m.corp:99999", "`m.corp:99999` is not host[:port]"),
