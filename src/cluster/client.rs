@@ -8,7 +8,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use futures::future::BoxFuture;
 use http::{Request, Response, Uri};
-use kube::client::{Body, ClientBuilder};
+use kube::client::{AuthError, Body, ClientBuilder};
 use kube::config::{self, Kubeconfig};
 use kube::{Client, Config};
 use tower::{Layer, Service};
@@ -136,12 +136,17 @@ where
         let (server, proxy) = (self.server.clone(), self.proxy.clone());
         Box::pin(async move {
             let answer = answer.await;
-            let answer =
-                answer.map_err(|error| ProxyFailure::or_other(error.into(), proxy.as_ref(), &server));
+            let answer = answer.map_err(|error| match error.into() {
+                // The credential plugin failed, not the request.
+                error if error.is::<AuthError>() => error,
+                error => ProxyFailure::or_other(error, proxy.as_ref(), &server),
+            });
             match &answer {
                 Ok(answer) => request_log.answered(answer.status().as_u16(), |name| {
                     answer.headers().get(name).and_then(|value| value.to_str().ok())
                 }),
+                // Its text has the plugin's standard output, which may contain a credential.
+                Err(error) if error.is::<AuthError>() => request_log.failed("the credential plugin failed"),
                 Err(error) => request_log.failed(&cause(error.as_ref())),
             }
             answer

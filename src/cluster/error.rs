@@ -77,8 +77,18 @@ pub(super) fn failure_kind(error: &Error) -> FailureKind {
         }
         Error::Api(status) if status.code == 403 => FailureKind::Denied,
         Error::Api(status) => FailureKind::from_status(status.code),
-        Error::Auth(_) => FailureKind::Permanent,
+        other if auth_error(other).is_some() => FailureKind::Permanent,
         other => FailureKind::from_error(other),
+    }
+}
+
+/// Returns the error of the credential plugin: kube returns it as such when a client is created, and in a box when a
+/// request needs a new token.
+pub(super) fn auth_error(error: &Error) -> Option<&AuthError> {
+    match error {
+        Error::Auth(auth) => Some(auth),
+        Error::Service(source) => source.downcast_ref(),
+        _ => None,
     }
 }
 
@@ -113,10 +123,7 @@ fn is_unknown_field(message: &str) -> bool {
 /// Returns the error for a credential plugin of the kubeconfig that failed. The plugin's standard output may contain a
 /// credential and is not shown.
 pub(super) fn plugin_error(error: &Error) -> Option<Problem> {
-    let Error::Auth(auth) = error else {
-        return None;
-    };
-    let why = match auth {
+    let why = match auth_error(error)? {
         AuthError::AuthExecRun { cmd, out } => {
             let stderr = String::from_utf8_lossy(&out.stderr);
             format!("`{cmd}` ended with {}: {}", out.status, stderr.trim())
@@ -339,6 +346,28 @@ pub struct Unauthorized {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// kube puts the error in a box if a request runs the plugin again. Its text has the plugin's standard output.
+    #[test]
+    fn a_credential_plugin_that_fails_later_is_an_error_of_the_plugin() {
+        let out = std::process::Output {
+            status: std::os::unix::process::ExitStatusExt::from_raw(256),
+            stdout: b"hush".to_vec(),
+            stderr: b"operation timed out\n".to_vec(),
+        };
+        let run = AuthError::AuthExecRun {
+            cmd: "get-token".into(),
+            out: Box::new(out),
+        };
+        let error = Error::Service(Box::new(run));
+        assert_eq!(failure_kind(&error), FailureKind::Permanent);
+        let problem = plugin_error(&error).expect("an error of the plugin").to_string();
+        assert!(
+            problem.contains("`get-token` ended with exit status: 1: operation timed out")
+                && !problem.contains("hush"),
+            "{problem}"
+        );
+    }
 
     #[test]
     fn an_error_keeps_its_type_as_an_anyhow_error() {
