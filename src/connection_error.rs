@@ -17,6 +17,9 @@ use crate::proxy::ProxyUrl;
 /// Returns why a request got no response. Leaves out what the HTTP clients add around the cause, such as "client error
 /// (Connect): tcp connect error".
 pub fn cause(error: &(dyn Error + 'static)) -> String {
+    if let Some(failure) = ProxyFailure::find(error) {
+        return failure.what.trim_end_matches('.').to_owned();
+    }
     let start = causes(error)
         .find(|&cause| FailureKind::from_cause(cause).is_some())
         .or_else(|| causes(error).find(|cause| !cause.is::<legacy::Error>()));
@@ -62,7 +65,7 @@ impl ProxyFailure {
                 remedy = proxy.user_remedy();
                 "it requires a user and a password (407)".to_owned()
             }
-            Some(TunnelError::TunnelUnsuccessful) => "it refused the connection".to_owned(),
+            Some(TunnelError::TunnelUnsuccessful) => format!("it did not open a connection to {host}"),
             Some(TunnelError::TunnelUnexpectedEof) => "it closed the connection".to_owned(),
             _ if kind == FailureKind::DnsFailed => {
                 remedy = proxy.dns_remedy();
@@ -186,6 +189,9 @@ mod tests {
         let refused = TunnelError::ConnectFailed(Box::new(io::Error::from_raw_os_error(111)));
         let error = ProxyFailure::or_other(refused.into(), Some(&proxy), &Uri::from_static("https://a"));
         assert_eq!(FailureKind::from_error(&*error), FailureKind::ConnectionFailed);
-        assert_eq!(cause(&*error), "Connection refused (os error 111)");
+        assert_eq!(
+            cause(&*error),
+            "Could not connect to a through the proxy http://proxy.corp:3128 (HTTPS_PROXY): Connection refused (os error 111)"
+        );
     }
 }
