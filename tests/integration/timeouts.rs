@@ -1,9 +1,9 @@
 //! Commands end at `--timeout`, and name the request that got no response or the error that came back instead.
 
-use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
+use lab::SilentServer;
 use serde_json::Value;
 
 use crate::errors::{Machine, kubeconfig};
@@ -11,16 +11,14 @@ use crate::errors::{Machine, kubeconfig};
 /// How long a command with a timeout of 2 s may take on a busy machine. A request alone waits for 15 s.
 const IN_TIME: Duration = Duration::from_secs(10);
 
-/// Returns a server that accepts connections and never responds, and its URL.
-fn silent_server() -> Result<(TcpListener, String)> {
-    let listener = TcpListener::bind("127.0.0.1:0")?;
-    let url = format!("http://{}", listener.local_addr()?);
-    Ok((listener, url))
+fn url(server: &SilentServer) -> Result<String> {
+    Ok(format!("http://{}", server.address()?))
 }
 
 /// Returns the URL of a port on which nothing listens.
 fn closed_port() -> Result<String> {
-    silent_server().map(|(_, url)| url)
+    let closed = SilentServer::listen()?;
+    url(&closed)
 }
 
 /// Runs the doctor for two seconds, and returns its row `token`.
@@ -47,7 +45,8 @@ fn ensure_contains(row: &Value, field: &str, words: &[&str]) -> Result<()> {
 
 #[test]
 fn destroy_ends_at_its_timeout() -> Result<()> {
-    let (_listener, server) = silent_server()?;
+    let silent = SilentServer::listen()?;
+    let server = url(&silent)?;
     let machine = Machine::new()?;
     let config = machine.write("kubeconfig", &kubeconfig(&server, "{token: t}"))?;
     let flags = ["destroy", "--yes", "--timeout", "2s", "--kubeconfig", &config];
@@ -64,7 +63,8 @@ fn destroy_ends_at_its_timeout() -> Result<()> {
 
 #[test]
 fn the_doctor_names_the_request_without_a_response() -> Result<()> {
-    let (_listener, server) = silent_server()?;
+    let silent = SilentServer::listen()?;
+    let server = url(&silent)?;
     let token = token_row(&server, "{token: t}")?;
     let words = [&server, "`create selfsubjectreviews`", "no response within 2 s"];
     ensure_contains(&token, "found", &words)?;
@@ -96,7 +96,7 @@ fn the_doctor_stops_a_check_without_any_response() -> Result<()> {
     let user = "{exec: {apiVersion: client.authentication.k8s.io/v1, command: sleep, args: ['8'], \
                 interactiveMode: Never}}";
     let token = token_row(&closed_port()?, user)?;
-    ensure_contains(&token, "found", &["stopped after 2 s without a response"])?;
+    ensure_contains(&token, "found", &["did not finish within the timeout of 2 s"])?;
     ensure_contains(&token, "remedy", &["Check "])
 }
 

@@ -105,7 +105,12 @@ fn all_checks_pass_with_a_running_agent() -> Result<()> {
     // The role may not read StorageClasses, and the volume exists.
     let unneeded = ["csi-driver", "storage-class"];
     for check in unneeded {
-        expect_row(&rows, check, "skipped", &["not needed: no new volume is needed"])?;
+        expect_row(
+            &rows,
+            check,
+            "skipped",
+            &["not needed: no agent is known to need a new volume"],
+        )?;
     }
     let other = rows
         .iter()
@@ -329,7 +334,7 @@ fn roles_without_a_permission() -> Result<()> {
     expect_row(
         &no_rbac,
         "rbac configmaps",
-        "warning",
+        "failed",
         &["denied: get, create, patch"],
     )?;
     expect_row(&no_rbac, "agent", "failed", &["cannot get resource"])?;

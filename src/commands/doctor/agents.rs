@@ -83,12 +83,12 @@ pub fn selected(plan: &Plan) -> Vec<(Group, Spec)> {
     plan.agents.groups().into_iter().filter_map(first).collect()
 }
 
-/// Returns whether connect would deploy or update one of these agents.
+/// Returns whether connect would deploy or update one of these agents, or may do so because one cannot be read.
 pub fn would_deploy(deploy: Deploy, agents: &[Agent]) -> bool {
     agents.iter().any(|agent| match &agent.found {
         Ok(None) => deploy != Deploy::Never,
         Ok(Some(existing)) => deploy == Deploy::Always && is_ours(&agent.spec, &existing.deployment),
-        Err(_) => false,
+        Err(_) => deploy != Deploy::Never,
     })
 }
 

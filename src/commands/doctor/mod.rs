@@ -97,16 +97,16 @@ impl Doctor {
     }
 
     /// Returns the finding for a check that was interrupted: the last error of its requests, which is the cause, or
-    /// else that there was no response.
+    /// else that it did not finish.
     fn interrupted(&self, after: Duration) -> Finding {
         if let Some(error) = self.retrier.last_error() {
             return error.into();
         }
         Finding::failed(
-            format!("stopped after {} s without a response", after.as_secs()),
+            format!("did not finish within the timeout of {} s", after.as_secs()),
             match self.server.get() {
-                Some(server) => format!("Check that this machine can reach {server}."),
-                None => "Check what this runner can reach.".into(),
+                Some(server) => format!("Check that this machine can reach {server}, or raise `timeout`."),
+                None => "Check what this machine can reach, or raise `timeout`.".into(),
             },
         )
     }

@@ -32,7 +32,7 @@ fn a_hanging_buildx_is_killed() -> Result<()> {
         &rows,
         "build",
         "failed",
-        &["stopped after 8 s without a response"],
+        &["did not finish within the timeout of 8 s"],
     )?;
     expect_row(&rows, "cache", "skipped", &["skipped (requires build)"])?;
     ensure!(sleeping(seconds)? == 0, "a child process is left");
@@ -93,7 +93,7 @@ fn a_hanging_plugin_is_bounded_by_the_timeout() -> Result<()> {
         &rows(&outcome)?,
         "token",
         "failed",
-        &["stopped after 3 s without a response"],
+        &["did not finish within the timeout of 3 s"],
     )?;
     assert_eq!(runner.tree()?, before);
     Ok(())

@@ -33,7 +33,7 @@ pub async fn run(
 /// Returns the finding if there is no StorageClass to ask for its driver.
 pub fn without_class(new_volume: NewVolume) -> Finding {
     match new_volume {
-        NewVolume::NotNeeded => Finding::not_needed("not needed: no new volume is needed"),
+        NewVolume::NotNeeded => Finding::not_needed("not needed: no agent is known to need a new volume"),
         NewVolume::Needed => Finding::skipped(skipped_because(storage_class::CHECK.name)),
     }
 }

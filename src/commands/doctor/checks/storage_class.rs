@@ -87,7 +87,7 @@ pub fn no_permission(objects: &str, why: &str, new_volume: NewVolume) -> Finding
              administrator.",
         ),
         NewVolume::NotNeeded => Finding::not_needed(format!(
-            "no permission to read {objects}; not needed: no new volume is needed"
+            "no permission to read {objects}; not needed: no agent is known to need a new volume"
         )),
     }
 }

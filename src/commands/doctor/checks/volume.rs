@@ -50,7 +50,7 @@ pub fn evaluate(spec: &Spec, is_ready: bool, name: Option<&str>, found: &Lookup<
                 spec.name
             ),
         ),
-        Lookup::Forbidden(_) if is_ready => Finding::ok(format!(
+        Lookup::Forbidden(_) if is_ready => Finding::not_needed(format!(
             "no permission to read the PersistentVolumeClaim {name}; not needed: the pod has its volume"
         )),
         Lookup::Forbidden(why) => Finding::warning(
@@ -102,7 +102,9 @@ pub fn evaluate_left(spec: &Spec, found: &Lookup<ClaimInfo>) -> Finding {
             "the PersistentVolumeClaim does not exist yet: it is created with the agent {}",
             spec.name
         )),
-        Lookup::Forbidden(_) => Finding::skipped("skipped (requires agent)"),
+        Lookup::Forbidden(_) => Finding::skipped(
+            "no permission to read the PersistentVolumeClaim that an earlier agent may have left",
+        ),
     }
 }
 
@@ -143,9 +145,12 @@ mod tests {
     }
 
     #[test]
-    fn a_claim_without_read_permission_is_ok_while_the_pod_is_ready() {
+    fn a_claim_without_read_permission_is_not_needed_while_the_pod_is_ready() {
         let found = Lookup::Forbidden("cannot get".into());
         let of = |is_ready| evaluate(&Spec::example(), is_ready, Some("agent"), &found).status;
-        assert_eq!((of(true), of(false)), (CheckStatus::Ok, CheckStatus::Warning));
+        assert_eq!(
+            (of(true), of(false)),
+            (CheckStatus::NotNeeded, CheckStatus::Warning)
+        );
     }
 }
