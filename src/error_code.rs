@@ -82,7 +82,7 @@ error_codes! {
             "`destroy` asks before it removes anything, and standard input is not a terminal.",
             "Add `--yes`.";
         TimedOut: "Timed out",
-            "`connect` or `destroy` did not finish within `timeout`. The message names the last completed step and the last error.",
+            "`connect` or `destroy` did not finish within `timeout`. The message of `connect` names the last completed step; both name the last error, if there was one.",
             "Check the runner's network access to what the next step needs, or raise `timeout`.";
     }
     "AWS" {

@@ -31,7 +31,7 @@ pub async fn default_chain(region: Option<&str>, clock: &Clock) -> anyhow::Resul
              instance profile or a Pod Identity association instead."
         } else {
             "Sign in (for example with aws sso login), or set AWS_PROFILE, or AWS_ACCESS_KEY_ID and \
-             AWS_SECRET_ACCESS_KEY."
+             AWS_SECRET_ACCESS_KEY. On a machine in AWS, attach an instance profile or a Pod Identity association."
         };
         Problem::new(
             ErrorCode::AwsCredentialsMissing,
@@ -195,7 +195,7 @@ fn cannot_determine_caller(region: &str, failure: &AwsFailure) -> Problem {
         return problem;
     }
     Problem {
-        remedy: "Check that the AWS credentials have not expired.".into(),
+        remedy: "Check that the AWS credentials are valid and have not expired. If AWS is throttling or failing, try again.".into(),
         ..problem
     }
 }

@@ -226,13 +226,14 @@ pub(super) fn startup_timed_out(
         .map(|previous| format!(" Completed: {}.", previous.name()))
         .unwrap_or_default();
     let events = match state.notable_events() {
-        Some(events) => format!("Latest events: {}.", events.trim_end_matches('.')),
-        None => "No events so far.".into(),
+        Some(events) => format!(" Latest events: {}.", events.trim_end_matches('.')),
+        // There may be none, or no permission to watch them.
+        None => String::new(),
     };
     Problem::new(
         ErrorCode::AgentNotReady,
         format!(
-            "Agent {namespace}/{name} was not ready within the timeout.{completed} Waiting for: {}{}. {events}",
+            "Agent {namespace}/{name} was not ready within the timeout.{completed} Waiting for: {}{}.{events}",
             step.awaited(),
             predecessor.unwrap_or_default(),
         ),

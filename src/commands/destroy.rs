@@ -9,6 +9,7 @@ use anyhow::Context;
 use super::cluster_access;
 use super::guard::{self, DEADLINE_GRACE, Guard, Interrupted};
 use super::job_state::JobState;
+use crate::aws::Session;
 use crate::cli::DestroyArgs;
 use crate::cluster::{Cluster, OwnedObjects};
 use crate::error_code::ErrorCode;
@@ -45,7 +46,7 @@ async fn destroy(guard: &mut Guard, removal: &Arc<Removal>, job_state: &Arc<JobS
     } = &**removal;
     let report = Report::start();
     let find = |retrier| find(removal.clone(), job_state.clone(), report.clone(), retrier);
-    let (cluster, owned) = with_deadline(guard, *timeout, find).await?;
+    let (cluster, session, owned) = with_deadline(guard, *timeout, find).await?;
     if owned.is_empty(*volumes) {
         say(&format!(
             "remote-buildkit deployed no agent {namespace}/{name}; nothing to delete"
@@ -65,7 +66,10 @@ async fn destroy(guard: &mut Guard, removal: &Arc<Removal>, job_state: &Arc<JobS
     let volumes = *volumes;
     let delete = |retrier| async move {
         let cluster = cluster.with_retrier(retrier);
-        Ok(cluster.remove(&owned, volumes).await?)
+        match cluster.remove(&owned, volumes).await {
+            Ok(()) => Ok(()),
+            Err(error) => Err(cluster_access::explain_unauthorized(error, session.as_ref()).await),
+        }
     };
     with_deadline(guard, *timeout, delete).await?;
     report.done(if deployed {
@@ -82,7 +86,7 @@ async fn find(
     job_state: Arc<JobState>,
     report: Report,
     retrier: Retrier,
-) -> anyhow::Result<(Cluster, OwnedObjects)> {
+) -> anyhow::Result<(Cluster, Option<Session>, OwnedObjects)> {
     let (cluster, session) = cluster_access::open(
         &removal.cluster_access,
         &removal.namespace,
@@ -92,7 +96,7 @@ async fn find(
     )
     .await?;
     match cluster.list_owned(&removal.name).await {
-        Ok(owned) => Ok((cluster, owned)),
+        Ok(owned) => Ok((cluster, session, owned)),
         Err(error) => Err(cluster_access::explain_unauthorized(error, session.as_ref()).await),
     }
 }
@@ -120,7 +124,7 @@ where
 /// Returns the error when a request did not end by itself.
 fn timed_out(timeout: Duration, last_error: Option<Problem>) -> Problem {
     let what = format!(
-        "destroy was stopped after its timeout of {} s, in which it got no response.",
+        "destroy was stopped after its timeout of {} s.",
         timeout.as_secs()
     );
     match last_error {
@@ -131,7 +135,7 @@ fn timed_out(timeout: Duration, last_error: Option<Problem>) -> Problem {
         ),
         None => Problem::new(
             ErrorCode::TimedOut,
-            what,
+            format!("{what} No response came in that time."),
             "Check that this machine can reach AWS and the cluster, and that the credential plugin of the kubeconfig \
              ends; or raise `timeout`.",
         ),

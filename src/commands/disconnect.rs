@@ -27,7 +27,7 @@ pub fn run(args: &DisconnectArgs) -> anyhow::Result<()> {
         )),
         Err(error) => {
             let text = format!(
-                "could not remove everything of the builder {}: {error:#}",
+                "Could not remove everything of the builder {}: {error:#}.",
                 job_state.builder
             );
             github::warn(&Problem::new(ErrorCode::CleanupIncomplete, &text, ""));

@@ -169,7 +169,7 @@ fn connect_waits_for_an_announced_node() -> Result<()> {
     create_autoscaler_event(&namespace, "TriggeredScaleUp", message)?;
     // Longer than the grace period in a cluster without such an event.
     let outcome = connect("stuck-scaled", &[("timeout", "100s")])?;
-    let words = ["volume bound", "the input `node-selector`"];
+    let words = ["Waiting for: the volume to be bound", "the input `node-selector`"];
     outcome.expect_error("Agent not ready in time", &words)
 }
 
@@ -206,7 +206,7 @@ fn service_account_does_not_exist() -> Result<()> {
     let words = [
         "FailedCreate: Error creating: pods",
         "serviceaccount \"nobody\" not found",
-        "the input `service-account`",
+        "create the service account of `service-account`",
     ];
     outcome.expect_error("Cannot create the pod", &words)
 }
