@@ -1,8 +1,8 @@
 //! An error about a failing agent says why, and following its remedy fixes the agent.
 
-use anyhow::{Result, ensure};
+use anyhow::Result;
 
-use crate::support::{LAB, Namespace, Runner, RunnerSnapshot, record_seconds};
+use crate::support::{LAB, Namespace, Runner, RunnerSnapshot, record_seconds, wait_for};
 
 /// Checks that `connect` fails with this title and these words. Then `fix` does what they say, and `connect` with
 /// `fixed_inputs` succeeds.
@@ -97,8 +97,11 @@ spec:
         "Agent keeps crashing",
         &["left no log", logs],
         || {
-            let log = namespace.kubectl(&logs.split(' ').skip(3).collect::<Vec<_>>())?;
-            ensure!(log.contains("no-such-flag"), "{log}");
+            // Until the kubelet has reported the latest restart, it may name a container that it has already deleted.
+            wait_for("the log of the previous container", || {
+                let log = namespace.kubectl(&logs.split(' ').skip(3).collect::<Vec<_>>());
+                Ok(log.is_ok_and(|log| log.contains("no-such-flag")))
+            })?;
             let delete = ["delete", "deployment", "remote-buildkit-agent"];
             namespace.kubectl(&delete).map(drop)
         },
