@@ -16,7 +16,7 @@ use crate::report::say;
 use crate::retry::Retrier;
 
 /// How long the checks may delay the error.
-const CHECKS_TIMEOUT: Duration = Duration::from_secs(4);
+const CHECKS_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Runs the checks with the files that connect wrote, and prints the failed ones. Prints nothing after a signal.
 pub(in crate::commands) async fn explain(guard: &mut Guard, plan: &Arc<Plan>, job_state: &Arc<JobState>) {
