@@ -15,7 +15,7 @@ use ipnet::IpNet;
 
 use crate::error_code::ErrorCode;
 use crate::problem::Problem;
-use crate::secret::Secret;
+use crate::secret::{Secret, hide_user_info};
 use crate::{env, trace};
 
 /// The proxies of the environment, and the hosts that are reached without one.
@@ -157,17 +157,11 @@ impl fmt::Debug for ProxyUrl {
     }
 }
 
-/// Returns the URL of a proxy without its user and password. Hides everything before the last `@`: in an invalid URL, a
-/// password may have a `/` or `?` that is not percent-encoded.
+/// Returns the URL of a proxy without its secrets.
 fn redacted(url: &str) -> String {
-    let Some((before, host)) = url.rsplit_once('@') else {
-        return trace::redacted(url);
-    };
-    match before.split_once("://") {
-        Some((scheme, _)) if scheme.chars().all(|c| c.is_ascii_alphanumeric()) => {
-            format!("{scheme}://***@{host}")
-        }
-        _ => format!("***@{host}"),
+    match url.contains('@') {
+        true => hide_user_info(url).into_owned(),
+        false => trace::redacted(url),
     }
 }
 

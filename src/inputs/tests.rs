@@ -213,6 +213,8 @@ fn a_password_in_a_list_is_not_shown() {
         "me:hush@quay.io=m.corp",
         "bad host,https://me:hu/hush@m.corp",
         "ok.corp\nme:hush@quay.io=m.corp\n",
+        "https://me:hush=,hush@m.corp",
+        "me:hush@a.corp,https://me:hush@b.corp",
     ] {
         let flag = format!("--registry-mirrors={mirrors}");
         let error = plan(&["--cluster=a", &flag]).expect_err(mirrors).what;

@@ -9,6 +9,7 @@ use crate::agent::patch::{PatchError, PatchPlace};
 use crate::env;
 use crate::error_code::ErrorCode;
 use crate::problem::Problem;
+use crate::secret::hide_user_info;
 
 /// Collects all invalid values, so that one run reports them together.
 #[derive(Debug, Default)]
@@ -121,21 +122,14 @@ impl From<PatchError> for TextErrors {
     }
 }
 
-/// Returns a value without the user and password before each `@` in it, which an error must not show. Entries of a list,
-/// and the name and value of an entry, are looked at one by one. A digest follows its `@` and is no secret.
+/// Returns a value without a user and a password, which an error must not show. The `@` of an image's digest follows
+/// none.
 fn without_credentials(value: &str) -> Cow<'_, str> {
-    if !value.contains('@') {
-        return value.into();
+    match value.rsplit_once('@') {
+        Some((before, digest)) if digest.starts_with("sha256:") && !before.contains('@') => value.into(),
+        Some((before, _)) if before.contains(':') => hide_user_info(value),
+        _ => value.into(),
     }
-    let entries = value.split_inclusive([',', '=', ' ', '\t', '\n']);
-    let shown = entries.map(|entry| match entry.rsplit_once('@') {
-        Some((before, after)) if before.contains(':') && !after.starts_with("sha256:") => {
-            let scheme = before.find("://").map_or("", |at| &before[..at + 3]);
-            format!("{scheme}***@{after}")
-        }
-        _ => entry.to_owned(),
-    });
-    shown.collect::<String>().into()
 }
 
 /// Returns the error for inputs that are not valid UTF-8.

@@ -76,20 +76,22 @@ impl Mirrors {
         let mut all = Self::default();
         let entries = text.split([',', '\n']).map(str::trim);
         let entries: Vec<&str> = entries.filter(|entry| !entry.is_empty()).collect();
+        let error = |index: usize, kind| MirrorError {
+            entry: (entries.len() > 1).then_some(index + 1),
+            kind,
+        };
+        // First of all, because a password may contain a comma: an error of another entry would show a part of it.
+        if let Some(index) = entries.iter().position(|entry| entry.contains('@')) {
+            return Err(error(index, MirrorErrorKind::AtSign));
+        }
         for (index, entry) in entries.iter().enumerate() {
-            all.add(entry).map_err(|kind| MirrorError {
-                entry: (entries.len() > 1).then_some(index + 1),
-                kind,
-            })?;
+            all.add(entry).map_err(|kind| error(index, kind))?;
         }
         Ok(all)
     }
 
     /// Adds an entry.
     fn add(&mut self, entry: &str) -> Result<(), MirrorErrorKind> {
-        if entry.contains('@') {
-            return Err(MirrorErrorKind::AtSign);
-        }
         let (registry, mirror) = entry.split_once('=').unwrap_or(("docker.io", entry));
         let (registry, mirror) = (registry.trim(), mirror.trim());
         check_host(registry)?;
