@@ -25,6 +25,21 @@ pub struct DaemonStatus {
     pub disk: Option<DiskUsage>,
 }
 
+#[cfg(test)]
+impl DaemonStatus {
+    /// Returns a daemon of this version, for tests.
+    pub fn example(version: &str) -> Self {
+        Self {
+            pod: "remote-buildkit-agent-7d4b9c-x2x8k".into(),
+            buildkit: Buildkit {
+                version: version.into(),
+                platforms: vec!["linux/amd64".into(), "linux/386".into()],
+            },
+            disk: None,
+        }
+    }
+}
+
 /// The version and platforms of a BuildKit daemon.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Buildkit {

@@ -2,139 +2,16 @@
 //! of words shows as a difference. The servers are fakes. The last test checks that every error of
 //! docs/errors.md is in a snapshot.
 
-use std::path::{Path, PathBuf};
+mod aws;
+
+use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context as _, Result, ensure};
-use lab::{HttpRequest, HttpResponse, HttpServer};
-use regex_lite::Regex;
+use lab::{HttpResponse, HttpServer};
 use serde_json::json;
 
-/// A machine with an empty home and no network but the loopback interface.
-pub struct Machine(tempfile::TempDir);
-
-impl Machine {
-    pub fn new() -> Result<Self> {
-        let machine = Self(tempfile::tempdir()?);
-        std::fs::create_dir(machine.path("bin"))?;
-        Ok(machine)
-    }
-
-    /// Returns a machine with a buildx that prints this text for every command.
-    pub fn with_buildx(prints: &str) -> Result<Self> {
-        let machine = Self::new()?;
-        machine.script("buildx", &format!("cat <<'END'\n{prints}\nEND"))?;
-        Ok(machine)
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.0.path().join(name)
-    }
-
-    fn text(&self, name: &str) -> String {
-        self.path(name).to_string_lossy().into_owned()
-    }
-
-    pub fn write(&self, name: &str, text: &str) -> Result<String> {
-        let path = self.path(name);
-        std::fs::create_dir_all(path.parent().context("a file in a directory")?)?;
-        std::fs::write(&path, text)?;
-        Ok(self.text(name))
-    }
-
-    /// Creates a program on the PATH.
-    fn script(&self, name: &str, script: &str) -> Result<()> {
-        // Not written by this process: another test may fork while it has the file open, and then exec fails (ETXTBSY).
-        let write = r#"printf '#!/bin/sh\n%s\n' "$1" > "$2" && chmod +x "$2""#;
-        let mut sh = Command::new("sh");
-        let status = sh
-            .args(["-c", write, "sh", script])
-            .arg(self.path("bin").join(name))
-            .status()?;
-        ensure!(status.success(), "could not write {name}");
-        Ok(())
-    }
-
-    /// Returns the program's command, typed by a person.
-    pub fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_remote-buildkit"));
-        let path = format!("{}:/usr/bin:/bin", self.text("bin"));
-        command
-            .args(arguments)
-            .current_dir(self.0.path())
-            .env_clear()
-            .envs([
-                ("PATH", path),
-                ("HOME", self.text("")),
-                ("XDG_RUNTIME_DIR", self.text("")),
-            ])
-            .env("AWS_EC2_METADATA_DISABLED", "true")
-            // A DNS server that does not respond costs a second, not ten.
-            .env("RES_OPTIONS", "timeout:1 attempts:1");
-        command
-    }
-
-    /// Returns the command of `connect` to a cluster of EKS, with AWS keys in the environment.
-    fn connect_to_eks(&self, aws: &HttpServer, cluster: &str, flags: &[&str]) -> Command {
-        let usual = ["connect", "--cluster", cluster, "--region", "eu-west-1"];
-        let mut command = self.command(&[&usual, flags].concat());
-        command.envs([
-            ("AWS_ENDPOINT_URL", aws.url.as_str()),
-            ("AWS_ACCESS_KEY_ID", "AKIAIOSFODNN7EXAMPLE"),
-            ("AWS_SECRET_ACCESS_KEY", "secret"),
-        ]);
-        command
-    }
-
-    /// Returns the command of a step of a job, with these inputs.
-    fn step(&self, command: &str, inputs: &[(&str, &str)]) -> Command {
-        let mut command = self.command(&[command]);
-        command.envs([
-            ("GITHUB_ACTIONS", "true"),
-            ("GITHUB_REPOSITORY", "acme/shop"),
-            ("GITHUB_SERVER_URL", "https://github.com"),
-            ("GITHUB_ACTION_REPOSITORY", "acme/remote-buildkit"),
-            ("GITHUB_ACTION_REF", "v1"),
-        ]);
-        command.env("RUNNER_TEMP", self.path(""));
-        for (name, value) in inputs {
-            command.env(format!("INPUT_{}", name.to_uppercase()), value);
-        }
-        command
-    }
-
-    /// Runs a command and returns what it printed as an error: standard error for a person, annotations in a job.
-    pub fn error(&self, mut command: Command) -> Result<String> {
-        let output = command.stdin(std::process::Stdio::null()).output()?;
-        let log = String::from_utf8(output.stdout)?;
-        let annotations = log
-            .lines()
-            .filter(|line| line.starts_with("::error ") || line.starts_with("::warning "));
-        let mut text = String::new();
-        for line in annotations {
-            text += &line.replace("%0A", "%0A\n");
-            text.push('\n');
-        }
-        // Progress before it, of commands that print data to standard output.
-        let log = String::from_utf8(output.stderr)?;
-        text += log.find("error: ").map_or("", |start| &log[start..]);
-        let code = output.status.code().context("a signal ended it")?;
-        let dir = self.0.path().to_string_lossy().into_owned();
-        let mut text = format!("{}exit code {code}\n", text.replace(&dir, "$HOME"));
-        for (pattern, replacement) in [
-            (r"agent-[0-9a-f]{8}\b", "agent-RANDOM"),
-            (r"after \d+ attempts in \d+ s\b", "after N attempts in N s"),
-            // Without any DNS server.
-            (
-                "Temporary failure in name resolution",
-                "Name or service not known",
-            ),
-        ] {
-            text = Regex::new(pattern)?.replace_all(&text, replacement).into_owned();
-        }
-        Ok(text)
-    }
-}
+use crate::machine::{Machine, kubeconfig};
 
 /// The errors of several cases, each under its name.
 #[derive(Default)]
@@ -173,14 +50,6 @@ impl Errors {
             None => self.0,
         }
     }
-}
-
-pub fn kubeconfig(server: &str, user: &str) -> String {
-    format!(
-        "{{apiVersion: v1, kind: Config, current-context: shop, \
-         contexts: [{{name: shop, context: {{cluster: shop, user: ci}}}}], \
-         clusters: [{{name: shop, cluster: {{server: \"{server}\"}}}}], users: [{{name: ci, user: {user}}}]}}"
-    )
 }
 
 #[test]
@@ -285,172 +154,6 @@ fn errors_of_kubeconfigs() -> Result<()> {
     )?;
     std::fs::remove_file(config)?;
     insta::assert_snapshot!(errors.text(None));
-    Ok(())
-}
-
-/// A CA of a cluster, as EKS describes it.
-const CA: &str = "LS0tLS1CRUdJTiBDRVJUSUZJQ0FURS0tLS0tCk1JSUJnVENDQVNlZ0F3SUJBZ0lVU3h5ZzNNVENQNXVjc1lVbTJXcW9iS2RJcmdJd0NnWUlLb1\
-    pJemowRUF3SXcKRlRFVE1CRUdBMVVFQXd3S2EzVmlaWEp1WlhSbGN6QWdGdzB5TmpFeE16QXlNekl6TXpsYUdBOHlNVEkyTVRFdwpOakl6TWpN\
-    ek9Wb3dGVEVUTUJFR0ExVUVBd3dLYTNWaVpYSnVaWFJsY3pCWk1CTUdCeXFHU000OUFnRUdDQ3FHClNNNDlBd0VIQTBJQUJNL1FqY294T3V0eX\
-    lET0pJQlJCR0FnL0Q5V1pVakg4VHozaXNrMXNrMGhXeG1kNWZFTWgKL0tsMUhGMURUUk5CL2xTSjRDdjllUERHTUpPRGFJVVRpV0NqVXpCUk1C\
-    MEdBMVVkRGdRV0JCUUdaYUZaT01GNwpTVkFqUER2MTFjU1cxclBGQlRBZkJnTlZIU01FR0RBV2dCUUdaYUZaT01GN1NWQWpQRHYxMWNTVzFyUE\
-    ZCVEFQCkJnTlZIUk1CQWY4RUJUQURBUUgvTUFvR0NDcUdTTTQ5QkFNQ0EwZ0FNRVVDSVFEUk1sYWpJL2phcWRscVlLSWwKWGk2VWdBOUNGWDJx\
-    RFBma2t1VXZMWkpBUFFJZ0FZUHZNRWJ4TEZVbkNseTRlMFFLc3NkSGovNFNNQTFFY3FIWAp2TCtjako4PQotLS0tLUVORCBDRVJUSUZJQ0FURS\
-    0tLS0tCg==";
-
-/// Answers as the services of AWS and GitHub's OIDC endpoint do. EKS's answer depends on the cluster's name.
-fn aws(request: &HttpRequest) -> HttpResponse {
-    let error = |status, code: &str, message: &str| {
-        let body = json!({"__type": code, "message": message}).to_string();
-        HttpResponse::new(status, body).header("x-amzn-errortype", code)
-    };
-    let body = String::from_utf8_lossy(&request.body);
-    if request.target.starts_with("/token") {
-        return HttpResponse::new(
-            200,
-            json!({"value": "e30.eyJzdWIiOiJyZXBvOmFjbWUvc2hvcCJ9.e30"}).to_string(),
-        );
-    }
-    if body.contains("Action=AssumeRoleWithWebIdentity") {
-        return HttpResponse::new(
-            200,
-            "<AssumeRoleWithWebIdentityResponse><AssumeRoleWithWebIdentityResult/></AssumeRoleWithWebIdentityResponse>",
-        );
-    }
-    if body.contains("Action=GetCallerIdentity") {
-        let body = "<ErrorResponse><Error><Type>Sender</Type><Code>ExpiredToken</Code>\
-                    <Message>The security token included in the request is expired</Message></Error></ErrorResponse>";
-        return HttpResponse::new(400, body);
-    }
-    if request
-        .header("x-amz-target")
-        .is_some_and(|target| target.ends_with(".GetAuthorizationToken"))
-    {
-        let scope = request.header("authorization").unwrap_or_default();
-        if scope.contains("/us-east-1/ecr/") {
-            return HttpResponse::new(200, "{}");
-        }
-        let message = "User: arn:aws:iam::123456789012:user/octocat is not authorized to perform: ecr:GetAuthorizationToken";
-        return error(400, "AccessDeniedException", message);
-    }
-    match request.target.rsplit('/').next() {
-        Some("absent") => error(
-            404,
-            "ResourceNotFoundException",
-            "No cluster found for name: absent.",
-        ),
-        Some("denied") => error(
-            403,
-            "AccessDeniedException",
-            "User: arn:aws:iam::123456789012:user/octocat is not authorized to perform: eks:DescribeCluster",
-        ),
-        Some("other") => error(400, "InvalidParameterException", "The name is invalid"),
-        Some("young") => {
-            let cluster = json!({"cluster": {"name": "young", "status": "CREATING"}});
-            HttpResponse::new(200, cluster.to_string())
-        }
-        _ => {
-            let cluster = json!({"cluster": {"name": "shop", "status": "ACTIVE", "endpoint": "https://127.0.0.1:1",
-                "certificateAuthority": {"data": CA}}});
-            HttpResponse::new(200, cluster.to_string())
-        }
-    }
-}
-
-#[test]
-fn errors_of_aws() -> Result<()> {
-    let machine = Machine::with_buildx("github.com/docker/buildx v0.37.0 0123abc")?;
-    let server = HttpServer::start(aws)?;
-    let mut errors = Errors::default();
-    errors.add(
-        "no credentials",
-        &machine,
-        machine.command(&["connect", "--cluster", "shop", "--region", "eu-west-1"]),
-    )?;
-    let inputs = [("cluster", "shop"), ("region", "eu-west-1")];
-    errors.add(
-        "no credentials, in a job",
-        &machine,
-        machine.step("connect", &inputs),
-    )?;
-    errors.add(
-        "no region",
-        &machine,
-        machine.command(&["connect", "--cluster", "shop"]),
-    )?;
-    for (name, cluster, flags) in [
-        ("cluster that does not exist", "absent", &[][..]),
-        ("cluster that cannot be described", "denied", &[]),
-        ("another error of EKS", "other", &[]),
-        ("cluster that is being created", "young", &[]),
-        ("account that cannot be determined", "shop", &["--ecr", "auto"]),
-        ("ECR that denies a login", "shop", &["--ecr", "123456789012"]),
-        ("public ECR that denies a login", "shop", &["--ecr", "public"]),
-        (
-            "ECR without a token in its answer",
-            "shop",
-            &["--ecr", "123456789012/us-east-1"],
-        ),
-    ] {
-        errors.add(name, &machine, machine.connect_to_eks(&server, cluster, flags))?;
-    }
-    let command = |variable: &str, url: &str| {
-        let mut command = machine.connect_to_eks(&server, "shop", &["--timeout", "4s"]);
-        command.env_remove("AWS_ENDPOINT_URL").env(variable, url);
-        command
-    };
-    let endpoint = "AWS_ENDPOINT_URL";
-    let role = [
-        ("cluster", "shop"),
-        ("region", "eu-west-1"),
-        ("role-to-assume", "arn:aws:iam::123456789012:role/ci"),
-        ("timeout", "4s"),
-    ];
-    let mut step = machine.step("connect", &role);
-    step.envs([
-        (
-            "ACTIONS_ID_TOKEN_REQUEST_URL",
-            "https://pipelines.example.com/token",
-        ),
-        ("ACTIONS_ID_TOKEN_REQUEST_TOKEN", "t"),
-        ("HTTPS_PROXY", "http://me:word@127.0.0.1:1"),
-    ]);
-    errors.add_concurrently(
-        &machine,
-        vec![
-            (
-                "AWS that refuses connections",
-                command(endpoint, "http://127.0.0.1:1"),
-            ),
-            (
-                "host name of AWS that cannot be resolved",
-                command(endpoint, "http://no-such-host.invalid"),
-            ),
-            (
-                "proxy for AWS that refuses connections",
-                command("HTTPS_PROXY", "http://me:word@127.0.0.1:1"),
-            ),
-            ("proxy for GitHub that refuses connections", step),
-        ],
-    )?;
-    let inputs = [
-        ("cluster", "shop"),
-        ("region", "eu-west-1"),
-        ("role-to-assume", "arn:aws:iam::123456789012:role/ci"),
-    ];
-    errors.add(
-        "job without id-token: write",
-        &machine,
-        machine.step("connect", &inputs),
-    )?;
-    let mut step = machine.step("connect", &inputs);
-    step.envs([
-        ("ACTIONS_ID_TOKEN_REQUEST_URL", format!("{}/token", server.url)),
-        ("ACTIONS_ID_TOKEN_REQUEST_TOKEN", "t".into()),
-        ("AWS_ENDPOINT_URL", server.url.clone()),
-    ]);
-    errors.add("STS without credentials in its answer", &machine, step)?;
-    insta::assert_snapshot!(errors.text(Some(&server)));
     Ok(())
 }
 
@@ -561,7 +264,7 @@ fn repository(files: &[(&str, &str)], bake: &str) -> Result<Machine> {
         ],
     ] {
         let status = Command::new("git")
-            .current_dir(machine.0.path())
+            .current_dir(machine.path(""))
             .args(arguments)
             .status()?;
         ensure!(status.success(), "git {arguments:?} failed");

@@ -150,8 +150,8 @@ const SHOP: &[(&str, &str)] = &[
     ("vendored/Dockerfile", "FROM scratch\n"),
 ];
 
-#[test]
-fn a_push_builds_the_affected_targets_with_their_reasons() -> Result<()> {
+/// Returns the shop with a change of two images, and the commits before and after it.
+fn shop_with_a_change() -> Result<(Repository, String, String)> {
     let shop = Repository::new(SHOP)?;
     let before = shop.git(&["rev-parse", "HEAD"])?;
     shop.write(&[
@@ -159,6 +159,12 @@ fn a_push_builds_the_affected_targets_with_their_reasons() -> Result<()> {
         ("services/web/index.html", "<body>"),
     ])?;
     let after = shop.commit()?;
+    Ok((shop, before, after))
+}
+
+#[test]
+fn a_push_builds_the_affected_targets_with_their_reasons() -> Result<()> {
+    let (shop, before, after) = shop_with_a_change()?;
     let step = shop.step(&before, &after, &[])?;
     ensure!(step.code == Some(0), "{}", step.log);
     assert_eq!(
@@ -424,13 +430,7 @@ fn normalized(log: &str) -> Result<String> {
 /// The whole log and the summary of a job, and what a person gets from each form of output.
 #[test]
 fn logs_and_output() -> Result<()> {
-    let shop = Repository::new(SHOP)?;
-    let before = shop.git(&["rev-parse", "HEAD"])?;
-    shop.write(&[
-        ("services/api/src/main.go", "package api"),
-        ("services/web/index.html", "<body>"),
-    ])?;
-    let after = shop.commit()?;
+    let (shop, before, after) = shop_with_a_change()?;
     let step = shop.step(&before, &after, &[])?;
     let job = format!("{}\n== summary\n{}", step.log, step.summary);
     insta::assert_snapshot!("log_of_a_job", normalized(&job)?);

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Result, ensure};
 
-use super::documents::sources;
+use super::sources::sources;
 
 /// The path of a module, from the crate: `["agent", "startup", "failure"]`; the program is the crate `""`.
 type ModulePath = Vec<String>;

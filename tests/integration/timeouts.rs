@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result, ensure};
 use lab::SilentServer;
 use serde_json::Value;
 
-use crate::errors::{Machine, kubeconfig};
+use crate::machine::{Machine, kubeconfig};
 
 /// How long a command with a timeout of 2 s may take on a busy machine. A request alone waits for 15 s.
 const IN_TIME: Duration = Duration::from_secs(10);

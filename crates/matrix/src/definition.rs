@@ -141,7 +141,7 @@ mod tests {
     fn definition(named: &[&str], files: &[(&str, &str)]) -> Definition {
         let files: BTreeMap<&str, &str> = files.iter().copied().collect();
         let paths = RepoPaths {
-            root: "/work/shop",
+            root: "/srv/shop",
             workdir: "deploy",
         };
         let named: Vec<String> = named.iter().map(|name| (*name).to_owned()).collect();

@@ -74,16 +74,16 @@ mod tests {
         let links = BTreeMap::from([("app".to_owned(), "services/app".to_owned())]);
         let tree = FileTree::new(Vec::new(), links, BTreeSet::new());
         let paths = RepoPaths {
-            root: "/work/shop",
+            root: "/srv/shop",
             workdir: "deploy",
         };
         let path = |path: &str| paths.resolve(path, &tree)?.path;
         assert_eq!(path("."), Some("deploy".into()));
         assert_eq!(path("../app/src"), Some("services/app/src".into()));
-        assert_eq!(path("/work/shop/x"), Some("x".into()));
+        assert_eq!(path("/srv/shop/x"), Some("x".into()));
         assert_eq!(path("../../shop/x"), Some("x".into()));
         assert_eq!(path(".."), Some(String::new()));
-        for outside in ["../..", "/work/shopping", "/work", "../../other/x"] {
+        for outside in ["../..", "/srv/shopping", "/srv", "../../other/x"] {
             assert_eq!(paths.resolve(outside, &tree), None, "{outside}");
         }
         let top = RepoPaths {

@@ -5,6 +5,9 @@ use crate::buildx::Node;
 
 const KUBECONFIG: &str = "/tmp/a b/kubeconfig";
 
+/// The file `current` when buildx's default builder is selected.
+const UNNAMED_SELECTION: &str = r#"{"Key":"k","Name":"","Global":false}"#;
+
 /// A temporary directory that contains a buildx directory.
 struct TestDir(PathBuf);
 
@@ -12,6 +15,13 @@ impl TestDir {
     fn new() -> Self {
         let name = format!("rbk-store-{}", files::random_hex().expect("random"));
         Self(files::private_dir(&std::env::temp_dir(), &name).expect("create"))
+    }
+
+    fn with_unnamed_selection() -> Self {
+        let dir = Self::new();
+        drop(dir.store());
+        std::fs::write(dir.0.join("buildx/current"), UNNAMED_SELECTION).expect("write");
+        dir
     }
 
     fn store(&self) -> Store {
@@ -61,24 +71,18 @@ fn instance_file() {
 
 #[test]
 fn removal_restores_the_previous_selection() {
-    let dir = TestDir::new();
-    let original = r#"{"Key":"k","Name":"","Global":false}"#;
-    drop(dir.store());
-    std::fs::write(dir.0.join("buildx/current"), original).expect("write");
+    let dir = TestDir::with_unnamed_selection();
     dir.add("a");
     assert_eq!(dir.selected().as_deref(), Some("a"));
     dir.remove("a");
-    assert_eq!(dir.read("current").as_deref(), Some(original));
+    assert_eq!(dir.read("current").as_deref(), Some(UNNAMED_SELECTION));
     assert_eq!(dir.read("instances/a"), None);
 }
 
 #[test]
 fn two_jobs_in_one_home_end_in_either_order() {
     for (first, second) in [("a", "b"), ("b", "a")] {
-        let dir = TestDir::new();
-        let original = r#"{"Key":"k","Name":"","Global":false}"#;
-        drop(dir.store());
-        std::fs::write(dir.0.join("buildx/current"), original).expect("write");
+        let dir = TestDir::with_unnamed_selection();
         dir.add("a");
         dir.add("b");
         dir.remove(first);
@@ -86,7 +90,7 @@ fn two_jobs_in_one_home_end_in_either_order() {
         dir.remove(second);
         assert_eq!(
             dir.read("current").as_deref(),
-            Some(original),
+            Some(UNNAMED_SELECTION),
             "{first} ended first"
         );
     }
@@ -115,10 +119,7 @@ fn machine_builder(name: &str) -> (Builder, &'static Path) {
 
 #[test]
 fn jobs_restore_the_permanent_builder() {
-    let dir = TestDir::new();
-    let original = r#"{"Key":"k","Name":"","Global":false}"#;
-    drop(dir.store());
-    std::fs::write(dir.0.join("buildx/current"), original).expect("write");
+    let dir = TestDir::with_unnamed_selection();
     let (mut builder, kubeconfig) = machine_builder("agent");
     builder.nodes.push(Node {
         name: "agent".into(),
@@ -138,7 +139,7 @@ fn jobs_restore_the_permanent_builder() {
     builder.timeout = Duration::from_secs(60);
     assert!(dir.store().set_permanent(&builder, kubeconfig).expect("changed"));
     dir.store().remove("agent", kubeconfig).expect("removed");
-    assert_eq!(dir.read("current").as_deref(), Some(original));
+    assert_eq!(dir.read("current").as_deref(), Some(UNNAMED_SELECTION));
     dir.store().remove_unused().expect("removed");
     assert!(!dir.0.join("buildx").exists());
 }

@@ -16,7 +16,6 @@ use super::{AGENT_CHECKS, CHECKS, planned, table};
 use crate::agent::Spec;
 use crate::agent::state::Deployment;
 use crate::cli;
-use crate::cluster::probe::Buildkit;
 use crate::cluster::{ClaimInfo, DaemonStatus, DiskUsage, Lookup, StartupStatus, StorageClassInfo, UserInfo};
 use crate::commands::agent_checks;
 use crate::error_code::ErrorCode;
@@ -84,17 +83,6 @@ fn class(name: &str, provisioner: &str) -> StorageClassInfo {
         provisioner: provisioner.into(),
         default: true,
         expands: true,
-    }
-}
-
-fn daemon(version: &str) -> DaemonStatus {
-    DaemonStatus {
-        pod: "remote-buildkit-agent-7d4b9c-x2x8k".into(),
-        buildkit: Buildkit {
-            version: version.into(),
-            platforms: vec!["linux/amd64".into(), "linux/386".into()],
-        },
-        disk: None,
     }
 }
 
@@ -203,7 +191,7 @@ fn output_for_a_good_cluster() {
         "volume",
         volume::evaluate(&spec(), true, Some(name), &claim("50Gi", "Bound")),
     );
-    output.record("buildkit", buildkit::evaluate(&daemon("v0.34.2")));
+    output.record("buildkit", buildkit::evaluate(&DaemonStatus::example("v0.34.2")));
     output.record("disk", disk::evaluate(disk_usage(40), true));
     output.record("exec", exec::evaluate(&milliseconds(40)));
     output.record("build", build::evaluate());
@@ -378,8 +366,11 @@ fn rows_of_all_failures() {
             "volume",
             super::checks::volume::evaluate_left(&spec, &Lookup::NotFound),
         ),
-        ("buildkit", buildkit::evaluate(&daemon("v0.12.4"))),
-        ("buildkit", buildkit::evaluate(&daemon("a1b2c3d.m"))),
+        ("buildkit", buildkit::evaluate(&DaemonStatus::example("v0.12.4"))),
+        (
+            "buildkit",
+            buildkit::evaluate(&DaemonStatus::example("a1b2c3d.m")),
+        ),
         ("disk", disk::evaluate(disk_usage(95), true)),
         ("disk", disk::evaluate(None, true)),
         ("disk", disk::evaluate(None, false)),

@@ -42,7 +42,7 @@ impl TestRepository {
         };
         let repository = RepositoryFiles {
             paths: RepoPaths {
-                root: "/work/shop",
+                root: "/srv/shop",
                 workdir: "",
             },
             tree: &self.tree,

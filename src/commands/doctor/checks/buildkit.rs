@@ -58,23 +58,11 @@ pub fn evaluate(status: &DaemonStatus) -> Finding {
 mod tests {
     use super::super::super::finding::CheckStatus;
     use super::*;
-    use crate::cluster::probe::Buildkit;
-
-    fn status(version: &str) -> DaemonStatus {
-        DaemonStatus {
-            pod: "remote-buildkit-agent-7d4b9c-x2x8k".into(),
-            buildkit: Buildkit {
-                version: version.into(),
-                platforms: vec!["linux/amd64".into(), "linux/386".into()],
-            },
-            disk: None,
-        }
-    }
 
     #[test]
     fn the_row_names_the_pod_and_its_platforms() {
         assert_eq!(
-            evaluate(&status("v0.34.2")),
+            evaluate(&DaemonStatus::example("v0.34.2")),
             Finding::ok(
                 "BuildKit v0.34.2, in the pod remote-buildkit-agent-7d4b9c-x2x8k; platforms: linux/amd64, linux/386"
             )
@@ -90,7 +78,7 @@ mod tests {
             ("v0.12.4", CheckStatus::Warning, "CVE-2024-23652"),
             ("a1b2c3d.m", CheckStatus::Warning, "not a release"),
         ] {
-            let finding = evaluate(&status(version));
+            let finding = evaluate(&DaemonStatus::example(version));
             assert_eq!(finding.status, expected, "{version}");
             assert!(finding.found.contains(words), "{finding:?}");
         }
@@ -99,6 +87,6 @@ mod tests {
     #[test]
     fn the_default_image_has_no_known_bugs() {
         let (_, version) = crate::agent::DEFAULT_IMAGE.split_once(':').expect("a tag");
-        assert_eq!(evaluate(&status(version)).status, CheckStatus::Ok);
+        assert_eq!(evaluate(&DaemonStatus::example(version)).status, CheckStatus::Ok);
     }
 }
