@@ -1,5 +1,6 @@
 //! A cache of built parts: one directory for each entry, named after a hash of everything that its content depends on.
 
+use std::cell::RefCell;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
@@ -7,15 +8,18 @@ use anyhow::{Context, Result};
 use ring::digest::{SHA256, digest};
 use rustix::fs::{FlockOperation, flock};
 
+use crate::plan::Plan;
 use crate::{cancel, progress};
 
 /// Written last: an entry without it was interrupted and is built again. (A rename at the end does not work: a Python
 /// environment contains its own path and cannot be moved.)
 const COMPLETE: &str = ".complete";
 
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Cache {
     root: PathBuf,
+    /// The parts that the progress output announces; empty when a single entry is built.
+    plan: RefCell<Plan>,
 }
 
 impl Cache {
@@ -32,12 +36,35 @@ impl Cache {
             Path::new(&home).join(".cache/remote-buildkit-lab")
         };
         fs::create_dir_all(&root).with_context(|| format!("could not create {}", root.display()))?;
-        let root = root.canonicalize()?;
-        Ok(Self { root })
+        Ok(Self::of(root.canonicalize()?))
+    }
+
+    fn of(root: PathBuf) -> Self {
+        let plan = RefCell::default();
+        Self { root, plan }
     }
 
     pub fn root(&self) -> &Path {
         &self.root
+    }
+
+    /// Announces the parts that will be asked for, so that each build says what is left.
+    pub(crate) fn announce(&self, plan: Plan) {
+        *self.plan.borrow_mut() = plan;
+    }
+
+    /// Returns whether an entry with this title is complete. Says nothing about its inputs, which are not known before the
+    /// entries that it depends on are built.
+    pub(crate) fn has(&self, title: &str) -> bool {
+        let prefix = format!("{}-", title.replace(' ', "-"));
+        let is_entry = |name: &str| {
+            let hash = name.strip_prefix(&prefix);
+            hash.is_some_and(|hash| hash.len() == 8 && hash.bytes().all(|b| b.is_ascii_hexdigit()))
+        };
+        let entries = fs::read_dir(&self.root).into_iter().flatten().flatten();
+        entries
+            .filter(|entry| is_entry(&entry.file_name().to_string_lossy()))
+            .any(|entry| entry.path().join(COMPLETE).exists())
     }
 
     /// Locks the cache while entries are built, so that two installations at the same time build each of them once.
@@ -58,9 +85,11 @@ impl Cache {
     pub fn entry(&self, key: &Key, make: impl FnOnce(&Path) -> Result<()>) -> Result<PathBuf> {
         let dir = self.root.join(key.dir_name());
         if dir.join(COMPLETE).exists() {
+            self.plan.borrow_mut().done(&key.title);
             return Ok(dir);
         }
-        progress::step(&key.title, || {
+        let left = self.plan.borrow().left(&key.title);
+        progress::build(&key.title, &left, || {
             if dir.exists() {
                 fs::remove_dir_all(&dir)?;
             }
@@ -70,6 +99,7 @@ impl Cache {
             Ok(())
         })
         .with_context(|| format!("could not build {} in {}", key.title, dir.display()))?;
+        self.plan.borrow_mut().done(&key.title);
         Ok(dir)
     }
 }
@@ -114,7 +144,7 @@ mod tests {
     fn cache(name: &str) -> Result<Cache> {
         let root = std::env::temp_dir().join(format!("rbk-cache-{name}-{}", std::process::id()));
         fs::create_dir_all(&root)?;
-        Ok(Cache { root })
+        Ok(Cache::of(root))
     }
 
     #[test]
@@ -134,6 +164,18 @@ mod tests {
         let again = cache.entry(&key, |_| anyhow::bail!("made twice"))?;
         assert_eq!(made, again);
         assert_eq!(fs::read_to_string(made.join("file"))?, "x");
+        fs::remove_dir_all(cache.root())?;
+        Ok(())
+    }
+
+    #[test]
+    fn an_entry_is_found_by_its_whole_title() -> Result<()> {
+        let cache = cache("title")?;
+        cache.entry(&Key::new("buildkit 0.34.2 arm64"), |_| Ok(()))?;
+        assert!(cache.has("buildkit 0.34.2 arm64"));
+        assert!(!cache.has("buildkit 0.34.2"), "that is the other architecture's");
+        fs::create_dir(cache.root().join("etcd-3.6.16-0123abcd"))?;
+        assert!(!cache.has("etcd 3.6.16"), "it was interrupted");
         fs::remove_dir_all(cache.root())?;
         Ok(())
     }

@@ -10,6 +10,7 @@ use anyhow::{Context, Result, ensure};
 use crate::architecture::Architecture;
 use crate::cache::{Cache, Key};
 use crate::command;
+use crate::plan::Parts;
 use crate::versions::{ACT, BUILDKIT, BUILDX, CONTAINERD, DOCKER_CLI, ETCD, HCL, KUBERNETES, ROOTLESSKIT};
 
 /// Main packages of a published module at one version.
@@ -92,13 +93,25 @@ const PUBLISHED: [GoModule<'static>; 8] = [
     },
 ];
 
-/// Builds all programs and returns their directories, one for each entry of the cache.
-pub(crate) fn install(cache: &Cache) -> Result<Vec<PathBuf>> {
+/// The modules that only tests use: rootless BuildKit, and the formatter of Terraform's language.
+const ONLY_TESTS: [&str; 2] = ["rootlesskit", "hclfmt"];
+
+/// Builds the programs and returns their directories, one for each entry of the cache.
+pub(crate) fn install(cache: &Cache, parts: Parts) -> Result<Vec<PathBuf>> {
     let mut dirs = vec![docker_cli(cache)?, authenticator(cache)?];
-    for module in &PUBLISHED {
+    let is_wanted = |module: &&GoModule<'_>| parts == Parts::All || !ONLY_TESTS.contains(&module.name);
+    for module in PUBLISHED.iter().filter(is_wanted) {
         dirs.push(published(cache, module, Architecture::native())?);
     }
     Ok(dirs)
+}
+
+/// Returns the titles of the published modules' entries in the cache.
+#[cfg(test)]
+pub(crate) fn titles() -> impl Iterator<Item = String> {
+    PUBLISHED
+        .iter()
+        .map(|module| format!("{} {}", module.name, module.version))
 }
 
 /// Returns the directory of buildkitd and buildctl for another architecture.

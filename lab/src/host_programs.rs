@@ -29,8 +29,13 @@ pub(crate) fn put_tools(layer: &mut Layer, others: &[&Path]) -> Result<()> {
     for tool in TOOLS.iter().chain(&SCRIPTS) {
         layer.program(tool.trim_start_matches('/'), Path::new(tool))?;
     }
+    put_libraries(layer, &[&TOOLS.map(Path::new), others].concat())
+}
+
+/// Adds the libraries that programs need, each once.
+pub(crate) fn put_libraries(layer: &mut Layer, programs: &[&Path]) -> Result<()> {
     let mut needed = BTreeSet::new();
-    for program in TOOLS.map(Path::new).iter().chain(others) {
+    for program in programs {
         needed.extend(libraries(program)?);
     }
     for library in needed {

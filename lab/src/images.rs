@@ -36,25 +36,27 @@ pub(crate) struct Native<'a> {
     pub root: &'a Path,
     /// The directory of each program.
     pub runc: &'a Path,
-    pub rootlesskit: &'a Path,
+    /// `None` in a lab without rootless BuildKit.
+    pub rootlesskit: Option<&'a Path>,
 }
 
 /// The image archives in the cache.
 #[derive(Debug, Clone)]
 pub struct Images {
-    of_nodes: Vec<(Architecture, PathBuf)>,
+    /// The archives that are imported into a node of each architecture.
+    of_nodes: Vec<(Architecture, Vec<PathBuf>)>,
     /// The base image for all architectures.
     pub(crate) index: PathBuf,
 }
 
 impl Images {
     /// Returns the archives that are imported into a node.
-    pub(crate) fn of(&self, architecture: Architecture) -> Result<[PathBuf; 4]> {
-        let mut dirs = self.of_nodes.iter();
-        let (_, dir) = dirs
+    pub(crate) fn of(&self, architecture: Architecture) -> Result<&[PathBuf]> {
+        let mut nodes = self.of_nodes.iter();
+        let (_, archives) = nodes
             .find(|(of, _)| *of == architecture)
             .with_context(|| format!("this machine has no images for an {} node", architecture.name()))?;
-        Ok(["pause.tar", "base.tar", "buildkit.tar", "rootless.tar"].map(|file| dir.join(file)))
+        Ok(archives)
     }
 }
 
@@ -69,10 +71,15 @@ pub(crate) fn install(cache: &Cache, programs: &[Programs<'_>], registry_ca: &Pa
         let dir = cache.entry(&key, |dir| {
             programs.pause(&dir.join("pause.tar"))?;
             programs.base(&dir.join("base.tar"))?;
-            programs.buildkitd(&dir.join("buildkit.tar"), &ca)?;
-            rootless::write(&dir.join("rootless.tar"), programs, &ca)
+            programs.buildkitd(&dir.join("buildkit.tar"), &ca)
         })?;
-        of_nodes.push((programs.architecture, dir));
+        let mut archives: Vec<PathBuf> = ["pause.tar", "base.tar", "buildkit.tar"]
+            .map(|file| dir.join(file))
+            .into();
+        if let Some(rootlesskit) = programs.native.rootlesskit {
+            archives.push(rootless::install(cache, &key, programs, rootlesskit, &ca)?);
+        }
+        of_nodes.push((programs.architecture, archives));
     }
     let dir = cache.entry(&all, |dir| index(&dir.join("index.tar"), programs))?;
     Ok(Images {
@@ -96,16 +103,9 @@ fn index(archive: &Path, programs: &[Programs<'_>]) -> Result<()> {
 
 impl Programs<'_> {
     fn key(&self) -> Key {
-        let paths = [
-            self.busybox,
-            self.buildkit,
-            self.native.root,
-            self.native.runc,
-            self.native.rootlesskit,
-        ];
+        let paths = [self.busybox, self.buildkit, self.native.root, self.native.runc];
         let key = Key::new(format!("images {}", self.architecture.name()))
             .with(include_str!("images.rs"))
-            .with(include_str!("rootless.rs"))
             .with(include_str!("host_programs.rs"))
             .with(include_str!("archive.rs"));
         paths
@@ -165,37 +165,45 @@ impl Programs<'_> {
     /// Adds the parts of every image except the sandbox: a shell and the usual programs, a root user, /tmp.
     fn system(&self, layer: &mut Layer) -> Result<()> {
         self.shell(layer)?;
-        layer.text("etc/passwd", "root:x:0:0:root:/root:/bin/sh\n")?;
-        layer.text("etc/group", "root:x:0:\n")
+        root_user(layer)
     }
 
     pub(crate) fn shell(&self, layer: &mut Layer) -> Result<()> {
-        layer.dirs(&[
-            "bin",
-            "dev",
-            "etc",
-            "etc/ssl",
-            "etc/ssl/certs",
-            "proc",
-            "root",
-            "run",
-            "sys",
-            "tmp",
-            "usr",
-            "usr/bin",
-            "var",
-            "var/lib",
-        ])?;
-        layer.program("bin/busybox", self.busybox)?;
         // The same version for this machine has the same applets.
-        let busybox = debian::program(self.native.root, "busybox");
-        for applet in command::output(Command::new(busybox).arg("--list"))?.lines() {
-            if applet != "busybox" {
-                layer.link(&format!("bin/{applet}"), "busybox")?;
-            }
-        }
-        Ok(())
+        shell(layer, self.busybox, &debian::program(self.native.root, "busybox"))
     }
+}
+
+/// Adds the usual directories and a busybox. `native` is a busybox of the same version that this machine can run.
+pub(crate) fn shell(layer: &mut Layer, busybox: &Path, native: &Path) -> Result<()> {
+    layer.dirs(&[
+        "bin",
+        "dev",
+        "etc",
+        "etc/ssl",
+        "etc/ssl/certs",
+        "proc",
+        "root",
+        "run",
+        "sys",
+        "tmp",
+        "usr",
+        "usr/bin",
+        "var",
+        "var/lib",
+    ])?;
+    layer.program("bin/busybox", busybox)?;
+    for applet in command::output(Command::new(native).arg("--list"))?.lines() {
+        if applet != "busybox" {
+            layer.link(&format!("bin/{applet}"), "busybox")?;
+        }
+    }
+    Ok(())
+}
+
+pub(crate) fn root_user(layer: &mut Layer) -> Result<()> {
+    layer.text("etc/passwd", "root:x:0:0:root:/root:/bin/sh\n")?;
+    layer.text("etc/group", "root:x:0:\n")
 }
 
 pub(crate) const AUTHORITIES: &str = "etc/ssl/certs/ca-certificates.crt";

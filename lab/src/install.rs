@@ -11,6 +11,7 @@ use crate::cache::Cache;
 use crate::emulation::{self, Emulation};
 use crate::images::{self, Images, Native, Programs};
 use crate::pki::Authority;
+use crate::plan::{Parts, Plan};
 use crate::{bare, debian, go, packages, progress, runc};
 
 /// The installed parts.
@@ -23,34 +24,52 @@ pub struct Installed {
     pub(crate) python: PathBuf,
     pub(crate) npm: PathBuf,
     pub(crate) images: Images,
-    /// `None` on an arm64 machine.
+    /// `None` on an arm64 machine, and in a lab with one node.
     pub(crate) emulation: Option<Emulation>,
     pub(crate) registry_authority: Authority,
     pub(crate) registry_ca: PathBuf,
-    /// The file system of a minimal machine.
-    pub(crate) bare: PathBuf,
+    /// The file system of a minimal machine, which only tests use.
+    pub(crate) bare: Option<PathBuf>,
 }
 
-/// Builds the parts that are not in the cache yet: about twenty minutes on two cores the first time.
+/// Builds the parts that are not in the cache yet: about half an hour on two cores the first time.
 pub fn install() -> Result<Installed> {
+    install_parts(Parts::All)
+}
+
+/// Builds those of these parts that are not in the cache yet.
+pub fn install_parts(parts: Parts) -> Result<Installed> {
     let start = Instant::now();
     debian::require_clients()?;
     let cache = Cache::from_env()?;
     let _lock = cache.lock()?;
+    let plan = Plan::of(parts, &cache)?;
+    if let Some(summary) = plan.summary() {
+        eprintln!("  {summary}");
+    }
+    cache.announce(plan);
+    let for_tests = parts == Parts::All;
     debian::install_tools(&cache)?;
     let root = debian::install(&cache)?;
-    debian::faketime(&cache)?;
-    let bare = bare::install(&cache)?;
+    if for_tests {
+        debian::faketime(&cache)?;
+    }
+    let bare = for_tests.then(|| bare::install(&cache)).transpose()?;
     let (registry_authority, registry_ca) = Authority::registry(&cache)?;
     let python = packages::python(&cache)?;
     let npm = packages::npm(&cache)?;
-    let mut go = go::install(&cache)?;
+    let mut go = go::install(&cache, parts)?;
     let runc = runc::install(&cache, &root)?;
-    let emulation = emulation::install(&cache)?;
+    let emulation = if for_tests {
+        emulation::install(&cache)?
+    } else {
+        None
+    };
+    let rootlesskit = for_tests.then(|| find(&go, "rootlesskit")).transpose()?;
     let native = Native {
         root: &root,
         runc: &runc,
-        rootlesskit: find(&go, "rootlesskit")?,
+        rootlesskit,
     };
     let programs = Programs {
         architecture: Architecture::native(),

@@ -57,8 +57,12 @@ impl Machine {
         fs::create_dir_all(&dirs)?;
         // The machine's user needs access to its files, also by the path outside.
         let dir = tempfile::Builder::new().tempdir_in(dirs)?;
+        let bare = state
+            .bare
+            .as_ref()
+            .context("this lab has no minimal machine: start it with `cargo xtask lab up`")?;
         let mut copy = Command::new("cp");
-        copy.args(["-a", "--reflink=auto"]).arg(state.bare.join("."));
+        copy.args(["-a", "--reflink=auto"]).arg(bare.join("."));
         command::output(copy.arg(dir.path()))?;
         Ok(Self { dir })
     }

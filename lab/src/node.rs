@@ -58,7 +58,7 @@ impl NodeSetup<'_> {
         };
         let containerd = self.start_containerd(&node, number, &dir)?;
         for image in self.images.of(node.architecture)? {
-            self.import(&node, &image)?;
+            self.import(&node, image)?;
         }
         self.start_kubelet(&node, number, &dir, containerd)?;
         Ok(node)

@@ -6,14 +6,33 @@ use anyhow::Result;
 use serde_json::json;
 
 use crate::archive::{self, Image, Layer};
+use crate::cache::{Cache, Key};
 use crate::host_programs;
-use crate::images::{self, AUTHORITIES, Native, Programs};
+use crate::images::{self, AUTHORITIES, Programs};
 use crate::versions::BUILDKIT;
 
 const USER: u64 = 1000;
 const VOLUME: &str = "home/user/.local/share/buildkit";
 
-pub(crate) fn write(archive: &Path, programs: &Programs<'_>, ca: &str) -> Result<()> {
+/// Returns the archive of the image. `key` is the key of the other images, which it shares its parts with.
+pub(crate) fn install(
+    cache: &Cache,
+    key: &Key,
+    programs: &Programs<'_>,
+    rootlesskit: &Path,
+    ca: &str,
+) -> Result<PathBuf> {
+    let key = Key::new(format!("image rootless {}", programs.architecture.name()))
+        .with(include_str!("rootless.rs"))
+        .with(key.dir_name())
+        .with(rootlesskit.as_os_str().as_encoded_bytes());
+    let dir = cache.entry(&key, |dir| {
+        write(&dir.join("rootless.tar"), programs, rootlesskit, ca)
+    })?;
+    Ok(dir.join("rootless.tar"))
+}
+
+fn write(archive: &Path, programs: &Programs<'_>, rootlesskit: &Path, ca: &str) -> Result<()> {
     let image = Image {
         tags: &[&format!("docker.io/moby/buildkit:v{BUILDKIT}-rootless")],
         architecture: programs.architecture,
@@ -34,11 +53,8 @@ pub(crate) fn write(archive: &Path, programs: &Programs<'_>, ca: &str) -> Result
         programs.shell(layer)?;
         user(layer)?;
         programs.daemon(layer)?;
-        let Native {
-            root, rootlesskit, ..
-        } = programs.native;
         layer.program("usr/bin/rootlesskit", &rootlesskit.join("rootlesskit"))?;
-        id_maps(layer, root)?;
+        id_maps(layer, programs.native.root)?;
         layer.text(AUTHORITIES, &authorities)
     })
 }

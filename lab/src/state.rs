@@ -42,8 +42,8 @@ pub struct State {
     pub pod_identity_token: String,
     /// The issuer of tokens for IRSA.
     pub issuer: String,
-    /// The file system of a minimal machine.
-    pub bare: PathBuf,
+    /// The file system of a minimal machine, if it is installed.
+    pub bare: Option<PathBuf>,
     pub oidc_url: String,
     pub oidc_request_token: String,
     pub audit_log: PathBuf,

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result};
 use lab::progress::seconds;
-use lab::{Checkout, Job, Lab, State};
+use lab::{Checkout, Job, Lab, Parts, State};
 
 use crate::tool::{cargo, root, stage};
 
@@ -14,7 +14,7 @@ const WORKFLOW: &str = ".github/workflows/build.yml";
 pub(crate) fn run() -> Result<()> {
     lab::cancel::watch()?;
     stage("build the action's binary", &mut cargo(&["build", "--locked"]))?;
-    let lab = Lab::up(&lab::install()?, 1)?;
+    let lab = Lab::up(&lab::install_parts(Parts::OneNode)?, 1)?;
     let state = lab.state()?;
     let first = build(state, "first build, on a new agent")?;
     let second = build(state, "second build, from a new checkout on a new runner")?;
