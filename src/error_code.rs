@@ -150,7 +150,7 @@ error_codes! {
             "Bind the Role `remote-buildkit-use`, or `remote-buildkit-deploy` to create agents.";
         NamespaceNotFound: "Namespace not found",
             "The namespace does not exist.",
-            "Create it, or correct `namespace`.";
+            "Run `remote-buildkit setup` as an administrator, or correct `namespace`. The default is `buildkit`; set `namespace: default` for an agent in `default`.";
         ClusterUnavailable: "API server overloaded or failing",
             "The API server is reachable and answers that it is overloaded or failing.",
             "Retry later. If it persists, check the server's logs and `kubectl get --raw '/readyz?verbose'`.";

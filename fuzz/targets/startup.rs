@@ -46,7 +46,7 @@ fuzz_target!(|data: &[u8]| {
         let failure = state.suspected_failure();
         grace_period.ends(failure.as_ref(), now);
         if let Some(failure) = failure {
-            let problem = startup_failure("default", AGENT, &failure);
+            let problem = startup_failure("buildkit", AGENT, &failure);
             assert!(!problem.what.is_empty() && !problem.remedy.is_empty());
         }
     }

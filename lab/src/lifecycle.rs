@@ -280,7 +280,7 @@ fn wait_for_controllers(daemons: &Daemons, plane: &ControlPlane<'_>) -> Result<(
     for (what, question) in [
         (
             "the default service account",
-            &["get", "serviceaccount", "default"][..],
+            &["get", "serviceaccount", "default", "--namespace=buildkit"][..],
         ),
         ("the rules of the ClusterRole admin", &may),
     ] {

@@ -2,6 +2,8 @@
 
 use clap::Args;
 
+use crate::agent::DEFAULT_NAMESPACE;
+
 #[derive(Debug, Args)]
 pub struct ConnectArgs {
     #[command(flatten)]
@@ -124,6 +126,6 @@ pub struct WhichArgs {
     #[arg(long, default_value = "remote-buildkit-agent", help_heading = "Agent")]
     pub name: String,
     /// Namespace of the agent. It must exist.
-    #[arg(short, long, default_value = "default", help_heading = "Agent")]
+    #[arg(short, long, default_value = DEFAULT_NAMESPACE, help_heading = "Agent")]
     pub namespace: String,
 }

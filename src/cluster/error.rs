@@ -8,6 +8,7 @@ use kube::client::AuthError;
 use kube::core::Status;
 
 use super::Cluster;
+use crate::agent::other_namespace_hint;
 use crate::connection_error::{self, ProxyFailure};
 use crate::error_code::ErrorCode;
 use crate::failure_kind::FailureKind;
@@ -235,8 +236,9 @@ impl Cluster {
                 format!(
                     "Bind a Role to this identity in the namespace {0} with the rule {{apiGroups: [\"{group}\"], \
                      resources: [{resource}], verbs: [{verbs}]}}; `remote-buildkit manifests --rbac --namespace {0}` prints \
-                     the complete Roles.",
-                    self.namespace
+                     the complete Roles.{1}",
+                    self.namespace,
+                    denied_namespace_hint(&self.namespace)
                 ),
             )
             .into(),
@@ -244,8 +246,10 @@ impl Cluster {
                 ErrorCode::NamespaceNotFound,
                 what,
                 format!(
-                    "Create it (kubectl create namespace {}), or correct the input `namespace`.",
-                    self.namespace
+                    "Ask an administrator to run `remote-buildkit setup`, or to create it (kubectl create namespace {0}), or \
+                     correct the input `namespace`.{1}",
+                    self.namespace,
+                    other_namespace_hint(&self.namespace)
                 ),
             )
             .into(),
@@ -260,6 +264,16 @@ impl Cluster {
             .into(),
             _ => ClusterError::Other(anyhow::anyhow!(what)),
         }
+    }
+}
+
+/// Returns the hint for a 403 in this namespace: RBAC answers so in a namespace that does not exist, too.
+fn denied_namespace_hint(namespace: &str) -> String {
+    match other_namespace_hint(namespace) {
+        "" => String::new(),
+        hint => format!(
+            " If the namespace does not exist yet, ask an administrator to run `remote-buildkit setup`.{hint}"
+        ),
     }
 }
 

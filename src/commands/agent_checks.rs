@@ -1,10 +1,10 @@
 //! What `connect` and `doctor` both decide about an agent: whether remote-buildkit deployed it, whether it can be used,
 //! and whether it builds natively for the architecture that the inputs name. Nothing here contacts the cluster.
 
-use crate::agent::Spec;
 use crate::agent::group::Group;
 use crate::agent::platform::Platform;
 use crate::agent::state::{self, Deployment};
+use crate::agent::{Spec, other_namespace_hint};
 use crate::cluster::{DaemonStatus, DiskUsage};
 use crate::error_code::ErrorCode;
 use crate::github;
@@ -31,8 +31,11 @@ pub(super) fn agent_not_found(server: &str, spec: &Spec) -> Problem {
             "The Deployment {} does not exist in the namespace {} of {server}.",
             spec.name, spec.namespace
         ),
-        "Deploy it (`remote-buildkit manifests` prints the manifests), correct `name` or `namespace`, or set `deploy: \
-         if-absent`.",
+        format!(
+            "Deploy it (`remote-buildkit manifests` prints the manifests), correct `name` or `namespace`, or set `deploy: \
+             if-absent`.{}",
+            other_namespace_hint(&spec.namespace)
+        ),
     )
 }
 

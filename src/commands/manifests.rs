@@ -27,6 +27,7 @@ mod tests {
     use clap::Parser as _;
 
     use super::*;
+    use crate::agent::DEFAULT_NAMESPACE;
     use crate::cli::{Cli, Command};
 
     #[test]
@@ -42,7 +43,7 @@ mod tests {
         assert_eq!(args.output, ManifestFormat::Yaml);
         let agents = inputs::manifests(&args).expect("valid").all();
         let mut objects = manifests::objects(&agents).expect("objects");
-        objects.extend(rbac::roles("default").expect("Roles"));
+        objects.extend(rbac::roles(DEFAULT_NAMESPACE).expect("Roles"));
         let text = |format| serialize(&objects, format).expect("text");
         let json: Value = serde_json::from_str(&text(ManifestFormat::Json)).expect("JSON");
         let yaml: Vec<Value> = text(ManifestFormat::Yaml)

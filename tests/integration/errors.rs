@@ -188,14 +188,14 @@ fn errors_of_the_cluster() -> Result<()> {
             403,
             "Forbidden",
             "deployments.apps \"remote-buildkit-agent\" is forbidden: User \"ci\" cannot get resource \"deployments\" in \
-             API group \"apps\" in the namespace \"default\"",
+             API group \"apps\" in the namespace \"buildkit\"",
             "deployments",
         ),
         (
             "namespace that does not exist",
             404,
             "NotFound",
-            "namespaces \"default\" not found",
+            "namespaces \"buildkit\" not found",
             "namespaces",
         ),
         (

@@ -54,7 +54,7 @@ fn destroy_ends_at_its_timeout() -> Result<()> {
     let error = machine.error(machine.command(&flags))?;
     ensure!(began.elapsed() < IN_TIME, "it took {:?}", began.elapsed());
     insta::assert_snapshot!(error.replace(&server, "http://127.0.0.1:PORT"), @"
-    error: Cannot reach the cluster: API server http://127.0.0.1:PORT did not answer `list deployments` in namespace default: no response within 2 s.
+    error: Cannot reach the cluster: API server http://127.0.0.1:PORT did not answer `list deployments` in namespace buildkit: no response within 2 s.
     Check that an API server, or a tunnel to one, listens on 127.0.0.1 of this machine.
     exit code 1
     ");

@@ -163,6 +163,7 @@ fn namespace_does_not_exist() -> Result<()> {
         "Namespace not found",
         &[
             "namespaces \"nowhere\" not found",
+            "`remote-buildkit setup`",
             "kubectl create namespace nowhere",
         ],
     )

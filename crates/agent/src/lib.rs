@@ -24,6 +24,19 @@ use quantity::Bytes;
 /// The default image. Pinned, so that two jobs never deploy different daemons; a release of this program raises it.
 pub const DEFAULT_IMAGE: &str = "moby/buildkit:v0.34.2";
 
+/// The default namespace: one of its own, because whoever may deploy an agent can mount every Secret of its namespace.
+pub const DEFAULT_NAMESPACE: &str = "buildkit";
+
+/// Returns the hint for a request that failed in this namespace: in the default one, the agent may be in the namespace
+/// `default`, where guides for buildx's Kubernetes driver deploy it.
+pub fn other_namespace_hint(namespace: &str) -> &'static str {
+    if namespace == DEFAULT_NAMESPACE {
+        " If the agent is in the namespace default, set `namespace: default`."
+    } else {
+        ""
+    }
+}
+
 /// The field manager of server-side apply.
 pub const FIELD_MANAGER: &str = "remote-buildkit";
 
@@ -71,7 +84,7 @@ impl Spec {
         Self {
             name: "remote-buildkit-agent".into(),
             instance: "remote-buildkit-agent".into(),
-            namespace: "default".into(),
+            namespace: DEFAULT_NAMESPACE.into(),
             image: DEFAULT_IMAGE.into(),
             isolation: Isolation::Privileged,
             storage: "50Gi".into(),

@@ -199,7 +199,7 @@ impl<'a> Selected<'a> {
         let instances = self.runner.at(self.home).join(".docker/buildx/instances");
         std::fs::create_dir_all(&instances)?;
         let options = match *driver {
-            "kubernetes" => json!({"namespace": "default"}),
+            "kubernetes" => json!({"namespace": "buildkit"}),
             _ => json!({}),
         };
         let instance = json!({

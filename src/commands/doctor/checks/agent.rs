@@ -197,7 +197,7 @@ mod tests {
             Finding {
                 ends_with_connect: true,
                 ..Finding::failed(
-                    "default/remote-buildkit-agent does not exist; connect would deploy it; the API server accepted a dry run",
+                    "buildkit/remote-buildkit-agent does not exist; connect would deploy it; the API server accepted a dry run",
                     "Run connect, which deploys it."
                 )
             }
@@ -206,7 +206,7 @@ mod tests {
         assert_eq!(
             evaluate_missing(&spec, Some(rejected)),
             Finding::failed(
-                "default/remote-buildkit-agent does not exist; connect would deploy it. Quota exceeded.",
+                "buildkit/remote-buildkit-agent does not exist; connect would deploy it. Quota exceeded.",
                 "Raise the quota."
             )
         );
@@ -217,7 +217,7 @@ mod tests {
         assert_eq!(
             evaluate_starting(&Spec::example(), None),
             Finding::failed(
-                "default/remote-buildkit-agent has just become ready",
+                "buildkit/remote-buildkit-agent has just become ready",
                 "Run doctor again."
             )
         );
