@@ -1,5 +1,5 @@
 """Creates the AWS account of a user of the action: an OIDC provider, roles that GitHub can assume, a cluster, access entries."""
-import json, os
+import json, os, pathlib
 
 import boto3
 
@@ -18,11 +18,12 @@ def policy(**statement):
 iam, eks = client("iam"), client("eks")
 provider = iam.create_open_id_connect_provider(Url=f"https://{ISSUER}", ClientIDList=["sts.amazonaws.com"], ThumbprintList=["0" * 40])["OpenIDConnectProviderArn"]
 iam.create_role(RoleName="eks-cluster", AssumeRolePolicyDocument=policy(Principal={"Service": "eks.amazonaws.com"}, Action="sts:AssumeRole"))
-condition = {"StringEquals": {f"{ISSUER}:aud": "sts.amazonaws.com"}, "StringLike": {f"{ISSUER}:sub": "repo:acme/shop:*"}}
+# The trust policy of the example, which is for this account, the repository acme/shop and both forms of its jobs' subjects.
+trust = (pathlib.Path(__file__).parents[2] / "examples/iam/trust-policy.json").read_text()
+assert json.loads(trust)["Statement"][0]["Principal"] == {"Federated": provider}, provider
 # The roles of jobs: name, whether it can describe the cluster, groups of its access entry.
 ROLES = (("ci", True, ["ci"]), ("ci-no-describe", False, ["ci"]), ("ci-no-entry", True, None), ("ci-no-rbac", True, ["nobody-in-particular"]), ("ci-no-ecr", True, ["ci"]))
 for name, describes, _ in ROLES:
-    trust = policy(Principal={"Federated": provider}, Action="sts:AssumeRoleWithWebIdentity", Condition=condition)
     iam.create_role(RoleName=name, AssumeRolePolicyDocument=trust)
     if describes:
         iam.put_role_policy(RoleName=name, PolicyName="describe", PolicyDocument=policy(Action="eks:DescribeCluster", Resource="*"))

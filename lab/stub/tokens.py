@@ -9,10 +9,17 @@ KEY = rsa.generate_private_key(public_exponent=65537, key_size=2048)
 ROGUE = rsa.generate_private_key(public_exponent=65537, key_size=2048)
 
 
+def subject(repository="acme/shop"):
+    """Returns the subject of a job of the branch main. GitHub names the repository as acme/shop, or as acme@123456/shop@987654321
+    (OWNER@OWNER_ID/NAME@ID) if it was created, renamed or transferred since 15 July 2026."""
+    return f"repo:{repository}:ref:refs/heads/main"
+
+
 def claims(**over):
     now = int(time.time())
-    c = {"iss": ISSUER, "aud": "sts.amazonaws.com", "sub": "repo:acme/shop:ref:refs/heads/main", "jti": str(uuid.uuid4()),
+    c = {"iss": ISSUER, "aud": "sts.amazonaws.com", "sub": subject(), "jti": str(uuid.uuid4()),
          "iat": now, "nbf": now - 300, "exp": now + 300, "repository": "acme/shop", "repository_owner": "acme",
+         "repository_id": "987654321", "repository_owner_id": "123456",
          "ref": "refs/heads/main", "actor": "octocat", "run_id": "1", "workflow": "ci", "event_name": "push",
          "job_workflow_ref": "acme/shop/.github/workflows/ci.yml@refs/heads/main", "runner_environment": "github-hosted"}
     c.update(over)

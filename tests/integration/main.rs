@@ -12,3 +12,4 @@ mod output;
 mod registration;
 mod sources;
 mod timeouts;
+mod trust_policy;

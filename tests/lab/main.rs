@@ -48,5 +48,6 @@ mod support;
 mod terraform;
 mod tokens;
 mod toolkit;
+mod trust_policy;
 mod verbose;
 mod versions;
