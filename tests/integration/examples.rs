@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
+use remote_buildkit_agent::manifests;
 use serde_json::Value;
 
 fn path(file: &str) -> PathBuf {
@@ -275,5 +276,75 @@ fn files_for_actions_runner_controller_fit_together() -> Result<()> {
     check_shell("Dockerfile", at_build)?;
     let at_build = flags("Dockerfile", at_build)?;
     ensure!(at_build.contains("install-only"), "{at_build:?}");
+    Ok(())
+}
+
+/// Returns the documents of this kind in a YAML text.
+fn objects(text: &str, kind: &str) -> Result<Vec<Value>> {
+    let documents: Vec<Value> = text
+        .split("---\n")
+        .map(|document| serde_saphyr::from_str(document).context("invalid YAML"))
+        .collect::<Result<_>>()?;
+    Ok(documents.into_iter().filter(|d| d["kind"] == kind).collect())
+}
+
+/// `manifests --rbac` prints the Roles of the examples.
+#[test]
+fn roles_match_printed_roles() -> Result<()> {
+    for (file, namespace) in [
+        ("rbac.yaml", "buildkit"),
+        ("rbac-release.yaml", "buildkit-release"),
+    ] {
+        let example = objects(&read(file)?, "Role")?;
+        ensure!(example.len() == 2, "{file} has {} Roles", example.len());
+        let printed = objects(&manifests::yaml(&manifests::rbac::roles(namespace)?)?, "Role")?;
+        for (example, printed) in example.iter().zip(&printed) {
+            assert_eq!(example["metadata"], printed["metadata"], "{file}");
+            assert_eq!(example["rules"], printed["rules"], "{file}");
+        }
+        assert_eq!(example.len(), printed.len());
+        let namespaces = objects(&read(file)?, "Namespace")?;
+        assert_eq!(namespaces[0]["metadata"]["name"], namespace);
+    }
+    Ok(())
+}
+
+/// Jobs can use agents. Only administrators can deploy them.
+#[test]
+fn jobs_are_bound_to_the_role_use() -> Result<()> {
+    let bindings = |file: &str| -> Result<Vec<(String, String)>> {
+        let bindings = objects(&read(file)?, "RoleBinding")?;
+        let name = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        Ok(bindings
+            .iter()
+            .map(|b| (name(&b["subjects"][0]["name"]), name(&b["roleRef"]["name"])))
+            .collect())
+    };
+    for (file, expected) in [
+        (
+            "rbac.yaml",
+            &[
+                ("remote-buildkit", "remote-buildkit-use"),
+                ("remote-buildkit-admins", "remote-buildkit-deploy"),
+            ][..],
+        ),
+        (
+            "rbac-release.yaml",
+            &[
+                ("remote-buildkit-release", "remote-buildkit-use"),
+                ("remote-buildkit-admins", "remote-buildkit-deploy"),
+            ],
+        ),
+        (
+            "runner/arc-rbac.yaml",
+            &[("remote-buildkit-runner", "remote-buildkit-use")],
+        ),
+    ] {
+        let expected: Vec<_> = expected
+            .iter()
+            .map(|(subject, role)| ((*subject).to_owned(), (*role).to_owned()))
+            .collect();
+        assert_eq!(bindings(file)?, expected, "{file}");
+    }
     Ok(())
 }

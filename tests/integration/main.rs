@@ -13,3 +13,4 @@ mod registration;
 mod sources;
 mod timeouts;
 mod trust_policy;
+mod workflows;

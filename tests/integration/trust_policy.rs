@@ -1,4 +1,4 @@
-//! The example's trust policy: which subjects of GitHub's OIDC tokens it admits.
+//! The trust policies of the examples: which subjects of GitHub's OIDC tokens they admit.
 
 use std::path::Path;
 
@@ -39,9 +39,11 @@ fn patterns_match_as_in_iam() {
     }
 }
 
-/// Returns the only statement of the example's trust policy.
-fn statement() -> Result<Value> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/iam/trust-policy.json");
+/// Returns the only statement of an example's trust policy.
+fn statement(file: &str) -> Result<Value> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("examples/iam")
+        .join(file);
     let policy: Value = serde_json::from_slice(&std::fs::read(path)?)?;
     let [statement] = policy["Statement"].as_array().context("no list")?.as_slice() else {
         anyhow::bail!("not one statement: {policy}");
@@ -51,7 +53,7 @@ fn statement() -> Result<Value> {
 
 #[test]
 fn trust_policy_admits_one_repository_in_both_forms() -> Result<()> {
-    let statement = statement()?;
+    let statement = statement("trust-policy.json")?;
     assert_eq!(statement["Effect"], "Allow");
     assert_eq!(statement["Action"], "sts:AssumeRoleWithWebIdentity");
     // Each key of a condition must match, so the audience is required for every subject.
@@ -94,5 +96,28 @@ fn trust_policy_admits_one_repository_in_both_forms() -> Result<()> {
         let matches = patterns.iter().any(|pattern| string_like(pattern, subject));
         ensure!(matches == admitted, "{subject} is admitted: {matches}");
     }
+    Ok(())
+}
+
+/// The policy of the release role compares without patterns, and admits one branch of the same repository.
+#[test]
+fn release_trust_policy_admits_one_branch_in_both_forms() -> Result<()> {
+    let release = statement("release-trust-policy.json")?;
+    let usual = statement("trust-policy.json")?;
+    for key in ["Effect", "Action", "Principal"] {
+        assert_eq!(release[key], usual[key]);
+    }
+    let patterns = usual["Condition"]["StringLike"][SUBJECT]
+        .as_array()
+        .context("no list")?;
+    let patterns = patterns.iter().filter_map(Value::as_str);
+    let branch: Vec<String> = patterns
+        .map(|pattern| pattern.replace('*', "ref:refs/heads/main"))
+        .collect();
+    let condition = serde_json::json!({"StringEquals": {
+        "token.actions.githubusercontent.com:aud": "sts.amazonaws.com",
+        SUBJECT: branch,
+    }});
+    assert_eq!(release["Condition"], condition);
     Ok(())
 }

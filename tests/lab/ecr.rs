@@ -151,7 +151,7 @@ jobs:
   build:
     runs-on: ubuntu-latest
     steps:
-      - uses: actions/checkout@v4
+      - uses: actions/checkout@v7
       - uses: ./
         with: { cluster: CLUSTER, region: REGION, role-to-assume: "ROLE", namespace: ecr-job, ecr: auto, patch: 'PATCH' }
       - uses: docker/build-push-action@v7

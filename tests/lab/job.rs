@@ -15,7 +15,7 @@ jobs:
   build:
     runs-on: ubuntu-latest
     steps:
-      - uses: actions/checkout@v4
+      - uses: actions/checkout@v7
       - id: builder
         uses: ./
         with: { cluster: CLUSTER, region: REGION, role-to-assume: "ROLE", namespace: NAMESPACE }
@@ -163,7 +163,7 @@ jobs:
   build:
     runs-on: ubuntu-latest
     steps:
-      - uses: actions/checkout@v4
+      - uses: actions/checkout@v7
       - uses: ./
         id: builder
         with: { cluster: CLUSTER, region: REGION, role-to-assume: "ROLE", namespace: secrets }

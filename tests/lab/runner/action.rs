@@ -18,7 +18,7 @@ fn step_sets_up_the_machine_for_later_jobs() -> Result<()> {
         .collect();
     let build = "      - run: cd /home/runner/work && docker build --progress plain .\n";
     let log = bare.run_job(&format!(
-        "      - uses: actions/checkout@v4\n      - uses: ./runner\n        with:\n{inputs}{build}"
+        "      - uses: actions/checkout@v7\n      - uses: ./runner\n        with:\n{inputs}{build}"
     ))?;
     ensure!(
         log.contains("installed as /home/runner/.docker/cli-plugins/docker-buildx"),
