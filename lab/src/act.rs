@@ -77,6 +77,26 @@ impl Checkout {
     }
 }
 
+/// What starts a workflow, and how its jobs differ from the usual ones.
+#[derive(Debug)]
+pub struct Trigger<'a> {
+    /// The name of the event, such as `push`.
+    pub event: &'a str,
+    /// The payload of the event, in JSON.
+    pub payload: &'a str,
+    /// More variables of the jobs.
+    pub env: &'a [(&'a str, &'a str)],
+}
+
+impl Trigger<'_> {
+    /// Returns a push without a payload.
+    const PUSH: Self = Trigger {
+        event: "push",
+        payload: "{}",
+        env: &[],
+    };
+}
+
 /// A finished run of a workflow, on a runner with a new home directory.
 #[derive(Debug)]
 pub struct Job {
@@ -89,7 +109,7 @@ pub struct Job {
 impl Job {
     /// Runs a workflow. `seen` is called with each line of its log.
     pub fn run(state: &State, checkout: &Checkout, workflow: &str, seen: impl FnMut(&str)) -> Result<Self> {
-        Self::of_push(state, checkout, workflow, "{}", seen)
+        Self::of_event(state, checkout, workflow, &Trigger::PUSH, seen)
     }
 
     /// Runs a workflow for a push event with this payload, in JSON.
@@ -98,11 +118,26 @@ impl Job {
         checkout: &Checkout,
         workflow: &str,
         payload: &str,
+        seen: impl FnMut(&str),
+    ) -> Result<Self> {
+        let push = Trigger {
+            payload,
+            ..Trigger::PUSH
+        };
+        Self::of_event(state, checkout, workflow, &push, seen)
+    }
+
+    /// Runs a workflow for an event. `org/remote-buildkit@v1` is the action in the checkout.
+    pub fn of_event(
+        state: &State,
+        checkout: &Checkout,
+        workflow: &str,
+        trigger: &Trigger<'_>,
         mut seen: impl FnMut(&str),
     ) -> Result<Self> {
         let dir = tempfile::tempdir()?;
         let event = dir.path().join("event.json");
-        std::fs::write(&event, payload)?;
+        std::fs::write(&event, trigger.payload)?;
         let home = dir.path().join("home");
         let plugins = home.join(".docker/cli-plugins");
         std::fs::create_dir_all(&plugins)?;
@@ -117,19 +152,43 @@ impl Job {
             .env("ACT_DISABLE_VERSION_CHECK", "1")
             .env("NODE_MODULES", &state.node_modules)
             .args([
-                "push",
+                trigger.event,
                 "-P",
                 "ubuntu-latest=-self-hosted",
                 "--no-cache-server",
                 "--use-gitignore=false",
+                // Jobs share a home directory.
+                "--concurrent-jobs=1",
+            ])
+            // What the examples log in to a registry with.
+            .args([
+                "--var=REGISTRY_USER=octocat",
+                "--secret=REGISTRY_PASSWORD=hunter2-of-the-lab",
             ])
             .args(["-W", workflow, "--env", "DOCKER_BUILD_RECORD_UPLOAD=false"])
             .arg("--eventpath")
             .arg(&event)
-            .args(["build-push-action", "bake-action"].map(|action| {
-                let dir = asset(&format!("actions/{action}"));
-                format!("--local-repository=docker/{action}@v7={}", dir.display())
-            }))
+            .arg(format!(
+                "--local-repository=org/remote-buildkit@v1={}",
+                checkout.dir.path().display()
+            ))
+            .args(
+                [
+                    ("build-push-action", "v7"),
+                    ("bake-action", "v7"),
+                    ("login-action", "v4"),
+                ]
+                .map(|(action, version)| {
+                    let dir = asset(&format!("actions/{action}"));
+                    format!("--local-repository=docker/{action}@{version}={}", dir.display())
+                }),
+            )
+            .args(
+                trigger
+                    .env
+                    .iter()
+                    .map(|(name, value)| format!("--env={name}={value}")),
+            )
             .arg("--env")
             .arg(format!("ACTIONS_ID_TOKEN_REQUEST_URL={}", state.oidc_url))
             .arg("--env")

@@ -47,7 +47,7 @@ mod state;
 pub mod versions;
 mod volumes;
 
-pub use act::{Checkout, Job};
+pub use act::{Checkout, Job, Trigger};
 pub use architecture::Architecture;
 pub use command::wait;
 pub use faults::Fault;

@@ -58,8 +58,8 @@ def control(path, method, headers, query, body):
     if path == "/gha/idtoken":
         if headers.get("authorization", "") != "Bearer " + REQUEST_TOKEN:
             return in_json({"message": "Unauthorized"}, 401)
-        # A test adds `repository` to the URL of its job, to be a job of another repository.
-        subject = tokens.subject(*query.get("repository", [])[:1])
+        # A test adds `repository` or `context` to the URL of its job, to be a job of another repository, or of a pull request.
+        subject = tokens.subject(**{name: query[name][0] for name in ("repository", "context") if name in query})
         token = tokens.mint(sub=subject, aud=query.get("audience", ["https://github.com/acme"])[0])
         return in_json({"count": len(token), "value": token})
     return None

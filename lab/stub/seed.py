@@ -18,13 +18,14 @@ def policy(**statement):
 iam, eks = client("iam"), client("eks")
 provider = iam.create_open_id_connect_provider(Url=f"https://{ISSUER}", ClientIDList=["sts.amazonaws.com"], ThumbprintList=["0" * 40])["OpenIDConnectProviderArn"]
 iam.create_role(RoleName="eks-cluster", AssumeRolePolicyDocument=policy(Principal={"Service": "eks.amazonaws.com"}, Action="sts:AssumeRole"))
-# The trust policy of the example, which is for this account, the repository acme/shop and both forms of its jobs' subjects.
-trust = (pathlib.Path(__file__).parents[2] / "examples/iam/trust-policy.json").read_text()
+# The trust policies of the examples, which are for this account, the repository acme/shop and both forms of its jobs' subjects.
+examples = pathlib.Path(__file__).parents[2] / "examples/iam"
+trust, release_trust = ((examples / name).read_text() for name in ("trust-policy.json", "release-trust-policy.json"))
 assert json.loads(trust)["Statement"][0]["Principal"] == {"Federated": provider}, provider
 # The roles of jobs: name, whether it can describe the cluster, groups of its access entry.
-ROLES = (("ci", True, ["ci"]), ("ci-no-describe", False, ["ci"]), ("ci-no-entry", True, None), ("ci-no-rbac", True, ["nobody-in-particular"]), ("ci-no-ecr", True, ["ci"]))
+ROLES = (("ci", True, ["ci"]), ("ci-no-describe", False, ["ci"]), ("ci-no-entry", True, None), ("ci-no-rbac", True, ["nobody-in-particular"]), ("ci-no-ecr", True, ["ci"]), ("release", True, ["ci"]))
 for name, describes, _ in ROLES:
-    iam.create_role(RoleName=name, AssumeRolePolicyDocument=trust)
+    iam.create_role(RoleName=name, AssumeRolePolicyDocument=release_trust if name == "release" else trust)
     if describes:
         iam.put_role_policy(RoleName=name, PolicyName="describe", PolicyDocument=policy(Action="eks:DescribeCluster", Resource="*"))
 eks.create_cluster(name=CLUSTER, roleArn=f"arn:aws:iam::{ACCOUNT}:role/eks-cluster", resourcesVpcConfig={"subnetIds": ["subnet-1", "subnet-2"]})

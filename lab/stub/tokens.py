@@ -9,10 +9,10 @@ KEY = rsa.generate_private_key(public_exponent=65537, key_size=2048)
 ROGUE = rsa.generate_private_key(public_exponent=65537, key_size=2048)
 
 
-def subject(repository="acme/shop"):
-    """Returns the subject of a job of the branch main. GitHub names the repository as acme/shop, or as acme@123456/shop@987654321
+def subject(repository="acme/shop", context="ref:refs/heads/main"):
+    """Returns the subject of a job, by default one of the branch main. GitHub names the repository as acme/shop, or as acme@123456/shop@987654321
     (OWNER@OWNER_ID/NAME@ID) if it was created, renamed or transferred since 15 July 2026."""
-    return f"repo:{repository}:ref:refs/heads/main"
+    return f"repo:{repository}:{context}"
 
 
 def claims(**over):

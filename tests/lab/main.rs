@@ -18,6 +18,7 @@ mod docker_config;
 mod doctor;
 mod ecr;
 mod endpoints;
+mod examples;
 mod expiry;
 mod faults;
 mod home;

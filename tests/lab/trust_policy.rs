@@ -3,22 +3,34 @@
 
 use anyhow::Result;
 
-use crate::support::{LAB, Namespace, Runner, RunnerSnapshot};
+use crate::support::{LAB, Namespace, Runner, RunnerSnapshot, role};
 
-/// Returns a runner whose OIDC tokens name the repository in this form.
-fn runner_of(repository: &str) -> Result<Runner> {
+/// Returns a runner whose OIDC tokens name the repository in this form, and what the job runs for.
+fn runner_of(repository: &str, context: &str) -> Result<Runner> {
     let mut runner = Runner::new()?;
     runner.env.insert(
         "ACTIONS_ID_TOKEN_REQUEST_URL".into(),
-        format!("{}&repository={repository}", LAB.oidc_url),
+        format!("{}&repository={repository}&context={context}", LAB.oidc_url),
     );
     Ok(runner)
 }
 
+/// Checks that a job cannot assume a role, and that the error shows its subject.
+fn expect_refusal(name: &str, repository: &str, context: &str) -> Result<()> {
+    let mut runner = runner_of(repository, context)?;
+    let before = RunnerSnapshot::take(&runner)?;
+    let outcome = runner.step(runner.connect_command(&[("role-to-assume", &role(name))]))?;
+    let subject = format!("repo:{repository}:{context}");
+    outcome.expect_error("Cannot assume role", &[&subject, "trust policy"])?;
+    before.ensure_no_builder(&runner)
+}
+
+const MAIN: &str = "ref:refs/heads/main";
+
 #[test]
 fn job_with_an_immutable_subject_builds() -> Result<()> {
     let _namespace = Namespace::new("immutable-subject")?;
-    let mut runner = runner_of("acme@123456/shop@987654321")?;
+    let mut runner = runner_of("acme@123456/shop@987654321", MAIN)?;
     runner.connect(&[("namespace", "immutable-subject")])?.ok()?;
     runner.build("RUN echo built")?;
     runner.disconnect()?.ok()?;
@@ -35,12 +47,25 @@ fn jobs_of_other_repositories_cannot_assume_the_role() -> Result<()> {
         "acme@123456/shop@2",
         "acme@1/shop@987654321",
     ] {
-        let mut runner = runner_of(repository)?;
-        let before = RunnerSnapshot::take(&runner)?;
-        let outcome = runner.step(runner.connect_command(&[]))?;
-        let subject = format!("repo:{repository}:ref:refs/heads/main");
-        outcome.expect_error("Cannot assume role", &[&subject, "trust policy"])?;
-        before.ensure_no_builder(&runner)?;
+        expect_refusal("ci", repository, MAIN)?;
+    }
+    Ok(())
+}
+
+/// The role of the releases is for the protected branch only.
+#[test]
+fn only_the_protected_branch_can_assume_the_release_role() -> Result<()> {
+    let namespace = Namespace::new("release-role")?;
+    let role = role("release");
+    for repository in ["acme/shop", "acme@123456/shop@987654321"] {
+        for context in ["pull_request", "ref:refs/heads/feature", "environment:production"] {
+            expect_refusal("release", repository, context)?;
+        }
+        let mut runner = runner_of(repository, MAIN)?;
+        runner
+            .connect(&[("namespace", &namespace.0), ("role-to-assume", &role)])?
+            .ok()?;
+        runner.disconnect()?.ok()?;
     }
     Ok(())
 }

@@ -18,6 +18,7 @@ const build = new Build({buildx: new Buildx()});
 const args = ['build', '--metadata-file', build.getMetadataFilePath(), '--builder', builder.name];
 for (const tag of (process.env.INPUT_TAGS ?? '').split('\n').filter(Boolean)) args.push('--tag', tag);
 for (const arg of (process.env['INPUT_BUILD-ARGS'] ?? '').split('\n').filter(Boolean)) args.push('--build-arg', arg);
+if (process.env.INPUT_PLATFORMS) args.push('--platform', process.env.INPUT_PLATFORMS);
 if (process.env.INPUT_PUSH === 'true') args.push('--push');
 args.push(process.env.INPUT_CONTEXT || '.');
 const command = await toolkit.buildx.getCommand(args);
