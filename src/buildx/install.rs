@@ -41,10 +41,12 @@ pub struct InstalledPrograms {
 impl InstalledPrograms {
     /// Finds the programs for a user's docker directory and PATH.
     pub fn find(docker_dir: Option<&Path>, path: &OsStr) -> Self {
+        // docker looks into the extra directories first, unlike its documentation says (docker/cli,
+        // cli-plugins/manager, getPluginDirs).
         let user_dir = docker_dir.map(|dir| dir.join("cli-plugins"));
-        let mut plugins = user_dir
+        let mut plugins = extra_dirs(docker_dir)
             .into_iter()
-            .chain(extra_dirs(docker_dir))
+            .chain(user_dir)
             .chain(SYSTEM_PLUGINS.map(PathBuf::from))
             .map(|dir| dir.join(PLUGIN));
         let on_path = |name: &str| {
@@ -99,4 +101,31 @@ fn extra_dirs(docker_dir: Option<&Path>) -> Vec<PathBuf> {
 /// Returns whether a file exists that this user can execute.
 fn is_executable(path: &Path) -> bool {
     path.is_file() && rustix::fs::access(path, rustix::fs::Access::EXEC_OK).is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    /// The order of docker/cli since 19.03.
+    #[test]
+    fn plugins_of_extra_directories_come_first() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let program = |name: &str| {
+            let path = dir.path().join(name).join(PLUGIN);
+            std::fs::create_dir_all(path.parent().expect("a directory")).expect("created");
+            std::fs::write(&path, "").expect("written");
+            std::fs::set_permissions(&path, PermissionsExt::from_mode(0o755)).expect("executable");
+            path
+        };
+        let found = || InstalledPrograms::find(Some(dir.path()), OsStr::new("")).plugin;
+        let own = program("cli-plugins");
+        assert_eq!(found(), Some(own));
+        let extra = program("extra");
+        let config = serde_json::json!({"cliPluginsExtraDirs": ["/absent", extra.parent()]});
+        std::fs::write(dir.path().join("config.json"), config.to_string()).expect("written");
+        assert_eq!(found(), Some(extra));
+    }
 }
