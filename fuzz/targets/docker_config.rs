@@ -9,7 +9,8 @@ use serde_json::value::RawValue;
 
 fuzz_target!(|text: &str| {
     let login = Setting::Login("123456789012.dkr.ecr.eu-west-1.amazonaws.com".into());
-    for setting in [login, Setting::Build] {
+    let plugins = Setting::PluginDir("/tmp/builder-agent-1/buildx".into());
+    for setting in [login, Setting::Build, plugins] {
         let Ok(Some((after, back))) = add_and_remove(text, &setting) else {
             continue;
         };

@@ -111,6 +111,8 @@ pub(super) fn add_to_config(job_state: &JobState, settings: Vec<Setting>) -> any
                 Report::detail(&format!("{host} keeps the login that docker's config has"))
             }
             Setting::Build => Report::detail("docker's config keeps its alias for docker build"),
+            // A list has room for both.
+            Setting::PluginDir(_) => {}
         }
     }
     Ok(())

@@ -6,6 +6,7 @@ use std::ops::Range;
 use serde::{Deserialize, Serialize};
 
 use super::entries::{Entries, with_entry, without_entry};
+use super::list::{with_item, without_item};
 use super::protocol::HELPER;
 
 /// An entry that this program adds to a config.
@@ -17,14 +18,24 @@ pub enum Setting {
     /// `docker build` uses the selected builder, as `docker buildx build` does. Without this entry it uses the
     /// builder of docker's context (docker/cli, cmd/docker/builder.go).
     Build,
+    /// docker searches this directory for plugins before all others.
+    PluginDir(String),
+}
+
+/// Where a config has a setting.
+enum SettingPath<'a> {
+    /// The name of the object that the entry belongs to, the entry's name and its value.
+    Entry(&'static str, &'a str, &'static str),
+    /// The name of the list, and the item.
+    Item(&'static str, &'a str),
 }
 
 impl Setting {
-    /// Returns the name of the object that the entry belongs to, the entry's name and its value.
-    fn entry(&self) -> (&'static str, &str, &'static str) {
+    fn path(&self) -> SettingPath<'_> {
         match self {
-            Self::Login(host) => ("credHelpers", host, HELPER),
-            Self::Build => ("aliases", "builder", "buildx"),
+            Self::Login(host) => SettingPath::Entry("credHelpers", host, HELPER),
+            Self::Build => SettingPath::Entry("aliases", "builder", "buildx"),
+            Self::PluginDir(dir) => SettingPath::Item("cliPluginsExtraDirs", dir),
         }
     }
 }
@@ -36,18 +47,23 @@ pub enum InvalidConfig {
     Json(#[from] serde_json::Error),
     #[error("its `{0}` is not an object")]
     NotAnObject(String),
+    #[error("its `{0}` is not a list of strings")]
+    NotAList(String),
 }
 
 /// Checks that settings can be added to the config.
 pub(super) fn check(text: &str) -> Result<(), InvalidConfig> {
     with(text, &Setting::Login(String::new()))?;
-    with(text, &Setting::Build).map(drop)
+    with(text, &Setting::Build)?;
+    with(text, &Setting::PluginDir(String::new())).map(drop)
 }
 
 /// Returns the text with the setting added; `None` if it has the setting already.
 pub(super) fn with(text: &str, setting: &Setting) -> Result<Option<String>, InvalidConfig> {
-    let (outer, inner, value) = setting.entry();
-    let value = format!("\"{value}\"");
+    let (outer, inner, value) = match setting.path() {
+        SettingPath::Entry(outer, inner, value) => (outer, inner, format!("\"{value}\"")),
+        SettingPath::Item(list, item) => return with_item(text, list, item),
+    };
     // docker accepts an empty file as one without entries.
     if text.trim().is_empty() {
         return Ok(Some(format!("{{\"{outer}\": {{\"{inner}\": {value}}}}}\n")));
@@ -70,9 +86,12 @@ pub(super) fn with(text: &str, setting: &Setting) -> Result<Option<String>, Inva
 }
 
 /// Returns the text without the setting. An entry with another value stays. `object_existed`: whether the entry's
-/// object existed before the setting was added; it then stays, even if it is empty.
+/// object or the item's list existed before the setting was added; it then stays, even if it is empty.
 pub(super) fn without(text: &str, setting: &Setting, object_existed: bool) -> Result<String, InvalidConfig> {
-    let (outer, inner, value) = setting.entry();
+    let (outer, inner, value) = match setting.path() {
+        SettingPath::Entry(outer, inner, value) => (outer, inner, value),
+        SettingPath::Item(list, item) => return without_item(text, list, item, object_existed),
+    };
     let entries = Entries::parse(text)?;
     let unchanged = || Ok(text.to_owned());
     let Some(object) = entries.find(text, |name| name.eq_ignore_ascii_case(outer)) else {
@@ -93,9 +112,9 @@ pub(super) fn without(text: &str, setting: &Setting, object_existed: bool) -> Re
     removed.map_or_else(unchanged, Ok)
 }
 
-/// Returns whether the config has the object that the setting's entry belongs to.
+/// Returns whether the config has the object or the list that the setting belongs to.
 pub(super) fn has_object(text: &str, setting: &Setting) -> bool {
-    let (outer, ..) = setting.entry();
+    let (SettingPath::Entry(outer, ..) | SettingPath::Item(outer, _)) = setting.path();
     let entries = Entries::parse(text);
     entries.is_ok_and(|entries| entries.0.iter().any(|(name, _)| name.eq_ignore_ascii_case(outer)))
 }
@@ -116,13 +135,16 @@ pub(super) fn has_own(text: &str, setting: &Setting) -> Result<bool, InvalidConf
     if text.trim().is_empty() {
         return Ok(false);
     }
+    let SettingPath::Entry(outer, inner, expected) = setting.path() else {
+        // Other directories in the list stay beside this one.
+        return Ok(false);
+    };
     let entries = Entries::parse(text)?;
     let value = |outer: &str, inner: &str| -> Option<serde_json::Value> {
         let object = entries.find(text, |name| name.eq_ignore_ascii_case(outer))?;
         let object: serde_json::Value = serde_json::from_str(&text[object]).ok()?;
         object.get(inner).cloned()
     };
-    let (outer, inner, expected) = setting.entry();
     if let Some(existing) = value(outer, inner) {
         return Ok(existing != expected && existing != "");
     }

@@ -121,7 +121,7 @@ impl DockerConfig {
         settings
             .filter_map(|setting| match setting {
                 Setting::Login(host) => Some(host),
-                Setting::Build => None,
+                Setting::Build | Setting::PluginDir(_) => None,
             })
             .collect()
     }
@@ -270,7 +270,7 @@ impl DockerConfig {
         let path = self.config_path();
         Problem::new(
             ErrorCode::InvalidDockerConfig,
-            format!("Read {} to add a credential helper: {why}.", path.display()),
+            format!("Read {} to add an entry: {why}.", path.display()),
             "Correct the file: docker cannot read it either. It was not changed. Or set DOCKER_CONFIG to another directory.",
         )
     }

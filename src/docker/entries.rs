@@ -74,6 +74,6 @@ pub(super) fn without_entry(text: &str, name: &str, value: &Range<usize>) -> Opt
 }
 
 /// Returns the text as a JSON string.
-fn quoted(name: &str) -> String {
+pub(super) fn quoted(name: &str) -> String {
     serde_json::Value::from(name).to_string()
 }

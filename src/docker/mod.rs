@@ -6,6 +6,7 @@ mod config_lease;
 mod credential_cache;
 mod dir;
 mod entries;
+mod list;
 pub mod protocol;
 
 pub use config::Setting;

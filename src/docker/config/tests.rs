@@ -7,6 +7,10 @@ fn login() -> Setting {
     Setting::Login("123456789012.dkr.ecr.eu-west-1.amazonaws.com".into())
 }
 
+fn plugins() -> Setting {
+    Setting::PluginDir("/tmp/job \"1\"/buildx".into())
+}
+
 fn added(text: &str, setting: &Setting) -> String {
     with(text, setting).expect("a config").expect("a change")
 }
@@ -170,7 +174,15 @@ fn json_value() -> impl Strategy<Value = Value> {
 }
 
 fn config() -> impl Strategy<Value = String> {
-    let outer = prop::sample::select(vec!["auths", "credHelpers", "aliases", "x", "\"", "{"]);
+    let outer = prop::sample::select(vec![
+        "auths",
+        "credHelpers",
+        "aliases",
+        "cliPluginsExtraDirs",
+        "x",
+        "\"",
+        "{",
+    ]);
     let entries = prop::collection::btree_map(outer, json_value(), 0..5);
     (entries, any::<bool>()).prop_map(|(mut entries, pretty)| {
         for name in ["credHelpers", "aliases"] {
@@ -180,6 +192,12 @@ fn config() -> impl Strategy<Value = String> {
                 }
             });
         }
+        entries.entry("cliPluginsExtraDirs").and_modify(|value| {
+            *value = match value.as_array() {
+                Some(items) => items.iter().filter(|item| item.is_string()).cloned().collect(),
+                None => Value::Null,
+            };
+        });
         let object = Value::Object(entries.into_iter().map(|(k, v)| (k.to_owned(), v)).collect());
         if pretty {
             serde_json::to_string_pretty(&object).expect("JSON")
@@ -193,7 +211,7 @@ proptest! {
     #[test]
     fn only_our_entries_are_added_and_removed(text in config()) {
         let mut now = text.clone();
-        for setting in [login(), Setting::Build] {
+        for setting in [login(), Setting::Build, plugins()] {
             if let Some(changed) = with(&now, &setting).expect("a config") {
                 now = changed;
             }
@@ -201,15 +219,18 @@ proptest! {
         let (mut before, mut after) = (value(&text), value(&now));
         prop_assert_eq!(&after["credHelpers"]["123456789012.dkr.ecr.eu-west-1.amazonaws.com"], HELPER);
         prop_assert_eq!(&after["aliases"]["builder"], "buildx");
-        for setting in [login(), Setting::Build] {
+        prop_assert_eq!(&after["cliPluginsExtraDirs"][0], "/tmp/job \"1\"/buildx");
+        for setting in [login(), Setting::Build, plugins()] {
             now = without(&now, &setting, has_object(&text, &setting)).expect("a config");
         }
         after = value(&now);
-        // An object that was null is now an empty object, so both are ignored.
+        // An object or a list that was null is now empty, so both are ignored.
         for config in [&mut before, &mut after] {
-            for name in ["credHelpers", "aliases"] {
-                let object = &config[name];
-                if object.is_null() || object.as_object().is_some_and(serde_json::Map::is_empty) {
+            for name in ["credHelpers", "aliases", "cliPluginsExtraDirs"] {
+                let value = &config[name];
+                let is_empty = value.as_object().is_some_and(serde_json::Map::is_empty)
+                    || value.as_array().is_some_and(Vec::is_empty);
+                if value.is_null() || is_empty {
                     config.as_object_mut().expect("an object").remove(name);
                 }
             }

@@ -193,3 +193,27 @@ fn an_invalid_config_is_not_changed() {
         assert!(!home.path("docker/remote-buildkit.json").exists());
     }
 }
+
+/// Two jobs of one machine, each with its own buildx, beside the user's plugins.
+#[test]
+fn plugin_directories_of_two_jobs() {
+    let before = "{ \"cliPluginsExtraDirs\" : [\"/opt/plugins\"]}";
+    let home = Home::new(Some(before));
+    let dir = |job: &str| home.path(job).to_string_lossy().into_owned();
+    for job in ["a", "b"] {
+        let settings = [Setting::PluginDir(dir(job))];
+        home.docker()
+            .acquire(&home.path(job), &settings)
+            .expect("acquired");
+    }
+    let dirs = || {
+        let config: serde_json::Value =
+            serde_json::from_str(&home.config().expect("a config")).expect("JSON");
+        config["cliPluginsExtraDirs"].clone()
+    };
+    assert_eq!(dirs(), serde_json::json!([dir("b"), dir("a"), "/opt/plugins"]));
+    home.unregister("b");
+    assert_eq!(dirs(), serde_json::json!([dir("a"), "/opt/plugins"]));
+    home.unregister("a");
+    assert_eq!(home.config().as_deref(), Some(before));
+}
