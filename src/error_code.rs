@@ -45,6 +45,9 @@ error_codes! {
         BuildxNotFound: "buildx not found",
             "Neither `docker buildx` nor a standalone `buildx` is installed on the runner.",
             "Install the buildx plugin in the runner's image.";
+        BuildxKnownBugs: "buildx has known bugs",
+            "A warning: the installed buildx has bugs that can make builds hang or fail. `buildx-version: system` uses it nevertheless, as does a command outside of a job.",
+            "Update buildx, or let the job install one: `buildx-version: auto`.";
         InvalidCaBundle: "CA bundle cannot be used",
             "The file that `AWS_CA_BUNDLE` or `SSL_CERT_FILE` names is missing or contains no certificate.",
             "Correct the variable, or unset it.";
@@ -275,10 +278,10 @@ error_codes! {
             "Only root can configure another user.",
             "Run it as root, or as that user.";
         DownloadFailed: "Download failed",
-            "The download failed, or the file has another checksum than expected. Nothing was installed.",
+            "The download failed, or the file has another checksum than expected. Nothing was installed. It is a warning if the job can use the installed buildx instead.",
             "Check the machine's network access, or set `buildx-url` to a mirror.";
         InstallFailed: "Cannot install buildx",
-            "The downloaded file does not run on this machine.",
+            "The downloaded file does not run on this machine, or cannot be written. It is a warning if the job can use the installed buildx instead.",
             "Check that `buildx-url` is buildx for this machine's architecture.";
         InvalidInstallManifest: "Install record is corrupt",
             "The file in which `runner` records what it created was changed.",

@@ -28,6 +28,12 @@ pub fn check_installed() -> Result<(), Problem> {
     program().map(drop)
 }
 
+/// Returns whether the docker CLI is on the PATH.
+pub fn has_docker_cli() -> bool {
+    let path = env::raw(env::PATH).unwrap_or_default();
+    InstalledPrograms::find(None, &path).docker.is_some()
+}
+
 /// The installed programs that belong to docker and buildx.
 #[derive(Debug, Clone, Default)]
 pub struct InstalledPrograms {

@@ -28,6 +28,29 @@ pub fn is_recent_enough(printed: &str) -> bool {
         .is_none_or(|number| KNOWN_ISSUES.iter().all(|issue| number >= issue.fixed_in))
 }
 
+/// Returns the known bugs of a version; `None` if there are none, or if it is not a release.
+pub fn of_version(version: &str) -> Option<VersionIssues> {
+    let number = parse_version(version)?;
+    let present: Vec<&KnownIssue> = KNOWN_ISSUES
+        .iter()
+        .filter(|issue| number < issue.fixed_in)
+        .collect();
+    let whats: Vec<&str> = present.iter().map(|issue| issue.what).collect();
+    (!present.is_empty()).then(|| VersionIssues {
+        breaks_builds: present.iter().any(|issue| issue.breaks_builds),
+        what: whats.join("; "),
+    })
+}
+
+/// The known bugs of a version.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VersionIssues {
+    /// Whether builds fail because of one of them.
+    pub breaks_builds: bool,
+    /// All of them, after the words "this buildx".
+    pub what: String,
+}
+
 /// Returns the version in the output of `buildx version`.
 pub fn version(printed: &str) -> &str {
     printed.split_whitespace().nth(1).unwrap_or(printed.trim())

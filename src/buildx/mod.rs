@@ -7,11 +7,13 @@ mod instance;
 pub mod known_issues;
 mod lock;
 pub mod release;
+mod requirement;
 mod run;
 mod store;
 mod test_build;
 
-pub use install::{InstalledPrograms, PLUGIN, check_installed};
+pub use install::{InstalledPrograms, PLUGIN, check_installed, has_docker_cli};
 pub use instance::{Builder, Node};
+pub use requirement::{BuildxDecision, BuildxVersion, InstalledBuildx, decide};
 pub use store::Store;
 pub use test_build::{TestBuild, TestBuildResult, version};

@@ -1,8 +1,8 @@
-//! The release of buildx that `runner` installs if no recent enough one is installed.
+//! The releases of buildx that `connect` and `runner` install if no recent enough one is installed.
 
 use crate::download::DownloadSource;
 
-/// The version to install. Its checksums are in `CHECKSUMS`. The doctor does not warn about this version.
+/// The pinned version, which is installed by default. Its checksums are in `CHECKSUMS`. The doctor does not warn about this version.
 pub const VERSION: [u64; 3] = [0, 37, 1];
 
 /// The base URL of buildx's releases.
@@ -20,6 +20,15 @@ const CHECKSUMS: [(&str, &str); 2] = [
     ),
 ];
 
+/// A release to install.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Release {
+    /// The release of [`VERSION`].
+    Pinned,
+    /// Another release, with the checksum of its file for this machine's architecture.
+    Other { version: [u64; 3], sha256: String },
+}
+
 /// A source for buildx other than GitHub.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Mirror {
@@ -29,12 +38,19 @@ pub enum Mirror {
     File { url: String, sha256: String },
 }
 
+/// Returns a version as the tags of releases have it.
+pub fn tag([major, minor, patch]: [u64; 3]) -> String {
+    format!("v{major}.{minor}.{patch}")
+}
+
 /// Returns the file to download for an architecture. `architecture` has the name that Rust uses, such as `x86_64`.
-pub fn source(architecture: &str, mirror: Option<&Mirror>) -> anyhow::Result<DownloadSource> {
+pub fn source(
+    architecture: &str,
+    release: &Release,
+    mirror: Option<&Mirror>,
+) -> anyhow::Result<DownloadSource> {
     let remedy =
         "Check this machine's network access, or set `buildx-url` to a mirror. Nothing was installed.";
-    let [major, minor, patch] = VERSION;
-    let version = format!("v{major}.{minor}.{patch}");
     let base = match mirror {
         Some(Mirror::File { url, sha256 }) => {
             return Ok(DownloadSource {
@@ -56,14 +72,18 @@ pub fn source(architecture: &str, mirror: Option<&Mirror>) -> anyhow::Result<Dow
             )
         }
     };
-    let (_, sha256) = CHECKSUMS
-        .iter()
-        .find(|(architecture, _)| *architecture == name)
-        .unwrap_or(&CHECKSUMS[0]);
+    let (version, sha256) = match release {
+        Release::Other { version, sha256 } => (tag(*version), sha256.as_str()),
+        Release::Pinned => {
+            let mut checksums = CHECKSUMS.iter();
+            let known = checksums.find(|(architecture, _)| *architecture == name);
+            (tag(VERSION), known.unwrap_or(&CHECKSUMS[0]).1)
+        }
+    };
     Ok(DownloadSource {
         name: format!("buildx {version}"),
         url: format!("{base}/{version}/buildx-{version}.linux-{name}"),
-        sha256: (*sha256).into(),
+        sha256: sha256.into(),
         remedy,
     })
 }
@@ -74,13 +94,13 @@ mod tests {
 
     #[test]
     fn the_url_has_version_and_architecture() {
-        let amd64 = source("x86_64", None).expect("known");
+        let amd64 = source("x86_64", &Release::Pinned, None).expect("known");
         assert_eq!(
             amd64.url,
             "https://github.com/docker/buildx/releases/download/v0.37.1/buildx-v0.37.1.linux-amd64"
         );
         let mirror = Mirror::Releases("http://mirror.example/buildx/".into());
-        let arm64 = source("aarch64", Some(&mirror)).expect("known");
+        let arm64 = source("aarch64", &Release::Pinned, Some(&mirror)).expect("known");
         assert_eq!(
             arm64.url,
             "http://mirror.example/buildx/v0.37.1/buildx-v0.37.1.linux-arm64"
@@ -89,12 +109,25 @@ mod tests {
         for source in [&arm64, &amd64] {
             assert_eq!(source.sha256.len(), 64);
         }
-        source("riscv64", None).expect_err("no checksum");
+        let other = Release::Other {
+            version: [0, 38, 2],
+            sha256: "11".into(),
+        };
+        let other = source("aarch64", &other, Some(&mirror)).expect("known");
+        assert_eq!(
+            (other.name.as_str(), other.url.as_str(), other.sha256.as_str()),
+            (
+                "buildx v0.38.2",
+                "http://mirror.example/buildx/v0.38.2/buildx-v0.38.2.linux-arm64",
+                "11"
+            )
+        );
+        source("riscv64", &Release::Pinned, None).expect_err("no checksum");
         let file = Mirror::File {
             url: "http://mirror.example/x".into(),
             sha256: "00".into(),
         };
-        let custom = source("riscv64", Some(&file)).expect("any architecture");
+        let custom = source("riscv64", &Release::Pinned, Some(&file)).expect("any architecture");
         assert_eq!(
             (custom.url.as_str(), custom.sha256.as_str()),
             ("http://mirror.example/x", "00")

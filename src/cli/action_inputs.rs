@@ -58,8 +58,9 @@ fn trimmed(value: &str) -> &str {
 /// The commands that an action runs as its main step.
 pub(super) const ACTIONS: [&str; 3] = ["connect", "matrix", "runner"];
 
-/// Flags of `connect` that need a job's OIDC token. `runner` has none, so it does not accept them.
-pub(super) const JOB_ONLY: [&str; 2] = ["audience", "role-to-assume"];
+/// Flags of `connect` that only a job can use: those of its OIDC token and of its own buildx. `runner` does not accept
+/// them.
+pub(super) const JOB_ONLY: [&str; 3] = ["audience", "role-to-assume", "buildx-version"];
 
 /// Returns whether a flag of a command is an input of its action.
 fn is_input(command: &str, flag: &str) -> bool {

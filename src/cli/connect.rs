@@ -23,6 +23,17 @@ pub struct ConnectArgs {
     /// How long to wait until the agent is ready, such as 90s or 5m. A build waits as long for an agent that restarts.
     #[arg(long, default_value = "5m", help_heading = "Agent")]
     pub timeout: String,
+    /// buildx of the job: auto (install a pinned release for the job if the installed one is missing or has known bugs),
+    /// system (the installed one), or a version such as 0.37.1. Outside of a job, auto means system.
+    #[arg(long, default_value = "auto", help_heading = "buildx")]
+    pub buildx_version: String,
+    /// Where to download buildx: a mirror of its releases that holds v0.37.1/buildx-v0.37.1.linux-amd64, or a file if
+    /// `buildx-sha256` is set.
+    #[arg(long, help_heading = "buildx")]
+    pub buildx_url: Option<String>,
+    /// SHA-256 of the buildx to download. Required if it is not the release that remote-buildkit installs by default.
+    #[arg(long, help_heading = "buildx")]
+    pub buildx_sha256: Option<String>,
 }
 
 /// The audience that AWS's documentation names for the OIDC tokens of GitHub.

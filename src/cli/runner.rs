@@ -11,13 +11,6 @@ pub struct RunnerArgs {
     /// User whose jobs build remotely. Default: the current user. root must set it.
     #[arg(long, help_heading = "Machine")]
     pub user: Option<String>,
-    /// Where to download buildx: a mirror of its releases that holds v0.37.1/buildx-v0.37.1.linux-amd64, or a file if
-    /// `buildx-sha256` is set.
-    #[arg(long, help_heading = "Machine")]
-    pub buildx_url: Option<String>,
-    /// SHA-256 of the file at `buildx-url`. Required if it is not the release that remote-buildkit installs by default.
-    #[arg(long, help_heading = "Machine")]
-    pub buildx_sha256: Option<String>,
     #[command(flatten)]
     pub registration: RegistrationArgs,
     /// Only install programs and contact no cluster.

@@ -91,6 +91,11 @@ impl JobState {
         self.dir.join("session.json")
     }
 
+    /// Returns the directory of a buildx that is installed for the job.
+    pub(super) fn buildx(&self) -> PathBuf {
+        self.dir.join("buildx")
+    }
+
     pub(super) fn logins(&self) -> PathBuf {
         self.dir.join("logins.json")
     }

@@ -1,6 +1,7 @@
 //! The commands. Each reads as the list of steps that a user expects.
 
 mod agent_checks;
+mod buildx_release;
 mod children;
 mod cluster_access;
 pub mod connect;

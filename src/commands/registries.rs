@@ -66,13 +66,12 @@ pub(super) fn named(registries: &[Registry]) -> String {
     format!("Logged in to {}", hosts.join(", "))
 }
 
-/// Puts the credential helper on the PATH of the later steps, and its name into docker's config.
+/// Puts the credential helper on the PATH of the later steps. Docker's config has its name already.
 pub(super) fn register(job_state: &JobState, registries: &[Registry]) -> anyhow::Result<()> {
     if registries.is_empty() {
         return Ok(());
     }
     let dir = add_to_path(job_state, &["remote-buildkit", PROGRAM])?;
-    add_to_config(job_state, settings(registries))?;
     github::export(env::REMOTE_BUILDKIT_SESSION, &job_state.dir.to_string_lossy())?;
     if !github::in_job() {
         say(&format!(
@@ -105,6 +104,9 @@ pub(super) fn settings(registries: &[Registry]) -> Vec<Setting> {
 
 /// Adds settings to docker's config. Those that the user has set differently stay, and are logged.
 pub(super) fn add_to_config(job_state: &JobState, settings: Vec<Setting>) -> anyhow::Result<()> {
+    if settings.is_empty() {
+        return Ok(());
+    }
     for existing in DockerConfig::of_user()?.acquire(&job_state.dir, &settings)? {
         match existing {
             Setting::Login(host) => {

@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
-use super::entries::{Entries, with_entry, without_entry};
+use super::entries::{Entries, InvalidConfig, with_entry, without_entry};
 use super::list::{with_item, without_item};
 use super::protocol::HELPER;
 
@@ -38,17 +38,6 @@ impl Setting {
             Self::PluginDir(dir) => SettingPath::Item("cliPluginsExtraDirs", dir),
         }
     }
-}
-
-/// The reason why a config is not valid.
-#[derive(Debug, thiserror::Error)]
-pub enum InvalidConfig {
-    #[error("it is not valid JSON: {0}")]
-    Json(#[from] serde_json::Error),
-    #[error("its `{0}` is not an object")]
-    NotAnObject(String),
-    #[error("its `{0}` is not a list of strings")]
-    NotAList(String),
 }
 
 /// Checks that settings can be added to the config.

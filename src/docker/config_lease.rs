@@ -13,7 +13,8 @@ use anyhow::{Context, bail};
 use rustix::fs::Access;
 use serde::{Deserialize, Serialize};
 
-use super::config::{self, InvalidConfig, Setting};
+use super::config::{self, Setting};
+use super::entries::InvalidConfig;
 use crate::error_code::ErrorCode;
 use crate::files::{self, PathOwner, not_written};
 use crate::problem::Problem;

@@ -7,6 +7,17 @@ use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
+/// The reason why a config is not valid.
+#[derive(Debug, thiserror::Error)]
+pub enum InvalidConfig {
+    #[error("it is not valid JSON: {0}")]
+    Json(#[from] serde_json::Error),
+    #[error("its `{0}` is not an object")]
+    NotAnObject(String),
+    #[error("its `{0}` is not a list of strings")]
+    NotAList(String),
+}
+
 /// The entries of an object in order, including duplicates.
 pub(super) struct Entries<'a>(pub(super) Vec<(String, &'a RawValue)>);
 

@@ -4,8 +4,7 @@ use std::ops::Range;
 
 use serde_json::value::RawValue;
 
-use super::config::InvalidConfig;
-use super::entries::{Entries, quoted, with_entry, without_entry};
+use super::entries::{Entries, InvalidConfig, quoted, with_entry, without_entry};
 
 /// Returns the text with the item at the beginning of a list; `None` if the list has it already.
 pub(super) fn with_item(text: &str, list: &str, item: &str) -> Result<Option<String>, InvalidConfig> {

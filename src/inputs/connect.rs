@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
+use super::buildx::BuildxInputs;
 use super::cluster_access::ClusterAccess;
 use super::registries::Registries;
 use super::validation::{ValidationErrors, duration};
-use super::{agent, cluster_access, registries};
+use super::{agent, buildx, cluster_access, registries};
 use crate::agent::group::Agents;
 use crate::cli::{ConnectArgs, DestroyArgs, ManifestsArgs};
 use crate::problem::Problem;
@@ -20,6 +21,7 @@ pub struct Plan {
     pub cache_key: Option<String>,
     pub registries: Option<Registries>,
     pub timeout: Duration,
+    pub buildx: BuildxInputs,
 }
 
 /// The input `deploy`: when `connect` deploys agents.
@@ -62,7 +64,12 @@ pub(super) fn check(args: &ConnectArgs, errors: &mut ValidationErrors) -> Option
         cache_key,
         ecr,
         timeout,
+        // Read by `buildx::check`.
+        buildx_version: _,
+        buildx_url: _,
+        buildx_sha256: _,
     } = args;
+    let buildx = buildx::check(args, errors);
     let registries = registries::check(ecr.as_deref(), cluster_access, errors);
     let cluster_access = cluster_access::check(cluster_access, ecr.is_some(), errors);
     let agents = agent::check(agent, errors);
@@ -76,14 +83,15 @@ pub(super) fn check(args: &ConnectArgs, errors: &mut ValidationErrors) -> Option
         }
     };
     let timeout = duration("timeout", timeout, errors);
-    let plan = cluster_access.zip(agents).zip(deploy.zip(timeout));
-    plan.map(|((cluster_access, agents), (deploy, timeout))| Plan {
+    let plan = cluster_access.zip(agents).zip(deploy.zip(timeout)).zip(buildx);
+    plan.map(|(((cluster_access, agents), (deploy, timeout)), buildx)| Plan {
         cluster_access,
         agents,
         deploy,
         cache_key: cache_key.clone(),
         registries,
         timeout,
+        buildx,
     })
 }
 

@@ -2,6 +2,7 @@
 //! cluster, and reports all invalid values at once.
 
 mod agent;
+mod buildx;
 mod cluster_access;
 mod connect;
 mod lists;

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::buildx;
 use super::cluster_access::{AwsIdentity, ClusterAccess};
 use super::connect::{Plan, check};
 use super::registration::{self, Registration};
@@ -44,8 +45,6 @@ pub fn runner(args: &RunnerArgs) -> Result<RunnerOperation, Problem> {
     let RunnerArgs {
         connect,
         user,
-        buildx_url,
-        buildx_sha256,
         registration,
         install_only,
         remove,
@@ -60,15 +59,21 @@ pub fn runner(args: &RunnerArgs) -> Result<RunnerOperation, Problem> {
         let user = user.clone();
         return errors.finish(Some(RunnerOperation::Remove { user }));
     }
-    let mirror = mirror(buildx_url.as_deref(), buildx_sha256.as_deref(), &mut errors);
-    let programs = |timeout| Programs {
+    let programs = |mirror, timeout| Programs {
         user: user.clone(),
         mirror,
         timeout,
     };
+    let is_default = connect.buildx_version == buildx::DEFAULT_VERSION;
+    let allowed = "not supported by `runner`, which installs buildx unless a recent enough one is installed";
+    errors.check(is_default, "buildx-version", &connect.buildx_version, allowed);
     if *install_only {
         let timeout = duration("timeout", &connect.timeout, &mut errors);
-        return errors.finish(timeout.map(|timeout| RunnerOperation::Install(programs(timeout))));
+        let buildx = buildx::check(connect, &mut errors);
+        let programs = buildx
+            .zip(timeout)
+            .map(|(buildx, timeout)| programs(buildx.mirror, timeout));
+        return errors.finish(programs.map(RunnerOperation::Install));
     }
     // A machine has no OIDC token of a job.
     let not_supported =
@@ -83,7 +88,7 @@ pub fn runner(args: &RunnerArgs) -> Result<RunnerOperation, Problem> {
     let plan = check(connect, &mut errors).map(with_machine_identity);
     errors.finish(plan.map(|plan| {
         RunnerOperation::Prepare(Box::new(MachineSetup {
-            programs: programs(plan.timeout),
+            programs: programs(plan.buildx.mirror.clone(), plan.timeout),
             plan,
             registration,
         }))
@@ -99,41 +104,6 @@ fn with_machine_identity(mut plan: Plan) -> Plan {
         registries.identity = AwsIdentity::Machine;
     }
     plan
-}
-
-/// Validates the flags that select a mirror for buildx.
-fn mirror(url: Option<&str>, sha256: Option<&str>, errors: &mut ValidationErrors) -> Option<Mirror> {
-    if let Some(url) = url {
-        let uri: Option<http::Uri> = url.parse().ok();
-        let has_credentials = |uri: &http::Uri| uri.authority().is_some_and(|a| a.as_str().contains('@'));
-        if uri.as_ref().is_some_and(has_credentials) {
-            // The value is not shown, because it may contain a password.
-            errors.0.push(
-                "`buildx-url`: must not contain credentials, which all users of the machine could read: use a mirror without \
-                 authentication".into(),
-            );
-        }
-        let is_url =
-            uri.is_some_and(|uri| matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some());
-        let allowed = "must be a URL such as https://mirror.example/buildx";
-        errors.check(is_url, "buildx-url", url, allowed);
-    }
-    if let Some(sha256) = sha256 {
-        let is_checksum = sha256.len() == 64 && sha256.chars().all(|c| c.is_ascii_hexdigit());
-        let allowed = "must be a SHA-256 checksum of 64 hexadecimal digits, as sha256sum prints it";
-        errors.check(is_checksum, "buildx-sha256", sha256, allowed);
-        if url.is_none() {
-            errors.add("buildx-sha256", sha256, "requires `buildx-url`");
-        }
-    }
-    let url = url?.to_owned();
-    Some(match sha256 {
-        Some(sha256) => Mirror::File {
-            url,
-            sha256: sha256.to_owned(),
-        },
-        None => Mirror::Releases(url),
-    })
 }
 
 /// Returns whether `useradd` accepts the name.
@@ -176,6 +146,7 @@ mod tests {
                 "not supported by `runner`",
             ),
             ("audience", "vault", "not supported by `runner`"),
+            ("buildx-version", "system", "not supported by `runner`"),
             ("cluster", "a/b", "the name of an EKS cluster"),
         ];
         let flags: Vec<String> = invalid

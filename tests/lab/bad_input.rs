@@ -363,5 +363,10 @@ fn buildx_is_not_installed() -> Result<()> {
     // The lab's bin directory contains buildx, and the machine may have it as a Docker CLI plugin.
     runner.env.insert("PATH".into(), "/nonexistent".into());
     let words = ["docker-buildx", "Install buildx"];
-    expect_failure(runner, &[], "buildx not found", &words)
+    expect_failure(
+        runner,
+        &[("buildx-version", "system")],
+        "buildx not found",
+        &words,
+    )
 }

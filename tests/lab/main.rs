@@ -24,6 +24,7 @@ mod faults;
 mod home;
 mod isolation;
 mod job;
+mod job_buildx;
 mod lifecycle;
 mod log;
 mod machine;

@@ -1,6 +1,7 @@
 //! The command `connect`: makes agents ready, and selects a buildx builder for them.
 
 mod agent;
+mod job_buildx;
 mod outputs;
 mod select_agent;
 mod timeout;
@@ -10,11 +11,12 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
+use self::job_buildx::JobBuildx;
 use super::guard::{self, DEADLINE_GRACE, Guard, Interrupted};
 use super::job_state::JobState;
 use super::{agent_checks, cluster_access, doctor, registries};
 use crate::agent::platform::Platform;
-use crate::buildx::{self, Builder, Node, Store};
+use crate::buildx::{Builder, Node, Store};
 use crate::cli::ConnectArgs;
 use crate::cluster::{Cluster, DaemonStatus};
 use crate::docker::DockerConfig;
@@ -29,7 +31,7 @@ use crate::retry::Retrier;
 /// Runs `connect`: validates the inputs and this machine, then connects.
 pub fn run(args: &ConnectArgs) -> anyhow::Result<()> {
     let plan = inputs::connect(args)?;
-    buildx::check_installed()?;
+    job_buildx::check(&plan)?;
     Store::writable()?;
     if plan.registries.is_some() {
         DockerConfig::of_user()?.check()?;
@@ -41,10 +43,12 @@ pub fn run(args: &ConnectArgs) -> anyhow::Result<()> {
 async fn run_async(plan: Arc<Plan>) -> anyhow::Result<()> {
     let mut guard = Guard::listen()?;
     let job_state = Arc::new(JobState::create(&plan.agents.spec.name)?);
-    let select = |store: &Store, connection: Connection, report: &Report| {
-        select_builder(&plan, &job_state, store, connection, report)
+    let select = |store: &Store, connection: Connection, buildx: Option<JobBuildx>, report: &Report| {
+        select_builder(&plan, &job_state, store, connection, buildx.as_ref(), report)
     };
-    let connected = connect_with_deadline(&mut guard, &plan, &job_state, select).await;
+    let deadline = Instant::now() + plan.timeout;
+    let buildx = job_buildx::prepare(plan.clone(), job_state.clone(), deadline, Report::start());
+    let connected = connect_with_deadline(&mut guard, &plan, &job_state, buildx, select).await;
     if connected.is_err() {
         // The failure itself is the error to report.
         if let Err(error) = job_state.discard() {
@@ -54,13 +58,15 @@ async fn run_async(plan: Arc<Plan>) -> anyhow::Result<()> {
     connected
 }
 
-/// Connects to the agents until the timeout or a signal. Calls `select` at the end, with buildx's lock held, and prints
-/// the failed checks of the doctor if connecting failed.
-pub(super) async fn connect_with_deadline(
+/// Connects to the agents until the timeout or a signal, and meanwhile does other work, `beside`. Calls `select` at the
+/// end with the result of that work and with buildx's lock held, and prints the failed checks of the doctor if connecting
+/// failed.
+pub(super) async fn connect_with_deadline<T: Send + 'static>(
     guard: &mut Guard,
     plan: &Arc<Plan>,
     job_state: &Arc<JobState>,
-    select: impl FnOnce(&Store, Connection, &Report) -> anyhow::Result<()>,
+    beside: impl Future<Output = anyhow::Result<T>> + Send + 'static,
+    select: impl FnOnce(&Store, Connection, T, &Report) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
     let report = Report::start();
     let deadline = Instant::now() + plan.timeout;
@@ -72,11 +78,14 @@ pub(super) async fn connect_with_deadline(
         report.clone(),
         retrier.clone(),
     );
-    let work = async { Ok((connected.await?, Store::open().await?)) };
+    let work = async {
+        let (connection, beside) = futures::future::try_join(connected, beside).await?;
+        Ok((connection, beside, Store::open().await?))
+    };
     let connected = guard.run_until(work, Some(deadline + DEADLINE_GRACE)).await;
     let explain = matches!(connected, Ok(Err(_)) | Err(Interrupted::Deadline));
     let connected = match connected {
-        Ok(Ok((connected, store))) => select(&store, connected, &report),
+        Ok(Ok((connected, beside, store))) => select(&store, connected, beside, &report),
         Ok(Err(error)) if Instant::now() >= deadline => Err(timeout::annotate(error, plan, &report)),
         Ok(Err(error)) => Err(error),
         Err(Interrupted::Deadline) => Err(timeout::timed_out(plan, &report, retrier.last_error()).into()),
@@ -180,12 +189,17 @@ fn select_builder(
     job_state: &JobState,
     store: &Store,
     connection: Connection,
+    buildx: Option<&JobBuildx>,
     report: &Report,
 ) -> anyhow::Result<()> {
     let builder = connection.builder(plan, &job_state.builder);
     let Connection { agents, registries } = connection;
     outputs::set(&builder, &job_state.kubeconfig(), &agents)?;
+    let mut settings = registries::settings(&registries);
+    settings.extend(buildx.into_iter().flat_map(JobBuildx::settings));
+    registries::add_to_config(job_state, settings)?;
     registries::register(job_state, &registries)?;
+    buildx.map_or(Ok(()), JobBuildx::add_to_path)?;
     job_state.select_builder(store, &builder)?;
     report.done(&format!("Selected builder {}", builder.name));
     // For a registry the program is on the PATH already. Otherwise a build does not need it, so this is no failure.

@@ -48,10 +48,10 @@ async fn create_interruptible(plan: Arc<Plan>, user: User) -> anyhow::Result<()>
         // Later jobs must not use the `docker login` of an earlier job.
         CredentialCache::read(&logins).without_stored().write(&logins)?;
     }
-    let on_connected = |store: &Store, connection: Connection, report: &Report| {
+    let on_connected = |store: &Store, connection: Connection, (), report: &Report| {
         select(&plan, &job_state, store, connection, report)
     };
-    let created = connect_with_deadline(&mut guard, &plan, &job_state, on_connected).await;
+    let created = connect_with_deadline(&mut guard, &plan, &job_state, async { Ok(()) }, on_connected).await;
     if created.is_err() {
         // A failed cleanup is only logged: the first error is the one to return.
         let cleaned_up = if is_first { undo(&user) } else { backup.restore() };

@@ -1,23 +1,20 @@
 //! Installs programs: buildx, if no recent enough one is installed, and this program.
 
-use std::fs::{File, OpenOptions};
-use std::os::unix::fs::OpenOptionsExt;
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
 
 use crate::buildx::{InstalledPrograms, PLUGIN, known_issues, release};
-use crate::commands::guard;
+use crate::commands::{buildx_release, guard};
 use crate::docker::PROGRAM;
-use crate::download::{DownloadSource, download};
-use crate::error_code::ErrorCode;
+use crate::download::DownloadSource;
 use crate::inputs::Programs;
 use crate::machine::{Change, InstallManifest, InstallPaths, User};
-use crate::problem::Problem;
 use crate::report::{Report, say};
 use crate::retry::Retrier;
-use crate::{env, files, github};
+use crate::{env, github};
 
 /// Directories that are searched for programs in addition to the caller's PATH.
 const SYSTEM_PATH: &str = "/usr/local/bin:/usr/bin:/bin";
@@ -101,12 +98,16 @@ fn install_buildx(
     if missing.is_empty() {
         return Ok(());
     }
-    let source = release::source(std::env::consts::ARCH, programs.mirror.as_ref())?;
-    let mut file = download_to_file(&source, programs.timeout)?;
+    let source = release::source(
+        std::env::consts::ARCH,
+        &release::Release::Pinned,
+        programs.mirror.as_ref(),
+    )?;
+    let mut file = download_release(&source, programs.timeout)?;
     let works = |new: &Path| {
         version(user, new)
             .map(drop)
-            .map_err(|error| not_buildx(&source, &error))
+            .map_err(|error| buildx_release::not_buildx(&source, &error))
     };
     for path in missing {
         manifest.install_program(&path, &mut file, works)?;
@@ -154,41 +155,11 @@ fn version_output(user: &User, program: &Path) -> anyhow::Result<String> {
     Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }
 
-/// Downloads a release to an unnamed file.
-fn download_to_file(source: &DownloadSource, timeout: Duration) -> anyhow::Result<File> {
+/// Downloads a release.
+fn download_release(source: &DownloadSource, timeout: Duration) -> anyhow::Result<File> {
     say(&format!("{}: downloading from {}", source.name, source.url));
-    let file = unnamed_file()?;
-    let target = file.try_clone().context("sharing a temporary file")?;
-    guard::block_on(async move {
-        let retrier = Retrier::new(Instant::now() + timeout, Report::retry);
-        download(source, &target, &retrier).await
-    })?;
-    Ok(file)
-}
-
-/// Returns the error for a file that has the correct checksum but is not a working buildx, for example one for
-/// another architecture.
-fn not_buildx(source: &DownloadSource, error: &anyhow::Error) -> anyhow::Error {
-    let what = format!(
-        "Downloaded {} from {}, but it does not run on this machine: {}.",
-        source.name,
-        source.url,
-        error.root_cause()
-    );
-    let remedy = "Check that the file is a buildx for this machine's architecture (uname -m), and that no file system is mounted noexec; or set `buildx-url` and `buildx-sha256` to another file. Nothing was installed.";
-    Problem::new(ErrorCode::InstallFailed, what, remedy).into()
-}
-
-/// Creates a temporary file and unlinks it, because not every file system supports O_TMPFILE.
-fn unnamed_file() -> anyhow::Result<File> {
-    let path = std::env::temp_dir().join(format!(".remote-buildkit-{}", files::random_hex()?));
-    let mut options = OpenOptions::new();
-    options.read(true).write(true).create_new(true).mode(0o600);
-    let file = options
-        .open(&path)
-        .with_context(|| format!("creating {}", path.display()))?;
-    std::fs::remove_file(&path).with_context(|| format!("removing {}", path.display()))?;
-    Ok(file)
+    let retrier = Retrier::new(Instant::now() + timeout, Report::retry);
+    guard::block_on(buildx_release::download(source, &retrier))
 }
 
 /// Installs this program, and docker's credential helper, which is a link to it. If an image or a package has both on
@@ -247,19 +218,4 @@ pub(super) fn search_path(paths: &InstallPaths) -> std::ffi::OsString {
     dirs.push(paths.programs.clone());
     dirs.extend(std::env::split_paths(SYSTEM_PATH));
     std::env::join_paths(dirs).unwrap_or(own)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn error_of_a_file_that_is_not_buildx() {
-        let source = release::source("x86_64", None).expect("a release");
-        let error =
-            anyhow::anyhow!("Exec format error (os error 8)").context("running .docker-buildx version");
-        let text = not_buildx(&source, &error).to_string();
-        let version = source.name.trim_start_matches("buildx ");
-        insta::assert_snapshot!(text.replace(version, "vN"));
-    }
 }

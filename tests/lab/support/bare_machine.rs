@@ -52,6 +52,12 @@ fn sum_of(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().map(|b| format!("{b:02x}")).collect()
 }
 
+/// Returns the URL of the lab's buildx, which the machines of the lab can download, and its checksum.
+pub(crate) fn buildx_download() -> (&'static str, &'static str) {
+    let (url, sum) = &*MIRROR;
+    (url, sum)
+}
+
 /// The path of the program before it installs itself.
 pub(crate) const DOWNLOADED: &str = "/opt/remote-buildkit";
 

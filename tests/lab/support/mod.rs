@@ -12,7 +12,7 @@ mod session;
 mod snapshot;
 pub(crate) mod step;
 
-pub(crate) use bare_machine::BareMachine;
+pub(crate) use bare_machine::{BareMachine, buildx_download};
 pub(crate) use cluster::{Namespace, kubectl, kubectl_json};
 pub(crate) use forwarder::{Forward, Rewrite};
 pub(crate) use git::GitServer;
