@@ -11,7 +11,9 @@ use crate::architecture::Architecture;
 use crate::cache::{Cache, Key};
 use crate::command;
 use crate::plan::Parts;
-use crate::versions::{ACT, BUILDKIT, BUILDX, CONTAINERD, DOCKER_CLI, ETCD, HCL, KUBERNETES, ROOTLESSKIT};
+use crate::versions::{
+    ACT, ACTIONLINT, BUILDKIT, BUILDX, CONTAINERD, DOCKER_CLI, ETCD, HCL, KUBERNETES, ROOTLESSKIT,
+};
 
 /// Main packages of a published module at one version.
 struct GoModule<'a> {
@@ -95,6 +97,19 @@ const PUBLISHED: [GoModule<'static>; 8] = [
 
 /// The modules that only tests use: rootless BuildKit, and the formatter of Terraform's language.
 const ONLY_TESTS: [&str; 2] = ["rootlesskit", "hclfmt"];
+
+const LINTER: GoModule<'static> = GoModule {
+    name: "actionlint",
+    module: "github.com/rhysd/actionlint",
+    version: ACTIONLINT,
+    packages: &["/cmd/actionlint"],
+    version_variable: None,
+};
+
+/// Returns the directory of actionlint.
+pub(crate) fn actionlint(cache: &Cache) -> Result<PathBuf> {
+    published(cache, &LINTER, Architecture::native())
+}
 
 /// Builds the programs and returns their directories, one for each entry of the cache.
 pub(crate) fn install(cache: &Cache, parts: Parts) -> Result<Vec<PathBuf>> {

@@ -7,19 +7,28 @@ use anyhow::{Result, bail};
 
 use crate::cache::{Cache, Key};
 use crate::command;
-use crate::versions::{NODE24, NPM, PYTHON};
+use crate::versions::{NODE24, NPM, PYTHON, ZIZMOR};
 
 /// Returns a virtual environment with ministack, boto3 and the AWS CLI.
 pub(crate) fn python(cache: &Cache) -> Result<PathBuf> {
+    environment(cache, "python", PYTHON)
+}
+
+/// Returns a virtual environment with zizmor.
+pub(crate) fn zizmor(cache: &Cache) -> Result<PathBuf> {
+    environment(cache, "zizmor", &[&format!("zizmor=={ZIZMOR}")])
+}
+
+fn environment(cache: &Cache, name: &str, packages: &[&str]) -> Result<PathBuf> {
     let python = command::output(Command::new("python3").arg("--version"))?;
-    let key = Key::new("python").with(PYTHON.join(" ")).with(python);
+    let key = Key::new(name).with(packages.join(" ")).with(python);
     cache.entry(&key, |dir| {
         let log = dir.join("build.log");
         command::run(Command::new("python3").args(["-m", "venv"]).arg(dir), &log)?;
         command::run(
             Command::new(dir.join("bin/pip"))
                 .args(["install", "--quiet", "--disable-pip-version-check"])
-                .args(PYTHON),
+                .args(packages),
             &log,
         )
     })

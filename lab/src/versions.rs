@@ -12,6 +12,9 @@ pub const RUNC: &str = "1.5.2";
 /// As BuildKit's Dockerfile has it.
 pub const ROOTLESSKIT: &str = "3.2.0";
 pub const ACT: &str = "0.2.89";
+/// Checks of workflows: their security and their correctness.
+pub const ZIZMOR: &str = "1.32.0";
+pub const ACTIONLINT: &str = "1.7.12";
 
 /// Packages of the lab's Python environment.
 pub const PYTHON: &[&str] = &[

@@ -9,6 +9,7 @@ mod generate;
 mod lab_task;
 mod test;
 mod tool;
+mod workflows;
 
 use std::process::ExitCode;
 
@@ -34,6 +35,8 @@ enum Task {
     Fuzz(fuzz::FuzzArgs),
     /// Build the binaries in dist/
     Dist(dist::DistArgs),
+    /// Check the workflows, actions and examples with zizmor and actionlint
+    Workflows,
     /// Update the generated sections of the documentation
     Generate(generate::GenerateArgs),
 }
@@ -47,6 +50,7 @@ fn main() -> ExitCode {
         Task::Faults(args) => faults::run(&args),
         Task::Fuzz(args) => fuzz::run(&args),
         Task::Dist(args) => dist::run(&args),
+        Task::Workflows => workflows::run(),
         Task::Generate(args) => generate::run(&args),
     };
     finish(done)

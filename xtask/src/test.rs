@@ -11,8 +11,8 @@ use lab::{HostSnapshot, Lab};
 
 use self::binary::TestBinary;
 use self::counts::Counts;
-use crate::fuzz;
 use crate::tool::{cargo, stage};
+use crate::{fuzz, workflows};
 
 /// Tests of faults disturb every job on the lab, so they run one at a time.
 const ONE_AT_A_TIME: &str = "faults::";
@@ -56,6 +56,7 @@ fn stages(args: &TestArgs, counts: &mut Counts) -> Result<()> {
                 cargo(&clippy).args(["--", "-D", "warnings"]),
             )?;
         }
+        counts.timed("checks of the workflows", workflows::run)?;
         // `--all-targets` leaves out documentation tests. There are none.
         counts.stage(
             "tests without the lab",
