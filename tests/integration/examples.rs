@@ -348,3 +348,20 @@ fn jobs_are_bound_to_the_role_use() -> Result<()> {
     }
     Ok(())
 }
+
+/// The StorageClass fits agents: its volumes are created in the zone of the agent's node, and can grow.
+#[test]
+fn storage_class_fits_agents() -> Result<()> {
+    let class = yaml("storage-class.yaml")?;
+    assert_eq!(class["provisioner"], "ebs.csi.aws.com");
+    assert_eq!(class["volumeBindingMode"], "WaitForFirstConsumer");
+    assert_eq!(class["allowVolumeExpansion"], true);
+    assert_eq!(class["parameters"]["encrypted"], "true");
+    let setup = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/setup.md"))?;
+    let name = class["metadata"]["name"].as_str().context("no name")?;
+    ensure!(
+        setup.contains(&format!("--storage-class {name}")),
+        "setup.md does not use it"
+    );
+    Ok(())
+}

@@ -37,6 +37,7 @@ mod oracle;
 mod patch;
 mod placement;
 mod platforms;
+mod quick_start;
 mod race;
 mod rbac;
 mod remedies;
