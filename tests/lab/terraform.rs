@@ -6,15 +6,22 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
+use remote_buildkit_agent::manifests::rbac;
+use serde_json::json;
 
 use crate::support::{LAB, output};
 
-fn files() -> Result<Vec<(PathBuf, String)>> {
-    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/terraform");
+/// The directories of the configurations.
+const RUNNER: &str = "examples/terraform";
+const TEAMS: &str = "examples/terraform/teams";
+
+fn files(dir: &str) -> Result<Vec<(PathBuf, String)>> {
     let mut found = Vec::new();
-    for entry in std::fs::read_dir(dir)? {
+    for entry in std::fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join(dir))? {
         let path = entry?.path();
-        found.push((path.clone(), std::fs::read_to_string(&path)?));
+        if path.is_file() {
+            found.push((path.clone(), std::fs::read_to_string(&path)?));
+        }
     }
     ensure!(found.len() >= 4, "only {} files", found.len());
     Ok(found)
@@ -33,7 +40,7 @@ fn formatted(path: &Path) -> Result<String> {
 
 #[test]
 fn files_parse_and_are_formatted() -> Result<()> {
-    for (path, text) in files()? {
+    for (path, text) in [files(RUNNER)?, files(TEAMS)?].concat() {
         assert_eq!(formatted(&path)?, text, "{}", path.display());
     }
     let dir = tempfile::tempdir()?;
@@ -60,12 +67,12 @@ fn declared(text: &str) -> BTreeSet<String> {
         }
     };
     text.lines()
-        .filter(|line| line.ends_with('{'))
+        .filter(|line| line.ends_with('{') || line.ends_with("{}"))
         .filter_map(block)
         .collect()
 }
 
-/// Returns the references in the text: `var.NAME`, `data.TYPE.NAME`, `aws_TYPE.NAME`.
+/// Returns the references in the text: `var.NAME`, `data.TYPE.NAME`, `aws_TYPE.NAME`, `kubernetes_TYPE.NAME`.
 fn referred(text: &str) -> BTreeSet<String> {
     let code = text.lines().filter(|line| !line.trim_start().starts_with('#'));
     let code: String = code.collect::<Vec<_>>().join("\n");
@@ -75,22 +82,31 @@ fn referred(text: &str) -> BTreeSet<String> {
         match parts[..] {
             ["var", name, ..] => Some(format!("var.{name}")),
             ["data", kind, name, ..] => Some(format!("data.{kind}.{name}")),
-            [kind, name, ..] if kind.starts_with("aws_") => Some(format!("{kind}.{name}")),
+            [kind, name, ..] if kind.starts_with("aws_") || kind.starts_with("kubernetes_") => {
+                Some(format!("{kind}.{name}"))
+            }
             _ => None,
         }
     };
     words.filter_map(reference).collect()
 }
 
-#[test]
-fn references_resolve_and_every_variable_is_used() -> Result<()> {
-    let text: String = files()?.into_iter().map(|(_, text)| text + "\n").collect();
+/// Returns the text of a configuration, after checking that what it refers to is declared and every variable is used.
+fn resolved(dir: &str) -> Result<String> {
+    let text: String = files(dir)?.into_iter().map(|(_, text)| text + "\n").collect();
     let (declared, referred) = (declared(&text), referred(&text));
     let missing: Vec<_> = referred.difference(&declared).collect();
-    ensure!(missing.is_empty(), "not declared: {missing:?}");
+    ensure!(missing.is_empty(), "{dir}: not declared: {missing:?}");
     let variables = declared.iter().filter(|name| name.starts_with("var."));
     let unused: Vec<_> = variables.filter(|name| !referred.contains(*name)).collect();
-    ensure!(unused.is_empty(), "not used: {unused:?}");
+    ensure!(unused.is_empty(), "{dir}: not used: {unused:?}");
+    Ok(text)
+}
+
+#[test]
+fn references_resolve_and_every_variable_is_used() -> Result<()> {
+    let text = resolved(RUNNER)?;
+    let declared = declared(&text);
     for required in [
         "aws_iam_role.runner",
         "aws_iam_instance_profile.runner",
@@ -112,5 +128,40 @@ fn references_resolve_and_every_variable_is_used() -> Result<()> {
         text.contains(&format!("\"{action}\"")),
         "the role may not {action}"
     );
+    Ok(())
+}
+
+/// The Role of a team has the rules that `manifests --rbac` prints, and its trust policy both forms of the subject.
+#[test]
+fn teams_can_use_agents_from_their_repositories() -> Result<()> {
+    let text = resolved(TEAMS)?;
+    let declared = declared(&text);
+    for required in [
+        "aws_iam_role.team",
+        "aws_eks_access_entry.team",
+        "kubernetes_namespace_v1.team",
+        "kubernetes_role_binding_v1.use",
+    ] {
+        ensure!(declared.contains(required), "there is no {required}");
+    }
+    for subject in [
+        r#""repo:${var.owner}/${name}:*""#,
+        r#""repo:${var.owner}@${var.owner_id}/${name}@${id}:*""#,
+    ] {
+        ensure!(text.contains(subject), "the trust policy has no {subject}");
+    }
+    let (_, role) = text
+        .split_once("resource \"kubernetes_role_v1\" \"use\"")
+        .context("no Role")?;
+    let (role, _) = role.split_once("\n}\n").context("the Role does not end")?;
+    let words: String = role.split_whitespace().collect();
+    ensure!(role.matches("rule {").count() == rbac::USE.len(), "{role}");
+    for (group, resource, verbs) in rbac::USE {
+        let expected = format!(
+            "api_groups=[{group:?}]resources=[{resource:?}]verbs={}",
+            json!(verbs)
+        );
+        ensure!(words.contains(&expected), "no {expected} in {words}");
+    }
     Ok(())
 }
