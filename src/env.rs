@@ -30,6 +30,8 @@ pub const GITHUB_ACTION_REPOSITORY: &str = "GITHUB_ACTION_REPOSITORY";
 pub const GITHUB_ACTION_REF: &str = "GITHUB_ACTION_REF";
 /// The name of the event that triggered the run, such as `push`.
 pub const GITHUB_EVENT_NAME: &str = "GITHUB_EVENT_NAME";
+/// Who started the run, such as `octocat` or `dependabot[bot]`.
+pub const GITHUB_ACTOR: &str = "GITHUB_ACTOR";
 /// The JSON file with the payload of that event.
 pub const GITHUB_EVENT_PATH: &str = "GITHUB_EVENT_PATH";
 /// The commit that `actions/checkout` checks out by default.

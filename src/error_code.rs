@@ -91,7 +91,10 @@ error_codes! {
     "AWS" {
         OidcTokenUnavailable: "No OIDC token for this job",
             "GitHub gave the job no OIDC token. A `pull_request` workflow of a fork gets none.",
-            "Set `permissions: id-token: write` in the job, and in the caller of a reusable workflow.";
+            "Set `permissions: id-token: write` in the job, and in the caller of a reusable workflow. For pull requests of forks and of Dependabot, set `unavailable: local`.";
+        BuildsLocally: "Job builds locally",
+            "A warning: the job is for a pull request of a fork, or Dependabot started it. GitHub gives it no OIDC token, and `unavailable: local` lets it build with buildx's own builder, without the agent and its cache. The output `remote` is `false`.",
+            "Nothing, or set `unavailable: fail`.";
         AwsRegionMissing: "AWS region is not set",
             "Neither the input `region` nor the AWS configuration names a region.",
             "Set `region`.";

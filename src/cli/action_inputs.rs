@@ -60,7 +60,7 @@ pub(super) const ACTIONS: [&str; 3] = ["connect", "matrix", "runner"];
 
 /// Flags of `connect` that only a job can use: those of its OIDC token and of its own buildx. `runner` does not accept
 /// them.
-pub(super) const JOB_ONLY: [&str; 3] = ["audience", "role-to-assume", "buildx-version"];
+pub(super) const JOB_ONLY: [&str; 4] = ["audience", "role-to-assume", "buildx-version", "unavailable"];
 
 /// Returns whether a flag of a command is an input of its action.
 fn is_input(command: &str, flag: &str) -> bool {

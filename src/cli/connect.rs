@@ -23,6 +23,10 @@ pub struct ConnectArgs {
     /// How long to wait until the agent is ready, such as 90s or 5m. A build waits as long for an agent that restarts.
     #[arg(long, default_value = "5m", help_heading = "Agent")]
     pub timeout: String,
+    /// What to do in a job that can have no OIDC token (a pull request of a fork, or Dependabot): fail, or local (warn,
+    /// and build with buildx's own builder, without the agent and its cache).
+    #[arg(long, default_value = "fail", help_heading = "Cluster")]
+    pub unavailable: String,
     /// buildx of the job: auto (install a pinned release for the job if the installed one is missing or has known bugs),
     /// system (the installed one), or a version such as 0.37.1. Outside of a job, auto means system.
     #[arg(long, default_value = "auto", help_heading = "buildx")]

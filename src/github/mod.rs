@@ -3,6 +3,7 @@
 pub mod api;
 mod app;
 mod job;
+mod no_token;
 pub mod oidc;
 mod scope;
 
@@ -11,5 +12,6 @@ pub use job::{
     add_path, error, export, in_job, mask, repository, save_state, session_name, set_output, state, summary,
     warn,
 };
+pub use no_token::{NoTokenReason, no_token_reason};
 pub use oidc::id_token;
 pub use scope::{RunnerScope, ScopeKind};

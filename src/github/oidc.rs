@@ -50,7 +50,8 @@ pub async fn id_token(audience: &str) -> Result<IdToken, AttemptError> {
             "The runner did not set ACTIONS_ID_TOKEN_REQUEST_URL and ACTIONS_ID_TOKEN_REQUEST_TOKEN, with which a job \
              requests its OIDC token from GitHub.",
             "Add to the job: `permissions: { id-token: write, contents: read }`. A reusable workflow needs it in its \
-             caller too. A `pull_request` workflow of a fork gets no OIDC token.",
+             caller too. Pull requests of forks get no OIDC token. Set `unavailable: local` to build them, and those of \
+             Dependabot, with buildx's own builder.",
         )
         .into());
     };

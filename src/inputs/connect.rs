@@ -22,6 +22,15 @@ pub struct Plan {
     pub registries: Option<Registries>,
     pub timeout: Duration,
     pub buildx: BuildxInputs,
+    pub unavailable: Unavailable,
+}
+
+/// The input `unavailable`: what a job does that can have no OIDC token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unavailable {
+    Fail,
+    /// Build with buildx's own local builder.
+    Local,
 }
 
 /// The input `deploy`: when `connect` deploys agents.
@@ -64,6 +73,7 @@ pub(super) fn check(args: &ConnectArgs, errors: &mut ValidationErrors) -> Option
         cache_key,
         ecr,
         timeout,
+        unavailable,
         // Read by `buildx::check`.
         buildx_version: _,
         buildx_url: _,
@@ -83,6 +93,13 @@ pub(super) fn check(args: &ConnectArgs, errors: &mut ValidationErrors) -> Option
         }
     };
     let timeout = duration("timeout", timeout, errors);
+    let unavailable = match unavailable.as_str() {
+        "local" => Unavailable::Local,
+        other => {
+            errors.check(other == "fail", "unavailable", other, "must be fail or local");
+            Unavailable::Fail
+        }
+    };
     let plan = cluster_access.zip(agents).zip(deploy.zip(timeout)).zip(buildx);
     plan.map(|(((cluster_access, agents), (deploy, timeout)), buildx)| Plan {
         cluster_access,
@@ -92,6 +109,7 @@ pub(super) fn check(args: &ConnectArgs, errors: &mut ValidationErrors) -> Option
         registries,
         timeout,
         buildx,
+        unavailable,
     })
 }
 

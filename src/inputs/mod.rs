@@ -14,7 +14,7 @@ mod runner;
 mod validation;
 
 pub use cluster_access::{AwsIdentity, ClusterAccess};
-pub use connect::{Deploy, Plan, Removal, connect, destroy, manifests};
+pub use connect::{Deploy, Plan, Removal, Unavailable, connect, destroy, manifests};
 pub use matrix::{MatrixInputs, matrix};
 pub use registration::{Registration, RegistrationCredential, SecretSource};
 pub use registries::Registries;

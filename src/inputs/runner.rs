@@ -64,6 +64,13 @@ pub fn runner(args: &RunnerArgs) -> Result<RunnerOperation, Problem> {
         mirror,
         timeout,
     };
+    let is_default = connect.unavailable == "fail";
+    errors.check(
+        is_default,
+        "unavailable",
+        &connect.unavailable,
+        "not supported by `runner`, which has no OIDC token",
+    );
     let is_default = connect.buildx_version == buildx::DEFAULT_VERSION;
     let allowed = "not supported by `runner`, which installs buildx unless a recent enough one is installed";
     errors.check(is_default, "buildx-version", &connect.buildx_version, allowed);
@@ -146,6 +153,7 @@ mod tests {
                 "not supported by `runner`",
             ),
             ("audience", "vault", "not supported by `runner`"),
+            ("unavailable", "local", "not supported by `runner`"),
             ("buildx-version", "system", "not supported by `runner`"),
             ("cluster", "a/b", "the name of an EKS cluster"),
         ];

@@ -51,6 +51,7 @@ fn all_invalid_inputs_are_reported_together() {
         ("deploy", "maybe", "if-absent, always or never"),
         ("ecr", "docker.io", "auto, an account, a region"),
         ("timeout", "soon", "a duration above zero"),
+        ("unavailable", "ignore", "must be fail or local"),
         ("buildx-version", "newest", "must be auto, system, or"),
         ("buildx-url", "mirror", "must be a URL such as"),
         ("buildx-sha256", "abc", "a SHA-256 checksum of 64"),

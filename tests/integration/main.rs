@@ -14,4 +14,5 @@ mod registration;
 mod sources;
 mod timeouts;
 mod trust_policy;
+mod unavailable;
 mod workflows;

@@ -2,6 +2,7 @@
 
 mod agent;
 mod job_buildx;
+mod local;
 mod outputs;
 mod select_agent;
 mod timeout;
@@ -31,6 +32,9 @@ use crate::retry::Retrier;
 /// Runs `connect`: validates the inputs and this machine, then connects.
 pub fn run(args: &ConnectArgs) -> anyhow::Result<()> {
     let plan = inputs::connect(args)?;
+    if let Some(reason) = local::reason(&plan) {
+        return local::build_locally(&reason);
+    }
     job_buildx::check(&plan)?;
     Store::writable()?;
     if plan.registries.is_some() {

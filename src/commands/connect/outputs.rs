@@ -1,4 +1,4 @@
-//! Sets the outputs of the step: the outputs of setup-buildx-action, `kubeconfig` and `agent`.
+//! Sets the outputs of the step: the outputs of setup-buildx-action, `kubeconfig`, `agent` and `remote`.
 
 use std::path::Path;
 
@@ -27,6 +27,7 @@ pub(super) fn set(builder: &Builder, kubeconfig: &Path, connected: &[ConnectedAg
     let all =
         |of: fn(&ConnectedAgent) -> Vec<String>| connected.iter().flat_map(of).collect::<Vec<_>>().join(",");
     for (name, value) in [
+        ("remote", "true"),
         ("name", builder.name.as_str()),
         ("driver", "kubernetes"),
         ("endpoint", &endpoint),
