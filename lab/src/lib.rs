@@ -61,7 +61,7 @@ pub use machine::{Entry, Machine, Tree};
 pub use plan::Parts;
 pub use requests::ApiRequest;
 pub use silent_server::SilentServer;
-pub use state::{Node, State};
+pub use state::{NO_REQUESTS, Node, State};
 
 use std::path::{Path, PathBuf};
 

@@ -91,7 +91,8 @@ impl State {
         crate::pki::write_secret(&self.dir.join(FILE), &text)
     }
 
-    /// Returns the environment of a job on this lab: AWS, GitHub's OIDC endpoint, and the lab's programs first on the PATH.
+    /// Returns the environment of a job on this lab: AWS, GitHub's OIDC endpoint, the lab's programs first on the PATH, and
+    /// agents that request nothing.
     pub fn client_env(&self) -> Vec<(String, String)> {
         let path = format!(
             "{}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
@@ -105,10 +106,16 @@ impl State {
             ("ACTIONS_ID_TOKEN_REQUEST_TOKEN", &self.oidc_request_token),
             ("PATH", &path),
         ]
+        .into_iter()
+        .chain(NO_REQUESTS)
         .map(|(name, value)| (name.to_owned(), value.to_owned()))
-        .to_vec()
+        .collect()
     }
 }
+
+/// The flags, as variables, with which agents request nothing: a node has the machine's processors, perhaps two, and more
+/// agents than that run at once.
+pub const NO_REQUESTS: [(&str, &str); 2] = [("REMOTE_BUILDKIT_CPU", "0"), ("REMOTE_BUILDKIT_MEMORY", "0")];
 
 /// Creates the directory of programs, with a link to each.
 pub(crate) fn link_programs(bin: &Path, programs: &[(String, PathBuf)]) -> Result<()> {

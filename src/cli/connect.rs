@@ -88,10 +88,11 @@ pub struct AgentArgs {
     /// StorageClass of the cache volume. Default: the cluster's default StorageClass.
     #[arg(long, help_heading = "Cache volume")]
     pub storage_class: Option<String>,
-    /// CPU request of the agent, such as 4 or 3500m. No limit is set, so builds can use idle CPUs of the node.
+    /// CPU request of the agent, such as 4 or 3500m, or 0 for none. No limit is set, so builds can use idle CPUs of the
+    /// node. Default: 1.
     #[arg(long, help_heading = "Agent")]
     pub cpu: Option<String>,
-    /// Memory request and limit of the agent, such as 8Gi.
+    /// Memory request and limit of the agent, such as 8Gi, or 0 for neither. Default: a request of 2Gi, and no limit.
     #[arg(long, help_heading = "Agent")]
     pub memory: Option<String>,
     /// How builds are isolated from the node: privileged (no isolation), rootless or user-namespace.

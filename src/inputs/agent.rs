@@ -11,7 +11,7 @@ use crate::agent::manifests::{ARCH_LABEL, Objects, RESERVED_ANNOTATIONS, RESERVE
 use crate::agent::patch::DeploymentPatch;
 use crate::agent::platform::{ARCHITECTURES, Platform};
 use crate::agent::quantity::{self, Bytes};
-use crate::agent::{Spec, buildkitd};
+use crate::agent::{DEFAULT_CPU, DEFAULT_MEMORY, Spec, buildkitd};
 use crate::cli::{AgentArgs, WhichArgs};
 
 /// The smallest cache volume. BuildKit's metadata and one base image fill a smaller one.
@@ -97,8 +97,9 @@ pub(super) fn check(args: &AgentArgs, errors: &mut ValidationErrors) -> Option<A
             storage: storage.clone(),
             storage_bytes,
             storage_class: storage_class.clone(),
-            cpu: cpu.clone(),
-            memory: memory.clone(),
+            cpu: request(cpu.as_ref(), DEFAULT_CPU),
+            memory: request(memory.as_ref(), DEFAULT_MEMORY),
+            memory_limit: memory.clone().filter(|memory| !quantity::is_zero(memory)),
             arch: None,
             drain,
             service_account: service_account.clone(),
@@ -235,17 +236,23 @@ fn check_sizes(cpu: Option<&str>, memory: Option<&str>, errors: &mut ValidationE
             quantity::is_cpu(cpu),
             "cpu",
             cpu,
-            "must be a CPU quantity above zero such as 4, 0.5 or 3500m",
+            "must be a CPU quantity such as 4, 0.5 or 3500m, or 0 to request none",
         );
     }
     if let Some(memory) = memory {
         errors.check(
-            quantity::parse_bytes(memory).is_some_and(|b| b.0 > 0),
+            quantity::parse_bytes(memory).is_some(),
             "memory",
             memory,
-            "must be a quantity of bytes above zero such as 8Gi or 500M",
+            "must be a quantity of bytes such as 8Gi or 500M, or 0 to request none",
         );
     }
+}
+
+/// Returns the request of a resource: the input, or the default. Zero is no request.
+fn request(input: Option<&String>, default: &str) -> Option<String> {
+    let quantity = input.map_or(default, String::as_str);
+    (!quantity::is_zero(quantity)).then(|| quantity.to_owned())
 }
 
 fn storage_size(text: &str, errors: &mut ValidationErrors) -> Option<Bytes> {

@@ -31,7 +31,7 @@ fn all_invalid_inputs_are_reported_together() {
         ("storage", "50 Gi", "a quantity of at least 1Gi"),
         ("storage-class", "GP3", "the name of a StorageClass"),
         ("cpu", "fast", "a CPU quantity"),
-        ("memory", "0", "a quantity of bytes"),
+        ("memory", "8 Gi", "a quantity of bytes"),
         ("isolation", "strong", "privileged, rootless, user-namespace"),
         ("entitlements", "root", "security.insecure, network.host, device"),
         ("drain-timeout", "-5m", "a duration above zero"),
@@ -242,6 +242,22 @@ fn lines_are_not_taken_from_a_message() {
 fn duplicate_entitlements_are_merged() {
     let plan = plan(&["--cluster=a", "--entitlements=device,device"]).expect("good");
     assert_eq!(plan.agents.spec.buildkitd.entitlements, ["device"]);
+}
+
+/// By default an agent reserves something, and without a limit. An explicit `memory` is also the limit.
+#[test]
+fn requests_of_the_pod() {
+    let resources = |flags: &[&str]| {
+        let spec = plan(&[&["--cluster=a"][..], flags].concat())
+            .expect("good")
+            .agents
+            .spec;
+        [spec.cpu, spec.memory, spec.memory_limit].map(Option::unwrap_or_default)
+    };
+    assert_eq!(resources(&[]), ["1", "2Gi", ""]);
+    assert_eq!(resources(&["--cpu=4", "--memory=8Gi"]), ["4", "8Gi", "8Gi"]);
+    assert_eq!(resources(&["--cpu=0"]), ["", "2Gi", ""]);
+    assert_eq!(resources(&["--cpu=0m", "--memory=0"]), ["", "", ""]);
 }
 
 #[test]

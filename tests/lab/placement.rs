@@ -1,8 +1,50 @@
 //! Inputs that place an agent, and inputs that only the API server can validate, which it does before any change.
 
 use anyhow::{Result, ensure};
+use serde_json::json;
 
 use crate::support::{Namespace, Runner};
+
+/// The other tests request nothing. An agent with the defaults reserves something, and its memory has no limit.
+#[test]
+fn default_requests_are_applied() -> Result<()> {
+    let namespace = Namespace::new("reserved")?;
+    let mut runner = Runner::new()?;
+    for (variable, _) in lab::NO_REQUESTS {
+        runner.env.remove(variable);
+    }
+    let connected = runner.connect(&[("namespace", "reserved")])?.ok()?;
+    let pod = namespace.json(&["get", "pod", &connected.outputs["agent"]])?;
+    let resources = &pod["spec"]["containers"][0]["resources"];
+    ensure!(
+        *resources == json!({"requests": {"cpu": "1", "memory": "2Gi"}}),
+        "{resources}"
+    );
+    ensure!(pod["status"]["qosClass"] == "Burstable", "{}", pod["status"]);
+
+    // An agent that reserves nothing, such as one of an earlier version, stays until `deploy: always` updates it.
+    let nothing = [("namespace", "reserved"), ("cpu", "0"), ("memory", "0")];
+    let differing = Runner::new()?.connect(&nothing)?.ok()?;
+    ensure!(
+        differing
+            .log
+            .contains("it differs from the inputs in spec.template.spec.containers[buildkitd].resources"),
+        "{}",
+        differing.log
+    );
+    let always = [&nothing[..], &[("deploy", "always")]].concat();
+    let updated = Runner::new()?.connect(&always)?.ok()?;
+    ensure!(updated.log.contains("-          requests:"), "{}", updated.log);
+    let differing = runner.connect(&[("namespace", "reserved")])?.ok()?;
+    ensure!(
+        differing
+            .log
+            .contains("it differs from the inputs in spec.template.spec.containers[buildkitd].resources"),
+        "{}",
+        differing.log
+    );
+    Ok(())
+}
 
 #[test]
 fn placement_inputs_are_applied() -> Result<()> {

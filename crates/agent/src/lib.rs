@@ -37,6 +37,11 @@ pub fn other_namespace_hint(namespace: &str) -> &'static str {
     }
 }
 
+/// The default requests. Without any, the pod starts on a full node and is the first to be evicted there. They are small
+/// enough for a node with 2 CPUs and 4 GiB.
+pub const DEFAULT_CPU: &str = "1";
+pub const DEFAULT_MEMORY: &str = "2Gi";
+
 /// The field manager of server-side apply.
 pub const FIELD_MANAGER: &str = "remote-buildkit";
 
@@ -54,8 +59,11 @@ pub struct Spec {
     pub storage: String,
     pub storage_bytes: Bytes,
     pub storage_class: Option<String>,
+    /// The request of CPU; there is no limit. `None` requests nothing.
     pub cpu: Option<String>,
+    /// The request of memory. `None` requests nothing.
     pub memory: Option<String>,
+    pub memory_limit: Option<String>,
     /// The architecture of its nodes, as Kubernetes names it.
     pub arch: Option<String>,
     pub drain: Duration,
@@ -90,8 +98,9 @@ impl Spec {
             storage: "50Gi".into(),
             storage_bytes: Bytes(50 << 30),
             storage_class: None,
-            cpu: None,
-            memory: None,
+            cpu: Some(DEFAULT_CPU.into()),
+            memory: Some(DEFAULT_MEMORY.into()),
+            memory_limit: None,
             arch: None,
             drain: Duration::from_secs(3600),
             node_selector: BTreeMap::new(),

@@ -33,10 +33,15 @@ fn number_and_factor(text: &str) -> (&str, f64) {
     SUFFIXES.iter().find_map(suffixed).unwrap_or((text, 1.0))
 }
 
-/// Returns whether a text is a quantity of CPU above zero.
+/// Returns whether a text is a quantity of CPU.
 pub fn is_cpu(text: &str) -> bool {
     let number = text.strip_suffix('m').unwrap_or(text);
-    decimal(number).is_some_and(|value| value > 0.0)
+    decimal(number).is_some()
+}
+
+/// Returns whether a text is a quantity of nothing, such as `0` or `0Gi`.
+pub fn is_zero(text: &str) -> bool {
+    is_equal(text, "0")
 }
 
 /// Returns whether two quantities are equal: the API server writes 0.5 as 500m and 1024Mi as 1Gi.
@@ -105,12 +110,26 @@ mod tests {
     }
 
     #[test]
+    fn quantities_of_nothing() {
+        for (text, expected) in [
+            ("0", true),
+            ("0.0", true),
+            ("0m", true),
+            ("0Gi", true),
+            ("1m", false),
+            ("", false),
+        ] {
+            assert_eq!(is_zero(text), expected, "{text}");
+        }
+    }
+
+    #[test]
     fn quantities_of_cpu() {
         for (text, expected) in [
             ("4", true),
             ("0.5", true),
             ("3500m", true),
-            ("0", false),
+            ("0", true),
             ("fast", false),
             ("4Gi", false),
         ] {

@@ -53,6 +53,11 @@ fn service_account_is_sufficient() -> Result<()> {
         .map(str::to_owned)
         .collect();
     command.extend(bare.flags());
+    let mut variables = vec![
+        json!({"name": "KUBERNETES_SERVICE_HOST", "value": host}),
+        json!({"name": "KUBERNETES_SERVICE_PORT", "value": port}),
+    ];
+    variables.extend(lab::NO_REQUESTS.map(|(name, value)| json!({"name": name, "value": value})));
     let path = |path: &str| json!({"path": path});
     let account = json!({"projected": {"sources": [
         {"serviceAccountToken": {"path": "token", "expirationSeconds": 3600}},
@@ -71,10 +76,7 @@ fn service_account_is_sufficient() -> Result<()> {
                 "name": "runner",
                 "image": "moby/buildkit:v0.34.2",
                 "command": command,
-                "env": [
-                    {"name": "KUBERNETES_SERVICE_HOST", "value": host},
-                    {"name": "KUBERNETES_SERVICE_PORT", "value": port},
-                ],
+                "env": variables,
                 "volumeMounts": [
                     {"name": "machine", "mountPath": "/machine"},
                     {"name": "proc", "mountPath": "/machine/proc"},

@@ -76,15 +76,17 @@ impl BareMachine {
         let machine = Machine::new(&LAB)?;
         machine.install(&program(), DOWNLOADED)?;
         let variables = [
-            ("AWS_ENDPOINT_URL", &LAB.aws_endpoint),
+            ("AWS_ENDPOINT_URL", LAB.aws_endpoint.as_str()),
             ("AWS_EC2_METADATA_SERVICE_ENDPOINT", &LAB.aws_endpoint),
         ];
         Ok(Self {
             machine,
             namespace: namespace.to_owned(),
             env: variables
-                .map(|(name, value)| (name.to_owned(), value.clone()))
-                .to_vec(),
+                .into_iter()
+                .chain(lab::NO_REQUESTS)
+                .map(|(name, value)| (name.to_owned(), value.to_owned()))
+                .collect(),
             cluster_flags: vec![
                 format!("--cluster={}", LAB.cluster),
                 format!("--region={}", LAB.region),

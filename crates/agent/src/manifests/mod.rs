@@ -186,6 +186,7 @@ mod tests {
             storage_class: Some("gp3".into()),
             cpu: Some("4".into()),
             memory: Some("8Gi".into()),
+            memory_limit: Some("8Gi".into()),
             arch: Some("arm64".into()),
             drain: std::time::Duration::from_secs(90),
             node_selector: map("pool", "builds"),
@@ -207,6 +208,18 @@ mod tests {
             ..Spec::example()
         };
         insta::assert_snapshot!(yaml(&objects(&[spec]).expect("objects")).expect("yaml"));
+    }
+
+    #[test]
+    fn a_pod_that_requests_nothing_has_no_resources() {
+        let spec = Spec {
+            cpu: None,
+            memory: None,
+            ..Spec::example()
+        };
+        let objects = Objects::new(&spec, spec.storage_bytes).expect("objects");
+        let pod = &objects.deployment["spec"]["template"]["spec"];
+        assert_eq!(pod["containers"][0].get("resources"), None);
     }
 
     #[test]

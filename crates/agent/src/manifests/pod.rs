@@ -106,14 +106,17 @@ fn mount(name: &str, path: &str) -> VolumeMount {
     }
 }
 
-/// Returns the resources of a container. Builds may use idle CPU, so it has no limit; memory has one, so that a build is
-/// killed and not the node.
+/// Returns the resources of a container. Builds may use idle CPU, so it has no limit. Memory has one if the inputs name it,
+/// so that a build is killed and not the node.
 fn resources(spec: &Spec) -> Option<ResourceRequirements> {
-    let (cpu, memory) = (spec.cpu.as_deref(), spec.memory.as_deref());
-    cpu.or(memory)?;
+    let requests = quantities(&[("cpu", spec.cpu.as_deref()), ("memory", spec.memory.as_deref())]);
+    let limits = quantities(&[("memory", spec.memory_limit.as_deref())]);
+    if requests.is_empty() && limits.is_empty() {
+        return None;
+    }
     Some(ResourceRequirements {
-        requests: Some(quantities(&[("cpu", cpu), ("memory", memory)])),
-        limits: memory.map(|memory| quantities(&[("memory", Some(memory))])),
+        requests: (!requests.is_empty()).then_some(requests),
+        limits: (!limits.is_empty()).then_some(limits),
         ..Default::default()
     })
 }
