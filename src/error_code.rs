@@ -177,6 +177,9 @@ error_codes! {
         WrongArchitecture: "Wrong agent architecture",
             "An existing agent runs on nodes of another architecture than `platforms` asks for.",
             "Set `deploy: always`, or choose another `name`.";
+        OtherArchitecture: "Agent and runner have different architectures",
+            "A warning: without `platforms`, the job uses an existing agent on nodes of another architecture than the runner's. A build that names no platform makes an image for the agent's architecture.",
+            "Set `platforms`, or name the agent's architecture in `node-selector`. See [platforms](platforms.md#without-platforms).";
         AgentNotReady: "Agent not ready in time",
             "The agent did not become ready within `timeout`. The message names the step that it waits for.",
             "Follow the message; raise `timeout` if the step only needs more time.";

@@ -73,7 +73,7 @@ pub struct AgentArgs {
     #[command(flatten)]
     pub which: WhichArgs,
     /// Platforms to build natively, such as linux/amd64,linux/arm64. Each architecture gets its own agent on nodes of
-    /// that architecture.
+    /// that architecture. Default: one agent, which connect deploys on nodes of the runner's architecture.
     #[arg(long, help_heading = "Agent")]
     pub platforms: Option<String>,
     /// Number of agents for each architecture. `cache-key` selects the agent for a job.

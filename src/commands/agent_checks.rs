@@ -2,13 +2,14 @@
 //! and whether it builds natively for the architecture that the inputs name. Nothing here contacts the cluster.
 
 use crate::agent::group::Group;
+use crate::agent::manifests::{ARCH_LABEL, Objects};
 use crate::agent::platform::Platform;
 use crate::agent::state::{self, Deployment};
 use crate::agent::{Spec, other_namespace_hint};
 use crate::cluster::{DaemonStatus, DiskUsage};
 use crate::error_code::ErrorCode;
 use crate::github;
-use crate::inputs::Plan;
+use crate::inputs::{Deploy, Plan};
 use crate::problem::Problem;
 
 /// Returns the key that decides which of several agents serves a job: the input `cache-key`, or the repository.
@@ -79,6 +80,53 @@ pub(super) fn check_native_arch(
     ))
 }
 
+/// Returns the configuration that an existing agent should have. Without `platforms` it keeps its architecture: jobs on
+/// runners of two architectures share it, and its cache is of that architecture. If its node selector names none, as in the
+/// output of `manifests`, only an update adds one.
+pub(super) fn for_existing_agent(spec: &Spec, deployment: &Deployment, deploy: Deploy) -> Spec {
+    let existing = state::required_arch(deployment).map(str::to_owned);
+    let default_arch = match deploy {
+        Deploy::Always => existing.or_else(|| spec.default_arch.clone()),
+        Deploy::IfAbsent | Deploy::Never => existing,
+    };
+    Spec {
+        default_arch,
+        ..spec.clone()
+    }
+}
+
+/// Returns the warning for an agent of another architecture than this machine's, unless the inputs name an architecture.
+pub(super) fn other_architecture(spec: &Spec, answer: &DaemonStatus) -> Option<Problem> {
+    let machine = spec.default_arch.as_ref().filter(|_| spec.arch.is_none())?;
+    let reported = Platform::parse(answer.buildkit.platforms.first()?)?.arch;
+    if *machine == reported || selected_arch(spec).as_ref() == Some(&reported) {
+        return None;
+    }
+    Some(Problem::new(
+        ErrorCode::OtherArchitecture,
+        format!(
+            "The agent {}/{} runs on {reported}, and this machine is {machine}: a build that names no platform makes an image \
+             for linux/{reported}.",
+            spec.namespace, spec.name
+        ),
+        format!(
+            "Set `platforms: linux/{machine}` for an agent of this architecture, or `node-selector: \
+             {ARCH_LABEL}={reported}` to use this one without a warning."
+        ),
+    ))
+}
+
+/// Returns the architecture that the inputs name without `platforms`: in `node-selector` or in `patch`.
+fn selected_arch(spec: &Spec) -> Option<String> {
+    let spec = Spec {
+        default_arch: None,
+        ..spec.clone()
+    };
+    let deployment = Objects::new(&spec, spec.storage_bytes).ok()?.deployment;
+    let selector = &deployment["spec"]["template"]["spec"]["nodeSelector"];
+    selector[ARCH_LABEL].as_str().map(str::to_owned)
+}
+
 /// Returns the platforms as a list for a message.
 pub(super) fn join_platforms(platforms: &[Platform]) -> String {
     let names: Vec<String> = platforms.iter().map(ToString::to_string).collect();
@@ -117,13 +165,73 @@ mod tests {
             },
             disk: None,
         };
+        let shared = Spec {
+            arch: None,
+            default_arch: Some("arm64".into()),
+            ..spec.clone()
+        };
+        let other_arch = other_architecture(&shared, &answer).expect("another architecture");
         let wrong_arch = check_native_arch(&spec, &group, answer).expect_err("another architecture");
         let errors = [
             agent_not_found("https://10.0.0.1:6443", &spec),
             agent_unusable(&spec, "it is scaled to 0"),
             wrong_arch,
+            other_arch,
         ];
         let errors = errors.map(|error| error.to_string());
         insta::assert_snapshot!(errors.join("\n\n"));
+    }
+
+    #[test]
+    fn an_architecture_that_the_inputs_name_is_no_reason_for_a_warning() {
+        let on = |platform: &str| DaemonStatus {
+            buildkit: Buildkit {
+                platforms: vec![platform.into()],
+                ..DaemonStatus::example("v0.34.2").buildkit
+            },
+            ..DaemonStatus::example("v0.34.2")
+        };
+        let spec = Spec {
+            default_arch: Some("amd64".into()),
+            ..Spec::example()
+        };
+        assert!(other_architecture(&spec, &on("linux/arm64")).is_some());
+        assert!(other_architecture(&spec, &on("linux/amd64")).is_none());
+        assert!(other_architecture(&Spec::example(), &on("linux/arm64")).is_none());
+        let selected = Spec {
+            node_selector: [(ARCH_LABEL.into(), "arm64".into())].into(),
+            ..spec.clone()
+        };
+        assert!(other_architecture(&selected, &on("linux/arm64")).is_none());
+        let platforms = Spec {
+            arch: Some("arm64".into()),
+            ..spec
+        };
+        assert!(other_architecture(&platforms, &on("linux/arm64")).is_none());
+    }
+
+    #[test]
+    fn an_existing_agent_keeps_its_architecture() {
+        let spec = Spec {
+            default_arch: Some("amd64".into()),
+            ..Spec::example()
+        };
+        let existing = |arch: Option<&str>, deploy| {
+            let deployed = Spec {
+                default_arch: arch.map(Into::into),
+                ..Spec::example()
+            };
+            let deployment = Objects::new(&deployed, deployed.storage_bytes)
+                .expect("objects")
+                .deployment;
+            let deployment = serde_json::from_value(deployment).expect("a Deployment");
+            for_existing_agent(&spec, &deployment, deploy).default_arch
+        };
+        let arch = |arch: &str| Some(arch.to_owned());
+        assert_eq!(existing(Some("arm64"), Deploy::Always), arch("arm64"));
+        assert_eq!(existing(Some("arm64"), Deploy::IfAbsent), arch("arm64"));
+        assert_eq!(existing(None, Deploy::Always), arch("amd64"));
+        assert_eq!(existing(None, Deploy::IfAbsent), None);
+        assert_eq!(existing(None, Deploy::Never), None);
     }
 }

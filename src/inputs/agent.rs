@@ -101,6 +101,7 @@ pub(super) fn check(args: &AgentArgs, errors: &mut ValidationErrors) -> Option<A
             memory: request(memory.as_ref(), DEFAULT_MEMORY),
             memory_limit: memory.clone().filter(|memory| !quantity::is_zero(memory)),
             arch: None,
+            default_arch: None,
             drain,
             service_account: service_account.clone(),
             buildkitd,
@@ -178,6 +179,28 @@ fn annotations_of(text: Option<&String>, errors: &mut ValidationErrors) -> BTree
         );
     }
     annotations
+}
+
+/// Returns the agents of a job on this machine. Without `platforms` a new agent is on nodes of this machine's architecture:
+/// on any node, the image of a build that names no platform would depend on where the agent happens to run.
+pub(super) fn on_this_machine(agents: Agents) -> Agents {
+    let spec = Spec {
+        default_arch: machine_arch(),
+        ..agents.spec
+    };
+    Agents { spec, ..agents }
+}
+
+/// Returns the architecture of this machine, as Kubernetes names it: the one for which this program was compiled.
+fn machine_arch() -> Option<String> {
+    let arch = if cfg!(target_arch = "x86_64") {
+        "amd64"
+    } else if cfg!(target_arch = "aarch64") {
+        "arm64"
+    } else {
+        return None;
+    };
+    Some(arch.to_owned())
 }
 
 /// Validates the name and the namespace of an agent.

@@ -82,7 +82,7 @@ pub(super) fn check(args: &ConnectArgs, errors: &mut ValidationErrors) -> Option
     let buildx = buildx::check(args, errors);
     let registries = registries::check(ecr.as_deref(), cluster_access, errors);
     let cluster_access = cluster_access::check(cluster_access, ecr.is_some(), errors);
-    let agents = agent::check(agent, errors);
+    let agents = agent::check(agent, errors).map(agent::on_this_machine);
     let deploy = match deploy.as_str() {
         "if-absent" => Some(Deploy::IfAbsent),
         "always" => Some(Deploy::Always),

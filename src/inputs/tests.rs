@@ -244,6 +244,23 @@ fn duplicate_entitlements_are_merged() {
     assert_eq!(plan.agents.spec.buildkitd.entitlements, ["device"]);
 }
 
+/// The machine that prints manifests is not the runner, so they name an architecture only if the inputs do.
+#[test]
+fn only_a_job_places_an_agent_on_its_own_architecture() {
+    let plan = plan(&["--cluster=a"]).expect("good");
+    let agent = plan.agents.all().remove(0);
+    assert_eq!((agent.name.as_str(), agent.arch), ("remote-buildkit-agent", None));
+    assert!(
+        agent
+            .default_arch
+            .is_some_and(|arch| ["amd64", "arm64"].contains(&arch.as_str()))
+    );
+    let Command::Manifests(args) = Cli::parse_from(["remote-buildkit", "manifests"]).command else {
+        panic!("not manifests");
+    };
+    assert_eq!(manifests(&args).expect("good").spec.default_arch, None);
+}
+
 /// By default an agent reserves something, and without a limit. An explicit `memory` is also the limit.
 #[test]
 fn requests_of_the_pod() {

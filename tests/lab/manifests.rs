@@ -29,9 +29,13 @@ fn kubectl_with_input(arguments: &[&str], input: &str) -> Result<()> {
 #[test]
 fn printed_manifests_equal_what_connect_applies() -> Result<()> {
     let namespace = Namespace::new("gitops")?;
+    // Without it, connect places the agent on the architecture of its machine, and manifests on any.
+    let selector = format!("kubernetes.io/arch={}", LAB.nodes[0].architecture.name());
     let flags = [
         "--namespace",
         "gitops",
+        "--node-selector",
+        &selector,
         "--storage",
         "20Gi",
         "--cpu",
@@ -44,6 +48,7 @@ fn printed_manifests_equal_what_connect_applies() -> Result<()> {
 
     let inputs = [
         ("namespace", "gitops"),
+        ("node-selector", selector.as_str()),
         ("storage", "20Gi"),
         ("cpu", "100m"),
         ("memory", "1Gi"),

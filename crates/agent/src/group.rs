@@ -8,7 +8,7 @@ use super::platform::Platform;
 pub struct Agents {
     /// Their common configuration; its name is the input `name`.
     pub spec: Spec,
-    /// Empty: one group, for the architecture of the nodes.
+    /// Empty: one group, for the architecture of the runner.
     pub platforms: Vec<Platform>,
     /// The number of agents for each architecture.
     pub number: u32,

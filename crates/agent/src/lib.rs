@@ -64,8 +64,10 @@ pub struct Spec {
     /// The request of memory. `None` requests nothing.
     pub memory: Option<String>,
     pub memory_limit: Option<String>,
-    /// The architecture of its nodes, as Kubernetes names it.
+    /// The architecture of its nodes, as Kubernetes names it, if the input `platforms` names it.
     pub arch: Option<String>,
+    /// The architecture of its nodes if no input names one: the runner's, or that of the existing agent.
+    pub default_arch: Option<String>,
     pub drain: Duration,
     pub node_selector: BTreeMap<String, String>,
     pub tolerations: Vec<Taint>,
@@ -102,6 +104,7 @@ impl Spec {
             memory: Some(DEFAULT_MEMORY.into()),
             memory_limit: None,
             arch: None,
+            default_arch: None,
             drain: Duration::from_secs(3600),
             node_selector: BTreeMap::new(),
             tolerations: vec![],

@@ -8,7 +8,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 use serde_json::Value;
 
-use super::manifests::{APP, INSTANCE, MANAGED_BY, VOLUME_SIZE};
+use super::manifests::{APP, ARCH_LABEL, INSTANCE, MANAGED_BY, VOLUME_SIZE};
 use super::quantity::Bytes;
 
 /// Why buildx cannot use a Deployment as an agent.
@@ -75,6 +75,12 @@ pub fn configured_volume_size(deployment: &Deployment) -> Option<Bytes> {
 pub fn replicas(deployment: &Deployment) -> i32 {
     let spec = deployment.spec.as_ref();
     spec.and_then(|s| s.replicas).unwrap_or(1)
+}
+
+/// Returns the architecture that the node selector of a Deployment requires.
+pub fn required_arch(deployment: &Deployment) -> Option<&str> {
+    let pod = deployment.spec.as_ref()?.template.spec.as_ref()?;
+    pod.node_selector.as_ref()?.get(ARCH_LABEL).map(String::as_str)
 }
 
 /// Returns whether the cache is on a volume that outlives a pod.

@@ -10,7 +10,7 @@ use crate::agent::state::Deployment;
 use crate::agent::{Spec, changes, state};
 use crate::cli;
 use crate::cluster::{AgentGone, ClusterError, DaemonStatus};
-use crate::commands::agent_checks::{agent_not_found, agent_unusable, is_ours};
+use crate::commands::agent_checks::{agent_not_found, agent_unusable, for_existing_agent, is_ours};
 use crate::error_code::ErrorCode;
 use crate::inputs::Deploy;
 use crate::problem::Problem;
@@ -56,6 +56,7 @@ pub(super) async fn ensure_ready(job: &Job, spec: &Spec) -> Result<DaemonStatus,
         return wait_and_probe(job, spec, preferred_deadline(job)).await;
     };
     check_usable(job, spec, &deployment).map_err(AgentError::Unavailable)?;
+    let spec = &for_existing_agent(spec, &deployment, job.plan.deploy);
     let mut matches_inputs = false;
     if is_ours(spec, &deployment) {
         if job.plan.deploy == Deploy::Always {

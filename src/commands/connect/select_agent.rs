@@ -5,7 +5,9 @@ use super::{ConnectedAgent, Job};
 use crate::agent::group::Group;
 use crate::agent::{Spec, routing};
 use crate::cluster::{DaemonStatus, DiskUsage};
-use crate::commands::agent_checks::{almost_full_remedy, check_native_arch, join_platforms};
+use crate::commands::agent_checks::{
+    almost_full_remedy, check_native_arch, join_platforms, other_architecture,
+};
 use crate::error_code::ErrorCode;
 use crate::github;
 use crate::problem::Problem;
@@ -77,6 +79,9 @@ fn log_connected(job: &Job, spec: &Spec, answer: &DaemonStatus) {
     ));
     if let Some(disk) = answer.disk {
         log_disk(spec, disk);
+    }
+    if let Some(warning) = other_architecture(spec, answer) {
+        github::warn(&warning);
     }
 }
 

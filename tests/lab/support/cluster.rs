@@ -18,13 +18,14 @@ pub(crate) fn kubectl_json(arguments: &[&str]) -> Result<Value> {
     serde_json::from_str(&text).context("reading kubectl's JSON")
 }
 
-fn apply(text: &str) -> Result<()> {
+fn apply(text: &str, flags: &[&str]) -> Result<()> {
     use std::io::Write;
     use std::process::Stdio;
     let mut command = Command::new(LAB.bin.join("kubectl"));
     command.arg("--kubeconfig").arg(&LAB.admin_kubeconfig);
     let mut child = command
         .args(["apply", "-f", "-"])
+        .args(flags)
         .stdin(Stdio::piped())
         .stdout(Stdio::null())
         .spawn()?;
@@ -44,7 +45,12 @@ impl Namespace {
     }
 
     pub(crate) fn apply(&self, text: &str) -> Result<()> {
-        apply(&text.replace("NAMESPACE", &self.0))
+        apply(&text.replace("NAMESPACE", &self.0), &[])
+    }
+
+    /// Applies objects on the server, as this field manager.
+    pub(crate) fn apply_as(&self, manager: &str, text: &str) -> Result<()> {
+        apply(text, &["--server-side", &format!("--field-manager={manager}")])
     }
 
     pub(crate) fn kubectl(&self, arguments: &[&str]) -> Result<String> {

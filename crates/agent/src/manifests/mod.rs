@@ -223,6 +223,25 @@ mod tests {
     }
 
     #[test]
+    fn the_node_selector_has_the_architecture() {
+        let selected = |arch: Option<&str>, default_arch: Option<&str>, input: Option<&str>| {
+            let input = input.map(|arch| (ARCH_LABEL.to_owned(), arch.to_owned()));
+            let spec = Spec {
+                arch: arch.map(Into::into),
+                default_arch: default_arch.map(Into::into),
+                node_selector: input.into_iter().collect(),
+                ..Spec::example()
+            };
+            let objects = Objects::new(&spec, spec.storage_bytes).expect("objects");
+            objects.deployment["spec"]["template"]["spec"]["nodeSelector"][ARCH_LABEL].clone()
+        };
+        assert_eq!(selected(None, None, None), Value::Null);
+        assert_eq!(selected(None, Some("amd64"), None), "amd64");
+        assert_eq!(selected(None, Some("amd64"), Some("arm64")), "arm64");
+        assert_eq!(selected(Some("arm64"), Some("amd64"), None), "arm64");
+    }
+
+    #[test]
     fn manifests_with_a_user_namespace() {
         let spec = Spec {
             isolation: Isolation::UserNamespace,

@@ -121,10 +121,13 @@ fn resources(spec: &Spec) -> Option<ResourceRequirements> {
     })
 }
 
-/// Returns the node selector: the input `node-selector` and the architecture of the agent.
+/// Returns the node selector: the input `node-selector` and the architecture of the agent. The input may name another
+/// architecture than the default one.
 fn node_selector(spec: &Spec) -> Option<BTreeMap<String, String>> {
-    let arch = spec.arch.clone().map(|arch| (ARCH_LABEL.into(), arch));
-    let selector: BTreeMap<_, _> = spec.node_selector.clone().into_iter().chain(arch).collect();
+    let label = |arch: &String| (ARCH_LABEL.to_owned(), arch.clone());
+    let mut selector: BTreeMap<_, _> = spec.default_arch.iter().map(label).collect();
+    selector.extend(spec.node_selector.clone());
+    selector.extend(spec.arch.iter().map(label));
     (!selector.is_empty()).then_some(selector)
 }
 

@@ -57,6 +57,7 @@ async fn drift(
     if !agent_checks::is_ours(spec, &existing.deployment) {
         return Ok(Drift::NotOurs);
     }
+    let spec = &agent_checks::for_existing_agent(spec, &existing.deployment, doctor.plan.deploy);
     if doctor.plan.deploy == Deploy::Always {
         let update = cluster.preview(spec, &existing.deployment).await?;
         return Ok(match update.diff.is_empty() {
