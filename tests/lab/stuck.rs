@@ -82,6 +82,7 @@ fn no_default_storage_class() -> Result<()> {
     let words = [
         "no persistent volumes available for this claim and no storage class is set",
         "is-default-class=true",
+        "`storage-class: remote-buildkit`",
     ];
     outcome.expect_error("Cannot provision the volume", &words)
 }

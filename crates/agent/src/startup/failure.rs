@@ -166,9 +166,9 @@ pub(super) const CHECK_CSI_DRIVER: &str = "Check the permissions of the CSI driv
      aws-ebs-csi-driver), the input `storage` and the parameters of the StorageClass.";
 pub(super) const CREATE_STORAGE_CLASS: &str = "Create that StorageClass, or set the input `storage-class` to an existing one (kubectl get storageclass) and \
      delete the agent: {delete}.";
-pub(super) const SET_DEFAULT_STORAGE_CLASS: &str = "Mark a StorageClass as the default (kubectl annotate storageclass NAME \
-     storageclass.kubernetes.io/is-default-class=true; EKS has had none since 1.30), or set the input `storage-class` \
-     and delete the agent: {delete}.";
+pub(super) const SET_DEFAULT_STORAGE_CLASS: &str = "Set the input `storage-class`, to `storage-class: remote-buildkit` where an administrator ran `remote-buildkit setup`, \
+     and delete the agent: {delete}. Or mark a StorageClass as the default (kubectl annotate storageclass NAME \
+     storageclass.kubernetes.io/is-default-class=true; EKS has had none since 1.30).";
 pub(super) const DELETE_AFTER_CLAIM: &str = "Wait until the claim is gone; `destroy --volumes` deletes it. Its pods finish their builds first, for at most \
      `drain-timeout`. Then delete the rest of the agent and run the job again: {delete}.";
 const ALLOW_POD: &str = "Correct what the message names: raise the quota of the namespace, set its label pod-security.kubernetes.io/enforce to \

@@ -8,6 +8,9 @@ use crate::cluster::{Cluster, Lookup, StorageClassInfo};
 
 pub const CHECK: Check = Check::new("storage-class", CheckGroup::Storage);
 
+/// The StorageClass that `setup` creates in a cluster without a default one.
+const SETUP_CLASS: &str = "remote-buildkit";
+
 /// Reads the StorageClass. Returns the class, if it exists and can be read.
 pub async fn run(
     doctor: &Doctor,
@@ -58,7 +61,7 @@ fn not_found(
              the default StorageClass.",
         ),
         (None, found) => {
-            let names = match found {
+            let names: Vec<&str> = match found {
                 Lookup::Found(classes) => classes.iter().map(|class| class.name.as_str()).collect(),
                 Lookup::NotFound | Lookup::Forbidden(_) => vec![],
             };
@@ -67,11 +70,13 @@ fn not_found(
             } else {
                 format!("existing: {}", names.join(", "))
             };
-            Finding::failed(
-                format!("no StorageClass is the default; {existing}"),
-                "Set the input `storage-class`, or make one the default: kubectl annotate storageclass NAME \
-                 storageclass.kubernetes.io/is-default-class=true.",
-            )
+            let remedy = if names.contains(&SETUP_CLASS) {
+                "Set `storage-class: remote-buildkit`."
+            } else {
+                "Set the input `storage-class`, run `remote-buildkit setup`, which creates the StorageClass remote-buildkit, or \
+                 make one the default: kubectl annotate storageclass NAME storageclass.kubernetes.io/is-default-class=true."
+            };
+            Finding::failed(format!("no StorageClass is the default; {existing}"), remedy)
         }
     };
     new_volume.downgrade_unneeded(finding)
@@ -137,6 +142,14 @@ mod tests {
                 .found
                 .ends_with("none exists")
         );
+        let own = StorageClassInfo {
+            name: SETUP_CLASS.into(),
+            provisioner: "ebs.csi.aws.com".into(),
+            default: false,
+            expands: true,
+        };
+        let (finding, _) = evaluate(None, &Lookup::Found(vec![own]), NewVolume::Needed);
+        assert_eq!(finding.remedy, "Set `storage-class: remote-buildkit`.");
         let forbidden = Lookup::Forbidden("cannot list".into());
         assert_eq!(
             evaluate(None, &forbidden, NewVolume::Needed).0.status,
