@@ -153,7 +153,7 @@ error_codes! {
             "Run the plugin's command on the runner and correct what fails.";
         Forbidden: "Cluster denied permission (403)",
             "The identity has no RBAC rule for the request.",
-            "Bind the Role `remote-buildkit-use`, or `remote-buildkit-deploy` to create agents.";
+            "Bind the Role `remote-buildkit-use`, or `remote-buildkit-deploy` to create agents. If the agent does not exist, an administrator can deploy it: `remote-buildkit setup`.";
         NamespaceNotFound: "Namespace not found",
             "The namespace does not exist.",
             "Run `remote-buildkit setup` as an administrator, or correct `namespace`. The default is `buildkit`; set `namespace: default` for an agent in `default`.";
@@ -185,7 +185,7 @@ error_codes! {
             "Follow the message; raise `timeout` if the step only needs more time.";
         VolumeNotProvisioned: "Cannot provision the volume",
             "The StorageClass does not exist, no StorageClass is the default, the CSI driver has no permission, or the claim or its volume was deleted.",
-            "Set `storage-class`, correct the CSI driver's permissions, or delete the rest of the agent as the message says.";
+            "Set `storage-class`, to `remote-buildkit` where `remote-buildkit setup` created it; correct the CSI driver's permissions, or delete the rest of the agent as the message says.";
         PodCreationDenied: "Cannot create the pod",
             "A quota, Pod Security, an admission policy or a missing service account prevents the pod.",
             "Correct what the message names.";

@@ -6,7 +6,7 @@ use crate::agent::manifests::{ARCH_LABEL, Objects};
 use crate::agent::platform::Platform;
 use crate::agent::state::{self, Deployment};
 use crate::agent::{Spec, other_namespace_hint};
-use crate::cluster::{DaemonStatus, DiskUsage};
+use crate::cluster::{ClusterError, DaemonStatus, DiskUsage};
 use crate::error_code::ErrorCode;
 use crate::github;
 use crate::inputs::{Deploy, Plan};
@@ -38,6 +38,30 @@ pub(super) fn agent_not_found(server: &str, spec: &Spec) -> Problem {
             other_namespace_hint(&spec.namespace)
         ),
     )
+}
+
+/// Adds to the error of an identity that may not deploy an agent that the agent does not exist, and who can deploy it: the
+/// Role `use` is sufficient as soon as it does.
+pub(super) fn explain_deploy_denied(spec: &Spec, error: ClusterError) -> ClusterError {
+    let ClusterError::Problem(problem) = error else {
+        return error;
+    };
+    if problem.code != ErrorCode::Forbidden {
+        return problem.into();
+    }
+    Problem {
+        what: format!(
+            "The agent {}/{} does not exist, and this identity has no permission to deploy it. {}",
+            spec.namespace, spec.name, problem.what
+        ),
+        remedy: format!(
+            "Ask an administrator to run `remote-buildkit setup`, which deploys it, or connect with the Role \
+             remote-buildkit-deploy. {}",
+            problem.remedy
+        ),
+        ..problem
+    }
+    .into()
 }
 
 /// Returns the error for a Deployment that buildx cannot use.
@@ -172,6 +196,8 @@ mod tests {
         };
         let other_arch = other_architecture(&shared, &answer).expect("another architecture");
         let wrong_arch = check_native_arch(&spec, &group, answer).expect_err("another architecture");
+        let denied = Problem::new(ErrorCode::Forbidden, "Asked and was denied.", "Bind a Role.");
+        let denied = explain_deploy_denied(&spec, denied.into()).to_string();
         let errors = [
             agent_not_found("https://10.0.0.1:6443", &spec),
             agent_unusable(&spec, "it is scaled to 0"),
@@ -179,7 +205,14 @@ mod tests {
             other_arch,
         ];
         let errors = errors.map(|error| error.to_string());
-        insta::assert_snapshot!(errors.join("\n\n"));
+        insta::assert_snapshot!(format!("{}\n\n{denied}", errors.join("\n\n")));
+    }
+
+    #[test]
+    fn only_a_denied_permission_is_explained() {
+        let quota = Problem::new(ErrorCode::RequestRejected, "Exceeded quota.", "Raise it.");
+        let error = explain_deploy_denied(&Spec::example(), quota.clone().into());
+        assert_eq!(error.to_string(), quota.to_string());
     }
 
     #[test]

@@ -40,11 +40,14 @@ fn each_role_is_sufficient() -> Result<()> {
     grant(&namespace, "use")?;
     let refused = Runner::new()?.connect(&inputs)?;
     ensure!(refused.code == Some(1), "{}", refused.log);
-    ensure!(
-        refused.log.contains("Cluster denied permission (403)"),
-        "{}",
-        refused.log
-    );
+    for words in [
+        "Cluster denied permission (403)",
+        "The agent roles/remote-buildkit-agent does not exist, and this identity has no permission to deploy it",
+        "Ask an administrator to run `remote-buildkit setup`",
+        "or connect with the Role remote-buildkit-deploy",
+    ] {
+        ensure!(refused.log.contains(words), "{words} is not in {}", refused.log);
+    }
     ensure!(
         namespace.names("pvc,deployment")?.is_empty(),
         "part of an agent was created"

@@ -10,7 +10,9 @@ use crate::agent::state::Deployment;
 use crate::agent::{Spec, changes, state};
 use crate::cli;
 use crate::cluster::{AgentGone, ClusterError, DaemonStatus};
-use crate::commands::agent_checks::{agent_not_found, agent_unusable, for_existing_agent, is_ours};
+use crate::commands::agent_checks::{
+    agent_not_found, agent_unusable, explain_deploy_denied, for_existing_agent, is_ours,
+};
 use crate::error_code::ErrorCode;
 use crate::inputs::Deploy;
 use crate::problem::Problem;
@@ -51,7 +53,8 @@ pub(super) async fn ensure_ready(job: &Job, spec: &Spec) -> Result<DaemonStatus,
         if job.plan.deploy == Deploy::Never {
             return Err(AgentError::Unavailable(agent_not_found(cluster.server(), spec)));
         }
-        cluster.deploy(spec).await.map_err(AgentError::of_agent)?;
+        let deployed = cluster.deploy(spec).await;
+        deployed.map_err(|error| AgentError::of_agent(explain_deploy_denied(spec, error)))?;
         report.done(&format!("Agent {namespace}/{name} did not exist; deployed it"));
         return wait_and_probe(job, spec, preferred_deadline(job)).await;
     };

@@ -31,6 +31,7 @@ pub async fn run(
             return Err(agent_checks::agent_not_found(cluster.server(), spec).into());
         }
         let rejected = cluster.dry_run_deploy(spec).await.err();
+        let rejected = rejected.map(|error| agent_checks::explain_deploy_denied(spec, error));
         let rejected = rejected.map(|error| Finding::from(anyhow::Error::from(error)));
         return Ok((evaluate_missing(spec, rejected), ()));
     };
