@@ -20,6 +20,8 @@ pub const GITHUB_STEP_SUMMARY: &str = "GITHUB_STEP_SUMMARY";
 pub const GITHUB_WORKSPACE: &str = "GITHUB_WORKSPACE";
 /// The token for GitHub's API outside of a job.
 pub const GITHUB_TOKEN: &str = "GITHUB_TOKEN";
+/// The same, as the program `gh` names it.
+pub const GH_TOKEN: &str = "GH_TOKEN";
 /// The repository as `owner/name`. It is part of the role session name.
 pub const GITHUB_REPOSITORY: &str = "GITHUB_REPOSITORY";
 /// The server's URL: `https://github.com`, or that of a GitHub Enterprise Server.

@@ -82,10 +82,10 @@ error_codes! {
             "A warning: `disconnect` could not remove everything that `connect` added to the runner. The message has the reason. The job does not fail.",
             "Remove what the message names, unless the runner is deleted after the job.";
         ConfirmationRequired: "Confirmation required",
-            "`destroy` asks before it removes anything, and standard input is not a terminal.",
-            "Add `--yes`.";
+            "`destroy` and `setup` ask before they change anything, and standard input is not a terminal.",
+            "Add the flag that the message names.";
         TimedOut: "Timed out",
-            "`connect` or `destroy` did not finish within `timeout`. The message of `connect` names the last completed step; both name the last error, if there was one.",
+            "`connect`, `destroy` or `setup` did not finish within `timeout`. The message of `connect` names the last completed step; each names the last error, if there was one.",
             "Check the runner's network access to what the next step needs, or raise `timeout`.";
     }
     "AWS" {
@@ -231,6 +231,23 @@ error_codes! {
         TestBuildFailed: "Test build failed",
             "The small build of `doctor` failed. The message has buildx's last lines.",
             "Follow buildx's message.";
+    }
+    "Setup" {
+        AwsPermissionDenied: "AWS permission denied",
+            "The identity that runs `setup` lacks a permission. The message has the IAM statement that allows it.",
+            "Add the statement to the identity's policy, or run the command with another identity.";
+        AwsRequestFailed: "AWS rejected the request",
+            "IAM or EKS rejected a request of `setup`; the message has its reason.",
+            "Follow the service's message.";
+        IamUnreachable: "Cannot reach IAM",
+            "IAM did not respond.",
+            "Check this machine's network access to AWS.";
+        SetupConflict: "Setup conflicts with what exists",
+            "A role or an object of the name that `setup` needs belongs to others, or the cluster has nothing that provides volumes. Nothing was changed.",
+            "Choose another name, or change what exists, as the message says.";
+        RepositoryIdsUnknown: "Cannot determine the repository's ids",
+            "The immutable form of the OIDC subject has the ids of the repository and its owner, and GitHub did not return them: the repository is private, or its name is wrong.",
+            "Correct `--repository`, set `GITHUB_TOKEN`, or name the repository with its ids.";
     }
     "Matrix" {
         WorkdirNotFound: "Working directory not found",

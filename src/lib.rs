@@ -40,6 +40,7 @@ use std::process::ExitCode;
 
 use remote_buildkit_agent as agent;
 use remote_buildkit_matrix as matrix;
+use remote_buildkit_setup as setup;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::prelude::*;
 
@@ -88,6 +89,7 @@ fn run(command: &Command) -> anyhow::Result<ExitCode> {
         Command::Runner(args) => return commands::runner::run(args),
         Command::Token(args) => commands::token::run(&args.session)?,
         Command::Manifests(args) => commands::manifests::run(args)?,
+        Command::Setup(args) => commands::setup::run(args)?,
         Command::Destroy(args) => commands::destroy::run(args)?,
         Command::Completions(args) => commands::shell::completions(args)?,
         Command::Man(args) => commands::shell::man(args)?,

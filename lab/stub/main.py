@@ -4,6 +4,7 @@ also need:
  - the JSON response of GetCallerIdentity that aws-iam-authenticator requests
  - injected faults (POST /_stub/faults), a log of the requests (GET /_stub/log), JWTs with given claims (POST /_stub/jwt)
  - AWS's own host names over TLS (proxy.py), and access entries for the authenticator (access.py)
+ - updates of a cluster's authentication mode (updates.py)
  - ECR passwords that a registry accepts (ecr.py), and credentials of a machine's own role (machine.py)
 """
 import asyncio, base64, json, os, re, secrets, time, urllib.parse, uuid
@@ -11,7 +12,7 @@ import asyncio, base64, json, os, re, secrets, time, urllib.parse, uuid
 from hypercorn.asyncio import serve
 from hypercorn.config import Config
 
-import access, ecr, machine, tokens
+import access, ecr, machine, tokens, updates
 from collect import collect
 from proxy import Proxy
 
@@ -117,6 +118,7 @@ def wrap(inner):
                 answer = in_json({"Error": {"Code": "SignatureDoesNotMatch", "Message": message, "Type": "Sender"}}, 403)
         if not answer:
             answer = await machine.answer(method, path, headers)
+        answer = answer or updates.answer(method, path, body)
         if answer:
             return await respond(send, *answer)
         sent = False

@@ -8,6 +8,7 @@ mod matrix;
 mod output;
 mod parse;
 mod runner;
+mod setup;
 mod wording;
 
 use clap::{Args, Parser, Subcommand};
@@ -20,6 +21,7 @@ pub use matrix::MatrixArgs;
 pub use output::{ManifestFormat, OutputArgs, OutputFormat};
 pub use parse::{command, parse};
 pub use runner::{RegistrationArgs, RunnerArgs};
+pub use setup::SetupArgs;
 pub use wording::{for_reader, inputs_as_flags};
 
 /// Joins the two examples at the end of a help text.
@@ -94,6 +96,17 @@ pub enum Command {
   remote-buildkit matrix --base origin/main", "List the files that the target `api` is built from:
   remote-buildkit matrix --explain api"))]
     Matrix(Box<MatrixArgs>),
+    /// Set up an AWS account and a cluster for the jobs of repositories. Run it once, as an administrator.
+    ///
+    /// Looks first and prints a plan: + is created, ~ is changed, = exists and stays as it is. Then it asks. Run again, it
+    /// changes only what differs. In AWS it creates GitHub's identity provider, an IAM role for the jobs and its access
+    /// entry in the cluster; in the cluster a namespace, Roles, a StorageClass if none is the default, and the agent. It ends
+    /// with a workflow to paste.
+    #[command(args_override_self = true, after_help = examples!("Let the jobs of a repository build in the EKS cluster `shop`, and push to ECR:
+  remote-buildkit setup --cluster shop --region us-west-2 --repository acme/shop --ecr shop", "Set up another cluster than EKS, without AWS:
+  remote-buildkit setup --kubeconfig ~/.kube/config"))]
+    #[command(mut_arg("namespace", |arg| arg.help("Namespace of the agent. It is created if it does not exist")))]
+    Setup(Box<SetupArgs>),
     /// Set up this machine so that its jobs build remotely without a workflow step. Run it once at boot.
     ///
     /// Installs buildx, creates a permanent builder and sets up ECR logins.

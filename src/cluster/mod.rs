@@ -9,6 +9,7 @@ mod lookup;
 pub mod probe;
 mod reachability;
 mod remove;
+mod setup;
 mod update;
 pub mod wait;
 mod watch;

@@ -1,21 +1,15 @@
 //! The command `destroy`: removes agents that `connect` deployed. For people; never part of a job.
 
-use std::io::{IsTerminal, Write};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
-
-use anyhow::Context;
 
 use super::cluster_access;
-use super::guard::{self, DEADLINE_GRACE, Guard, Interrupted};
+use super::confirm::{Question, ask, with_deadline};
+use super::guard::{self, Guard};
 use super::job_state::JobState;
 use crate::aws::Session;
 use crate::cli::DestroyArgs;
 use crate::cluster::{Cluster, OwnedObjects};
-use crate::error_code::ErrorCode;
 use crate::inputs::{self, Removal};
-use crate::output;
-use crate::problem::Problem;
 use crate::report::{Report, say};
 use crate::retry::Retrier;
 
@@ -33,6 +27,12 @@ async fn run_async(removal: Arc<Removal>) -> anyhow::Result<()> {
     destroyed.and(discarded)
 }
 
+const QUESTION: Question = Question {
+    text: "Delete them?",
+    asks: "destroy asks before it removes anything",
+    flag: "--yes",
+};
+
 /// Finds the objects, asks, and deletes them. The timeout is one for the cluster: a person's answer takes as long as it
 /// takes, and deleting begins with a new deadline.
 async fn destroy(guard: &mut Guard, removal: &Arc<Removal>, job_state: &Arc<JobState>) -> anyhow::Result<()> {
@@ -40,13 +40,13 @@ async fn destroy(guard: &mut Guard, removal: &Arc<Removal>, job_state: &Arc<JobS
         name,
         namespace,
         volumes,
-        ask,
+        ask: asks,
         timeout,
         ..
     } = &**removal;
     let report = Report::start();
     let find = |retrier| find(removal.clone(), job_state.clone(), report.clone(), retrier);
-    let (cluster, session, owned) = with_deadline(guard, *timeout, find).await?;
+    let (cluster, session, owned) = with_deadline(guard, "destroy", *timeout, find).await?;
     if owned.is_empty(*volumes) {
         say(&format!(
             "remote-buildkit deployed no agent {namespace}/{name}; nothing to delete"
@@ -58,7 +58,7 @@ async fn destroy(guard: &mut Guard, removal: &Arc<Removal>, job_state: &Arc<JobS
         cluster.server()
     ));
     print_plan(&owned, *volumes);
-    if *ask && !ask_person(guard).await? {
+    if *asks && !ask(guard, QUESTION).await? {
         say("Nothing was deleted");
         return Ok(());
     }
@@ -71,7 +71,7 @@ async fn destroy(guard: &mut Guard, removal: &Arc<Removal>, job_state: &Arc<JobS
             Err(error) => Err(cluster_access::explain_unauthorized(error, session.as_ref()).await),
         }
     };
-    with_deadline(guard, *timeout, delete).await?;
+    with_deadline(guard, "destroy", *timeout, delete).await?;
     report.done(if deployed {
         "Deleted. Running builds have up to the agent's drain timeout to finish"
     } else {
@@ -101,47 +101,6 @@ async fn find(
     }
 }
 
-/// Runs requests until they are done, the timeout has passed, or a signal arrives.
-async fn with_deadline<T, W>(
-    guard: &mut Guard,
-    timeout: Duration,
-    work: impl FnOnce(Retrier) -> W,
-) -> anyhow::Result<T>
-where
-    T: Send + 'static,
-    W: Future<Output = anyhow::Result<T>> + Send + 'static,
-{
-    let deadline = Instant::now() + timeout;
-    let retrier = Retrier::new(deadline, Report::retry);
-    let work = work(retrier.clone());
-    match guard.run_until(work, Some(deadline + DEADLINE_GRACE)).await {
-        Ok(done) => done,
-        Err(Interrupted::Signal(name)) => Err(guard::stopped_by(name).into()),
-        Err(Interrupted::Deadline) => Err(timed_out(timeout, retrier.last_error()).into()),
-    }
-}
-
-/// Returns the error when a request did not end by itself.
-fn timed_out(timeout: Duration, last_error: Option<Problem>) -> Problem {
-    let what = format!(
-        "destroy was stopped after its timeout of {} s.",
-        timeout.as_secs()
-    );
-    match last_error {
-        Some(last_error) => Problem::new(
-            ErrorCode::TimedOut,
-            format!("{what} The last error: {}", last_error.what),
-            last_error.remedy,
-        ),
-        None => Problem::new(
-            ErrorCode::TimedOut,
-            format!("{what} No response came in that time."),
-            "Check that this machine can reach AWS and the cluster, and that the credential plugin of the kubeconfig \
-             ends; or raise `timeout`.",
-        ),
-    }
-}
-
 /// Prints what will be deleted and what will be kept.
 fn print_plan(owned: &OwnedObjects, volumes: bool) {
     for object in &owned.deployments {
@@ -158,36 +117,4 @@ fn print_plan(owned: &OwnedObjects, volumes: bool) {
             format!("  kept: PersistentVolumeClaim {name}, with its cache")
         });
     }
-}
-
-/// Asks for confirmation until a signal arrives.
-async fn ask_person(guard: &mut Guard) -> anyhow::Result<bool> {
-    match guard.run_until(confirmed(), None).await {
-        Ok(answer) => answer,
-        Err(Interrupted::Signal(name)) => Err(guard::stopped_by(name).into()),
-        Err(Interrupted::Deadline) => Ok(false),
-    }
-}
-
-/// Asks for confirmation, as kubectl and apt do. Without a terminal, `--yes` is required.
-async fn confirmed() -> anyhow::Result<bool> {
-    if !std::io::stdin().is_terminal() {
-        return Err(Problem::new(
-            ErrorCode::ConfirmationRequired,
-            "destroy asks before it removes anything, and standard input is not a terminal.",
-            "Run it in a terminal, or add `--yes`.",
-        )
-        .into());
-    }
-    output::finish();
-    let mut output = std::io::stdout();
-    write!(output, "Delete them? [y/N] ")?;
-    output.flush()?;
-    // Reading blocks, and Ctrl-C must still work.
-    let answer = tokio::task::spawn_blocking(|| {
-        let mut answer = String::new();
-        std::io::stdin().read_line(&mut answer).map(|_| answer)
-    });
-    let answer = answer.await?.context("reading the answer")?;
-    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
 }

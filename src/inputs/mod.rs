@@ -11,6 +11,7 @@ mod names;
 mod registration;
 mod registries;
 mod runner;
+mod setup;
 mod validation;
 
 pub use cluster_access::{AwsIdentity, ClusterAccess};
@@ -19,6 +20,7 @@ pub use matrix::{MatrixInputs, matrix};
 pub use registration::{Registration, RegistrationCredential, SecretSource};
 pub use registries::Registries;
 pub use runner::{MachineSetup, Programs, RunnerOperation, runner};
+pub use setup::{AwsSetup, EcrRepository, Setup, setup};
 pub use validation::invalid_utf8;
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ pub(super) fn sources() -> Result<Vec<(String, String)>> {
         ("", "src"),
         ("agent/", "crates/agent/src"),
         ("matrix/", "crates/matrix/src"),
+        ("setup/", "crates/setup/src"),
     ];
     let mut found = Vec::new();
     for (prefix, dir) in roots {

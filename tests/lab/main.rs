@@ -44,6 +44,7 @@ mod remedies;
 mod removed;
 mod restart;
 mod runner;
+mod setup;
 mod signals;
 mod stages;
 mod stuck;
