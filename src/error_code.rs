@@ -168,6 +168,9 @@ error_codes! {
             "Set another `name`, or set the inputs to the existing values.";
     }
     "Agent" {
+        NamespaceExists: "Namespace exists already",
+            "`demo` creates a namespace and deletes it at the end, so it uses none that exists.",
+            "Choose another `namespace`.";
         AgentNotFound: "Agent not found",
             "`deploy: never` is set and no agent exists, or the agent was deleted while `connect` waited for it.",
             "Deploy the agent, or correct `name` and `namespace`.";
@@ -229,7 +232,7 @@ error_codes! {
             "A warning: with several agents, the one that has the cache of this job is not available, so another one builds. The message has the error of the preferred agent.",
             "Correct the error of the preferred agent. Until then, expect cache misses.";
         TestBuildFailed: "Test build failed",
-            "The small build of `doctor` failed. The message has buildx's last lines.",
+            "The small build of `doctor`, or a build of `demo`, failed. The message has buildx's last lines.",
             "Follow buildx's message.";
     }
     "Setup" {

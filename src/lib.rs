@@ -91,6 +91,7 @@ fn run(command: &Command) -> anyhow::Result<ExitCode> {
         Command::Manifests(args) => commands::manifests::run(args)?,
         Command::Setup(args) => commands::setup::run(args)?,
         Command::Destroy(args) => commands::destroy::run(args)?,
+        Command::Demo(args) => commands::demo::run(args)?,
         Command::Completions(args) => commands::shell::completions(args)?,
         Command::Man(args) => commands::shell::man(args)?,
     }

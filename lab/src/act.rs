@@ -60,6 +60,13 @@ impl Checkout {
         self.head()
     }
 
+    /// Copies the files of a directory, commits them and returns the commit.
+    pub fn commit_copy(&self, from: &Path) -> Result<String> {
+        let mut copy = Command::new("cp");
+        command::output(copy.arg("-r").arg(from.join(".")).arg(self.path()))?;
+        self.commit(&[])
+    }
+
     /// Returns the directory of the repository.
     pub fn path(&self) -> &Path {
         self.dir.path()

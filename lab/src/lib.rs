@@ -45,6 +45,7 @@ mod runc;
 mod sandbox;
 mod silent_server;
 mod state;
+mod toolchain;
 pub mod versions;
 mod volumes;
 
@@ -62,6 +63,7 @@ pub use plan::Parts;
 pub use requests::ApiRequest;
 pub use silent_server::SilentServer;
 pub use state::{NO_REQUESTS, Node, State};
+pub use toolchain::push_toolchain;
 
 use std::path::{Path, PathBuf};
 

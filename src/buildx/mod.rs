@@ -2,6 +2,7 @@
 //! files.
 
 pub mod bake;
+mod image_build;
 mod install;
 mod instance;
 pub mod known_issues;
@@ -12,6 +13,7 @@ mod run;
 mod store;
 mod test_build;
 
+pub use image_build::{ImageBuild, ImageBuildResult};
 pub use install::{InstalledPrograms, PLUGIN, check_installed, has_docker_cli};
 pub use instance::{Builder, Node};
 pub use requirement::{BuildxDecision, BuildxVersion, InstalledBuildx, decide};

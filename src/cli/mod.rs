@@ -3,6 +3,7 @@
 
 mod action_inputs;
 mod connect;
+mod demo;
 mod help;
 mod matrix;
 mod output;
@@ -15,6 +16,7 @@ use clap::{Args, Parser, Subcommand};
 
 pub use action_inputs::arguments;
 pub use connect::{AgentArgs, ClusterArgs, ConnectArgs, DEFAULT_AUDIENCE, WhichArgs};
+pub use demo::DemoArgs;
 #[cfg(test)]
 pub use help::reference;
 pub use matrix::MatrixArgs;
@@ -91,6 +93,16 @@ pub enum Command {
   remote-buildkit doctor --cluster shop", "Print the checks that failed, for a script:
   remote-buildkit doctor --cluster shop -o json | jq '.[] | select(.status == \"failed\")'"))]
     Doctor(Box<DoctorArgs>),
+    /// Show on your cluster what the cache of an agent is worth, and remove everything again. Accepts the flags of `connect`
+    /// that describe the cluster and the agent.
+    ///
+    /// Creates a namespace with an agent, and builds an example application three times, each time as a job on a new machine
+    /// does: with an empty cache, with nothing changed, and with one line changed. The identity needs the permission to create
+    /// and delete a namespace.
+    #[command(args_override_self = true, after_help = examples!("Run it on the current context of a kubeconfig:
+  remote-buildkit demo --kubeconfig ~/.kube/config", "Run it on an EKS cluster that cannot pull from Docker Hub:
+  remote-buildkit demo --cluster shop --build-arg NODE=mirror.example.com/node:24-alpine --build-arg GO=mirror.example.com/golang:1.26-alpine"))]
+    Demo(Box<DemoArgs>),
     /// Print a job matrix with only the images that a change affects.
     #[command(args_override_self = true, after_help = examples!("List the images that differ from the main branch:
   remote-buildkit matrix --base origin/main", "List the files that the target `api` is built from:

@@ -41,6 +41,7 @@ pub fn command() -> clap::Command {
                 runner.mut_arg(name.replace('-', "_"), |arg| arg.hide(true))
             })
         })
+        .mut_subcommand("demo", super::demo::adapt)
         .mut_args(with_env)
         .mut_subcommands(|subcommand| {
             let subcommand = subcommand.mut_args(with_flags_in_help);

@@ -229,6 +229,15 @@ impl Cluster {
         let kind = status.details.as_ref().map(|d| d.kind.as_str());
         match (status.code, kind) {
             (401, _) => ClusterError::Unauthorized(Unauthorized { what }),
+            (403, _) if status.message.contains(" cannot ") && operation.is_cluster_scoped => Problem::new(
+                ErrorCode::Forbidden,
+                what,
+                format!(
+                    "Bind a ClusterRole to this identity with the rule {{apiGroups: [\"{group}\"], resources: [{resource}], \
+                     verbs: [{verbs}]}}."
+                ),
+            )
+            .into(),
             // 403 is also the answer of a quota and of a namespace that is being deleted.
             (403, _) if status.message.contains(" cannot ") && operation.is_cluster_scoped => Problem::new(
                 ErrorCode::Forbidden,
@@ -418,6 +427,30 @@ mod tests {
             assert_eq!(
                 cluster.describe_operation(&claims),
                 "`get persistentvolumeclaims` in namespace ci"
+            );
+        });
+    }
+
+    #[test]
+    fn a_denied_request_outside_of_namespaces_needs_a_cluster_role() {
+        let status = Status {
+            code: 403,
+            message: "namespaces is forbidden: User \"ci\" cannot create resource \"namespaces\"".into(),
+            ..Status::default()
+        };
+        let error = Error::Api(Box::new(status));
+        Cluster::with_example(|cluster| {
+            let create = ApiOperation::new("create", "namespaces");
+            let scoped = cluster
+                .request_error(&error, &create.cluster_scoped())
+                .to_string();
+            let rule = "Bind a ClusterRole to this identity with the rule {apiGroups: [\"\"], resources: [namespaces], \
+                        verbs: [create]}.";
+            assert!(scoped.contains(rule), "{scoped}");
+            let namespaced = cluster.request_error(&error, &create).to_string();
+            assert!(
+                namespaced.contains("Bind a Role to this identity in the namespace ci"),
+                "{namespaced}"
             );
         });
     }

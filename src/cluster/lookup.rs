@@ -29,7 +29,11 @@ impl<T> Lookup<T> {
 
 impl Cluster {
     /// Reads the object, or list, at a path.
-    async fn read(&self, operation: &ApiOperation, path: &str) -> Result<Lookup<Value>, ClusterError> {
+    pub(super) async fn read(
+        &self,
+        operation: &ApiOperation,
+        path: &str,
+    ) -> Result<Lookup<Value>, ClusterError> {
         self.lookup(operation, || http::Request::get(path).body(vec![]))
             .await
     }

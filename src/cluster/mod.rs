@@ -6,6 +6,7 @@ mod client;
 mod error;
 pub mod exec;
 mod lookup;
+mod namespace;
 pub mod probe;
 mod reachability;
 mod remove;

@@ -7,6 +7,7 @@ mod cluster_access;
 mod confirm;
 pub mod connect;
 pub mod credential;
+pub mod demo;
 pub mod destroy;
 pub mod disconnect;
 pub mod doctor;

@@ -5,6 +5,7 @@ mod agent;
 mod buildx;
 mod cluster_access;
 mod connect;
+mod demo;
 mod lists;
 mod matrix;
 mod names;
@@ -16,6 +17,7 @@ mod validation;
 
 pub use cluster_access::{AwsIdentity, ClusterAccess};
 pub use connect::{Deploy, Plan, Removal, Unavailable, connect, destroy, manifests};
+pub use demo::{Demo, demo};
 pub use matrix::{MatrixInputs, matrix};
 pub use registration::{Registration, RegistrationCredential, SecretSource};
 pub use registries::Registries;

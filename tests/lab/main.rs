@@ -13,6 +13,7 @@ mod busy;
 mod clock;
 mod cluster_access;
 mod connection;
+mod demo;
 mod disk;
 mod docker_config;
 mod doctor;

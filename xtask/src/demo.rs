@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use anyhow::{Context, Result};
-use lab::progress::seconds;
+use lab::progress::{self, seconds};
 use lab::{Checkout, Job, Lab, Parts, State};
 
 use crate::tool::{cargo, root, stage};
@@ -16,6 +16,9 @@ pub(crate) fn run() -> Result<()> {
     stage("build the action's binary", &mut cargo(&["build", "--locked"]))?;
     let lab = Lab::up(&lab::install_parts(Parts::OneNode)?, 1)?;
     let state = lab.state()?;
+    progress::step("push the base image of the example", || {
+        lab::push_toolchain(state)
+    })?;
     let first = build(state, "first build, on a new agent")?;
     let second = build(state, "second build, from a new checkout on a new runner")?;
     table(&first, &second);
@@ -25,20 +28,18 @@ pub(crate) fn run() -> Result<()> {
 fn build(state: &State, title: &str) -> Result<BTreeMap<String, String>> {
     println!("\n── {title}\n");
     let dir = root().join("examples/demo");
-    let read = |file: &str| std::fs::read_to_string(dir.join(file)).with_context(|| format!("no {file}"));
-    let workflow = read("workflow.yml")?
+    let workflow = std::fs::read_to_string(dir.join("workflow.yml"))
+        .context("reading the example workflow")?
         .replace("CLUSTER", &state.cluster)
         .replace("REGION", &state.region)
         .replace("ROLE", &format!("arn:aws:iam::{}:role/ci", state.account))
         .replace("REGISTRY/", &format!("{}/", state.registry));
-    let files = [
-        (WORKFLOW, workflow),
-        ("Dockerfile", read("Dockerfile")?),
-        ("dependencies", read("dependencies")?),
-        ("main.sh", read("main.sh")?),
-    ];
-    let files: Vec<(&str, &str)> = files.iter().map(|(path, text)| (*path, text.as_str())).collect();
-    let checkout = Checkout::new(&root(), &root().join("target/debug/remote-buildkit"), &files)?;
+    let checkout = Checkout::new(
+        &root(),
+        &root().join("target/debug/remote-buildkit"),
+        &[(WORKFLOW, &workflow)],
+    )?;
+    checkout.commit_copy(&dir)?;
     let start = Instant::now();
     // act marks the output of steps with a bar.
     let job = Job::run(state, &checkout, WORKFLOW, |line| {

@@ -181,7 +181,7 @@ impl Dirs {
     /// Returns the hash of the sources of the binaries.
     fn sources(&self) -> Result<String> {
         let mut files = vec![PathBuf::from("Cargo.lock"), PathBuf::from("Cargo.toml")];
-        for dir in ["crates", "src", "vendor"] {
+        for dir in ["crates", "examples/demo", "src", "vendor"] {
             list(&self.root, Path::new(dir), &mut files)?;
         }
         files.sort();

@@ -17,6 +17,7 @@ use super::guard::{self, DEADLINE_GRACE, Guard, Interrupted};
 use super::job_state::JobState;
 use super::{agent_checks, cluster_access, doctor, registries};
 use crate::agent::platform::Platform;
+use crate::aws::Session;
 use crate::buildx::{Builder, Node, Store};
 use crate::cli::ConnectArgs;
 use crate::cluster::{Cluster, DaemonStatus};
@@ -62,9 +63,8 @@ async fn run_async(plan: Arc<Plan>) -> anyhow::Result<()> {
     connected
 }
 
-/// Connects to the agents until the timeout or a signal, and meanwhile does other work, `beside`. Calls `select` at the
-/// end with the result of that work and with buildx's lock held, and prints the failed checks of the doctor if connecting
-/// failed.
+/// Connects to the agents like [`connect_then`]. Calls `select` at the end, with the result of `beside` and with buildx's lock
+/// held.
 pub(super) async fn connect_with_deadline<T: Send + 'static>(
     guard: &mut Guard,
     plan: &Arc<Plan>,
@@ -72,6 +72,32 @@ pub(super) async fn connect_with_deadline<T: Send + 'static>(
     beside: impl Future<Output = anyhow::Result<T>> + Send + 'static,
     select: impl FnOnce(&Store, Connection, T, &Report) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
+    let (connection, (beside, store), report) =
+        connect_then(guard, plan, job_state, None, beside, Store::open).await?;
+    select(&store, connection, beside, &report)
+}
+
+/// A cluster that is open, and its AWS session, if it is on EKS.
+pub(super) struct OpenCluster {
+    pub(super) cluster: Cluster,
+    pub(super) session: Option<Session>,
+}
+
+/// Connects to the agents until the timeout or a signal, meanwhile does other work, `beside`, and after both `then`. Opens the
+/// cluster if it is not open. Prints the failed checks of the doctor if that failed.
+pub(super) async fn connect_then<B, T, F>(
+    guard: &mut Guard,
+    plan: &Arc<Plan>,
+    job_state: &Arc<JobState>,
+    open: Option<OpenCluster>,
+    beside: impl Future<Output = anyhow::Result<B>> + Send + 'static,
+    then: impl FnOnce() -> F + Send + 'static,
+) -> anyhow::Result<(Connection, (B, T), Report)>
+where
+    B: Send + 'static,
+    T: Send + 'static,
+    F: Future<Output = anyhow::Result<T>> + Send,
+{
     let report = Report::start();
     let deadline = Instant::now() + plan.timeout;
     let retrier = Retrier::new(deadline, Report::retry);
@@ -81,15 +107,16 @@ pub(super) async fn connect_with_deadline<T: Send + 'static>(
         deadline,
         report.clone(),
         retrier.clone(),
+        open,
     );
     let work = async {
         let (connection, beside) = futures::future::try_join(connected, beside).await?;
-        Ok((connection, beside, Store::open().await?))
+        Ok((connection, (beside, then().await?)))
     };
     let connected = guard.run_until(work, Some(deadline + DEADLINE_GRACE)).await;
     let explain = matches!(connected, Ok(Err(_)) | Err(Interrupted::Deadline));
     let connected = match connected {
-        Ok(Ok((connected, beside, store))) => select(&store, connected, beside, &report),
+        Ok(Ok((connection, done))) => Ok((connection, done, report)),
         Ok(Err(error)) if Instant::now() >= deadline => Err(timeout::annotate(error, plan, &report)),
         Ok(Err(error)) => Err(error),
         Err(Interrupted::Deadline) => Err(timeout::timed_out(plan, &report, retrier.last_error()).into()),
@@ -159,10 +186,13 @@ async fn connect_agents(
     deadline: Instant,
     report: Report,
     retrier: Retrier,
+    open: Option<OpenCluster>,
 ) -> anyhow::Result<Connection> {
     let namespace = &plan.agents.spec.namespace;
-    let (cluster, session) =
-        cluster_access::open(&plan.cluster_access, namespace, &job_state, &report, &retrier).await?;
+    let (cluster, session) = match open {
+        Some(OpenCluster { cluster, session }) => (cluster.with_retrier(retrier.clone()), session),
+        None => cluster_access::open(&plan.cluster_access, namespace, &job_state, &report, &retrier).await?,
+    };
     let mut registries = Vec::new();
     if let Some(selectors) = &plan.registries {
         registries =
