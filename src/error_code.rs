@@ -321,6 +321,9 @@ error_codes! {
         InvalidAppKey: "App key cannot be used",
             "The file is not the private key of a GitHub App in PEM format.",
             "Download the App's private key and correct the path.";
+        OnlyForLinux: "Only for Linux",
+            "`runner` was called on another operating system.",
+            "Run it on the Linux machine that runs the jobs.";
         RegistrationFailed: "Runner registration failed",
             "GitHub refused to register the runner; the message has its answer and the permission that is needed.",
             "Give the token or the App that permission.";

@@ -6,6 +6,7 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
+use ring::rand::SecureRandom as _;
 
 use crate::error_code::ErrorCode;
 use crate::problem::Problem;
@@ -137,8 +138,10 @@ pub fn private_dir(parent: &Path, name: &str) -> anyhow::Result<PathBuf> {
 /// Returns eight random hexadecimal digits.
 pub fn random_hex() -> anyhow::Result<String> {
     let mut bytes = [0; 4];
-    rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty())
-        .context("reading random bytes")?;
+    // Not rustix's: it has none for macOS.
+    ring::rand::SystemRandom::new()
+        .fill(&mut bytes)
+        .map_err(|_| anyhow::anyhow!("the operating system returned no random bytes"))?;
     Ok(format!("{:08x}", u32::from_ne_bytes(bytes)))
 }
 

@@ -111,9 +111,16 @@ impl Clock {
     }
 }
 
+/// The clock that counts since the machine was booted, also while it sleeps. The monotonic one stands still then on Linux,
+/// and not on macOS.
+#[cfg(not(target_os = "macos"))]
+const SINCE_BOOT: ClockId = ClockId::Boottime;
+#[cfg(target_os = "macos")]
+const SINCE_BOOT: ClockId = ClockId::Monotonic;
+
 /// Returns the time since the machine was booted.
 fn since_boot() -> SignedDuration {
-    let since = clock_gettime(ClockId::Boottime);
+    let since = clock_gettime(SINCE_BOOT);
     SignedDuration::new(since.tv_sec, i32::try_from(since.tv_nsec).unwrap_or(0))
 }
 

@@ -3,9 +3,13 @@
 /// Returns what `--version` prints. A commit would change the binary with each commit of another file, and the binaries
 /// in dist/ are built before they are committed, so the version names the hash of the sources in dist/BUILT-FROM.
 pub(super) fn long_version() -> String {
-    let libc = if cfg!(target_env = "musl") { "musl" } else { "gnu" };
+    let system = match std::env::consts::OS {
+        "macos" => "apple-darwin",
+        _ if cfg!(target_env = "musl") => "unknown-linux-musl",
+        _ => "unknown-linux-gnu",
+    };
     format!(
-        "{}\nsources: {}\ntarget: {}-unknown-linux-{libc}\ndefault BuildKit image: {}\nbuildx: 0.15 or newer",
+        "{}\nsources: {}\ntarget: {}-{system}\ndefault BuildKit image: {}\nbuildx: 0.15 or newer",
         env!("CARGO_PKG_VERSION"),
         option_env!("REMOTE_BUILDKIT_SOURCES").unwrap_or("not recorded (built without `cargo xtask dist`)"),
         std::env::consts::ARCH,

@@ -13,7 +13,7 @@ pub(super) fn end() {
     }
 }
 
-/// The processes below one, in `/proc/PID/task/TID/children` (proc(5)).
+/// The processes below one, in `/proc/PID/task/TID/children` (proc(5)); on another system than Linux none.
 fn below(pid: i32) -> Vec<i32> {
     let threads = fs::read_dir(format!("/proc/{pid}/task"));
     let lists = threads

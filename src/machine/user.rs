@@ -6,6 +6,7 @@ use std::process::{Command, ExitStatus};
 
 use anyhow::Context;
 use rustix::process::getuid;
+#[cfg(target_os = "linux")]
 use rustix::thread::{Gid, Uid, set_thread_groups, set_thread_res_gid, set_thread_res_uid};
 
 use crate::env;
@@ -164,6 +165,7 @@ impl User {
     }
 
     /// Gives the calling thread the rights of this user.
+    #[cfg(target_os = "linux")]
     fn drop_rights(&self) -> rustix::io::Result<()> {
         let groups: Vec<Gid> = self.groups.iter().map(|gid| Gid::from_raw(*gid)).collect();
         let (uid, gid) = (Uid::from_raw(self.uid), Gid::from_raw(self.gid));
@@ -171,6 +173,12 @@ impl User {
         set_thread_groups(&groups)?;
         set_thread_res_gid(gid, gid, gid)?;
         set_thread_res_uid(uid, uid, uid)
+    }
+
+    /// Fails: only on Linux has a thread rights of its own, and `runner` is only for Linux.
+    #[cfg(not(target_os = "linux"))]
+    fn drop_rights(&self) -> rustix::io::Result<()> {
+        Err(rustix::io::Errno::NOSYS)
     }
 }
 

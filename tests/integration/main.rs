@@ -4,6 +4,7 @@
 mod documents;
 mod errors;
 mod examples;
+mod install_script;
 mod job_buildx;
 mod launcher;
 mod machine;

@@ -13,13 +13,18 @@ use std::time::Instant;
 use anyhow::Context;
 
 use crate::cli::RunnerArgs;
+use crate::error_code::ErrorCode;
 use crate::inputs::{self, MachineSetup, Programs, RunnerOperation};
 use crate::machine::{InstallManifest, InstallPaths, MachineLock, User};
+use crate::problem::Problem;
 use crate::report::say;
 use crate::{env, output};
 
 /// Runs the command.
 pub fn run(args: &RunnerArgs) -> anyhow::Result<ExitCode> {
+    if std::env::consts::OS != "linux" {
+        return Err(only_for_linux(std::env::consts::OS).into());
+    }
     match inputs::runner(args)? {
         RunnerOperation::Prepare(machine) if args.as_user => {
             let user = User::resolve(machine.programs.user.as_deref())?;
@@ -36,6 +41,15 @@ pub fn run(args: &RunnerArgs) -> anyhow::Result<ExitCode> {
         RunnerOperation::Remove { user } => return remove(&User::resolve(user.as_deref())?),
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Returns the error on an operating system without what `runner` sets up.
+fn only_for_linux(system: &str) -> Problem {
+    Problem::new(
+        ErrorCode::OnlyForLinux,
+        format!("runner sets up Linux machines, and this is {system}. Nothing was changed."),
+        "Run it on the Linux machine that runs the jobs. To build from this machine, use `remote-buildkit connect`.",
+    )
 }
 
 /// Sets up the machine, and registers and starts the GitHub runner if that is requested.
@@ -101,4 +115,14 @@ fn user_phase(user: &User, program: &Path) -> Command {
         .arg("--as-user")
         .stdin(Stdio::null());
     command
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn error_of_another_operating_system() {
+        insta::assert_snapshot!(only_for_linux("macos"));
+    }
 }
