@@ -1,5 +1,6 @@
 //! Finds buildx on this machine. It only checks files and runs no program.
 
+use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
@@ -28,6 +29,15 @@ pub fn check_installed() -> Result<(), Problem> {
     program().map(drop)
 }
 
+/// Returns the program that `docker buildx` runs, or else the standalone buildx. Plugins in the directories `ignored` do
+/// not count.
+pub fn installed_program(ignored: &BTreeSet<PathBuf>) -> Option<PathBuf> {
+    let path = env::raw(env::PATH).unwrap_or_default();
+    let installed = InstalledPrograms::find_outside(ignored, docker::dir().as_deref(), &path);
+    let plugin = installed.docker.and(installed.plugin);
+    plugin.or(installed.standalone)
+}
+
 /// Returns whether the docker CLI is on the PATH.
 pub fn has_docker_cli() -> bool {
     let path = env::raw(env::PATH).unwrap_or_default();
@@ -47,6 +57,11 @@ pub struct InstalledPrograms {
 impl InstalledPrograms {
     /// Finds the programs for a user's docker directory and PATH.
     pub fn find(docker_dir: Option<&Path>, path: &OsStr) -> Self {
+        Self::find_outside(&BTreeSet::new(), docker_dir, path)
+    }
+
+    /// Finds the programs like [`Self::find`], without plugins in the directories `ignored`.
+    fn find_outside(ignored: &BTreeSet<PathBuf>, docker_dir: Option<&Path>, path: &OsStr) -> Self {
         // docker looks into the extra directories first, unlike its documentation says (docker/cli,
         // cli-plugins/manager, getPluginDirs).
         let user_dir = docker_dir.map(|dir| dir.join("cli-plugins"));
@@ -54,6 +69,7 @@ impl InstalledPrograms {
             .into_iter()
             .chain(user_dir)
             .chain(SYSTEM_PLUGINS.map(PathBuf::from))
+            .filter(|dir| !ignored.contains(dir))
             .map(|dir| dir.join(PLUGIN));
         let on_path = |name: &str| {
             let mut programs = std::env::split_paths(path).map(|dir| dir.join(name));
@@ -128,10 +144,14 @@ mod tests {
         };
         let found = || InstalledPrograms::find(Some(dir.path()), OsStr::new("")).plugin;
         let own = program("cli-plugins");
-        assert_eq!(found(), Some(own));
+        assert_eq!(found(), Some(own.clone()));
         let extra = program("extra");
         let config = serde_json::json!({"cliPluginsExtraDirs": ["/absent", extra.parent()]});
         std::fs::write(dir.path().join("config.json"), config.to_string()).expect("written");
-        assert_eq!(found(), Some(extra));
+        assert_eq!(found(), Some(extra.clone()));
+        // That of another job, which removes it when it ends.
+        let ignored = extra.parent().into_iter().map(Path::to_owned).collect();
+        let permanent = InstalledPrograms::find_outside(&ignored, Some(dir.path()), OsStr::new(""));
+        assert_eq!(permanent.plugin, Some(own));
     }
 }

@@ -14,8 +14,8 @@ mod store;
 mod test_build;
 
 pub use image_build::{ImageBuild, ImageBuildResult};
-pub use install::{InstalledPrograms, PLUGIN, check_installed, has_docker_cli};
+pub use install::{InstalledPrograms, PLUGIN, check_installed, has_docker_cli, installed_program};
 pub use instance::{Builder, Node};
 pub use requirement::{BuildxDecision, BuildxVersion, InstalledBuildx, decide};
 pub use store::Store;
-pub use test_build::{TestBuild, TestBuildResult, version};
+pub use test_build::{TestBuild, TestBuildResult, version, version_of};

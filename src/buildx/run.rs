@@ -10,7 +10,7 @@ use std::time::Duration;
 use anyhow::Context;
 use rustix::process::{Pid, Signal, kill_process_group};
 
-use super::install;
+use super::install::{self, Program};
 use crate::{env, files};
 
 /// The result and the output of a buildx command.
@@ -35,7 +35,17 @@ pub(super) async fn run_in(
     store: &Path,
     arguments: &[&str],
 ) -> anyhow::Result<BuildxOutput> {
-    let program = install::program()?;
+    run_program(&install::program()?, working_dir, dir, store, arguments).await
+}
+
+/// Runs this program like [`run_in`].
+pub(super) async fn run_program(
+    program: &Program,
+    working_dir: &Path,
+    dir: &Path,
+    store: &Path,
+    arguments: &[&str],
+) -> anyhow::Result<BuildxOutput> {
     let path =
         |name: &str| -> anyhow::Result<PathBuf> { Ok(dir.join(format!("{name}-{}", files::random_hex()?))) };
     let (stdout, stderr) = (path("stdout")?, path("stderr")?);

@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 
+use super::install::Program;
 use super::instance::Builder;
-use super::run::run;
+use super::run::{BuildxOutput, run, run_program};
 use super::store::Store;
 use crate::agent::platform::Platform;
 use crate::error_code::ErrorCode;
@@ -33,7 +34,19 @@ pub struct TestBuildResult {
 
 /// Returns the output of `buildx version`. buildx writes to `dir`, which the caller removes.
 pub async fn version(dir: &Path) -> anyhow::Result<String> {
-    let output = run(dir, dir, &["version"]).await?;
+    printed_version(&run(dir, dir, &["version"]).await?)
+}
+
+/// Returns the output of `version` of this buildx, like [`version`].
+pub async fn version_of(program: PathBuf, dir: &Path) -> anyhow::Result<String> {
+    let program = Program {
+        path: program,
+        plugin: None,
+    };
+    printed_version(&run_program(&program, Path::new("."), dir, dir, &["version"]).await?)
+}
+
+fn printed_version(output: &BuildxOutput) -> anyhow::Result<String> {
     anyhow::ensure!(
         output.succeeded,
         "buildx version failed: {}",

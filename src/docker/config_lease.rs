@@ -127,6 +127,18 @@ impl DockerConfig {
             .collect()
     }
 
+    /// Returns the plugin directories of all holders.
+    pub fn plugin_dirs(&self) -> BTreeSet<PathBuf> {
+        let holders = self.lease().unwrap_or_default().holders;
+        let settings = holders.into_values().flatten();
+        settings
+            .filter_map(|setting| match setting {
+                Setting::PluginDir(dir) => Some(PathBuf::from(dir)),
+                Setting::Build | Setting::Login(_) => None,
+            })
+            .collect()
+    }
+
     /// Changes the holders, and updates the config to the settings that they need.
     fn reconcile(
         &self,

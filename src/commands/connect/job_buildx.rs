@@ -96,13 +96,15 @@ pub(super) async fn prepare(
     }
 }
 
-/// Returns the installed buildx, by what `buildx version` prints.
+/// Returns the installed buildx, by what `buildx version` prints. That of another job of this user does not count,
+/// because it is removed when that job ends.
 async fn installed(job_state: &JobState) -> anyhow::Result<InstalledBuildx> {
-    if buildx::check_installed().is_err() {
+    let of_jobs = DockerConfig::of_user().map(|docker| docker.plugin_dirs());
+    let Some(program) = buildx::installed_program(&of_jobs.unwrap_or_default()) else {
         return Ok(InstalledBuildx::Missing);
-    }
+    };
     let dir = files::private_dir(&job_state.dir, "buildx-version")?;
-    let printed = tokio::time::timeout(VERSION_TIMEOUT, buildx::version(&dir)).await;
+    let printed = tokio::time::timeout(VERSION_TIMEOUT, buildx::version_of(program, &dir)).await;
     std::fs::remove_dir_all(&dir).with_context(|| format!("removing {}", dir.display()))?;
     Ok(match printed {
         Ok(Ok(printed)) => InstalledBuildx::Version(known_issues::version(&printed).to_owned()),

@@ -212,6 +212,10 @@ fn plugin_directories_of_two_jobs() {
         config["cliPluginsExtraDirs"].clone()
     };
     assert_eq!(dirs(), serde_json::json!([dir("b"), dir("a"), "/opt/plugins"]));
+    assert_eq!(
+        home.docker().plugin_dirs(),
+        BTreeSet::from(["a", "b"].map(|job| home.path(job)))
+    );
     home.unregister("b");
     assert_eq!(dirs(), serde_json::json!([dir("a"), "/opt/plugins"]));
     home.unregister("a");
