@@ -30,6 +30,11 @@ for name, describes, _ in ROLES:
         iam.put_role_policy(RoleName=name, PolicyName="describe", PolicyDocument=policy(Action="eks:DescribeCluster", Resource="*"))
 eks.create_cluster(name=CLUSTER, roleArn=f"arn:aws:iam::{ACCOUNT}:role/eks-cluster", resourcesVpcConfig={"subnetIds": ["subnet-1", "subnet-2"]},
                    accessConfig={"authenticationMode": "API_AND_CONFIG_MAP"})
+# Administrators, who run `setup`. A test takes permissions away from the second one.
+for name in ("admin", "limited-admin"):
+    iam.create_role(RoleName=name, AssumeRolePolicyDocument=trust)
+    iam.put_role_policy(RoleName=name, PolicyName="all", PolicyDocument=policy(Action="*", Resource="*"))
+    eks.create_access_entry(clusterName=CLUSTER, principalArn=f"arn:aws:iam::{ACCOUNT}:role/{name}", kubernetesGroups=["admins"])
 # The permissions to log in to ECR and to ECR Public.
 LOGIN = ["ecr:GetAuthorizationToken", "ecr-public:GetAuthorizationToken", "sts:GetServiceBearerToken"]
 iam.put_role_policy(RoleName="ci", PolicyName="ecr", PolicyDocument=policy(Action=LOGIN, Resource="*"))
@@ -43,11 +48,6 @@ trust = {"Version": "2012-10-17", "Statement": [
     allow("sts:AssumeRoleWithWebIdentity", {"Federated": federated}, Condition={"StringEquals": {f"{issuer}:sub": "system:serviceaccount:default:runner"}})]}
 iam.create_role(RoleName="runner", AssumeRolePolicyDocument=json.dumps(trust), MaxSessionDuration=43200)
 iam.put_role_policy(RoleName="runner", PolicyName="runner", PolicyDocument=policy(Action=["eks:DescribeCluster", *LOGIN], Resource="*"))
-# Administrators, who run `setup`. A test takes permissions away from the second one.
-for name in ("admin", "limited-admin"):
-    iam.create_role(RoleName=name, AssumeRolePolicyDocument=policy(Principal={"Federated": provider}, Action="sts:AssumeRoleWithWebIdentity", Condition=condition))
-    iam.put_role_policy(RoleName=name, PolicyName="all", PolicyDocument=policy(Action="*", Resource="*"))
-    eks.create_access_entry(clusterName=CLUSTER, principalArn=f"arn:aws:iam::{ACCOUNT}:role/{name}", kubernetesGroups=["admins"])
 for name, _, groups in (*ROLES, ("runner", True, ["ci"])):
     if groups:
         eks.create_access_entry(clusterName=CLUSTER, principalArn=f"arn:aws:iam::{ACCOUNT}:role/{name}", kubernetesGroups=groups)
