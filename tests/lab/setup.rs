@@ -78,9 +78,14 @@ fn can_assume(name: &str, subject: &str) -> Result<bool> {
     let token = emulator("/_stub/jwt", &json!({ "claims": { "sub": subject } }))?;
     let runner = Runner::new()?;
     let mut cli = runner.command(&LAB.aws_cli);
-    cli.args(["sts", "assume-role-with-web-identity", "--role-session-name", "x"])
-        .args(["--role-arn", &role(name)])
-        .args(["--web-identity-token", token["value"].as_str().context("a JWT")?]);
+    cli.args([
+        "sts",
+        "assume-role-with-web-identity",
+        "--role-session-name",
+        "setup",
+    ])
+    .args(["--role-arn", &role(name)])
+    .args(["--web-identity-token", token["value"].as_str().context("a JWT")?]);
     Ok(run(&mut cli).is_ok())
 }
 
