@@ -1,5 +1,5 @@
-//! The quick start of the README: its commands and its workflow are taken from the page, and run as they are printed, with
-//! only the names of the account's objects replaced, as a reader does.
+//! The quick start of the README, and the steps of docs/setup.md: their commands and the workflow are taken from the pages, and
+//! run as they are printed, with only the names replaced, as a reader does.
 
 use std::path::Path;
 use std::process::Command;
@@ -7,18 +7,21 @@ use std::process::Command;
 use anyhow::{Context, Result, ensure};
 use lab::{Job, Trigger};
 
-use crate::support::{LAB, Namespace, checkout, output, program};
+use crate::support::{LAB, Namespace, Runner, checkout, output, program};
 
 const WORKFLOW: &str = ".github/workflows/build.yml";
-const NAME: &str = "quick-start";
 
-/// Returns the code blocks of a language in a section of the README.
-fn blocks(section: &str, language: &str) -> Result<Vec<String>> {
-    let readme = std::fs::read_to_string(root().join("README.md"))?;
-    let start = readme
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// Returns the code blocks of a language in a section of a page.
+fn blocks(page: &str, section: &str, language: &str) -> Result<Vec<String>> {
+    let text = std::fs::read_to_string(root().join(page))?;
+    let start = text
         .find(&format!("\n## {section}\n"))
-        .with_context(|| format!("no section {section}"))?;
-    let section = readme[start + 1..].split("\n## ").next().unwrap_or_default();
+        .with_context(|| format!("{page} has no section {section}"))?;
+    let section = text[start + 1..].split("\n## ").next().unwrap_or_default();
     let fence = format!("```{language}\n");
     let blocks = section.split(&fence).skip(1);
     Ok(blocks
@@ -26,112 +29,90 @@ fn blocks(section: &str, language: &str) -> Result<Vec<String>> {
         .collect())
 }
 
-fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-}
-
-/// Replaces the names of the examples by those of the lab, with a role and a namespace of this test.
-fn with_names_of_the_lab(text: &str) -> String {
+/// Replaces the names of the examples by those of the lab, with a role and a namespace of this name.
+fn with_names_of_the_lab(text: &str, name: &str) -> String {
     text.replace("--cluster-name shop", &format!("--cluster-name {}", LAB.cluster))
+        .replace("--cluster shop", &format!("--cluster {}", LAB.cluster))
         .replace("cluster: shop\n", &format!("cluster: {}\n", LAB.cluster))
         .replace("cluster/shop", &format!("cluster/{}", LAB.cluster))
         .replace("us-west-2", &LAB.region)
-        .replace("role/ci", &format!("role/{NAME}"))
-        .replace("--role-name ci", &format!("--role-name {NAME}"))
-        .replace("namespace: buildkit", &format!("namespace: {NAME}"))
-        .replace("  name: buildkit\n", &format!("  name: {NAME}\n"))
-        .replace("--namespace buildkit", &format!("--namespace {NAME}"))
+        .replace("role/ci", &format!("role/{name}"))
+        .replace("--role-name ci", &format!("--role-name {name}"))
+        .replace("namespace: buildkit", &format!("namespace: {name}"))
+        .replace("  name: buildkit\n", &format!("  name: {name}\n"))
+        .replace("--namespace buildkit", &format!("--namespace {name}"))
+        .replace("-n buildkit", &format!("-n {name}"))
         .replace("registry.example.com", &LAB.registry)
 }
 
 /// Copies a directory with the names replaced.
-fn copy(from: &Path, to: &Path) -> Result<()> {
+fn copy(from: &Path, to: &Path, name: &str) -> Result<()> {
     std::fs::create_dir_all(to)?;
     for entry in std::fs::read_dir(from)? {
         let path = entry?.path();
         let to = to.join(path.file_name().context("a name")?);
         if path.is_dir() {
-            copy(&path, &to)?;
+            copy(&path, &to, name)?;
         } else {
-            std::fs::write(to, with_names_of_the_lab(&std::fs::read_to_string(&path)?))?;
+            let text = std::fs::read_to_string(&path)?;
+            std::fs::write(to, with_names_of_the_lab(&text, name))?;
         }
     }
     Ok(())
 }
 
-/// Runs the commands in a clone of this repository, as an administrator of the account and the cluster.
-fn run_as_administrator(script: &str) -> Result<()> {
+/// Runs commands as the administrator of the cluster, in a clone of this repository, with these AWS credentials.
+fn run_as_administrator(script: &str, name: &str, credentials: &[(&str, &str)]) -> Result<String> {
     let clone = tempfile::tempdir()?;
-    copy(&root().join("examples"), &clone.path().join("examples"))?;
-    let dist = clone.path().join("dist");
-    std::fs::create_dir(&dist)?;
-    for name in ["remote-buildkit-linux-x64", "remote-buildkit-linux-arm64"] {
-        std::os::unix::fs::symlink(program(), dist.join(name))?;
-    }
+    copy(&root().join("examples"), &clone.path().join("examples"), name)?;
+    let bin = clone.path().join("bin");
+    std::fs::create_dir(&bin)?;
+    std::os::unix::fs::symlink(program(), bin.join("remote-buildkit"))?;
     let aws = LAB.aws_cli.parent().context("a directory")?;
+    let path = [bin.as_path(), &LAB.bin, aws].map(|dir| dir.display().to_string());
     let output = output(
         Command::new("sh")
             .args(["-euxc", script])
             .current_dir(clone.path())
             .env_clear()
             .env("HOME", clone.path())
-            .env(
-                "PATH",
-                format!("{}:{}:/usr/bin:/bin", LAB.bin.display(), aws.display()),
-            )
+            .env("PATH", format!("{}:/usr/bin:/bin", path.join(":")))
             .env("KUBECONFIG", &LAB.admin_kubeconfig)
             .env("AWS_ENDPOINT_URL", &LAB.aws_endpoint)
             .env("AWS_DEFAULT_REGION", &LAB.region)
-            .env("AWS_PAGER", "")
-            .envs([("AWS_ACCESS_KEY_ID", "test"), ("AWS_SECRET_ACCESS_KEY", "test")]),
+            .env("AWS_EC2_METADATA_DISABLED", "true")
+            .envs(credentials.iter().copied()),
     )?;
-    ensure!(
-        output.status.success(),
+    let log = format!(
         "{}{}",
         String::from_utf8_lossy(&output.stdout),
         String::from_utf8_lossy(&output.stderr)
     );
-    Ok(())
+    ensure!(output.status.success(), "{log}");
+    Ok(log)
 }
 
-/// Removes what an earlier run of this test on the same lab left in the account.
-fn remove_role() -> Result<()> {
-    run_as_administrator(&format!(
-        "aws iam delete-role-policy --role-name {NAME} --policy-name remote-buildkit || true\n\
-         aws iam delete-role --role-name {NAME} || true\n\
-         aws eks delete-access-entry --cluster-name {} --principal-arn arn:aws:iam::{}:role/{NAME} || true",
+const ACCOUNT_ROOT: [(&str, &str); 2] = [("AWS_ACCESS_KEY_ID", "test"), ("AWS_SECRET_ACCESS_KEY", "test")];
+
+/// Removes what an earlier run of a test on the same lab left in the account.
+fn remove_role(name: &str) -> Result<()> {
+    let script = format!(
+        "for policy in $(aws iam list-role-policies --role-name {name} --query PolicyNames --output text || true); do \
+         aws iam delete-role-policy --role-name {name} --policy-name $policy; done\n\
+         aws iam delete-role --role-name {name} || true\n\
+         aws eks delete-access-entry --cluster-name {} --principal-arn arn:aws:iam::{}:role/{name} || true",
         LAB.cluster, LAB.account
-    ))
+    );
+    run_as_administrator(&script, name, &ACCOUNT_ROOT).map(drop)
 }
 
-#[test]
-fn commands_and_workflow_of_the_readme_build_an_image() -> Result<()> {
-    // The quick start creates it.
-    let _namespace = Namespace(NAME.to_owned());
-
-    let commands = blocks("Quick start", "sh")?;
-    let [commands] = commands.as_slice() else {
-        anyhow::bail!("not one block of commands: {commands:?}");
-    };
-    // The lab's account has the identity provider already: the page says that it is needed once.
-    let provider = "aws iam create-open-id-connect-provider";
-    let mut script = Vec::new();
-    for line in with_names_of_the_lab(commands).lines() {
-        script.push(if line.starts_with(provider) {
-            format!("{line} 2>&1 | grep EntityAlreadyExists")
-        } else {
-            line.to_owned()
-        });
-    }
-    ensure!(script.iter().any(|line| line.starts_with(provider)), "{script:?}");
-    remove_role()?;
-    run_as_administrator(&script.join("\n"))?;
-
-    let workflows = blocks("Quick start", "yaml")?;
+/// Runs the README's workflow twice, on two machines: the first job pushes an image, and the second has its cache.
+fn run_workflow(name: &str) -> Result<()> {
+    let workflows = blocks("README.md", "Quick start", "yaml")?;
     let [workflow] = workflows.as_slice() else {
         anyhow::bail!("not one workflow: {workflows:?}");
     };
-    let workflow = with_names_of_the_lab(workflow);
+    let workflow = with_names_of_the_lab(workflow, name);
     let dockerfile = format!("FROM {}/busybox\nRUN echo built\n", LAB.registry);
     let repository = checkout(&[(WORKFLOW, &workflow), ("Dockerfile", &dockerfile)])?;
     let run = || -> Result<String> {
@@ -146,7 +127,7 @@ fn commands_and_workflow_of_the_readme_build_an_image() -> Result<()> {
     };
     let first = run()?;
     ensure!(
-        first.contains(&format!("Found agent {NAME}/remote-buildkit-agent")),
+        first.contains(&format!("Found agent {name}/remote-buildkit-agent")),
         "{first}"
     );
     ensure!(first.contains("pushing manifest for"), "{first}");
@@ -154,4 +135,60 @@ fn commands_and_workflow_of_the_readme_build_an_image() -> Result<()> {
     let second = run()?;
     ensure!(second.contains("CACHED"), "{second}");
     Ok(())
+}
+
+#[test]
+fn command_and_workflow_of_the_readme_build_an_image() -> Result<()> {
+    let name = "quick-start";
+    let _cluster = crate::setup::cluster();
+    // The command creates it.
+    let _namespace = Namespace(name.to_owned());
+    remove_role(name)?;
+    let commands = blocks("README.md", "Quick start", "sh")?;
+    let [command] = commands.as_slice() else {
+        anyhow::bail!("not one command: {commands:?}");
+    };
+    // The ids are given, because this machine cannot ask GitHub, and the answer to the question.
+    let command = with_names_of_the_lab(command, name).replace("acme/shop", "acme@123456/shop@987654321");
+    let command = format!("{} --namespace {name} --yes", command.trim_end());
+    let mut administrator = Runner::new()?;
+    administrator.export_keys("admin")?;
+    let credentials = ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"]
+        .map(|variable| (variable, administrator.env[variable].as_str()));
+    let log = run_as_administrator(&command, name, &credentials)?;
+    ensure!(log.contains("Done. A workflow for the repository"), "{log}");
+    run_workflow(name)
+}
+
+#[test]
+fn steps_of_the_setup_page_build_an_image() -> Result<()> {
+    let name = "step-by-step";
+    let _namespace = Namespace(name.to_owned());
+    remove_role(name)?;
+    let mut script = Vec::new();
+    for section in [
+        "1. The IAM role",
+        "2. The access entry",
+        "3. The namespace and RBAC",
+        "4. The agent",
+    ] {
+        let commands = blocks("docs/setup.md", section, "sh")?;
+        ensure!(!commands.is_empty(), "{section} has no commands");
+        for block in commands {
+            // GitHub cannot be asked here; and jobs are not to deploy agents.
+            if block.starts_with("gh api ") || block.contains("create rolebinding jobs-deploy") {
+                continue;
+            }
+            let block = with_names_of_the_lab(&block, name);
+            // The lab's account has the identity provider already: the page says to skip this command then.
+            script.push(if block.starts_with("aws iam create-open-id-connect-provider") {
+                format!("{} 2>&1 | grep EntityAlreadyExists\n", block.trim_end())
+            } else {
+                block
+            });
+        }
+    }
+    assert_eq!(script.len(), 5, "{script:?}");
+    run_as_administrator(&script.concat(), name, &ACCOUNT_ROOT)?;
+    run_workflow(name)
 }

@@ -12,7 +12,7 @@ use crate::support::{LAB, Namespace, Outcome, Runner, emulator, kubectl, program
 static CLUSTER: Mutex<()> = Mutex::new(());
 
 /// Waits until no other test sets up the cluster.
-fn cluster() -> MutexGuard<'static, ()> {
+pub(crate) fn cluster() -> MutexGuard<'static, ()> {
     CLUSTER.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
