@@ -54,8 +54,11 @@ fn copy(from: &Path, to: &Path, name: &str) -> Result<()> {
         if path.is_dir() {
             copy(&path, &to, name)?;
         } else {
-            let text = std::fs::read_to_string(&path)?;
-            std::fs::write(to, with_names_of_the_lab(&text, name))?;
+            let content = std::fs::read(&path)?;
+            match String::from_utf8(content) {
+                Ok(text) => std::fs::write(to, with_names_of_the_lab(&text, name))?,
+                Err(binary) => std::fs::write(to, binary.as_bytes())?,
+            }
         }
     }
     Ok(())
