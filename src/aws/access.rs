@@ -12,8 +12,8 @@ use crate::error_code::ErrorCode;
 use crate::problem::Problem;
 use crate::report::Report;
 use crate::retry::Retrier;
+use crate::setup::TAG;
 use crate::setup::account::{AuthenticationMode, AwsTarget, FoundEntry};
-use crate::setup::{GROUP, TAG};
 
 /// How often the update of a cluster is looked at.
 const POLL_INTERVAL: Duration = Duration::from_secs(5);
@@ -136,7 +136,7 @@ impl<'a> EksAccess<'a> {
                 .create_access_entry()
                 .cluster_name(&target.cluster)
                 .principal_arn(&role)
-                .kubernetes_groups(GROUP)
+                .kubernetes_groups(target.group())
                 .tags(key, value)
                 .send()
         });

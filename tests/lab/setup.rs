@@ -339,7 +339,11 @@ fn a_cluster_of_a_kubeconfig() -> Result<()> {
         "{}",
         first.log
     );
-    ensure!(first.log.contains("group remote-buildkit"), "{}", first.log);
+    ensure!(
+        first.log.contains("group remote-buildkit:setup-kubeconfig"),
+        "{}",
+        first.log
+    );
     let again = run_setup(&mut administrator, &[])?.ok()?;
     ensure!(planned(&again).is_empty(), "{}", again.log);
     Ok(())

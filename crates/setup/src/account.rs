@@ -5,7 +5,7 @@ use serde_json::Value;
 use crate::plan::{Action, Conflict, Step};
 use crate::policy::{self, AUDIENCE, ISSUER};
 use crate::repository::{Repository, Scope};
-use crate::{GROUP, TAG};
+use crate::{TAG, group};
 
 /// What the account has to have.
 #[derive(Debug, Clone)]
@@ -15,6 +15,8 @@ pub struct AwsTarget {
     pub region: String,
     pub cluster: String,
     pub role: String,
+    /// The namespace whose agents the role can use.
+    pub namespace: String,
     pub repositories: Vec<Repository>,
     pub scope: Scope,
     /// The ARNs of the repositories in ECR.
@@ -32,6 +34,11 @@ impl AwsTarget {
 
     pub fn role_arn(&self) -> String {
         format!("arn:{}:iam::{}:role/{}", self.partition, self.account, self.role)
+    }
+
+    /// Returns the Kubernetes group of the role.
+    pub fn group(&self) -> String {
+        group(&self.namespace)
     }
 
     pub fn cluster_arn(&self) -> String {
@@ -177,9 +184,10 @@ fn authentication_mode(target: &AwsTarget, found: &FoundAws) -> Step {
 
 fn entry(target: &AwsTarget, found: &FoundAws) -> Result<Step, Conflict> {
     let what = format!("access entry of the role {}", target.role);
+    let group = target.group();
     let Some(entry) = &found.entry else {
         return Ok(
-            Step::create(what, Action::CreateEntry).with_details([format!("+ Kubernetes group {GROUP}")])
+            Step::create(what, Action::CreateEntry).with_details([format!("+ Kubernetes group {group}")])
         );
     };
     if entry.kind != "STANDARD" {
@@ -193,15 +201,15 @@ fn entry(target: &AwsTarget, found: &FoundAws) -> Result<Step, Conflict> {
             remedy: "Choose another role with `--role-name`.".into(),
         });
     }
-    if entry.groups.iter().any(|group| group == GROUP) {
+    if entry.groups.contains(&group) {
         return Ok(Step::keep(what));
     }
-    let groups = entry.groups.iter().cloned().chain([GROUP.to_owned()]);
+    let groups = entry.groups.iter().cloned().chain([group.clone()]);
     let kept = entry
         .groups
         .iter()
         .map(|group| format!("= Kubernetes group {group}"));
-    let added = [format!("+ Kubernetes group {GROUP}")];
+    let added = [format!("+ Kubernetes group {group}")];
     Ok(Step::change(what, Action::UpdateEntry(groups.collect())).with_details(kept.chain(added)))
 }
 
@@ -215,6 +223,7 @@ impl AwsTarget {
             region: "us-west-2".into(),
             cluster: "shop".into(),
             role: "remote-buildkit".into(),
+            namespace: "buildkit".into(),
             repositories: Repository::parse("acme@1/shop@2").into_iter().collect(),
             scope: Scope::All,
             ecr: vec![],
@@ -246,7 +255,7 @@ mod tests {
             }),
             authentication_mode: AuthenticationMode::AccessEntries,
             entry: Some(FoundEntry {
-                groups: vec![GROUP.into()],
+                groups: vec![target.group()],
                 kind: "STANDARD".into(),
             }),
         }

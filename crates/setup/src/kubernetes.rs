@@ -4,7 +4,7 @@ use remote_buildkit_agent::changes::differing_fields;
 use remote_buildkit_agent::manifests::{MANAGED_BY, rbac};
 use serde_json::{Value, json};
 
-use crate::GROUP;
+use crate::group;
 use crate::plan::{Action, Conflict, Step};
 
 /// The label by which Pod Security decides which pods a namespace may have.
@@ -37,7 +37,7 @@ pub fn access(namespace: &str) -> anyhow::Result<Vec<Value>> {
         "kind": "RoleBinding",
         "metadata": { "name": "remote-buildkit-use", "namespace": namespace },
         "roleRef": { "apiGroup": api_group, "kind": "Role", "name": "remote-buildkit-use" },
-        "subjects": [{ "apiGroup": api_group, "kind": "Group", "name": GROUP }],
+        "subjects": [{ "apiGroup": api_group, "kind": "Group", "name": group(namespace) }],
     })));
     Ok(objects)
 }

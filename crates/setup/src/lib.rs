@@ -10,8 +10,11 @@ pub mod policy;
 pub mod repository;
 pub mod workflow;
 
-/// The Kubernetes group of the jobs: the access entry has it, and the RoleBinding names it.
-pub const GROUP: &str = "remote-buildkit";
+/// Returns the Kubernetes group of the jobs that use the agents of a namespace: the access entry has it, and the namespace's
+/// RoleBinding names it. Each namespace has its own, so that a role for one cannot use the agents of another.
+pub fn group(namespace: &str) -> String {
+    format!("remote-buildkit:{namespace}")
+}
 
 /// The tag of the AWS resources that `setup` created; resources without it belong to others.
 pub const TAG: (&str, &str) = ("managed-by", "remote-buildkit");

@@ -41,7 +41,7 @@ pub(super) async fn look(
     let mut target = None;
     let mut auto_mode = false;
     if let (Some(aws), Some(session)) = (&setup.aws, &session) {
-        let half = look_at_aws(aws, repositories, session, &retrier).await?;
+        let half = look_at_aws(aws, namespace, repositories, session, &retrier).await?;
         steps = half.steps;
         auto_mode = half.auto_mode_storage;
         target = Some(half.target);
@@ -95,6 +95,7 @@ struct AwsHalf {
 
 async fn look_at_aws(
     setup: &AwsSetup,
+    namespace: &str,
     repositories: Vec<Repository>,
     session: &Session,
     retrier: &Retrier,
@@ -118,6 +119,7 @@ async fn look_at_aws(
         region: region.clone(),
         cluster: setup.cluster.clone(),
         role: setup.role.clone(),
+        namespace: namespace.to_owned(),
         repositories,
         scope: setup.scope.clone(),
         ecr: ecr.collect(),

@@ -22,7 +22,7 @@ use crate::report::{Report, say};
 use crate::retry::Retrier;
 use crate::setup::account::AwsTarget;
 use crate::setup::plan::{Action, Conflict, Step};
-use crate::setup::{GROUP, workflow};
+use crate::setup::{group, workflow};
 
 pub fn run(args: &SetupArgs) -> anyhow::Result<()> {
     let setup = inputs::setup(args)?;
@@ -161,8 +161,9 @@ fn finish(setup: &Setup, found: &Found) {
             workflow::workflow(target, namespace, name).trim_end()
         )),
         None => say(&format!(
-            "Done. Jobs build with the identity of their kubeconfig: it has to be in the group {GROUP}, or bind it: \
-             kubectl create rolebinding NAME --namespace {namespace} --role remote-buildkit-use --user USER"
+            "Done. Jobs build with the identity of their kubeconfig: it has to be in the group {}, or bind it: \
+             kubectl create rolebinding NAME --namespace {namespace} --role remote-buildkit-use --user USER",
+            group(namespace)
         )),
     }
 }
