@@ -41,15 +41,27 @@ pub(super) struct LiveObjects {
     pub(super) deployment: Option<Value>,
 }
 
+/// The inputs of the job that deployed an agent, compared with those of this job.
+#[derive(Debug, Clone, Copy)]
+enum JobInputs {
+    Same,
+    Different,
+}
+
 impl Cluster {
     /// Deploys an agent: applies its claim, ConfigMap and Deployment. A dry run of all three comes first, so that a
     /// rejected object leaves nothing behind. An existing claim keeps its size and its cache; the configuration is
     /// generated for that size.
     pub async fn deploy(&self, spec: &Spec) -> Result<(), ClusterError> {
-        match self.deploy_absent(spec).await {
-            // The objects of a job that deploys the agent at the same time, with other inputs, may be the reason.
-            Err(_) if self.is_deployed_by_another_job(spec).await => Ok(()),
-            deployed => deployed,
+        let Err(error) = self.deploy_absent(spec).await else {
+            return Ok(());
+        };
+        // The objects of a job that deploys the agent at the same time may be the reason.
+        match self.inputs_of_another_job(spec).await {
+            Some(JobInputs::Different) => Ok(()),
+            // The claim may be of a third job, with another size. Now that it exists, it keeps that size.
+            Some(JobInputs::Same) => self.deploy_absent(spec).await,
+            None => Err(error),
         }
     }
 
@@ -221,25 +233,22 @@ impl Cluster {
         Ok(config_matches(self.get::<ConfigMap>(name).await?, objects))
     }
 
-    /// Returns whether another job has deployed this agent with other inputs. Waits for the Deployment while only a
+    /// Returns the inputs with which this agent was deployed, if it exists now. Waits for the Deployment while only a
     /// claim exists.
-    pub(super) async fn is_deployed_by_another_job(&self, spec: &Spec) -> bool {
-        let Ok(ours) = Objects::new(spec, spec.storage_bytes) else {
-            return false;
-        };
+    async fn inputs_of_another_job(&self, spec: &Spec) -> Option<JobInputs> {
+        let ours = Objects::new(spec, spec.storage_bytes).ok()?;
         for _ in 0..POLLS {
-            match self.get_raw::<Deployment>(&spec.name).await {
-                Ok(Some(live)) => return !same_inputs(&ours.deployment, &live),
-                Ok(None) => {}
-                Err(_) => return false,
+            if let Some(live) = self.get_raw::<Deployment>(&spec.name).await.ok()? {
+                return Some(if same_inputs(&ours.deployment, &live) {
+                    JobInputs::Same
+                } else {
+                    JobInputs::Different
+                });
             }
-            let claim = self.get::<PersistentVolumeClaim>(&spec.name).await;
-            if !claim.is_ok_and(|claim| claim.is_some()) {
-                return false;
-            }
+            self.get::<PersistentVolumeClaim>(&spec.name).await.ok()??;
             tokio::time::sleep(POLL_INTERVAL).await;
         }
-        false
+        None
     }
 }
 

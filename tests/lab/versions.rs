@@ -122,6 +122,31 @@ fn interrupted_version_finishes_both_objects() -> Result<()> {
     record_seconds(overtaken.seconds)
 }
 
+/// A job finds no claim and is slow. Meanwhile a claim of another size comes from one job, and the Deployment from another job
+/// with the inputs of the first one.
+#[test]
+fn agent_on_the_volume_of_a_third_job_is_used() -> Result<()> {
+    let namespace = Namespace::new("versions-three")?;
+    let hold = HeldRequest::new("PATCH /api/v1/namespaces/versions-three/persistentvolumeclaims/")?;
+    let config = tempfile::NamedTempFile::new()?;
+    std::fs::write(config.path(), kubeconfig(&hold.server, "{}"))?;
+    let path = config.path().to_string_lossy();
+    let mut slow = Runner::new()?;
+    let access = [("kubeconfig", path.as_ref())];
+    let command = slow.connect_command_with_only(&[&inputs("versions-three", 0, &[]), &access[..]].concat());
+    let connecting = slow.start(command)?;
+    hold.wait()?;
+    Runner::new()?.connect(&inputs("versions-three", 1, &[]))?.ok()?;
+    namespace.kubectl(&["delete", "deployment,configmap", AGENT, "--wait"])?;
+    Runner::new()?.connect(&inputs("versions-three", 0, &[]))?.ok()?;
+    hold.release()?;
+    slow.finish(connecting)?.ok()?;
+    let claim = namespace.json(&["get", "pvc", AGENT])?;
+    assert_eq!(claim["spec"]["resources"]["requests"]["storage"], "60Gi");
+    ensure!(versions(&namespace)? == [0, 0], "{:?}", versions(&namespace)?);
+    slow.build("RUN echo built").map(drop)
+}
+
 /// The jobs of both versions update the agent, each to its own version.
 #[test]
 fn two_versions_with_deploy_always_leave_one_complete_agent() -> Result<()> {
