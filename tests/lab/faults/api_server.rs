@@ -21,10 +21,11 @@ fn refuses_connections_briefly() -> Result<()> {
     scenario.expect_success_of(step).map(drop)
 }
 
-/// A restarted server denies every request for a moment, until it has read the Roles.
+/// A restarted server denies every request for a moment, until it has read the Roles. The kubelet starts the pod when its
+/// watch is back, which takes up to a minute after several faults in a row: client-go doubles its pauses up to 30 s.
 #[test]
 fn restarts_while_connect_waits() -> Result<()> {
-    let mut scenario = Scenario::new("server-restarts", 60)?;
+    let mut scenario = Scenario::new("server-restarts", 150)?;
     let mut step = scenario.start()?;
     step.wait_for_line("volume bound")?;
     LAB.kill(SERVER)?.end()?;
