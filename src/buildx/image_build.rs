@@ -1,22 +1,17 @@
-//! A build of an image as a job on a new machine runs it: with a buildx directory and a context of its own.
+//! The build of an image, and how many of its steps were in the agent's cache.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use super::instance::Builder;
-use super::run::run;
-use super::store::Store;
-use crate::agent::platform::Platform;
+use super::isolated_build::{IsolatedBuild, last_lines};
 use crate::error_code::ErrorCode;
-use crate::files;
 use crate::problem::Problem;
 
 /// A prepared build. Its directory is removed on drop.
 #[derive(Debug)]
 pub struct ImageBuild {
-    dir: PathBuf,
-    builder: String,
-    platforms: Vec<Platform>,
+    build: IsolatedBuild,
     build_args: Vec<String>,
 }
 
@@ -38,50 +33,26 @@ impl ImageBuild {
         kubeconfig: &Path,
         build_args: &[String],
     ) -> anyhow::Result<Self> {
-        let build = Self {
-            dir: files::private_dir(parent, &format!("build-{}", files::random_hex()?))?,
-            builder: builder.name.clone(),
-            platforms: builder
-                .nodes
-                .iter()
-                .flat_map(|node| node.platforms.clone())
-                .collect(),
+        Ok(Self {
+            build: IsolatedBuild::prepare(parent, builder, kubeconfig)?,
             build_args: build_args.to_vec(),
-        };
-        Store::open_at(build.store())?.insert(builder, kubeconfig)?;
-        files::private_dir(&build.dir, "context")?;
-        Ok(build)
+        })
     }
 
     /// Returns the directory of the build context.
     pub fn context(&self) -> PathBuf {
-        self.dir.join("context")
-    }
-
-    fn store(&self) -> PathBuf {
-        self.dir.join("buildx")
+        self.build.context()
     }
 
     /// Runs the build. Its result is stored only in the agent's cache.
     pub async fn run(&self) -> anyhow::Result<ImageBuildResult> {
-        let context = self.context();
-        let output = {
-            let mut arguments = vec!["build", "--builder", &self.builder, "--progress=plain"];
-            let platforms: Vec<String> = self.platforms.iter().map(ToString::to_string).collect();
-            let platforms = platforms.join(",");
-            if !platforms.is_empty() {
-                arguments.extend(["--platform", &platforms]);
-            }
-            for build_arg in &self.build_args {
-                arguments.extend(["--build-arg", build_arg]);
-            }
-            let context = context.to_string_lossy();
-            arguments.push(&context);
-            let start = Instant::now();
-            let output = run(&self.dir, &self.store(), &arguments).await?;
-            (output, start.elapsed())
-        };
-        let (output, took) = output;
+        let build_args = self.build_args.iter();
+        let options: Vec<&str> = build_args
+            .flat_map(|build_arg| ["--build-arg", build_arg])
+            .collect();
+        let start = Instant::now();
+        let output = self.build.run(&options).await?;
+        let took = start.elapsed();
         if !output.succeeded {
             return Err(build_failed(&output.stderr).into());
         }
@@ -90,24 +61,15 @@ impl ImageBuild {
     }
 }
 
-impl Drop for ImageBuild {
-    fn drop(&mut self) {
-        // The owner of the parent directory removes it too, and reports errors.
-        let _ = std::fs::remove_dir_all(&self.dir);
-    }
-}
-
 /// The number of last lines of buildx's output that an error shows.
 const LAST_LINES: usize = 20;
 
 fn build_failed(output: &str) -> Problem {
-    let lines: Vec<&str> = output.lines().filter(|line| !line.trim().is_empty()).collect();
-    let start = lines.len().saturating_sub(LAST_LINES);
     Problem::new(
         ErrorCode::TestBuildFailed,
         format!(
             "Built the example application and got:\n{}",
-            lines[start..].join("\n")
+            last_lines(output, LAST_LINES)
         ),
         "Follow BuildKit's message. If the agent cannot pull a base image, name copies that it can pull: --build-arg \
          NODE=IMAGE --build-arg GO=IMAGE.",

@@ -5,6 +5,7 @@ pub mod bake;
 mod image_build;
 mod install;
 mod instance;
+mod isolated_build;
 pub mod known_issues;
 mod lock;
 pub mod release;

@@ -1,5 +1,4 @@
-//! A test build of a few bytes. Its builder is in a separate buildx directory, so that the user's directory is not
-//! changed and no other process sees the builder.
+//! A test build of a few bytes.
 
 use std::path::{Path, PathBuf};
 
@@ -7,9 +6,8 @@ use anyhow::Context;
 
 use super::install::Program;
 use super::instance::Builder;
+use super::isolated_build::{IsolatedBuild, last_lines};
 use super::run::{BuildxOutput, run, run_program};
-use super::store::Store;
-use crate::agent::platform::Platform;
 use crate::error_code::ErrorCode;
 use crate::files;
 use crate::problem::Problem;
@@ -19,11 +17,7 @@ const DOCKERFILE: &str = "FROM scratch\nCOPY file /file\n";
 
 /// A prepared test build. Its directory is removed on drop.
 #[derive(Debug)]
-pub struct TestBuild {
-    dir: PathBuf,
-    builder: String,
-    platforms: Vec<Platform>,
-}
+pub struct TestBuild(IsolatedBuild);
 
 /// The result of a successful test build.
 #[derive(Debug)]
@@ -59,52 +53,20 @@ impl TestBuild {
     /// Prepares a test build in a subdirectory of `parent`, which only this user can read. `builder` must have one
     /// node.
     pub fn prepare(parent: &Path, builder: &Builder, kubeconfig: &Path) -> anyhow::Result<Self> {
-        let name = format!("test-build-{}", files::random_hex()?);
-        let test_build = Self {
-            dir: files::private_dir(parent, &name)?,
-            builder: builder.name.clone(),
-            platforms: builder
-                .nodes
-                .iter()
-                .flat_map(|node| node.platforms.clone())
-                .collect(),
-        };
-        Store::open_at(test_build.store())?.insert(builder, kubeconfig)?;
-        let context = files::private_dir(&test_build.dir, "context")?;
+        let build = IsolatedBuild::prepare(parent, builder, kubeconfig)?;
+        let context = build.context();
         // Random content, so that only the first build of this test can have put it in the cache.
         let content = format!("{}{}\n", files::random_hex()?, files::random_hex()?);
         for (name, text) in [("file", content.as_str()), ("Dockerfile", DOCKERFILE)] {
             std::fs::write(context.join(name), text)
                 .with_context(|| format!("writing {name} for a test build"))?;
         }
-        Ok(test_build)
-    }
-
-    /// Returns the path of the separate buildx directory.
-    fn store(&self) -> PathBuf {
-        self.dir.join("buildx")
+        Ok(Self(build))
     }
 
     /// Runs the build. Its result is stored only in the agent's cache.
     pub async fn build(&self) -> anyhow::Result<TestBuildResult> {
-        let context = self.dir.join("context");
-        let (context, platforms) = (
-            context.to_string_lossy(),
-            self.platforms.iter().map(ToString::to_string),
-        );
-        let platforms = format!("--platform={}", platforms.collect::<Vec<_>>().join(","));
-        let mut arguments = vec![
-            "build",
-            "--builder",
-            &self.builder,
-            "--progress=plain",
-            "--provenance=false",
-        ];
-        if !self.platforms.is_empty() {
-            arguments.push(&platforms);
-        }
-        arguments.push(&context);
-        let output = run(&self.dir, &self.store(), &arguments).await?;
+        let output = self.0.run(&["--provenance=false"]).await?;
         if !output.succeeded {
             return Err(test_build_failed(&output.stderr).into());
         }
@@ -114,25 +76,16 @@ impl TestBuild {
     }
 }
 
-impl Drop for TestBuild {
-    fn drop(&mut self) {
-        // The owner of the parent directory removes it too, and reports errors.
-        let _ = std::fs::remove_dir_all(&self.dir);
-    }
-}
-
 /// The number of last lines of buildx's output that an error shows.
 const LAST_LINES: usize = 8;
 
 /// Returns the error for a failed test build, with the last lines of buildx's output.
 fn test_build_failed(output: &str) -> Problem {
-    let lines: Vec<&str> = output.lines().filter(|line| !line.trim().is_empty()).collect();
-    let start = lines.len().saturating_sub(LAST_LINES);
     Problem::new(
         ErrorCode::TestBuildFailed,
         format!(
             "Ran a test build with buildx and got:\n{}",
-            lines[start..].join("\n")
+            last_lines(output, LAST_LINES)
         ),
         "Check the agent's log, and the proxy variables of this runner: the checks above passed, so the failure is between \
          buildx and the daemon.",
