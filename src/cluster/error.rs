@@ -229,15 +229,6 @@ impl Cluster {
         let kind = status.details.as_ref().map(|d| d.kind.as_str());
         match (status.code, kind) {
             (401, _) => ClusterError::Unauthorized(Unauthorized { what }),
-            (403, _) if status.message.contains(" cannot ") && operation.is_cluster_scoped => Problem::new(
-                ErrorCode::Forbidden,
-                what,
-                format!(
-                    "Bind a ClusterRole to this identity with the rule {{apiGroups: [\"{group}\"], resources: [{resource}], \
-                     verbs: [{verbs}]}}."
-                ),
-            )
-            .into(),
             // 403 is also the answer of a quota and of a namespace that is being deleted.
             (403, _) if status.message.contains(" cannot ") && operation.is_cluster_scoped => Problem::new(
                 ErrorCode::Forbidden,

@@ -2,15 +2,15 @@
 
 use std::time::{Duration, Instant};
 
-use http::header::CONTENT_TYPE;
-use kube::Error;
-use serde_json::{Value, json};
+use anyhow::Context;
+use k8s_openapi::api::core::v1::Namespace;
+use kube::api::{Api, DeleteParams, ObjectMeta, PostParams, Preconditions};
+use kube::{Error, ResourceExt};
 
 use super::error::{ApiOperation, ClusterError};
 use super::{Cluster, Lookup};
 use crate::agent::manifests::MANAGED_BY;
-
-const PATH: &str = "/api/v1/namespaces";
+use crate::setup::kubernetes;
 
 const fn operation(verb: &'static str) -> ApiOperation {
     ApiOperation::new(verb, "namespaces").cluster_scoped()
@@ -24,70 +24,55 @@ const ACCOUNT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The metadata of a namespace.
 #[derive(Debug)]
-pub struct NamespaceInfo(Value);
+pub struct NamespaceInfo(ObjectMeta);
 
 impl NamespaceInfo {
     /// Returns the value of a label, if this program created the namespace.
     pub fn own_label(&self, name: &str) -> Option<&str> {
-        let labels = &self.0["labels"];
-        (labels[MANAGED_BY.0] == MANAGED_BY.1)
-            .then(|| labels[name].as_str())
+        let labels = self.0.labels.as_ref()?;
+        let (label, value) = MANAGED_BY;
+        (labels.get(label).is_some_and(|found| found == value))
+            .then(|| labels.get(name).map(String::as_str))
             .flatten()
     }
 }
 
 impl Cluster {
-    /// Returns the agent's namespace, if it exists.
-    pub async fn namespace(&self) -> Result<Option<NamespaceInfo>, ClusterError> {
-        let found = self
-            .request(&operation("get"), || async {
-                let request = http::Request::get(format!("{PATH}/{}", self.namespace)).body(vec![]);
-                match self.client.request(request.map_err(Error::HttpError)?).await {
-                    Ok(found) => Ok(Some(found)),
-                    Err(Error::Api(status)) if status.code == 404 => Ok(None),
-                    Err(error) => Err(error),
-                }
-            })
-            .await?;
-        Ok(found.map(|found: Value| NamespaceInfo(found["metadata"].clone())))
+    fn namespaces(&self) -> Api<Namespace> {
+        Api::all(self.client.clone())
     }
 
-    /// Creates the agent's namespace with these labels. Pod Security lets every agent in: each `isolation` needs more than
-    /// the level `baseline` allows. That the namespace exists is no error, because a retried request may have created it:
-    /// the caller reads its labels.
+    /// Returns the agent's namespace, if it exists.
+    pub async fn namespace(&self) -> Result<Option<NamespaceInfo>, ClusterError> {
+        let (api, operation) = (self.namespaces(), operation("get"));
+        let found = self.request(&operation, || api.get_opt(&self.namespace));
+        Ok(found.await?.map(|found| NamespaceInfo(found.metadata)))
+    }
+
+    /// Creates the agent's namespace with these labels, in addition to those that `setup` gives it. That the namespace exists is
+    /// no error, because a retried request may have created it: the caller reads its labels.
     pub async fn create_namespace(&self, labels: &[(&str, &str)]) -> Result<(), ClusterError> {
-        let usual = [MANAGED_BY, ("pod-security.kubernetes.io/enforce", "privileged")];
-        let labels: serde_json::Map<_, _> = usual
+        let namespace = kubernetes::namespace(&self.namespace);
+        let mut namespace: Namespace = serde_json::from_value(namespace).context("reading a manifest")?;
+        let labels = labels
             .iter()
-            .chain(labels)
-            .map(|(name, value)| ((*name).to_owned(), json!(value)))
-            .collect();
-        let namespace = json!({
-            "apiVersion": "v1",
-            "kind": "Namespace",
-            "metadata": {"name": self.namespace, "labels": labels},
-        });
-        let body = namespace.to_string().into_bytes();
-        self.request(&operation("create"), || async {
-            let request = http::Request::post(PATH)
-                .header(CONTENT_TYPE, "application/json")
-                .body(body.clone());
-            match self
-                .client
-                .request::<Value>(request.map_err(Error::HttpError)?)
-                .await
-            {
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        namespace.labels_mut().extend(labels);
+        let (api, params) = (self.namespaces(), PostParams::default());
+        let operation = operation("create");
+        let created = self.request(&operation, || async {
+            match api.create(&params, &namespace).await {
                 Ok(_) => Ok(()),
                 Err(Error::Api(status)) if status.code == 409 => Ok(()),
                 Err(error) => Err(error),
             }
-        })
-        .await
+        });
+        created.await
     }
 
     /// Waits until pods can be created in a new namespace: until its default service account exists.
     pub async fn wait_for_service_account(&self) -> Result<(), ClusterError> {
-        let path = format!("{PATH}/{}/serviceaccounts/default", self.namespace);
+        let path = format!("/api/v1/namespaces/{}/serviceaccounts/default", self.namespace);
         let deadline = Instant::now() + ACCOUNT_TIMEOUT;
         while Instant::now() < deadline {
             let operation = ApiOperation::new("get", "serviceaccounts");
@@ -103,32 +88,23 @@ impl Cluster {
     /// Deletes this namespace with everything in it, and waits until it is gone. Already deleted is not an error.
     pub async fn delete_namespace(&self, found: &NamespaceInfo) -> Result<(), ClusterError> {
         // The UID prevents the deletion of a later namespace of the same name.
-        let options = json!({
-            "apiVersion": "v1",
-            "kind": "DeleteOptions",
-            "preconditions": {"uid": found.0["uid"]},
+        let params = DeleteParams::default().preconditions(Preconditions {
+            uid: found.0.uid.clone(),
+            ..Preconditions::default()
         });
-        let body = options.to_string().into_bytes();
-        let path = format!("{PATH}/{}", self.namespace);
-        self.request(&operation("delete"), || async {
-            let request = http::Request::delete(&path)
-                .header(CONTENT_TYPE, "application/json")
-                .body(body.clone());
-            match self
-                .client
-                .request::<Value>(request.map_err(Error::HttpError)?)
-                .await
-            {
+        let (api, operation) = (self.namespaces(), operation("delete"));
+        let deleted = self.request(&operation, || async {
+            match api.delete(&self.namespace, &params).await {
                 Ok(_) => Ok(()),
                 Err(Error::Api(status)) if matches!(status.code, 404 | 409) => Ok(()),
                 Err(error) => Err(error),
             }
-        })
-        .await?;
+        });
+        deleted.await?;
         while self
             .namespace()
             .await?
-            .is_some_and(|left| left.0["uid"] == found.0["uid"])
+            .is_some_and(|left| left.0.uid == found.0.uid)
         {
             tokio::time::sleep(POLL_INTERVAL).await;
         }
@@ -142,11 +118,19 @@ mod tests {
 
     #[test]
     fn a_label_counts_only_in_a_namespace_of_this_program() {
-        let info = |labels: Value| NamespaceInfo(json!({"labels": labels}));
-        let own = info(json!({"app.kubernetes.io/managed-by": "remote-buildkit", "demo": "1"}));
+        let info = |labels: &[(&str, &str)]| {
+            let labels = labels
+                .iter()
+                .map(|(name, value)| ((*name).into(), (*value).into()));
+            NamespaceInfo(ObjectMeta {
+                labels: Some(labels.collect()),
+                ..ObjectMeta::default()
+            })
+        };
+        let own = info(&[("app.kubernetes.io/managed-by", "remote-buildkit"), ("demo", "1")]);
         assert_eq!(own.own_label("demo"), Some("1"));
         assert_eq!(own.own_label("other"), None);
-        assert_eq!(info(json!({"demo": "1"})).own_label("demo"), None);
-        assert_eq!(NamespaceInfo(json!({})).own_label("demo"), None);
+        assert_eq!(info(&[("demo", "1")]).own_label("demo"), None);
+        assert_eq!(NamespaceInfo(ObjectMeta::default()).own_label("demo"), None);
     }
 }
