@@ -2,8 +2,10 @@
 
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+use std::process::Output;
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 
 use crate::download::{self, DownloadSource};
 use crate::error_code::ErrorCode;
@@ -16,6 +18,18 @@ pub(super) async fn download(source: &DownloadSource, retrier: &Retrier) -> anyh
     let file = unnamed_file()?;
     download::download(source, &file, retrier).await?;
     Ok(file)
+}
+
+/// Returns what `buildx version` printed, from the output of this program.
+pub(super) fn printed_version(program: &Path, output: anyhow::Result<Output>) -> anyhow::Result<String> {
+    let output = output.with_context(|| format!("running {} version", program.display()))?;
+    ensure!(
+        output.status.success(),
+        "{} version: {}",
+        program.display(),
+        output.status
+    );
+    Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }
 
 /// Returns the error for a file that has the correct checksum but is not a working buildx, for example one for

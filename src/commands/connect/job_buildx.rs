@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, ensure};
+use anyhow::Context;
 
 use crate::buildx::known_issues::{self, VersionIssues};
 use crate::buildx::release::{self, Release};
@@ -152,14 +152,7 @@ async fn install(
 fn printed_version(program: &std::path::Path) -> anyhow::Result<String> {
     let mut command = std::process::Command::new(program);
     let output = command.arg("version").stdin(std::process::Stdio::null()).output();
-    let output = output.with_context(|| format!("running {} version", program.display()))?;
-    ensure!(
-        output.status.success(),
-        "{} version: {}",
-        program.display(),
-        output.status
-    );
-    let printed = String::from_utf8_lossy(&output.stdout);
+    let printed = buildx_release::printed_version(program, output.map_err(Into::into))?;
     Ok(known_issues::version(&printed).to_owned())
 }
 

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, ensure};
+use anyhow::Context;
 
 use crate::buildx::{InstalledPrograms, PLUGIN, known_issues, release};
 use crate::commands::{buildx_release, guard};
@@ -145,14 +145,7 @@ fn version(user: &User, program: &Path) -> anyhow::Result<String> {
 fn version_output(user: &User, program: &Path) -> anyhow::Result<String> {
     let mut command = user.command(program);
     let output = user.output(command.arg("version"));
-    let output = output.with_context(|| format!("running {} version", program.display()))?;
-    ensure!(
-        output.status.success(),
-        "{} version: {}",
-        program.display(),
-        output.status
-    );
-    Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+    buildx_release::printed_version(program, output)
 }
 
 /// Downloads a release.
