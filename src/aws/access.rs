@@ -6,7 +6,7 @@ use anyhow::Context;
 use aws_sdk_eks::types::{AuthenticationMode as EksMode, Cluster, UpdateAccessConfigRequest, UpdateStatus};
 
 use super::call::AwsCall;
-use super::http::{loader, no_sdk_retries};
+use super::eks;
 use super::session::Session;
 use crate::error_code::ErrorCode;
 use crate::problem::Problem;
@@ -15,7 +15,7 @@ use crate::retry::Retrier;
 use crate::setup::TAG;
 use crate::setup::account::{AuthenticationMode, AwsTarget, FoundEntry};
 
-/// How often the update of a cluster is looked at.
+/// How often to read the status of a cluster's update.
 const POLL_INTERVAL: Duration = Duration::from_secs(5);
 
 /// A client of EKS.
@@ -38,13 +38,8 @@ pub struct ClusterAccount {
 
 impl<'a> EksAccess<'a> {
     pub async fn new(session: &'a Session, retrier: &'a Retrier) -> anyhow::Result<Self> {
-        let config = loader(Some(&session.region.name), &session.clock)?
-            .credentials_provider(session.keys.credentials())
-            .retry_config(no_sdk_retries())
-            .load()
-            .await;
         Ok(Self {
-            client: aws_sdk_eks::Client::new(&config),
+            client: eks::client(session).await?,
             session,
             retrier,
         })

@@ -29,14 +29,19 @@ pub async fn describe_cluster(
 ) -> anyhow::Result<Endpoint> {
     let clock = &session.clock;
     let region = &session.region.name;
-    let config = loader(Some(region), clock)?
+    let client = client(session).await?;
+    let endpoint = retrier.run(|| clock.with_clock_check(describe_once(&client, cluster, region)));
+    endpoint.await
+}
+
+/// Returns a client of EKS.
+pub(super) async fn client(session: &Session) -> anyhow::Result<aws_sdk_eks::Client> {
+    let config = loader(Some(&session.region.name), &session.clock)?
         .credentials_provider(session.keys.credentials())
         .retry_config(no_sdk_retries())
         .load()
         .await;
-    let client = aws_sdk_eks::Client::new(&config);
-    let endpoint = retrier.run(|| clock.with_clock_check(describe_once(&client, cluster, region)));
-    endpoint.await
+    Ok(aws_sdk_eks::Client::new(&config))
 }
 
 /// Calls DescribeCluster once. Public for the fuzzer, whose client returns canned responses.
