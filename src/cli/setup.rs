@@ -22,11 +22,11 @@ pub struct SetupArgs {
     /// This cannot be undone.
     #[arg(long, help_heading = "Cluster")]
     pub change_authentication_mode: bool,
-    /// Repository whose jobs can assume the role, as OWNER/NAME; can be repeated. The flags are the whole truth: another
-    /// repository that the role admits is removed from it.
+    /// Repository whose jobs can assume the role, as OWNER/NAME; can be repeated. A repository that no flag names
+    /// is removed from the role.
     ///
-    /// The ids of the repository are asked of GitHub, with the token in GITHUB_TOKEN or GH_TOKEN if there is one; or name
-    /// them, as OWNER@OWNER_ID/NAME@REPOSITORY_ID.
+    /// setup reads the repository's ids from GitHub's API, with the token in GITHUB_TOKEN or GH_TOKEN if it is set. Or pass
+    /// the ids, as OWNER@OWNER_ID/NAME@REPOSITORY_ID.
     #[arg(long = "repository", value_name = "REPOSITORY", help_heading = "IAM role")]
     pub repositories: Vec<String>,
     /// Branch whose jobs alone can assume the role. Default: all jobs that get an OIDC token.

@@ -154,7 +154,7 @@ fn from_nothing_to_a_build_and_again() -> Result<()> {
     ensure!(again.log.contains("nothing to change"), "{}", again.log);
     assert_eq!(changes(&administrator)?, before);
 
-    // The flags are the whole truth.
+    // A repository that no flag names is removed from the role.
     let other = [
         "--repository",
         "acme@1/web@3",

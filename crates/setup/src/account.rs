@@ -1,4 +1,4 @@
-//! The AWS half: an identity provider, a role, and its access to the cluster.
+//! What `setup` needs in AWS: an identity provider, a role, and its access to the cluster.
 
 use serde_json::Value;
 
@@ -7,7 +7,7 @@ use crate::policy::{self, AUDIENCE, ISSUER};
 use crate::repository::{Repository, Scope};
 use crate::{TAG, group};
 
-/// What the account has to have.
+/// What the account needs.
 #[derive(Debug, Clone)]
 pub struct AwsTarget {
     pub partition: String,

@@ -1,4 +1,4 @@
-//! The Kubernetes half: a namespace, the Roles of jobs, a StorageClass.
+//! What `setup` needs in the cluster: a namespace, the Roles of jobs, a StorageClass.
 
 use remote_buildkit_agent::changes::differing_fields;
 use remote_buildkit_agent::manifests::{MANAGED_BY, rbac};
@@ -177,7 +177,7 @@ pub fn choose_storage(requested: Option<&str>, found: &FoundStorage) -> Result<S
         });
     }
     if let Some(class) = found.classes.iter().find(|class| class.default) {
-        // Kubernetes hands the volumes of the former driver to the add-on.
+        // Kubernetes passes volumes of its former driver, kubernetes.io/aws-ebs, on to the add-on (CSI migration).
         let needs_addon = [EBS_DRIVER, "kubernetes.io/aws-ebs"].contains(&class.provisioner.as_str());
         if needs_addon && !found.ebs {
             return Err(no_driver(&format!(

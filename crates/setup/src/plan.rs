@@ -22,7 +22,7 @@ impl fmt::Display for Mark {
     }
 }
 
-/// What has to be done in AWS or the cluster.
+/// A change in AWS or in the cluster.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Action {
     CreateProvider,

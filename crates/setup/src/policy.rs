@@ -189,6 +189,29 @@ mod tests {
         insta::assert_snapshot!(texts.join("\n\n"));
     }
 
+    /// The examples are for those who set the account up by hand. Their statements have names, which mean nothing to IAM.
+    #[test]
+    fn the_examples_have_the_same_policies() {
+        let example = |text: &str| -> Value {
+            let mut policy: Value = serde_json::from_str(text).expect("JSON");
+            for statement in policy["Statement"].as_array_mut().expect("statements") {
+                statement.as_object_mut().expect("a statement").remove("Sid");
+            }
+            policy
+        };
+        let of_all = AwsTarget {
+            ecr: vec!["arn:aws:ecr:us-west-2:123456789012:repository/shop".into()],
+            ..target(&["acme@123456/shop@987654321"], Scope::All)
+        };
+        let of_main = target(&["acme@123456/shop@987654321"], Scope::Branch("main".into()));
+        let permissions_example = example(include_str!("../../../examples/iam/permissions-policy.json"));
+        assert!(is_same(&permissions(&of_all), &permissions_example));
+        let trust_example = example(include_str!("../../../examples/iam/trust-policy.json"));
+        assert!(is_same(&trust(&of_all), &trust_example));
+        let release_example = example(include_str!("../../../examples/iam/release-trust-policy.json"));
+        assert!(is_same(&trust(&of_main), &release_example));
+    }
+
     #[test]
     fn a_list_of_one_and_another_order_are_the_same_policy() {
         let one = json!({"Statement": [{"Action": ["a", "b"], "Resource": "*"}], "Version": "x"});

@@ -41,23 +41,23 @@ pub(super) async fn look(
     let mut target = None;
     let mut auto_mode = false;
     if let (Some(aws), Some(session)) = (&setup.aws, &session) {
-        let half = look_at_aws(aws, namespace, repositories, session, &retrier).await?;
-        steps = half.steps;
-        auto_mode = half.auto_mode_storage;
-        target = Some(half.target);
+        let plan = look_at_aws(aws, namespace, repositories, session, &retrier).await?;
+        steps = plan.steps;
+        auto_mode = plan.auto_mode_storage;
+        target = Some(plan.target);
         report.done("Looked at the AWS account");
     }
-    let half = match look_at_cluster(&setup, &cluster, auto_mode).await {
-        Ok(half) => half?,
+    let plan = match look_at_cluster(&setup, &cluster, auto_mode).await {
+        Ok(plan) => plan?,
         Err(error) => return Err(explain(error, session.as_ref()).await),
     };
     report.done("Looked at the cluster");
-    steps.extend(half.steps);
+    steps.extend(plan.steps);
     Ok(Found {
         cluster,
         session,
         target,
-        agents: half.agents,
+        agents: plan.agents,
         steps,
     })
 }
@@ -87,7 +87,7 @@ async fn with_ids(repository: &Repository, report: &Report) -> anyhow::Result<Re
 }
 
 /// What AWS has, and its steps.
-struct AwsHalf {
+struct AwsPlan {
     target: AwsTarget,
     steps: Vec<Step>,
     auto_mode_storage: bool,
@@ -99,7 +99,7 @@ async fn look_at_aws(
     repositories: Vec<Repository>,
     session: &Session,
     retrier: &Retrier,
-) -> anyhow::Result<AwsHalf> {
+) -> anyhow::Result<AwsPlan> {
     let (iam, eks) = (
         Iam::new(session, retrier).await?,
         EksAccess::new(session, retrier).await?,
@@ -133,7 +133,7 @@ async fn look_at_aws(
             AuthenticationMode::ConfigMap => None,
         },
     };
-    Ok(AwsHalf {
+    Ok(AwsPlan {
         steps: account::plan(&target, &found).map_err(conflict)?,
         target,
         auto_mode_storage: of_cluster.auto_mode_storage,
@@ -141,7 +141,7 @@ async fn look_at_aws(
 }
 
 /// What the cluster needs.
-struct ClusterHalf {
+struct ClusterPlan {
     steps: Vec<Step>,
     agents: Vec<Spec>,
 }
@@ -151,7 +151,7 @@ async fn look_at_cluster(
     setup: &Setup,
     cluster: &Cluster,
     auto_mode: bool,
-) -> Result<anyhow::Result<ClusterHalf>, ClusterError> {
+) -> Result<anyhow::Result<ClusterPlan>, ClusterError> {
     let spec = &setup.agents.spec;
     let mut objects = vec![kubernetes::namespace(&spec.namespace)];
     objects.extend(kubernetes::access(&spec.namespace)?);
@@ -193,5 +193,5 @@ async fn look_at_cluster(
             Step::keep(what)
         });
     }
-    Ok(Ok(ClusterHalf { steps, agents }))
+    Ok(Ok(ClusterPlan { steps, agents }))
 }

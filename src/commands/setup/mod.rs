@@ -38,7 +38,7 @@ async fn run_async(setup: Arc<Setup>) -> anyhow::Result<()> {
     done.and(discarded)
 }
 
-/// What exists, and what is to be done.
+/// What exists, and the steps that are missing.
 #[derive(Debug, Clone)]
 struct Found {
     cluster: Cluster,
@@ -161,7 +161,7 @@ fn finish(setup: &Setup, found: &Found) {
             workflow::workflow(target, namespace, name).trim_end()
         )),
         None => say(&format!(
-            "Done. Jobs build with the identity of their kubeconfig: it has to be in the group {}, or bind it: \
+            "Done. Jobs build with the identity of their kubeconfig: it must be in the group {}; or bind it to the Role: \
              kubectl create rolebinding NAME --namespace {namespace} --role remote-buildkit-use --user USER",
             group(namespace)
         )),
