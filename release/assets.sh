@@ -28,8 +28,8 @@ done
 checksum() {
   sha256sum "$out/remote-buildkit-$1.tar.gz" | cut -d ' ' -f 1
 }
-sed -e "s|OWNER/remote-buildkit|$repository|g" "$here/install.sh" >"$out/install.sh"
-sed -e "s|OWNER/remote-buildkit|$repository|g" -e "s|VERSION|${version#v}|g" \
+sed -e "s|org/remote-buildkit|$repository|g" "$here/install.sh" >"$out/install.sh"
+sed -e "s|org/remote-buildkit|$repository|g" -e "s|VERSION|${version#v}|g" \
   -e "s|SHA256_LINUX_X64|$(checksum linux-x64)|" -e "s|SHA256_LINUX_ARM64|$(checksum linux-arm64)|" \
   -e "s|SHA256_MACOS_X64|$(checksum macos-x64)|" -e "s|SHA256_MACOS_ARM64|$(checksum macos-arm64)|" \
   "$here/remote-buildkit.rb" >"$out/remote-buildkit.rb"

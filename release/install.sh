@@ -1,16 +1,16 @@
 #!/bin/sh
 # Installs remote-buildkit: downloads the archive of a release, compares its checksum and installs the program.
 #
-#   curl -fsSL https://github.com/OWNER/remote-buildkit/releases/latest/download/install.sh | sh
+#   curl -fsSL https://github.com/org/remote-buildkit/releases/latest/download/install.sh | sh
 #
 # Variables:
 #   VERSION       a release such as v1.2.3; the newest one if it is not set
 #   INSTALL_DIR   the directory for the program: /usr/local/bin if this user can write to it, or else ~/.local/bin
-#   BASE_URL      a mirror of https://github.com/OWNER/remote-buildkit/releases with the same paths
+#   BASE_URL      a mirror of https://github.com/org/remote-buildkit/releases with the same paths
 set -eu
 
 program=remote-buildkit
-base_url=${BASE_URL:-https://github.com/OWNER/remote-buildkit/releases}
+base_url=${BASE_URL:-https://github.com/org/remote-buildkit/releases}
 version=${VERSION:-latest}
 
 # Prints an error: what was tried and came back, then what to do.

@@ -1,28 +1,28 @@
 # The release fills in the version and the checksums. Copy the file of a release into a tap.
 class RemoteBuildkit < Formula
   desc "Builds container images on BuildKit agents in your own Kubernetes cluster"
-  homepage "https://github.com/OWNER/remote-buildkit"
+  homepage "https://github.com/org/remote-buildkit"
   version "VERSION"
   license "Apache-2.0"
 
   on_macos do
     on_arm do
-      url "https://github.com/OWNER/remote-buildkit/releases/download/vVERSION/remote-buildkit-macos-arm64.tar.gz"
+      url "https://github.com/org/remote-buildkit/releases/download/vVERSION/remote-buildkit-macos-arm64.tar.gz"
       sha256 "SHA256_MACOS_ARM64"
     end
     on_intel do
-      url "https://github.com/OWNER/remote-buildkit/releases/download/vVERSION/remote-buildkit-macos-x64.tar.gz"
+      url "https://github.com/org/remote-buildkit/releases/download/vVERSION/remote-buildkit-macos-x64.tar.gz"
       sha256 "SHA256_MACOS_X64"
     end
   end
 
   on_linux do
     on_arm do
-      url "https://github.com/OWNER/remote-buildkit/releases/download/vVERSION/remote-buildkit-linux-arm64.tar.gz"
+      url "https://github.com/org/remote-buildkit/releases/download/vVERSION/remote-buildkit-linux-arm64.tar.gz"
       sha256 "SHA256_LINUX_ARM64"
     end
     on_intel do
-      url "https://github.com/OWNER/remote-buildkit/releases/download/vVERSION/remote-buildkit-linux-x64.tar.gz"
+      url "https://github.com/org/remote-buildkit/releases/download/vVERSION/remote-buildkit-linux-x64.tar.gz"
       sha256 "SHA256_LINUX_X64"
     end
   end

@@ -181,14 +181,14 @@ fn release_files_have_the_checksums_of_the_archives() -> Result<()> {
         let (_, listed) = run(Command::new("tar").arg("-tzf").arg(release.asset(&archive)))?;
         assert_eq!(listed, "LICENSE\nremote-buildkit\n");
     }
-    for placeholder in ["OWNER", "VERSION\"", "SHA256_"] {
+    for placeholder in ["org/remote-buildkit", "VERSION\"", "SHA256_"] {
         ensure!(
             !formula.contains(placeholder),
             "{placeholder} is left in {formula}"
         );
     }
     ensure!(
-        !release.read("install.sh")?.contains("OWNER/"),
+        !release.read("install.sh")?.contains("org/remote-buildkit"),
         "install.sh has no owner"
     );
     Ok(())
